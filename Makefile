@@ -1,0 +1,127 @@
+# make            build (both backends where there is nvcc)      make CUDA=0    CPU only
+# make demo       a photo that ships -> mesh and video           make check     the tests
+# make check SAN=address,undefined    the tests under sanitizers make lint      warnings, format, man pages
+# make install DESTDIR= prefix=/usr/local                        V=1 shows the commands
+-include config.mk
+
+NVCC     ?= $(shell command -v nvcc)
+CUDART   := $(firstword $(wildcard $(foreach d,lib64 lib targets/*/lib,$(dir $(NVCC))../$d/libcudart_static.a)))
+CUDA     ?= $(if $(and $(NVCC),$(CUDART)),1,0)
+GPU_ARCH ?= native
+ARCH     ?= native
+CFLAGS   ?= -O3 -g
+prefix   ?= /usr/local
+BUILD    ?= build
+$(V)$(V).SILENT:
+
+# Each mode has its own tree of objects; the tools of the plain mode are at build/bin.
+comma    := ,
+MODE     := $(or $(subst $(comma),-,$(SAN)),release)$(if $(filter 1,$(CUDA)),-cuda)
+B        := $(BUILD)/$(MODE)
+BIN      := $(if $(SAN),$(B)/bin,$(BUILD)/bin)
+
+PACKAGES := pkg-config libpng-dev zlib1g-dev libyaml-dev libjansson-dev libavcodec-dev libavformat-dev libavutil-dev \
+            libswscale-dev libdnnl-dev libopenblas-dev libcmocka-dev mandoc
+PC       := libpng zlib yaml-0.1 jansson libavcodec libavformat libavutil libswscale
+
+PF_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -fopenmp -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread \
+             -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas -Wno-maybe-uninitialized
+ifneq ($(SAN),)
+CFLAGS    := -O1 -g -fno-omit-frame-pointer
+PF_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all
+endif
+LDLIBS   := $(shell pkg-config --libs $(PC) 2>/dev/null) -ldnnl -lopenblas -lm
+PF_CFLAGS += $(shell pkg-config --cflags $(PC) 2>/dev/null)
+ifeq ($(CUDA),1)
+PF_CFLAGS += -DPF_WITH_CUDA
+LDLIBS   += $(CUDART) -ldl -lrt -lstdc++
+endif
+
+COMMON  := $(wildcard common/*.c)
+KERNELS := $(wildcard kernels/*.c kernels/field/*.c) $(if $(filter 1,$(CUDA)),$(wildcard kernels/*.cu kernels/field/*.cu))
+TOOLS   := $(notdir $(wildcard tools/pf-*))
+TESTS   := $(wildcard tests/common/test_*.c tests/kernels/test_*.c tests/tools/test_*.c)
+BENCH   := $(wildcard tests/bench/*.c)
+FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all deps demo demo-run check check-run check-long check-reference lint install clean tests bench
+all: $(TOOLS:%=$(BIN)/%)
+
+$(B)/%.c.o: %.c
+	mkdir -p $(@D); $(CC) $(CPPFLAGS) $(PF_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/%.cu.o: %.cu
+	mkdir -p $(@D); $(NVCC) -std=c++17 -O3 -lineinfo -arch=$(GPU_ARCH) -I. -DPF_WITH_CUDA -MMD -MP -c -o $@ $<
+$(B)/libpf.a: $(COMMON:%=$(B)/%.o)
+	$(RM) $@; $(AR) rcs $@ $^
+$(B)/libpfk.a: $(KERNELS:%=$(B)/%.o)
+	$(RM) $@; $(AR) rcs $@ $^
+
+# One program per folder of tools/.
+define tool
+$(BIN)/$(1): $$(patsubst %,$(B)/%.o,$$(wildcard tools/$(1)/*.c)) $(B)/libpfk.a $(B)/libpf.a
+	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS)
+endef
+$(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
+
+# One program per test file.  A test of a tool's part, tests/tools/test_unet.c, names that tool's
+# files in a line "// uses: tools/pf-sample/unet.c ...".
+uses = $(shell sed -n 's,^// uses: ,,p' $(1))
+define test
+$(B)/$(basename $(1)): $(B)/$(1).o $(patsubst %,$(B)/%.o,$(call uses,$(1))) $(B)/libpfk.a $(B)/libpf.a
+	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS) -lcmocka
+endef
+$(foreach t,$(TESTS) $(BENCH) $(FUZZ),$(eval $(call test,$(t))))
+tests: all $(TESTS:%.c=$(B)/%) $(FUZZ:%.c=$(B)/%)
+bench: all $(BENCH:%.c=$(B)/%)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+# What is missing is installed with apt-get; a machine without it gets one line that says what to do.
+APT := $(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get
+deps:
+	missing=$$(for p in $(PACKAGES); do dpkg-query -W -f '$${db:Status-Status}\n' $$p 2>/dev/null | grep -qx installed || echo $$p; done); \
+	[ -z "$$missing" ] || { echo "installing" $$missing; \
+	  { $(APT) -qq update && $(APT) -qq -y install --no-install-recommends $$missing; } >/dev/null; } || \
+	{ echo "cannot install: please install" $$missing "and run make again" >&2; exit 1; }
+
+# The flags above come from pkg-config, which deps may only now have installed: hence a second make.
+demo: deps
+	$(MAKE) --no-print-directory all
+	$(MAKE) --no-print-directory demo-run
+DEMO_OUT   ?= out/demo
+DEMO_PHOTO ?= configs/demo/photos/ball-20.png
+demo-run:
+	$(MAKE) --no-print-directory -f pipelines/demo.mk INPUT=$(DEMO_PHOTO) OUTPUT=$(DEMO_OUT)
+
+check: deps
+	$(MAKE) --no-print-directory tests
+	$(MAKE) --no-print-directory check-run
+SCRIPTS := $(filter-out tests/tools/lib.sh,$(wildcard tests/tools/*.sh))
+check-run: tests
+	BIN=$(abspath $(BIN)) PF_SAN=$(SAN) tests/run $(TESTS:%.c=$(B)/%) $(FUZZ:%.c=$(B)/%) $(SCRIPTS)
+
+# The slow comparisons: the tiny golden model's whole run of 50 steps.
+check-long: deps
+	PF_LONG=1 tests/golden.sh $(BUILD)
+
+# The PyTorch twin and the object generator; needs Debian's python3-torch.
+check-reference:
+	/usr/bin/python3 -B -m unittest discover -s tests/reference
+
+# clang-format 14 cannot leave aligned comments at the ends of lines alone, which the style uses, so
+# .clang-format is for editors and not checked here.
+lint:
+	for f in $(COMMON) $(filter %.c,$(KERNELS)) $(wildcard tools/*/*.c) $(TESTS) $(BENCH) $(FUZZ); do \
+	  $(CC) $(PF_CFLAGS) $(CFLAGS) -Werror -fsyntax-only $$f || exit 1; done
+	mandoc -Tlint -W warning man/*.[157]
+
+install: all
+	install -d $(addprefix $(DESTDIR)$(prefix)/,bin share/man/man1 share/man/man5 share/man/man7 share/posefusion)
+	install $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(prefix)/bin
+	for n in 1 5 7; do install -m 644 man/*.$$n $(DESTDIR)$(prefix)/share/man/man$$n; done
+	cp -r configs pipelines $(DESTDIR)$(prefix)/share/posefusion
+
+clean:
+	$(RM) -r $(BUILD)
