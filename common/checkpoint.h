@@ -1,0 +1,63 @@
+/* checkpoint.h - read weights: .safetensors (mapped), .ckpt and .pt in PyTorch's zip and legacy
+ * formats, TorchScript archives.  Nothing in a file is ever executed: the unpickler knows an
+ * allow-list of constructors (tensors, storages, plain containers, dtypes, sizes), turns every
+ * other object into an inert placeholder, and refuses a file that names a means to run code
+ * (unpickle.h).
+ *
+ *     pf_checkpoint *w;
+ *     pf_must(pf_checkpoint_open(&w, "model.ckpt"));
+ *     pf_must(pf_checkpoint_need(w, "time_embed.0.weight", &t, 2, (int64_t[]){256, 256}));
+ *     pf_checkpoint_close(w);
+ *
+ * Names are those of the state_dict: a "state_dict" entry of the top dictionary is entered, and
+ * TorchScript attributes are joined with dots.  One thread at a time. */
+#ifndef PF_CHECKPOINT_H
+#define PF_CHECKPOINT_H
+#include <stdbool.h>
+
+#include "common/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pf_checkpoint pf_checkpoint;     /* opaque, owned by whoever opened it */
+
+/* Open path; "-" is stdin.  A regular file is mapped, a pipe is read into memory. */
+pf_err pf_checkpoint_open(pf_checkpoint **w, const char *path) PF_MUST_USE;
+/* The same for bytes in memory, borrowed until close; name is for messages. */
+pf_err pf_checkpoint_open_memory(pf_checkpoint **w, const void *bytes, size_t size,
+                                 const char *name) PF_MUST_USE;
+void pf_checkpoint_close(pf_checkpoint *w);     /* NULL is fine; tensors got from it die here */
+const char *pf_checkpoint_path(const pf_checkpoint *w);
+const char *pf_checkpoint_format(const pf_checkpoint *w);       /* "safetensors", "zip", "legacy", "torchscript" */
+int pf_checkpoint_count(const pf_checkpoint *w);
+const char *pf_checkpoint_name(const pf_checkpoint *w, int i);  /* in name order */
+/* Tensor of that name: contiguous, read-only, borrowed until close (mapped where the file allows;
+ * a strided one is gathered once).  false if there is none, or (a deflated entry that is damaged,
+ * no memory) it cannot be read; pf_error() then says why. */
+bool pf_checkpoint_get(pf_checkpoint *w, const char *name, pf_tensor *t);
+/* As get, but it must be there with this shape (-1: any size), of any float type.  The error
+ * names the file, the tensor and both shapes. */
+pf_err pf_checkpoint_need(pf_checkpoint *w, const char *name, pf_tensor *t, int ndim,
+                          const int64_t *dim) PF_MUST_USE;
+/* Things that were skipped because they are not tensors (other objects of the pickle), as one
+ * readable line each; for pf-weights info. */
+int pf_checkpoint_skipped(const pf_checkpoint *w);
+const char *pf_checkpoint_skipped_name(const pf_checkpoint *w, int i);
+
+/* For going through all tensors without holding them all: type and shape of number i (data is
+ * NULL), its data as get gives it, and giving back the memory that this took. */
+const pf_tensor *pf_checkpoint_shape(const pf_checkpoint *w, int i);
+pf_err pf_checkpoint_read(pf_checkpoint *w, int i, pf_tensor *t) PF_MUST_USE;
+void pf_checkpoint_drop(pf_checkpoint *w, int i);
+/* The metadata of a safetensors file: key and value number i, in key order; false past the end. */
+bool pf_checkpoint_meta(const pf_checkpoint *w, int i, const char **key, const char **value);
+/* Compare the checksums that the file carries (CRC of zip entries, pf.crc32) with the data of
+ * tensor i; no checksum is no error. */
+pf_err pf_checkpoint_verify(pf_checkpoint *w, int i) PF_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,111 @@
+/* error.c - the last sentence of each thread, and how tools end. */
+#include "common/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SENTENCE = 1000 };
+static _Thread_local char sentence[SENTENCE];
+static const char *program = "posefusion";
+
+pf_err
+pf_fail(pf_err err, const char *fmt, ...)
+{
+    char text[SENTENCE];        /* the arguments may point into the old sentence */
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    /* File names come from users: a line break in one must not make two sentences. */
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 127)
+            *p = '?';
+    memcpy(sentence, text, sizeof sentence);
+    return err;
+}
+
+pf_err
+pf_fail_in(pf_err err, const char *fmt, ...)
+{
+    char context[SENTENCE], old[SENTENCE];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(context, sizeof context, fmt, ap);
+    va_end(ap);
+    memcpy(old, sentence, sizeof old);
+    return pf_fail(err, "%s: %s", context, old);
+}
+
+const char *
+pf_error(void)
+{
+    return sentence;
+}
+
+void
+pf_bug_at(const char *file, int line, const char *fmt, ...)
+{
+    va_list ap;
+
+    fprintf(stderr, "%s: BUG at %s:%d: ", program, file, line);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+    abort();
+}
+
+void
+pf_set_program(const char *name)
+{
+    program = name;
+}
+
+const char *
+pf_program(void)
+{
+    return program;
+}
+
+void
+pf_must(pf_err err)
+{
+    if (err == PF_OK)
+        return;
+    fprintf(stderr, "%s: %s\n", program, err == PF_END ? "the input ends too early" : sentence);
+    exit(1);                    /* exit, not _exit: output.c removes what is not complete */
+}
+
+/* "PROGRAM: <sentence>" on stderr. */
+static void
+say(const char *fmt, va_list ap)
+{
+    fprintf(stderr, "%s: ", program);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+}
+
+void
+pf_die(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say(fmt, ap);
+    va_end(ap);
+    exit(1);
+}
+
+void
+pf_warn(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say(fmt, ap);
+    va_end(ap);
+}

@@ -1,0 +1,455 @@
+/* opt.c - one table is the parser, the help and the history (opt.h). */
+#include "common/opt.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "common/config.h"
+#include "common/error.h"
+
+struct pf_common pf_common = {.out = "-", .device = "auto", .seed = 6033};
+
+#define SEED_MAX 9007199254740992.0     /* 2^53: exact as a double, so the range check is too */
+
+static const struct pf_opt common_opts[] = {
+    PF_OPT_STR('o', "output", pf_common.out, "FILE", "write here instead of standard output"),
+    {PF_OPT_T_STR, 'c', "config", &pf_common.config, "FILE", "YAML settings, pf-config(5)", 0, 0, "cfg", 0},
+    {PF_OPT_T_STR, 'w', "weights", &pf_common.weights, "FILE", "network weights: .safetensors, .ckpt, .pt", 0, 0, "ckpt", 0},
+    PF_OPT_STR('d', "device", pf_common.device, "DEVICE", "auto, cpu, cuda or cuda:N"),
+    PF_OPT_CHOICE(0, "precision", pf_common.precision, "f32|tf32|f16|bf16", "arithmetic; the device's best by default"),
+    {PF_OPT_T_INT64, 0, "seed", &pf_common.seed, "N", "of all random numbers", 0, SEED_MAX, 0, 0},
+    PF_OPT_FLAG('q', "quiet", pf_common.quiet, "no progress, no stage times"),
+    {PF_OPT_T_COUNT, 'v', "verbose", &pf_common.verbose, 0, "stage times, memory", 0, 0, 0, 0},
+    {PF_OPT_T_END, 'h', "help", 0, 0, "this text", 0, 0, 0, 0},
+    {PF_OPT_T_END, 0, "version", 0, 0, "the version", 0, 0, 0, 0},
+};
+enum { COMMON = sizeof common_opts / sizeof *common_opts };
+
+static const struct pf_opt *own_opts;
+static int own_count;
+static const char *operands_text, *summary_text;
+
+bool
+pf_parse_int(int64_t *v, const char *s)
+{
+    char *end;
+
+    errno = 0;
+    *v = strtoll(s, &end, 10);
+    return *s && (*s == '-' || *s == '+' || (*s >= '0' && *s <= '9')) && !*end && !errno;
+}
+
+bool
+pf_parse_real(double *v, const char *s)
+{
+    char *end;
+
+    errno = 0;
+    *v = strtod(s, &end);
+    return *s && strchr("+-.0123456789", *s) && !*end && isfinite(*v);
+}
+
+bool
+pf_is_choice(const char *word, const char *choices)
+{
+    const size_t n = strlen(word);
+
+    for (const char *p = choices; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+        if (strncmp(p, word, n) == 0 && (p[n] == '|' || !p[n]))
+            return n > 0;
+    return false;
+}
+
+static int
+plain(int c)
+{
+    return c == '_' ? '-' : c;
+}
+
+/* Levenshtein distance of short words. */
+static int
+distance(const char *a, const char *b)
+{
+    enum { LONGEST = 40 };
+    int row[LONGEST + 1];
+    const int n = (int)strnlen(b, LONGEST);
+
+    for (int j = 0; j <= n; j++)
+        row[j] = j;
+    for (int i = 1; *a && i <= LONGEST; a++, i++) {
+        int corner = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            const int change = corner + (plain(*a) != plain(b[j - 1]));
+            corner = row[j];
+            row[j] = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            row[j] = row[j] < change ? row[j] : change;
+        }
+    }
+    return row[n];
+}
+
+const char *
+pf_nearest(const char *word, const char *const *names, int n)
+{
+    const char *best = NULL;
+    int least = (int)strlen(word) / 2 + 1;
+
+    for (int i = 0; i < n; i++) {
+        const int d = distance(word, names[i]);
+        if (d < least) {
+            least = d;
+            best = names[i];
+        }
+    }
+    return best;
+}
+
+void
+pf_usage(const char *fmt, ...)
+{
+    va_list ap;
+
+    fprintf(stderr, "%s: ", pf_program());
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, " (try %s -h)\n", pf_program());
+    exit(2);
+}
+
+/* Own options first, then the common ones. */
+static const struct pf_opt *
+opt_at(int i)
+{
+    return i < own_count ? own_opts + i : common_opts + (i - own_count);
+}
+
+static bool
+same_name(const char *a, const char *b, size_t n)
+{
+    if (!b || strlen(b) != n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (plain(a[i]) != plain(b[i]))
+            return false;
+    return true;
+}
+
+static const struct pf_opt *
+find_long(const char *name, size_t n)
+{
+    const char *names[128];
+    char word[64];
+    int count = 0;
+
+    for (int i = 0; i < own_count + COMMON; i++)
+        if (same_name(name, opt_at(i)->name, n) || same_name(name, opt_at(i)->alias, n))
+            return opt_at(i);
+    for (int i = 0; i < own_count + COMMON && count < 128; i++)
+        names[count++] = opt_at(i)->name;
+    snprintf(word, sizeof word, "%.*s", (int)(n < 60 ? n : 60), name);
+    const char *near = pf_nearest(word, names, count);
+    pf_usage("there is no option --%s%s%s%s", word, near ? "; did you mean --" : "", near ? near : "",
+             near ? "?" : "");
+}
+
+static const struct pf_opt *
+find_letter(int letter)
+{
+    for (int i = 0; i < own_count + COMMON; i++)
+        if (opt_at(i)->letter == letter)
+            return opt_at(i);
+    pf_usage("there is no option -%c", letter);
+}
+
+static void
+check_range(const struct pf_opt *o, double v, const char *text)
+{
+    if (o->lo < o->hi && !(v >= o->lo && v <= o->hi))
+        pf_usage("--%s %s is out of range: %g to %g", o->name, text, o->lo, o->hi);
+}
+
+/* A real number, parsed whole.  NaN and infinity come from a script's arithmetic: exit 1, not 2. */
+static double
+real_value(const struct pf_opt *o, const char *word, const char *what)
+{
+    char *end;
+    double v;
+
+    if (pf_parse_real(&v, word))
+        return v;
+    v = strtod(word, &end);
+    if (*word && !*end && !isfinite(v))
+        pf_die("--%s is %s, not a finite number", o->name, word);
+    pf_usage("--%s needs %s, not \"%s\"", o->name, what, word);
+}
+
+static void
+set_list(const struct pf_opt *o, const char *text)
+{
+    struct pf_list list = {0};
+    char *copy = strdup(text), *at = copy, *word;
+
+    while (copy && (word = strsep(&at, ","))) {
+        if (list.n == PF_LIST_MAX)
+            pf_usage("--%s takes at most %d numbers", o->name, PF_LIST_MAX);
+        list.v[list.n] = real_value(o, word, "numbers separated by commas");
+        check_range(o, list.v[list.n++], word);
+    }
+    free(copy);
+    *(struct pf_list *)o->value = list;
+}
+
+static void
+set(const struct pf_opt *o, const char *text)
+{
+    double real;
+    int64_t whole;
+
+    switch (o->type) {
+    case PF_OPT_T_INT:
+    case PF_OPT_T_INT64:
+        if (!pf_parse_int(&whole, text))
+            pf_usage("--%s needs a whole number, not \"%s\"", o->name, text);
+        check_range(o, (double)whole, text);
+        if (o->type == PF_OPT_T_INT64)
+            *(int64_t *)o->value = whole;
+        else if (whole < INT32_MIN || whole > INT32_MAX)
+            pf_usage("--%s %s is out of range", o->name, text);
+        else
+            *(int *)o->value = (int)whole;
+        break;
+    case PF_OPT_T_REAL:
+        real = real_value(o, text, "a number");
+        check_range(o, real, text);
+        *(double *)o->value = real;
+        break;
+    case PF_OPT_T_STR:
+        if (o->choices && !pf_is_choice(text, o->choices))
+            pf_usage("--%s is one of %s, not \"%s\"", o->name, o->choices, text);
+        *(const char **)o->value = text;
+        break;
+    case PF_OPT_T_LIST:
+        set_list(o, text);
+        break;
+    case PF_OPT_T_FLAG:
+        *(bool *)o->value = true;
+        break;
+    case PF_OPT_T_COUNT:
+        ++*(int *)o->value;
+        break;
+    case PF_OPT_T_END:
+        break;
+    }
+}
+
+static bool
+takes_value(const struct pf_opt *o)
+{
+    return o->type != PF_OPT_T_FLAG && o->type != PF_OPT_T_COUNT && o->type != PF_OPT_T_END;
+}
+
+/* "current" value of an option as text; "" if it has none. */
+static void
+value_text(char *buf, size_t size, const struct pf_opt *o)
+{
+    const struct pf_list *list = o->value;
+    size_t n = 0;
+
+    buf[0] = 0;
+    switch (o->type) {
+    case PF_OPT_T_INT: snprintf(buf, size, "%d", *(const int *)o->value); break;
+    case PF_OPT_T_INT64: snprintf(buf, size, "%lld", (long long)*(const int64_t *)o->value); break;
+    case PF_OPT_T_REAL: snprintf(buf, size, "%g", *(const double *)o->value); break;
+    case PF_OPT_T_STR:
+        if (*(const char **)o->value)
+            snprintf(buf, size, "%s", *(const char **)o->value);
+        break;
+    case PF_OPT_T_LIST:
+        for (int i = 0; i < list->n && n < size; i++)
+            n += (size_t)snprintf(buf + n, size - n, "%s%g", i ? "," : "", list->v[i]);
+        break;
+    default: break;
+    }
+}
+
+static void
+print_option(const struct pf_opt *o)
+{
+    char left[96], value[256];
+    int n = o->letter ? snprintf(left, sizeof left, "  -%c, --%s", o->letter, o->name)
+                      : snprintf(left, sizeof left, "      --%s", o->name);
+
+    if (o->arg)
+        snprintf(left + n, sizeof left - (size_t)n, " %s", o->arg);
+    value_text(value, sizeof value, o);
+    printf("%-36s%s%s%s", left, strlen(left) > 35 ? "\n                                    " : "", o->help,
+           *value ? " (" : "");
+    printf("%s%s\n", value, *value ? ")" : "");
+    if (o->alias)
+        printf("%36salso --%s\n", "", o->alias);
+}
+
+static void
+print_help(void)
+{
+    printf("usage: %s [options]%s%s\n%s\n", pf_program(), *operands_text ? " " : "", operands_text,
+           summary_text);
+    if (own_count)
+        printf("\noptions (current value):\n");
+    for (int i = 0; i < own_count; i++)
+        print_option(own_opts + i);
+    printf("\ncommon options, pf(7):\n");
+    for (int i = 0; i < COMMON; i++)
+        print_option(common_opts + i);
+    exit(fflush(stdout) ? 1 : 0);
+}
+
+static void
+got(const struct pf_opt *o, const char *text, bool config_only)
+{
+    const bool is_config = o->value == (void *)&pf_common.config;
+
+    if (is_config == config_only && o->type != PF_OPT_T_END)
+        set(o, text);
+    if (o->type != PF_OPT_T_END || config_only)
+        return;
+    if (o->letter == 'h')
+        print_help();
+    printf("%s (posefusion) " PF_VERSION "\n", pf_program());
+    exit(fflush(stdout) ? 1 : 0);
+}
+
+/* One pass over the arguments; returns how many operands were moved to the front of argv. */
+static int
+parse(int argc, char **argv, bool config_only)
+{
+    char **operand = argv;
+    int n = 0;
+
+    for (int i = 0; i < argc; i++) {
+        char *a = argv[i];
+        if (strcmp(a, "--") == 0) {
+            for (i++; i < argc; i++, n++)
+                if (!config_only)
+                    operand[n] = argv[i];
+        } else if (strncmp(a, "--", 2) == 0) {
+            const char *eq = strchr(a, '=');
+            const struct pf_opt *o = find_long(a + 2, eq ? (size_t)(eq - a - 2) : strlen(a + 2));
+            if (!takes_value(o) && eq)
+                pf_usage("--%s takes no value", o->name);
+            if (takes_value(o) && !eq && ++i == argc)
+                pf_usage("--%s needs a value", o->name);
+            got(o, eq ? eq + 1 : argv[i < argc ? i : argc - 1], config_only);
+        } else if (a[0] == '-' && a[1]) {
+            for (const char *p = a + 1; *p; p++) {
+                const struct pf_opt *o = find_letter((unsigned char)*p);
+                if (!takes_value(o)) {
+                    got(o, NULL, config_only);
+                    continue;
+                }
+                if (!p[1] && ++i == argc)
+                    pf_usage("-%c needs a value", o->letter);
+                got(o, p[1] ? p + 1 : argv[i], config_only);
+                break;
+            }
+        } else {
+            if (!config_only)
+                operand[n] = a;
+            n++;
+        }
+    }
+    return n;
+}
+
+void
+pf_start(int *argc, char ***argv, const char *operands, const char *summary,
+         const struct pf_opt *opts)
+{
+    const char *slash = *argc ? strrchr((*argv)[0], '/') : NULL;
+
+    pf_set_program(slash ? slash + 1 : *argc ? (*argv)[0] : "posefusion");
+    signal(SIGPIPE, SIG_IGN);
+    own_opts = opts;
+    own_count = 0;
+    while (opts[own_count].type != PF_OPT_T_END)
+        own_count++;
+    operands_text = operands;
+    summary_text = summary;
+    ++*argv;
+    *argc = *argc ? *argc - 1 : 0;
+    parse(*argc, *argv, true);
+    if (pf_common.config)
+        pf_must(pf_config_load(&pf_conf, pf_common.config));
+    *argc = parse(*argc, *argv, false);
+}
+
+/* Text for JSON, which holds UTF-8 alone: other bytes, of a file name say, become '?'. */
+static json_t *
+json_text(const char *s)
+{
+    json_t *j = json_string(s);
+
+    if (!j) {
+        char *copy = strdup(s);
+        for (char *p = copy; p && *p; p++)
+            if ((unsigned char)*p >= 128)
+                *p = '?';
+        j = copy ? json_string(copy) : NULL;
+        free(copy);
+    }
+    return j;
+}
+
+static json_t *
+json_value(const struct pf_opt *o)
+{
+    const struct pf_list *list = o->value;
+    json_t *array;
+
+    switch (o->type) {
+    case PF_OPT_T_INT: return json_integer(*(const int *)o->value);
+    case PF_OPT_T_INT64: return json_integer(*(const int64_t *)o->value);
+    case PF_OPT_T_REAL: return json_real(*(const double *)o->value);
+    case PF_OPT_T_FLAG: return json_boolean(*(const bool *)o->value);
+    case PF_OPT_T_STR: return *(const char **)o->value ? json_text(*(const char **)o->value) : NULL;
+    case PF_OPT_T_LIST:
+        array = json_array();
+        for (int i = 0; i < list->n; i++)
+            json_array_append_new(array, json_real(list->v[i]));
+        return array;
+    default: return NULL;
+    }
+}
+
+char *
+pf_history_entry(void)
+{
+    json_t *entry = json_object(), *options = json_object();
+    char *text;
+
+    for (int i = 0; i < own_count; i++) {
+        json_t *v = json_value(own_opts + i);
+        if (v)
+            json_object_set_new(options, own_opts[i].name, v);
+    }
+    if (pf_common.config)
+        json_object_set_new(options, "config", json_text(pf_common.config));
+    if (pf_common.weights)
+        json_object_set_new(options, "weights", json_text(pf_common.weights));
+    json_object_set_new(entry, "tool", json_text(pf_program()));
+    json_object_set_new(entry, "version", json_string(PF_VERSION));
+    json_object_set_new(entry, "options", options);
+    json_object_set_new(entry, "seed", json_integer(pf_common.seed));
+    text = json_dumps(entry, JSON_COMPACT | JSON_REAL_PRECISION(12));
+    json_decref(entry);
+    return text;
+}

@@ -1,0 +1,87 @@
+/* opt.h - one table per tool: the parser, the -h text with current defaults, the names of config
+ * keys and the recorded history.
+ *
+ *     static const struct pf_opt opts[] = {
+ *         PF_OPT_INT(0, "steps", pf_conf.sampler.steps, "N", "denoising steps", 1, 1000),
+ *         PF_OPT_STR(0, "noise", noise, "FILE", "take every random number from FILE"),
+ *         PF_OPT_END
+ *     };
+ *     pf_start(&argc, &argv, "[STREAM]", "one line that says what the tool does", opts);
+ *
+ * Every tool also has the common options of design.md section 3: -o -c -w -d --precision --seed
+ * -q -v -h --version.  A value that lives in pf_conf (config.h) takes, in rising order, its
+ * default, the file given with -c, the command line. */
+#ifndef PF_OPT_H
+#define PF_OPT_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PF_VERSION "0.1.0"
+
+enum { PF_LIST_MAX = 64 };
+struct pf_list {                /* numbers separated by commas */
+    int n;
+    double v[PF_LIST_MAX];
+};
+
+enum pf_opt_type { PF_OPT_T_END, PF_OPT_T_INT, PF_OPT_T_INT64, PF_OPT_T_REAL, PF_OPT_T_STR,
+                   PF_OPT_T_FLAG, PF_OPT_T_COUNT, PF_OPT_T_LIST };
+struct pf_opt {
+    enum pf_opt_type type;
+    int letter;                 /* 0: none */
+    const char *name;           /* without dashes; underscores are accepted for dashes */
+    void *value;                /* int, int64_t, double, const char *, bool, int, struct pf_list */
+    const char *arg, *help;
+    double lo, hi;              /* allowed range, both ends included; lo == hi: any (finite) */
+    const char *alias;          /* another spelling (the original's), or NULL */
+    const char *choices;        /* "auto|alpha|white" for strings, or NULL */
+};
+#define PF_OPT_INT(l, n, v, a, h, lo, hi) {PF_OPT_T_INT, l, n, &(v), a, h, lo, hi, 0, 0}
+#define PF_OPT_REAL(l, n, v, a, h, lo, hi) {PF_OPT_T_REAL, l, n, &(v), a, h, lo, hi, 0, 0}
+#define PF_OPT_STR(l, n, v, a, h) {PF_OPT_T_STR, l, n, &(v), a, h, 0, 0, 0, 0}
+#define PF_OPT_CHOICE(l, n, v, c, h) {PF_OPT_T_STR, l, n, &(v), c, h, 0, 0, 0, c}
+#define PF_OPT_FLAG(l, n, v, h) {PF_OPT_T_FLAG, l, n, &(v), 0, h, 0, 0, 0, 0}
+#define PF_OPT_LIST(l, n, v, a, h, lo, hi) {PF_OPT_T_LIST, l, n, &(v), a, h, lo, hi, 0, 0}
+#define PF_OPT_END {PF_OPT_T_END, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+/* The same with the original's spelling as alias: write the designated form
+ *     {PF_OPT_T_LIST, 0, "target-elevation", &target, "DEG[,DEG...]", "...", -89, 89, "elevation_target", 0} */
+
+struct pf_common {
+    const char *out;            /* -o, default "-" */
+    const char *config;         /* -c, NULL when not given */
+    const char *weights;        /* -w, NULL when not given */
+    const char *device;         /* -d, default "auto" */
+    const char *precision;      /* --precision f32|tf32|f16|bf16, NULL: the device's default */
+    int64_t seed;               /* --seed, default 6033 */
+    bool quiet;                 /* -q */
+    int verbose;                /* -v, counted */
+};
+extern struct pf_common pf_common;
+
+/* Parse the command line: options are removed, *argc and *argv are left with the operands alone
+ * (argv[0] is the first operand).  "--" ends options; "-" is an operand.  -h and --version print
+ * to stdout and exit 0; a mistake is one sentence on stderr and exit 2; a bad config file, or a
+ * number that is NaN or infinite (somebody's computation went wrong, not the call), exits 1.
+ * Sets the program's name (error.h), ignores SIGPIPE so that a closed pipe is an error of write. */
+void pf_start(int *argc, char ***argv, const char *operands, const char *summary,
+              const struct pf_opt *opts);
+/* Wrong usage that only the tool can see: one sentence, exit 2. */
+void pf_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+/* This run for pf.history: {"tool", "version", "options": {...}, "seed"} as JSON; caller frees. */
+char *pf_history_entry(void);
+/* Whole-string number parsing: "12abc", "", "nan" and overflow are refused. */
+bool pf_parse_int(int64_t *v, const char *s);
+bool pf_parse_real(double *v, const char *s);
+/* Whether word is one of "a|b|c". */
+bool pf_is_choice(const char *word, const char *choices);
+/* The string nearest to word by edit distance, "-" and "_" being equal; NULL if none is near. */
+const char *pf_nearest(const char *word, const char *const *names, int n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

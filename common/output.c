@@ -1,0 +1,182 @@
+/* output.c - files that appear only when they are complete (stream.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/stream.h"
+
+enum { MAX_OUTPUTS = 16 };
+
+struct pf_output {
+    FILE *file;
+    char *path, *temporary;     /* temporary NULL: written in place */
+    int slot;                   /* in unfinished[], with a temporary */
+};
+
+/* What to remove when the program ends early.  A signal handler reads it, so it is plain storage
+ * that is filled before the file exists and cleared after it is gone. */
+static char unfinished[MAX_OUTPUTS][PATH_MAX];
+static volatile sig_atomic_t unfinished_used[MAX_OUTPUTS];
+
+static void
+remove_unfinished(void)
+{
+    for (int i = 0; i < MAX_OUTPUTS; i++)
+        if (unfinished_used[i])
+            unlink(unfinished[i]);
+}
+
+static void
+on_signal(int sig)
+{
+    remove_unfinished();
+    signal(sig, SIG_DFL);
+    raise(sig);
+}
+
+static void
+watch_exits(void)
+{
+    static bool watching;
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+
+    if (watching)
+        return;
+    watching = true;
+    atexit(remove_unfinished);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction old;
+        if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            signal(signals[i], on_signal);      /* nohup's ignored SIGHUP stays ignored */
+    }
+}
+
+/* Make and open a new file beside o->path. */
+static pf_err
+open_temporary(pf_output *o)
+{
+    int fd = -1;
+
+    watch_exits();
+    for (o->slot = 0; o->slot < MAX_OUTPUTS && unfinished_used[o->slot]; o->slot++)
+        ;
+    if (o->slot == MAX_OUTPUTS)
+        return pf_fail(PF_EIO, "%s: more than %d files open for writing", o->path, MAX_OUTPUTS);
+    for (int try = 0; try < 100 && fd < 0; try++) {
+        char *name = unfinished[o->slot];
+        if (snprintf(name, PATH_MAX, "%s.%ld-%d.tmp", o->path, (long)getpid(), try) >= PATH_MAX)
+            return pf_fail(PF_EIO, "%s: the name is too long", o->path);
+        fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd < 0 && errno != EEXIST)
+            break;
+    }
+    if (fd < 0)
+        return pf_fail(PF_EIO, "cannot write %s: %s", o->path, strerror(errno));
+    unfinished_used[o->slot] = 1;
+    o->temporary = strdup(unfinished[o->slot]);
+    o->file = o->temporary ? fdopen(fd, "wb") : NULL;
+    if (!o->file) {
+        close(fd);
+        return pf_fail(PF_ENOMEM, "no memory");
+    }
+    return PF_OK;
+}
+
+pf_err
+pf_output_open(pf_output **out, const char *path)
+{
+    pf_output *o = calloc(1, sizeof *o);
+    struct stat st;
+    pf_err err = PF_OK;
+
+    if (!o)
+        return pf_fail(PF_ENOMEM, "no memory");
+    if (strcmp(path, "-") == 0) {
+        o->path = strdup("standard output");
+        o->file = stdout;
+        if (isatty(STDOUT_FILENO))
+            err = pf_fail(PF_EIO, "standard output is a terminal; give -o FILE or a pipe");
+    } else {
+        /* Through a symbolic link the file is replaced, not the link. */
+        char *real = realpath(path, NULL);
+        o->path = real ? real : strdup(path);
+        if (o->path && stat(o->path, &st) == 0 && !S_ISREG(st.st_mode)) {
+            if (S_ISDIR(st.st_mode))
+                err = pf_fail(PF_EIO, "%s is a directory", path);
+            else if (!(o->file = fopen(o->path, "wb")))
+                err = pf_fail(PF_EIO, "cannot write %s: %s", path, strerror(errno));
+        } else if (o->path) {
+            err = open_temporary(o);
+        }
+    }
+    if (!err && !o->path)
+        err = pf_fail(PF_ENOMEM, "no memory");
+    if (err) {
+        if (o->file == stdout)
+            o->file = NULL;
+        pf_output_abandon(o);
+        return err;
+    }
+    *out = o;
+    return PF_OK;
+}
+
+FILE *
+pf_output_file(pf_output *o)
+{
+    return o->file;
+}
+
+const char *
+pf_output_path(pf_output *o)
+{
+    return o->temporary ? o->temporary : o->path;
+}
+
+static void
+forget(pf_output *o)
+{
+    if (o->temporary)
+        unfinished_used[o->slot] = 0;
+    free(o->temporary);
+    free(o->path);
+    free(o);
+}
+
+pf_err
+pf_output_close(pf_output *o)
+{
+    const bool own = o->file != stdout;
+    bool bad = fflush(o->file) != 0 || ferror(o->file);
+    pf_err err = PF_OK;
+
+    if (!bad && o->temporary && fsync(fileno(o->file)) && errno != EINVAL && errno != EROFS)
+        bad = true;
+    if (bad)
+        err = pf_fail(PF_EIO, "cannot write %s: %s", o->path, strerror(errno));
+    if (own && fclose(o->file) && !err)
+        err = pf_fail(PF_EIO, "cannot write %s: %s", o->path, strerror(errno));
+    if (!err && o->temporary && rename(o->temporary, o->path))
+        err = pf_fail(PF_EIO, "cannot rename %s to %s: %s", o->temporary, o->path, strerror(errno));
+    if (err && o->temporary)
+        unlink(o->temporary);
+    forget(o);
+    return err;
+}
+
+void
+pf_output_abandon(pf_output *o)
+{
+    if (!o)
+        return;
+    if (o->file && o->file != stdout)
+        fclose(o->file);
+    if (o->temporary)
+        unlink(o->temporary);
+    forget(o);
+}

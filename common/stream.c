@@ -1,0 +1,530 @@
+/* stream.c - documents: safetensors files back to back (design.md, 2). */
+#include "common/stream.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+#include <zlib.h>
+
+#include "common/opt.h"
+#include "common/safetensors.h"
+
+enum { CHUNK = 1 << 24 };          /* first bite of a tensor, bytes */
+
+struct pf_stream {
+    FILE *file;
+    const uint8_t *bytes;       /* or memory */
+    size_t size, at;
+    char *name;
+    int documents;              /* read so far */
+    int index, count;           /* next one expected of an announced group; count 0: none open */
+};
+
+/* ---- a document's tensors and metadata, each sorted ---- */
+
+void
+pf_doc_release(pf_doc *doc)
+{
+    for (int i = 0; i < doc->tensors; i++) {
+        free(doc->tensor[i].name);
+        pf_tensor_release(&doc->tensor[i].t);
+    }
+    for (int i = 0; i < doc->metas; i++) {
+        free(doc->meta[i].key);
+        free(doc->meta[i].value);
+    }
+    free(doc->tensor);
+    free(doc->meta);
+    memset(doc, 0, sizeof *doc);
+}
+
+/* First tensor whose name is not below this one. */
+static int
+tensor_position(const pf_doc *doc, const char *name)
+{
+    int lo = 0, hi = doc->tensors;
+    while (lo < hi) {
+        const int mid = (lo + hi) / 2;
+        if (strcmp(doc->tensor[mid].name, name) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static bool
+tensor_at(const pf_doc *doc, int i, const char *name)
+{
+    return i < doc->tensors && strcmp(doc->tensor[i].name, name) == 0;
+}
+
+const pf_tensor *
+pf_doc_get(const pf_doc *doc, const char *name)
+{
+    const int i = tensor_position(doc, name);
+    return tensor_at(doc, i, name) ? &doc->tensor[i].t : NULL;
+}
+
+static const char *
+maker_of(const char *name)
+{
+    static const struct {
+        const char *prefix, *tool;
+    } makers[] = {
+        {"input.clip", "pf-clip-embed"}, {"input.", "pf-crop"},  {"views.alpha", "pf-mask"},
+        {"views.latent", "pf-sample --latents"}, {"views.", "pf-sample"},
+        {"train.", "pf-neus --checkpoint"}, {"field.", "pf-neus"},
+    };
+    for (size_t i = 0; i < sizeof makers / sizeof *makers; i++)
+        if (strncmp(name, makers[i].prefix, strlen(makers[i].prefix)) == 0)
+            return makers[i].tool;
+    return NULL;
+}
+
+pf_err
+pf_doc_need(const pf_doc *doc, const char *name, pf_dtype dtype, int ndim, const int64_t *dim,
+            pf_tensor *t)
+{
+    const pf_tensor *found = pf_doc_get(doc, name);
+    const char *tool = maker_of(name);
+
+    if (!found)
+        return pf_fail(PF_EFORMAT, "the stream has no tensor %s%s%s", name,
+                       tool ? "; it is made by " : "", tool ? tool : "");
+    PF_TRY(pf_tensor_expect(found, name, dtype, ndim, dim));
+    *t = *found;
+    return PF_OK;
+}
+
+/* Give the document a tensor that it will own. */
+static pf_err
+take_tensor(pf_doc *doc, const char *name, const pf_tensor *t)
+{
+    const int i = tensor_position(doc, name);
+    struct pf_doc_tensor *grown;
+    char *copy;
+
+    if (tensor_at(doc, i, name)) {
+        pf_tensor_release(&doc->tensor[i].t);
+        doc->tensor[i].t = *t;
+        return PF_OK;
+    }
+    copy = strdup(name);
+    grown = realloc(doc->tensor, ((size_t)doc->tensors + 1) * sizeof *grown);
+    if (grown)
+        doc->tensor = grown;
+    if (!copy || !grown) {
+        free(copy);
+        return pf_fail(PF_ENOMEM, "no memory");
+    }
+    memmove(grown + i + 1, grown + i, (size_t)(doc->tensors - i) * sizeof *grown);
+    grown[i] = (struct pf_doc_tensor){copy, *t};
+    doc->tensors++;
+    return PF_OK;
+}
+
+pf_err
+pf_doc_put(pf_doc *doc, const char *name, const pf_tensor *t)
+{
+    pf_tensor copy;
+    pf_err err;
+
+    PF_TRY(pf_tensor_copy(&copy, t));
+    if ((err = take_tensor(doc, name, &copy)))
+        pf_tensor_release(&copy);
+    return err;
+}
+
+void
+pf_doc_drop(pf_doc *doc, const char *name)
+{
+    const int i = tensor_position(doc, name);
+
+    if (!tensor_at(doc, i, name))
+        return;
+    free(doc->tensor[i].name);
+    pf_tensor_release(&doc->tensor[i].t);
+    doc->tensors--;
+    memmove(doc->tensor + i, doc->tensor + i + 1,
+            (size_t)(doc->tensors - i) * sizeof *doc->tensor);
+}
+
+const char *
+pf_doc_get_meta(const pf_doc *doc, const char *key)
+{
+    for (int i = 0; i < doc->metas; i++)
+        if (strcmp(doc->meta[i].key, key) == 0)
+            return doc->meta[i].value;
+    return NULL;
+}
+
+pf_err
+pf_doc_set_meta(pf_doc *doc, const char *key, const char *value)
+{
+    char *k = strdup(key), *v = strdup(value);
+    struct pf_doc_meta *grown;
+    int i = 0;
+
+    while (i < doc->metas && strcmp(doc->meta[i].key, key) < 0)
+        i++;
+    if (k && v && i < doc->metas && strcmp(doc->meta[i].key, key) == 0) {
+        free(k);
+        free(doc->meta[i].value);
+        doc->meta[i].value = v;
+        return PF_OK;
+    }
+    grown = k && v ? realloc(doc->meta, ((size_t)doc->metas + 1) * sizeof *grown) : NULL;
+    if (!grown) {
+        free(k);
+        free(v);
+        return pf_fail(PF_ENOMEM, "no memory");
+    }
+    doc->meta = grown;
+    memmove(grown + i + 1, grown + i, (size_t)(doc->metas - i) * sizeof *grown);
+    grown[i] = (struct pf_doc_meta){k, v};
+    doc->metas++;
+    return PF_OK;
+}
+
+pf_err
+pf_doc_add_history(pf_doc *doc)
+{
+    const char *old = pf_doc_get_meta(doc, "pf.history");
+    json_t *all = old ? json_loads(old, 0, NULL) : json_array();
+    char *entry = pf_history_entry(), *text = NULL;
+    pf_err err;
+
+    if (!json_is_array(all))
+        err = pf_fail(PF_EFORMAT, "pf.history is not a JSON array");
+    else if (!entry || json_array_append_new(all, json_loads(entry, 0, NULL)) ||
+             !(text = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(12))))
+        err = pf_fail(PF_ENOMEM, "no memory for the history");
+    else
+        err = pf_doc_set_meta(doc, "pf.history", text);
+    json_decref(all);
+    free(entry);
+    free(text);
+    return err;
+}
+
+pf_err
+pf_doc_set_position(pf_doc *doc, int index, int count)
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "%d", index);
+    PF_TRY(pf_doc_set_meta(doc, "pf.index", text));
+    snprintf(text, sizeof text, "%d", count);
+    return pf_doc_set_meta(doc, "pf.count", text);
+}
+
+/* ---- reading ---- */
+
+pf_err
+pf_stream_open(pf_stream **out, const char *path)
+{
+    const bool std = !path || strcmp(path, "-") == 0;
+    pf_stream *s = calloc(1, sizeof *s);
+
+    if (!s || !(s->name = strdup(std ? "standard input" : path))) {
+        free(s);
+        return pf_fail(PF_ENOMEM, "no memory");
+    }
+    s->file = std ? stdin : fopen(path, "rb");
+    if (!s->file) {
+        const pf_err err = pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
+        pf_stream_close(s);
+        return err;
+    }
+    *out = s;
+    return PF_OK;
+}
+
+pf_err
+pf_stream_open_memory(pf_stream **out, const void *bytes, size_t size)
+{
+    pf_stream *s = calloc(1, sizeof *s);
+
+    if (!s || !(s->name = strdup("memory"))) {
+        free(s);
+        return pf_fail(PF_ENOMEM, "no memory");
+    }
+    s->bytes = bytes;
+    s->size = size;
+    *out = s;
+    return PF_OK;
+}
+
+void
+pf_stream_close(pf_stream *s)
+{
+    if (!s)
+        return;
+    if (s->file && s->file != stdin)
+        fclose(s->file);
+    free(s->name);
+    free(s);
+}
+
+/* Read up to n bytes; *got < n only at the end. */
+static pf_err
+read_some(pf_stream *s, void *to, size_t n, size_t *got)
+{
+    if (s->file) {
+        *got = fread(to, 1, n, s->file);
+        if (*got < n && ferror(s->file))
+            return pf_fail(PF_EIO, "cannot read %s: %s", s->name, strerror(errno));
+        return PF_OK;
+    }
+    *got = n < s->size - s->at ? n : s->size - s->at;
+    if (*got)
+        memcpy(to, s->bytes + s->at, *got);
+    s->at += *got;
+    return PF_OK;
+}
+
+/* Read exactly n bytes into new memory.  It grows as they come, so that a header's false promise
+ * costs no more than what was really sent. */
+static pf_err
+read_block(pf_stream *s, void **block, uint64_t n, const char *what)
+{
+    size_t room = 0, have = 0, got;
+    char *p = NULL;
+    pf_err err = PF_OK;
+
+    do {
+        const size_t more = room ? room : CHUNK, next = n - room < more ? (size_t)n : room + more;
+        void *grown = NULL;
+        if (posix_memalign(&grown, PF_ST_ALIGN, next ? next : 1)) {
+            err = pf_fail(PF_ENOMEM, "%s: no memory for %" PRIu64 " bytes of %s", s->name, n, what);
+            break;
+        }
+        if (have)
+            memcpy(grown, p, have);
+        free(p);
+        p = grown;
+        room = next;
+        if ((err = read_some(s, p + have, room - have, &got)))
+            break;
+        have += got;
+        if (have < room)
+            err = pf_fail(PF_EFORMAT,
+                          "%s: ends inside document %d, after %zu of the %" PRIu64 " bytes of %s",
+                          s->name, s->documents + 1, have, n, what);
+    } while (!err && have < n);
+    if (err)
+        free(p);
+    else
+        *block = p;
+    return err;
+}
+
+/* The 8 bytes before a document, or PF_END where there are no more. */
+static pf_err
+read_length(pf_stream *s, uint64_t *length)
+{
+    uint8_t b[8];
+    size_t got;
+
+    PF_TRY(read_some(s, b, sizeof b, &got));
+    if (got == 0) {
+        if (s->documents == 0)
+            return pf_fail(PF_EFORMAT, "%s is empty: it holds no document", s->name);
+        if (s->count)
+            return pf_fail(PF_EFORMAT, "%s: document %d of %d is missing", s->name, s->index + 1,
+                           s->count);
+        return PF_END;
+    }
+    if (got < sizeof b)
+        return pf_fail(PF_EFORMAT, "%s: ends inside document %d, after %zu of its first 8 bytes",
+                       s->name, s->documents + 1, got);
+    *length = 0;
+    for (int i = 7; i >= 0; i--)
+        *length = *length << 8 | b[i];
+    if (*length < 2 || *length > PF_ST_HEADER_MAX)
+        return pf_fail(PF_EFORMAT,
+                       "%s: document %d is not a pf-stream or safetensors document "
+                       "(header of %" PRIu64 " bytes)",
+                       s->name, s->documents + 1, *length);
+    return PF_OK;
+}
+
+static int
+by_begin(const void *a, const void *b)
+{
+    const struct pf_st_entry *x = *(struct pf_st_entry *const *)a,
+                             *y = *(struct pf_st_entry *const *)b;
+    if (x->begin != y->begin)
+        return x->begin < y->begin ? -1 : 1;
+    return (x->end > y->end) - (x->end < y->end);       /* an empty one before its neighbour */
+}
+
+static pf_err
+read_tensors(pf_stream *s, pf_doc *doc, const struct pf_st_header *h)
+{
+    struct pf_st_entry **order = malloc(((size_t)h->entries + 1) * sizeof *order);
+    pf_err err = PF_OK;
+
+    if (!order)
+        return pf_fail(PF_ENOMEM, "no memory");
+    for (int i = 0; i < h->entries; i++)
+        order[i] = &h->entry[i];
+    qsort(order, (size_t)h->entries, sizeof *order, by_begin);
+    for (int i = 0; i < h->entries && !err; i++) {
+        pf_tensor t = order[i]->t;
+        if ((err = read_block(s, &t.data, order[i]->end - order[i]->begin, order[i]->name)))
+            break;
+        if ((err = take_tensor(doc, order[i]->name, &t)))
+            free(t.data);
+    }
+    free(order);
+    return err;
+}
+
+static uint32_t
+crc_of(const pf_tensor *t)
+{
+    return (uint32_t)crc32_z(crc32_z(0, NULL, 0), t->data, pf_tensor_bytes(t));
+}
+
+static pf_err
+check_crc(const pf_stream *s, const pf_doc *doc)
+{
+    const char *text = pf_doc_get_meta(doc, "pf.crc32"), *name;
+    json_t *all = text ? json_loads(text, 0, NULL) : NULL, *value;
+    pf_err err = PF_OK;
+
+    if (!text)
+        return PF_OK;
+    if (!json_is_object(all))
+        err = pf_fail(PF_EFORMAT, "%s: pf.crc32 is not a JSON object", s->name);
+    else
+        json_object_foreach(all, name, value) {
+            const pf_tensor *t = pf_doc_get(doc, name);
+            char is[9];
+            if (err || !t)      /* a tensor that somebody took out is no damage */
+                continue;
+            snprintf(is, sizeof is, "%08" PRIx32, crc_of(t));
+            if (!json_is_string(value) || strcmp(json_string_value(value), is) != 0)
+                err = pf_fail(PF_EFORMAT, "%s: tensor %s of document %d is damaged (its CRC is %s)",
+                              s->name, name, s->documents + 1, is);
+        }
+    json_decref(all);
+    return err;
+}
+
+/* pf.index and pf.count promise that the documents of one run follow each other. */
+static pf_err
+check_position(pf_stream *s, const pf_doc *doc)
+{
+    const char *index = pf_doc_get_meta(doc, "pf.index"), *count = pf_doc_get_meta(doc, "pf.count");
+    int64_t i = 0, n = 0;
+
+    if (index && count &&
+        (!pf_parse_int(&i, index) || !pf_parse_int(&n, count) || i < 0 || i >= n || n > INT32_MAX))
+        return pf_fail(PF_EFORMAT, "%s: document %d says that it is number %s of %s", s->name,
+                       s->documents + 1, index, count);
+    if (s->count && (i != s->index || n != s->count))
+        return pf_fail(PF_EFORMAT, "%s: document %d of %d is missing", s->name, s->index + 1,
+                       s->count);
+    if (!s->count && i > 0)
+        return pf_fail(PF_EFORMAT, "%s: document 1 of %lld is missing", s->name, (long long)n);
+    s->index = (int)i + 1;
+    s->count = i + 1 < n ? (int)n : 0;
+    return PF_OK;
+}
+
+pf_err
+pf_stream_read(pf_stream *s, pf_doc *doc)
+{
+    struct pf_st_header h = {0};
+    void *json = NULL;
+    uint64_t length = 0;
+    pf_err err;
+
+    pf_doc_release(doc);
+    if ((err = read_length(s, &length)))
+        return err;
+    if ((err = read_block(s, &json, length, "its header")))
+        return err;
+    if ((err = pf_st_parse(&h, json, (size_t)length))) {
+        err = pf_fail_in(err, "%s: document %d", s->name, s->documents + 1);
+        goto out;
+    }
+    for (int i = 0; i < h.metas && !err; i++)
+        err = pf_doc_set_meta(doc, h.meta[i].key, h.meta[i].value);
+    if (err || (err = read_tensors(s, doc, &h)) || (err = check_crc(s, doc)) ||
+        (err = check_position(s, doc)))
+        goto out;
+    s->documents++;
+out:
+    if (err)
+        pf_doc_release(doc);
+    pf_st_release(&h);
+    free(json);
+    return err;
+}
+
+/* ---- writing ---- */
+
+static pf_err
+set_crc(pf_doc *doc)
+{
+    json_t *all = json_object();
+    char *text, crc[9];
+    pf_err err;
+
+    for (int i = 0; i < doc->tensors; i++) {
+        snprintf(crc, sizeof crc, "%08" PRIx32, crc_of(&doc->tensor[i].t));
+        json_object_set_new(all, doc->tensor[i].name, json_string(crc));
+    }
+    text = json_dumps(all, JSON_COMPACT);
+    err = text ? pf_doc_set_meta(doc, "pf.crc32", text) : pf_fail(PF_ENOMEM, "no memory");
+    json_decref(all);
+    free(text);
+    return err;
+}
+
+/* The document's header as pf_st_print wants it; the names stay the document's. */
+static pf_err
+print_header(char **bytes, size_t *size, const pf_doc *doc)
+{
+    struct pf_st_header h = {.entries = doc->tensors, .metas = doc->metas};
+    pf_err err;
+
+    h.entry = calloc((size_t)doc->tensors + 1, sizeof *h.entry);
+    h.meta = calloc((size_t)doc->metas + 1, sizeof *h.meta);
+    for (int i = 0; h.entry && i < doc->tensors; i++)
+        h.entry[i] = (struct pf_st_entry){.name = doc->tensor[i].name, .t = doc->tensor[i].t};
+    for (int i = 0; h.meta && i < doc->metas; i++)
+        h.meta[i] = (struct pf_st_meta){doc->meta[i].key, doc->meta[i].value};
+    err = h.entry && h.meta ? pf_st_print(bytes, size, &h) : pf_fail(PF_ENOMEM, "no memory");
+    free(h.entry);
+    free(h.meta);
+    return err;
+}
+
+pf_err
+pf_doc_write(pf_doc *doc, FILE *to)
+{
+    char *header;
+    size_t n;
+    bool ok;
+
+    PF_TRY(pf_doc_set_meta(doc, "pf.format", "1"));
+    PF_TRY(set_crc(doc));
+    PF_TRY(print_header(&header, &n, doc));
+    ok = fwrite(header, 1, n, to) == n;
+    free(header);
+    for (int i = 0; ok && i < doc->tensors; i++) {
+        const size_t bytes = pf_tensor_bytes(&doc->tensor[i].t);
+        ok = bytes == 0 || fwrite(doc->tensor[i].t.data, 1, bytes, to) == bytes;
+    }
+    if (!ok || fflush(to))
+        return pf_fail(PF_EIO, "cannot write the stream: %s", strerror(errno));
+    return PF_OK;
+}

@@ -1,0 +1,79 @@
+/* tensor.h - a typed, row-major block of numbers.  Plain data; the last axis is the fastest.
+ *
+ *     pf_tensor t = {0};
+ *     PF_TRY(PF_TENSOR_NEW(&t, PF_F32, H, W, 3));     // zeroed, owned
+ *     float *p = t.data;
+ *     pf_tensor_release(&t);
+ *
+ * A pf_tensor does not know where its data lives: host functions take host tensors, operators
+ * (kernels/ops.h) take tensors of the device that they are given. */
+#ifndef PF_TENSOR_H
+#define PF_TENSOR_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { PF_MAX_DIMS = 8 };
+
+typedef enum pf_dtype {         /* names in files: safetensors' */
+    PF_F32, PF_F16, PF_BF16, PF_F64,
+    PF_U8, PF_I8, PF_U16, PF_I16, PF_U32, PF_I32, PF_U64, PF_I64, PF_BOOL,
+    PF_DTYPES
+} pf_dtype;
+
+typedef struct pf_tensor {
+    pf_dtype dtype;
+    int ndim;                   /* 0: a scalar, one element */
+    int64_t dim[PF_MAX_DIMS];
+    void *data;                 /* 64-byte aligned when we allocated it */
+} pf_tensor;
+
+size_t pf_dtype_size(pf_dtype dtype);                           /* bytes an element */
+const char *pf_dtype_name(pf_dtype dtype);                      /* "F32" */
+bool pf_dtype_parse(pf_dtype *dtype, const char *name);         /* false: unknown name */
+
+/* Product of the dimensions; sizes are checked when a tensor is made, so this cannot overflow. */
+int64_t pf_tensor_count(const pf_tensor *t);
+size_t pf_tensor_bytes(const pf_tensor *t);
+/* Elements and bytes of a shape that came from outside.  PF_ESHAPE for a negative size, too many
+ * axes, or a product over 2^62. */
+pf_err pf_shape_bytes(size_t *bytes, pf_dtype dtype, int ndim, const int64_t *dim) PF_MUST_USE;
+
+/* Allocate zeroed host memory.  t is overwritten: release what it owned before. */
+pf_err pf_tensor_new(pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *dim) PF_MUST_USE;
+void pf_tensor_release(pf_tensor *t);                           /* owned tensors only; zeroes *t */
+pf_err pf_tensor_copy(pf_tensor *t, const pf_tensor *from) PF_MUST_USE;         /* t owned */
+/* A tensor around memory that the caller keeps: PF_VIEW(data, PF_F32, 2, 3). */
+pf_tensor pf_tensor_view(void *data, pf_dtype dtype, int ndim, const int64_t *dim);
+
+bool pf_tensor_is(const pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *dim);
+/* PF_ESHAPE "NAME is F32 [2, 3], expected F32 [2, 4]"; a wanted -1 matches any size. */
+pf_err pf_tensor_expect(const pf_tensor *t, const char *name, pf_dtype dtype, int ndim,
+                        const int64_t *dim) PF_MUST_USE;
+/* "F32 [2, 3]" into buf, and buf back. */
+const char *pf_tensor_describe(char *buf, size_t size, const pf_tensor *t);
+
+/* Convert n numbers to f32 and back (round to nearest even).  Integers and bool convert by value. */
+void pf_to_f32(float *to, const void *from, pf_dtype dtype, int64_t n);
+void pf_from_f32(void *to, const float *from, pf_dtype dtype, int64_t n);   /* F32, F16, BF16, F64 */
+uint16_t pf_f32_to_f16(float v);
+float pf_f16_to_f32(uint16_t v);
+uint16_t pf_f32_to_bf16(float v);
+float pf_bf16_to_f32(uint16_t v);
+
+#define PF_DIMS_(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__}
+#define PF_TENSOR_NEW(t, dtype, ...) pf_tensor_new(t, dtype, PF_DIMS_(__VA_ARGS__))
+#define PF_VIEW(data, dtype, ...) pf_tensor_view(data, dtype, PF_DIMS_(__VA_ARGS__))
+/* In a function that returns pf_err: the shape that an argument must have, named in the error. */
+#define PF_EXPECT(t, dtype, ...) PF_TRY(pf_tensor_expect(t, #t, dtype, PF_DIMS_(__VA_ARGS__)))
+
+#ifdef __cplusplus
+}
+#endif
+#endif

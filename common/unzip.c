@@ -1,0 +1,257 @@
+/* unzip.c - look into a zip archive that lies in memory. */
+#include "common/unzip.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+enum {
+    END_SIZE = 22, END64_SIZE = 56, LOCATOR_SIZE = 20, CENTRAL_SIZE = 46, LOCAL_SIZE = 30,
+    DEFLATE_MOST = 1032,        /* no byte of a deflate stream makes more than this */
+    SCRATCH = 1 << 16,
+};
+
+static uint64_t
+little(const unsigned char *p, int n)
+{
+    uint64_t v = 0;
+    for (int i = n - 1; i >= 0; i--)
+        v = v << 8 | p[i];
+    return v;
+}
+
+/* The end record: in the last 64 KiB, its comment reaching exactly to the end of the file. */
+static const unsigned char *
+find_end(const unsigned char *bytes, size_t size)
+{
+    for (size_t back = END_SIZE; back <= size && back <= END_SIZE + 0xffff; back++) {
+        const unsigned char *p = bytes + size - back;
+        if (memcmp(p, "PK\5\6", 4) == 0 && little(p + 20, 2) == back - END_SIZE)
+            return p;
+    }
+    return NULL;
+}
+
+/* Where the directory is: from the zip64 end record if there is one (PyTorch always writes it). */
+static pf_err
+find_directory(const unsigned char *bytes, size_t size, uint64_t *at, uint64_t *length,
+               uint64_t *entries)
+{
+    const unsigned char *end = find_end(bytes, size);
+    if (!end)
+        return pf_fail(PF_EFORMAT, "the zip archive has no end record; it is truncated or damaged");
+    *entries = little(end + 10, 2);
+    *length = little(end + 12, 4);
+    *at = little(end + 16, 4);
+    if (end - bytes >= LOCATOR_SIZE && memcmp(end - LOCATOR_SIZE, "PK\6\7", 4) == 0) {
+        const uint64_t at64 = little(end - LOCATOR_SIZE + 8, 8);
+        if (size < END64_SIZE || at64 > size - END64_SIZE || memcmp(bytes + at64, "PK\6\6", 4) != 0)
+            return pf_fail(PF_EFORMAT, "the zip archive's zip64 end record is not where it should be");
+        *entries = little(bytes + at64 + 32, 8);
+        *length = little(bytes + at64 + 40, 8);
+        *at = little(bytes + at64 + 48, 8);
+    }
+    if (*at > size || *length > size - *at || *entries > *length / CENTRAL_SIZE)
+        return pf_fail(PF_EFORMAT, "the zip archive's directory does not lie within the file");
+    return PF_OK;
+}
+
+/* The 64-bit sizes and offset that the extra field holds for each 32-bit one that is saturated. */
+static pf_err
+read_zip64(const unsigned char *extra, size_t length, struct pf_zip_entry *e, uint64_t *local)
+{
+    uint64_t *const wanted[] = {&e->size, &e->packed, local};
+    size_t n = 0;
+    const unsigned char *field = NULL;
+    for (size_t i = 0; i + 4 <= length && !field; i += 4 + little(extra + i + 2, 2))
+        if (little(extra + i, 2) == 1 && little(extra + i + 2, 2) <= length - i - 4) {
+            field = extra + i + 4;
+            n = little(extra + i + 2, 2);
+        }
+    for (int i = 0; i < 3; i++) {
+        if (*wanted[i] != 0xffffffff)
+            continue;
+        if (n < 8)
+            return pf_fail(PF_EFORMAT, "zip entry %.*s: its zip64 sizes are missing",
+                           (int)e->name_length, e->name);
+        *wanted[i] = little(field, 8);
+        field += 8;
+        n -= 8;
+    }
+    return PF_OK;
+}
+
+/* Find the entry's bytes behind its local header, and check that its sizes are possible. */
+static pf_err
+locate(struct pf_zip_entry *e, const unsigned char *bytes, size_t size, uint64_t local)
+{
+    const int shown = (int)e->name_length;
+    if (local > size || size - local < LOCAL_SIZE || memcmp(bytes + local, "PK\3\4", 4) != 0)
+        return pf_fail(PF_EFORMAT, "zip entry %.*s: no local header at byte %llu", shown, e->name,
+                       (unsigned long long)local);
+    const uint64_t skip = LOCAL_SIZE + little(bytes + local + 26, 2) + little(bytes + local + 28, 2);
+    if (size - local < skip || size - local - skip < e->packed)
+        return pf_fail(PF_EFORMAT, "zip entry %.*s: its %llu bytes do not lie within the file", shown,
+                       e->name, (unsigned long long)e->packed);
+    if (!e->deflated && e->packed != e->size)
+        return pf_fail(PF_EFORMAT, "zip entry %.*s: is stored, but has two different sizes", shown,
+                       e->name);
+    if (e->deflated && e->size / DEFLATE_MOST > e->packed)
+        return pf_fail(PF_EFORMAT, "zip entry %.*s: %llu bytes cannot unpack to %llu", shown, e->name,
+                       (unsigned long long)e->packed, (unsigned long long)e->size);
+    e->data = bytes + local + skip;
+    return PF_OK;
+}
+
+/* One directory record at *p, which is moved behind it. */
+static pf_err
+read_record(struct pf_zip_entry *e, const unsigned char **p, const unsigned char *end,
+            const unsigned char *bytes, size_t size)
+{
+    const unsigned char *r = *p;
+    if (end - r < CENTRAL_SIZE || memcmp(r, "PK\1\2", 4) != 0)
+        return pf_fail(PF_EFORMAT, "the zip archive's directory is damaged");
+    const size_t name = little(r + 28, 2), extra = little(r + 30, 2), comment = little(r + 32, 2);
+    if ((size_t)(end - r) - CENTRAL_SIZE < name + extra + comment)
+        return pf_fail(PF_EFORMAT, "the zip archive's directory is damaged");
+    for (size_t i = 0; i < name; i++)
+        if (r[CENTRAL_SIZE + i] < 0x20 || r[CENTRAL_SIZE + i] == 0x7f)
+            return pf_fail(PF_EFORMAT, "a name in the zip archive has control characters");
+    const uint64_t flags = little(r + 8, 2), method = little(r + 10, 2);
+    uint64_t local = little(r + 42, 4);
+    *e = (struct pf_zip_entry){.name = (const char *)r + CENTRAL_SIZE, .name_length = name,
+                               .packed = little(r + 20, 4), .size = little(r + 24, 4),
+                               .crc = (uint32_t)little(r + 16, 4), .deflated = method == 8};
+    if (flags & 1)
+        return pf_fail(PF_EFORMAT, "zip entry %.*s: is encrypted", (int)name, e->name);
+    if (method != 0 && method != 8)
+        return pf_fail(PF_EFORMAT, "zip entry %.*s: packed by method %d, expected 0 (stored) or 8 "
+                                   "(deflated)", (int)name, e->name, (int)method);
+    PF_TRY(read_zip64(r + CENTRAL_SIZE + name, extra, e, &local));
+    *p = r + CENTRAL_SIZE + name + extra + comment;
+    return locate(e, bytes, size, local);
+}
+
+static int
+compare(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+    const int c = memcmp(a, b, a_length < b_length ? a_length : b_length);
+    return c ? c : (a_length > b_length) - (a_length < b_length);
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+    const struct pf_zip_entry *x = a, *y = b;
+    return compare(x->name, x->name_length, y->name, y->name_length);
+}
+
+static pf_err
+read_directory(struct pf_zip *z, const unsigned char *bytes, size_t size)
+{
+    uint64_t at = 0, length = 0, entries = 0;
+    PF_TRY(find_directory(bytes, size, &at, &length, &entries));
+    const unsigned char *p = bytes + at, *end = p + length;
+    z->entry = calloc(entries + 1, sizeof *z->entry);
+    if (!z->entry)
+        return pf_fail(PF_ENOMEM, "out of memory for a zip archive of %llu entries",
+                       (unsigned long long)entries);
+    for (; z->entries < entries; z->entries++)
+        PF_TRY(read_record(&z->entry[z->entries], &p, end, bytes, size));
+    qsort(z->entry, z->entries, sizeof *z->entry, by_name);
+    for (size_t i = 1; i < z->entries; i++)
+        if (by_name(&z->entry[i - 1], &z->entry[i]) == 0)
+            return pf_fail(PF_EFORMAT, "zip entry %.*s: is there twice",
+                           (int)z->entry[i].name_length, z->entry[i].name);
+    return PF_OK;
+}
+
+pf_err
+pf_zip_open(struct pf_zip *z, const void *bytes, size_t size)
+{
+    *z = (struct pf_zip){0};
+    const pf_err err = read_directory(z, bytes, size);
+    if (err)
+        pf_zip_close(z);
+    return err;
+}
+
+void
+pf_zip_close(struct pf_zip *z)
+{
+    free(z->entry);
+    *z = (struct pf_zip){0};
+}
+
+const struct pf_zip_entry *
+pf_zip_find(const struct pf_zip *z, const char *name)
+{
+    const struct pf_zip_entry key = {.name = name, .name_length = strlen(name)};
+    return z->entries ? bsearch(&key, z->entry, z->entries, sizeof key, by_name) : NULL;
+}
+
+/* Unpack the next n bytes into to, or into scratch if to is NULL (updating the CRC). */
+static pf_err
+unpack(z_stream *s, const struct pf_zip_entry *e, unsigned char *to, uint64_t n, uLong *crc)
+{
+    unsigned char scratch[SCRATCH];
+    while (n > 0) {
+        const uint64_t used = (uint64_t)(s->next_in - e->data);
+        const uInt want = n < SCRATCH ? (uInt)n : SCRATCH;
+        s->avail_in = e->packed - used < SCRATCH ? (uInt)(e->packed - used) : SCRATCH;
+        s->next_out = to ? to : scratch;
+        s->avail_out = want;
+        const int status = inflate(s, Z_NO_FLUSH);
+        const uInt got = want - s->avail_out;
+        if ((status != Z_OK && status != Z_STREAM_END) || got == 0)
+            return pf_fail(PF_EFORMAT, "zip entry %.*s: its deflate stream is damaged or too short",
+                           (int)e->name_length, e->name);
+        *crc = crc32(*crc, to ? to : scratch, got);
+        n -= got;
+        to = to ? to + got : NULL;
+    }
+    return PF_OK;
+}
+
+/* Unpack first bytes into nothing, then n into to (or into nothing). */
+static pf_err
+inflate_range(const struct pf_zip_entry *e, unsigned char *to, uint64_t first, uint64_t n, uLong *crc)
+{
+    z_stream s = {.next_in = (unsigned char *)e->data};
+    if (inflateInit2(&s, -MAX_WBITS) != Z_OK)
+        return pf_fail(PF_ENOMEM, "out of memory to unpack zip entry %.*s", (int)e->name_length,
+                       e->name);
+    pf_err err = unpack(&s, e, NULL, first, crc);
+    if (!err)
+        err = unpack(&s, e, to, n, crc);
+    inflateEnd(&s);
+    return err;
+}
+
+pf_err
+pf_zip_read(const struct pf_zip_entry *e, void *to, uint64_t first, size_t n)
+{
+    uLong crc = crc32(0, NULL, 0);
+    if (first > e->size || n > e->size - first)
+        return pf_fail(PF_EFORMAT, "zip entry %.*s: has %llu bytes, fewer than needed",
+                       (int)e->name_length, e->name, (unsigned long long)e->size);
+    if (e->deflated)
+        return inflate_range(e, to, first, n, &crc);
+    if (n)
+        memcpy(to, e->data + first, n);
+    return PF_OK;
+}
+
+pf_err
+pf_zip_verify(const struct pf_zip_entry *e)
+{
+    uLong crc = crc32(0, NULL, 0);
+    if (e->deflated)
+        PF_TRY(inflate_range(e, NULL, 0, e->size, &crc));
+    else
+        crc = crc32_z(crc, e->data, e->size);
+    if (crc != e->crc)
+        return pf_fail(PF_EFORMAT, "zip entry %.*s: checksum %08lx, expected %08lx",
+                       (int)e->name_length, e->name, crc, (unsigned long)e->crc);
+    return PF_OK;
+}

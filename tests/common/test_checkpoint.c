@@ -1,0 +1,400 @@
+/* Weights files of every format: small ones with known values, hostile ones named after their
+ * mistake, and the golden folder's.  The fixtures are made by tests/data/make_checkpoints.py. */
+#include <unistd.h>
+
+#include "common/checkpoint.h"
+#include "tests/check.h"
+
+#define FILES "tests/data/checkpoint/"
+
+static pf_checkpoint *
+open_file(const char *path)
+{
+    pf_checkpoint *w;
+    assert_ok(pf_checkpoint_open(&w, path));
+    return w;
+}
+
+/* The tensor of that name as floats, which must be these. */
+static void
+assert_tensor(pf_checkpoint *w, const char *name, pf_dtype dtype, int n, const float *want)
+{
+    float is[16];
+    pf_tensor t;
+    if (!pf_checkpoint_get(w, name, &t))
+        fail_msg("%s has no %s: %s", pf_checkpoint_path(w), name, pf_error());
+    assert_int_equal(t.dtype, dtype);
+    assert_int_equal(pf_tensor_count(&t), n);
+    assert_int_equal((uintptr_t)t.data % pf_dtype_size(dtype), 0);
+    pf_to_f32(is, t.data, dtype, n);
+    assert_near(is, want, n, 0);
+}
+
+static void
+assert_small(const char *path, const char *format)
+{
+    pf_checkpoint *w = open_file(path);
+    assert_string_equal(pf_checkpoint_format(w), format);
+    assert_int_equal(pf_checkpoint_count(w), 4);
+    assert_string_equal(pf_checkpoint_name(w, 0), "a.turned");
+    assert_tensor(w, "a.weight", PF_F32, 6, (float[]){0, 1, 2, 3, 4, 5});
+    assert_tensor(w, "a.turned", PF_F32, 6, (float[]){0, 3, 1, 4, 2, 5});
+    assert_tensor(w, "b.half", PF_F16, 2, (float[]){1.5f, -2});
+    assert_tensor(w, "b.step", PF_I64, 1, (float[]){7});
+    assert_int_equal(pf_checkpoint_skipped(w), 3);
+    pf_checkpoint_close(w);
+}
+
+static void
+test_same_tensors_in_every_format(void **state)
+{
+    (void)state;
+    assert_small(FILES "small.ckpt", "zip");
+    assert_small(FILES "small-deflated.ckpt", "zip");
+    assert_small(FILES "small-zip64.ckpt", "zip");
+    assert_small(FILES "small-no-folder.ckpt", "zip");
+    assert_small(FILES "small-legacy.ckpt", "legacy");
+}
+
+static void
+test_other_spellings_of_a_tensor(void **state)
+{
+    static const float ramp[] = {0, 1, 2, 3, 4, 5};
+    const struct { const char *file, *name; int n; const float *want; } cases[] = {
+        {FILES "protocol4.ckpt", "w", 6, ramp},
+        {FILES "parameter.ckpt", "w", 6, ramp},
+        {FILES "untyped.ckpt", "w", 2, (float[]){1, 3}},
+        {FILES "view-legacy.ckpt", "w", 2, (float[]){3, 4}},
+        {FILES "script.pt", "inner.weight", 6, ramp},
+        {FILES "small.safetensors", "m.a", 6, ramp},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pf_checkpoint *w = open_file(cases[i].file);
+        assert_tensor(w, cases[i].name, PF_F32, cases[i].n, cases[i].want);
+        pf_checkpoint_close(w);
+    }
+}
+
+static void
+test_skipped_objects_are_named(void **state)
+{
+    pf_checkpoint *w = open_file(FILES "small.ckpt");
+    (void)state;
+    assert_string_equal(pf_checkpoint_skipped_name(w, 0), "epoch: int");
+    assert_string_equal(pf_checkpoint_skipped_name(w, 1),
+                        "hyper_parameters: object of class lightning.parsing.AttributeDict");
+    assert_string_equal(pf_checkpoint_skipped_name(w, 2), "note: str");
+    pf_checkpoint_close(w);
+}
+
+static void
+test_need_names_file_tensor_and_shapes(void **state)
+{
+    pf_checkpoint *w = open_file(FILES "small.ckpt");
+    pf_tensor t;
+    (void)state;
+    assert_ok(pf_checkpoint_need(w, "a.weight", &t, 2, (int64_t[]){2, -1}));
+    assert_int_equal(t.dim[1], 3);
+    assert_fails(pf_checkpoint_need(w, "a.weight", &t, 2, (int64_t[]){2, 4}), PF_ESHAPE,
+                 "small.ckpt: tensor a.weight is F32 [2, 3], expected F32 [2, 4]");
+    assert_fails(pf_checkpoint_need(w, "a.weight", &t, 1, (int64_t[]){6}), PF_ESHAPE, "[6]");
+    assert_fails(pf_checkpoint_need(w, "b.step", &t, 0, NULL), PF_ESHAPE, "b.step is I64");
+    assert_fails(pf_checkpoint_need(w, "c", &t, 0, NULL), PF_EFORMAT, "small.ckpt: has no tensor c");
+    assert_false(pf_checkpoint_get(w, "c", &t));
+    pf_checkpoint_close(w);
+}
+
+/* Dropping gives the memory back; the next read gives the same numbers. */
+static void
+test_dropped_tensor_is_read_again(void **state)
+{
+    pf_checkpoint *w = open_file(FILES "small-deflated.ckpt");
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        assert_tensor(w, "a.turned", PF_F32, 6, (float[]){0, 3, 1, 4, 2, 5});
+        pf_checkpoint_drop(w, 0);
+    }
+    pf_checkpoint_close(w);
+}
+
+static void
+test_metadata_is_there_in_key_order(void **state)
+{
+    pf_checkpoint *w = open_file(FILES "small.safetensors");
+    const char *key, *value;
+    (void)state;
+    assert_true(pf_checkpoint_meta(w, 0, &key, &value));
+    assert_string_equal(key, "note");
+    assert_string_equal(value, "kept");
+    assert_true(pf_checkpoint_meta(w, 1, &key, &value));
+    assert_false(pf_checkpoint_meta(w, 2, &key, &value));
+    pf_checkpoint_close(w);
+}
+
+static void
+test_wrong_checksums_are_found(void **state)
+{
+    static const char *const wrong[] = {FILES "checksum_wrong.ckpt", FILES "crc_wrong.safetensors"};
+    pf_checkpoint *w = open_file(FILES "crc.safetensors");
+    (void)state;
+    assert_ok(pf_checkpoint_verify(w, 0));
+    pf_checkpoint_close(w);
+    for (int i = 0; i < 2; i++) {
+        w = open_file(wrong[i]);
+        assert_fails(pf_checkpoint_verify(w, 0), PF_EFORMAT, "checksum");
+        pf_checkpoint_close(w);
+    }
+}
+
+static void
+test_damaged_data_is_an_error_of_reading(void **state)
+{
+    pf_checkpoint *w = open_file(FILES "deflate_damaged.ckpt");
+    pf_tensor t;
+    (void)state;
+    assert_fails(pf_checkpoint_read(w, 0, &t), PF_EFORMAT, "damaged.ckpt: tensor w: zip entry");
+    assert_false(pf_checkpoint_get(w, "w", &t));
+    pf_checkpoint_close(w);
+}
+
+/* Each hostile file is refused for the mistake that it is named after. */
+static void
+test_hostile_files_are_refused(void **state)
+{
+    static const struct { const char *file, *words; } cases[] = {
+        {"storage_too_short.ckpt", "tensor w: its storage has 23 bytes, expected 24"},
+        {"storage_missing.ckpt", "tensor w: its storage is not in the file"},
+        {"storage_type_unknown.ckpt", "type that is not known"},
+        {"storage_size_negative.ckpt", "size of a storage"},
+        {"offset_beyond_storage.ckpt", "beyond its storage"},
+        {"offset_negative.ckpt", "before its storage"},
+        {"stride_beyond_storage.ckpt", "beyond its storage"},
+        {"stride_overflow.ckpt", "beyond its storage"},
+        {"stride_negative.ckpt", "not a number >= 0"},
+        {"stride_count.ckpt", "as many strides"},
+        {"shape_overflow.ckpt", "too large"},
+        {"shape_zero_overflow.ckpt", "too large"},
+        {"shape_nine_axes.ckpt", "at most 8"},
+        {"expanded_too_far.ckpt", "expanded"},
+        {"tensor_malformed.ckpt", "malformed"},
+        {"name_twice.ckpt", "tensor w is there twice"},
+        {"name_with_nul.ckpt", "control characters"},
+        {"name_not_utf8.ckpt", "not UTF-8"},
+        {"no_tensors.ckpt", "holds no tensors"},
+        {"not_a_dictionary.ckpt", "holds list of 1"},
+        {"deep_nesting.pt", "nested too deep"},
+        {"deep_modules.pt", "nested too deep"},
+        {"module_in_itself.pt", "nested too deep"},
+        {"memo_far_ahead.pt", "far ahead"},
+        {"memo_never_set.pt", "never remembered"},
+        {"stack_empty.pt", "empty stack"},
+        {"below_the_mark.pt", "empty stack"},
+        {"key_without_value.pt", "key without a value"},
+        {"calls_a_number.pt", "not a class"},
+        {"persistent_id_odd.pt", "persistent id"},
+        {"string_too_long.pt", "middle of an instruction"},
+        {"frame_too_long.pt", "frame"},
+        {"no_stop.pt", "last instruction"},
+        {"protocol0.pt", "not a pickle of protocol 2"},
+        {"extension.pt", "not known"},
+        {"names_system.ckpt", "refused: the pickle names posix.system"},
+        {"names_subprocess.ckpt", "refused: the pickle names subprocess.Popen"},
+        {"names_getattr.ckpt", "refused: the pickle names builtins.getattr"},
+        {"names_os_inside.ckpt", "refused: the pickle names pathlib.os.system"},
+        {"names_eval-legacy.ckpt", "refused: the pickle names __builtin__.eval"},
+        {"byte_order_big.ckpt", "byte order is \"big\""},
+        {"byte_order_big-legacy.ckpt", "big-endian"},
+        {"truncated_storage-legacy.ckpt", "middle of storage 1 of 1"},
+        {"truncated_count-legacy.ckpt", "before storage 1 of 1"},
+        {"truncated_pickle-legacy.ckpt", "middle of an instruction"},
+        {"magic_wrong-legacy.ckpt", "not one that PyTorch's save wrote"},
+        {"storage_count_wrong-legacy.ckpt", "has 5 elements, expected 6"},
+        {"storage_not_listed-legacy.ckpt", "not in the file"},
+        {"storage_not_described-legacy.ckpt", "not described"},
+        {"storage_of_two_types-legacy.ckpt", "two different ways"},
+        {"view_beyond_storage-legacy.ckpt", "does not lie within"},
+        {"truncated_directory.ckpt", "no end record"},
+        {"truncated_start.ckpt", "no end record"},
+        {"no_pickle.ckpt", "without data.pkl"},
+        {"entry_twice.ckpt", "there twice"},
+        {"entry_beyond_file.ckpt", "no local header"},
+        {"entry_sizes_differ.ckpt", "two different sizes"},
+        {"entry_encrypted.ckpt", "encrypted"},
+        {"entry_method_unknown.ckpt", "method 99"},
+        {"zip64_end_missing.ckpt", "zip64 end record is not where it should be"},
+        {"zip64_sizes_missing.ckpt", "zip64 sizes are missing"},
+        {"bomb.ckpt", "cannot unpack to 2147483632"},
+        {"offset_overflow.safetensors", "span 3 bytes"},
+        {"offset_beyond_file.safetensors", "has 4 bytes of data, expected 8"},
+        {"offset_backwards.safetensors", "rising"},
+        {"offset_three.safetensors", "two rising numbers"},
+        {"hole.safetensors", "hole"},
+        {"overlap.safetensors", "overlapping"},
+        {"trailing_bytes.safetensors", "has 8 bytes of data, expected 4"},
+        {"dtype_unknown.safetensors", "F8_E4M3"},
+        {"dtype_missing.safetensors", "dtype"},
+        {"shape_overflow.safetensors", "too large"},
+        {"shape_zero_overflow.safetensors", "too large"},
+        {"shape_negative.safetensors", "not a whole number"},
+        {"shape_real.safetensors", "not a whole number"},
+        {"shape_nine_axes.safetensors", "at most 8"},
+        {"shape_disagrees.safetensors", "span 4 bytes, its shape needs 12"},
+        {"key_twice.safetensors", "duplicate"},
+        {"name_with_nul.safetensors", "not valid JSON"},
+        {"name_with_escape.safetensors", "control characters"},
+        {"name_empty.safetensors", "name is empty"},
+        {"metadata_not_text.safetensors", "not a string"},
+        {"header_not_json.safetensors", "not valid JSON"},
+        {"header_beyond_file.safetensors", "the file ends"},
+        {"truncated_header.safetensors", "the file ends"},
+        {"empty.safetensors", "is empty"},
+        {"neither.ckpt", "not a weights file"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[200];
+        pf_checkpoint *w;
+        snprintf(path, sizeof path, FILES "%s", cases[i].file);
+        assert_fails(pf_checkpoint_open(&w, path), PF_EFORMAT, cases[i].words);
+        assert_null(w);
+        assert_memory_equal(pf_error(), path, strlen(path));    // the sentence begins with the file
+    }
+    assert_int_not_equal(access("pf_pwned", F_OK), 0);
+}
+
+/* However early a file ends, that is an error and not a crash or other tensors. */
+static void
+test_every_truncation_is_refused(void **state)
+{
+    static const char *const files[] = {"small.ckpt", "small-legacy.ckpt", "small.safetensors"};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        char path[200];
+        static char bytes[10000];
+        pf_checkpoint *w;
+        snprintf(path, sizeof path, FILES "%s", files[i]);
+        FILE *f = fopen(path, "rb");
+        assert_non_null(f);
+        const size_t size = fread(bytes, 1, sizeof bytes, f);
+        fclose(f);
+        for (size_t n = 0; n < size; n++) {
+            char *part = malloc(n + 1);                 // so that a read beyond n is seen
+            memcpy(part, bytes, n);
+            if (pf_checkpoint_open_memory(&w, part, n, "part") == PF_OK)
+                fail_msg("%zu of %zu bytes of %s were accepted", n, size, path);
+            free(part);
+        }
+    }
+}
+
+static void
+test_what_is_no_file_is_refused(void **state)
+{
+    pf_checkpoint *w;
+    (void)state;
+    assert_fails(pf_checkpoint_open(&w, "/nonexistent.ckpt"), PF_EIO, "/nonexistent.ckpt: cannot be opened");
+    assert_fails(pf_checkpoint_open(&w, "tests"), PF_EIO, "neither a file nor a pipe");
+    assert_fails(pf_checkpoint_open(&w, "/dev/zero"), PF_EIO, "neither a file nor a pipe");
+}
+
+/* ---- golden ---- */
+
+static pf_checkpoint *
+golden(const char *name)
+{
+    const char *folder = getenv("PF_GOLDEN");
+    char path[4096];
+    snprintf(path, sizeof path, "%s/tiny/%s", folder ? folder : "../shared/golden", name);
+    if (access(path, R_OK) != 0)
+        skip();
+    return open_file(path);
+}
+
+/* Every tensor of a is in b with the same shape and, as f32, the same numbers. */
+static void
+assert_same(pf_checkpoint *a, pf_checkpoint *b)
+{
+    for (int i = 0; i < pf_checkpoint_count(a); i++) {
+        const char *name = pf_checkpoint_name(a, i);
+        pf_tensor x, y;
+        assert_ok(pf_checkpoint_read(a, i, &x));
+        if (!pf_checkpoint_get(b, name, &y))
+            fail_msg("%s has no %s", pf_checkpoint_path(b), name);
+        assert_int_equal(x.ndim, y.ndim);
+        assert_memory_equal(x.dim, y.dim, sizeof x.dim);
+        const int64_t n = pf_tensor_count(&x);
+        float *p = malloc((size_t)n * 4 + 1), *q = malloc((size_t)n * 4 + 1);
+        pf_to_f32(p, x.data, x.dtype, n);
+        pf_to_f32(q, y.data, y.dtype, n);
+        if (memcmp(p, q, (size_t)n * 4) != 0)
+            fail_msg("%s: the numbers of %s differ", pf_checkpoint_path(a), name);
+        free(p);
+        free(q);
+    }
+}
+
+static void
+test_golden_checkpoints_equal_the_weights(void **state)
+{
+    static const struct { const char *file, *same; int count; } cases[] = {
+        {"model.ckpt", "weights.safetensors", 1116},
+        {"model-legacy.ckpt", "weights.safetensors", 11},
+        {"model-old-lightning.ckpt", "weights.safetensors", 11},
+        {"odd.ckpt", "odd-expected.safetensors", 17},
+        {"odd-legacy.ckpt", "odd-expected.safetensors", 17},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pf_checkpoint *a = golden(cases[i].file), *b = golden(cases[i].same);
+        assert_int_equal(pf_checkpoint_count(a), cases[i].count);
+        assert_same(a, b);
+        pf_checkpoint_close(a);
+        pf_checkpoint_close(b);
+    }
+}
+
+/* The same weights as the CLIP part of the diffusion model, under OpenAI's names. */
+static void
+test_golden_clip_archive_is_readable(void **state)
+{
+    pf_checkpoint *w = golden("clip-jit.pt"), *all = golden("weights.safetensors");
+    int compared = 0;
+    (void)state;
+    assert_string_equal(pf_checkpoint_format(w), "torchscript");
+    assert_int_equal(pf_checkpoint_count(w), 41);
+    for (int i = 0; i < pf_checkpoint_count(w); i++) {
+        char name[300];
+        pf_tensor a, b;
+        snprintf(name, sizeof name, "clip_image_encoder.model.%s", pf_checkpoint_name(w, i));
+        assert_ok(pf_checkpoint_read(w, i, &a));
+        if (!pf_checkpoint_get(all, name, &b))
+            continue;
+        assert_memory_equal(a.dim, b.dim, sizeof a.dim);
+        compared++;
+    }
+    assert_true(compared >= 30);
+    pf_checkpoint_close(w);
+    pf_checkpoint_close(all);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_tensors_in_every_format),
+        cmocka_unit_test(test_other_spellings_of_a_tensor),
+        cmocka_unit_test(test_skipped_objects_are_named),
+        cmocka_unit_test(test_need_names_file_tensor_and_shapes),
+        cmocka_unit_test(test_dropped_tensor_is_read_again),
+        cmocka_unit_test(test_metadata_is_there_in_key_order),
+        cmocka_unit_test(test_wrong_checksums_are_found),
+        cmocka_unit_test(test_damaged_data_is_an_error_of_reading),
+        cmocka_unit_test(test_hostile_files_are_refused),
+        cmocka_unit_test(test_every_truncation_is_refused),
+        cmocka_unit_test(test_what_is_no_file_is_refused),
+        cmocka_unit_test(test_golden_checkpoints_equal_the_weights),
+        cmocka_unit_test(test_golden_clip_archive_is_readable),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

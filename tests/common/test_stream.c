@@ -1,0 +1,232 @@
+/* Documents on files and in memory: what goes in comes out; what is damaged is refused. */
+#include <unistd.h>
+
+#include "common/opt.h"
+#include "common/stream.h"
+#include "tests/check.h"
+
+/* What pf_doc_write makes of a document, in memory that the caller frees. */
+static char *
+written(pf_doc *doc, size_t *size)
+{
+    char *bytes = NULL;
+    FILE *f = open_memstream(&bytes, size);
+    assert_ok(pf_doc_write(doc, f));
+    fclose(f);
+    return bytes;
+}
+
+static char *
+small_document(size_t *size)
+{
+    static float v[] = {1, 2, 3, 4, 5, 6};
+    const pf_tensor t = PF_VIEW(v, PF_F32, 2, 3), scalar = pf_tensor_view(v, PF_F32, 0, NULL);
+    pf_doc doc = {0};
+    char *bytes;
+    assert_ok(pf_doc_put(&doc, "views.pose", &t));
+    assert_ok(pf_doc_put(&doc, "a", &scalar));
+    assert_ok(pf_doc_set_meta(&doc, "pf.kind", "views"));
+    bytes = written(&doc, size);
+    pf_doc_release(&doc);
+    return bytes;
+}
+
+static pf_err
+read_one(const void *bytes, size_t size, pf_doc *doc)
+{
+    pf_stream *s;
+    pf_err err;
+    assert_ok(pf_stream_open_memory(&s, bytes, size));
+    err = pf_stream_read(s, doc);
+    pf_stream_close(s);
+    return err;
+}
+
+static void
+test_document_comes_back(void **state)
+{
+    size_t size;
+    char *bytes = small_document(&size), *again;
+    pf_doc doc = {0};
+    pf_tensor t;
+    size_t size2;
+    (void)state;
+    assert_ok(read_one(bytes, size, &doc));
+    assert_ok(pf_doc_need(&doc, "views.pose", PF_F32, 2, (int64_t[]){-1, 3}, &t));
+    assert_near((float *)t.data, ((float[]){1, 2, 3, 4, 5, 6}), 6, 0);
+    assert_int_equal(pf_doc_get(&doc, "a")->ndim, 0);
+    assert_string_equal(pf_doc_get_meta(&doc, "pf.kind"), "views");
+    assert_string_equal(pf_doc_get_meta(&doc, "pf.format"), "1");
+    again = written(&doc, &size2);      /* unknown things pass through: same bytes */
+    assert_int_equal(size, size2);
+    assert_memory_equal(bytes, again, size);
+    free(again);
+    free(bytes);
+    pf_doc_release(&doc);
+}
+
+static void
+test_data_starts_on_64_bytes(void **state)
+{
+    size_t size;
+    char *bytes = small_document(&size);
+    (void)state;
+    assert_int_equal((8 + (unsigned char)bytes[0] + 256 * (unsigned char)bytes[1]) % 64, 0);
+    free(bytes);
+}
+
+static void
+test_every_truncation_is_refused(void **state)
+{
+    size_t size;
+    char *bytes = small_document(&size);
+    pf_doc doc = {0};
+    (void)state;
+    for (size_t n = 0; n < size; n++)
+        if (read_one(bytes, n, &doc) != PF_EFORMAT)
+            fail_msg("%zu of %zu bytes were accepted", n, size);
+    free(bytes);
+}
+
+static void
+test_flipped_bit_of_data_is_found(void **state)
+{
+    size_t size;
+    char *bytes = small_document(&size);
+    pf_doc doc = {0};
+    (void)state;
+    bytes[size - 1] ^= 1;
+    assert_fails(read_one(bytes, size, &doc), PF_EFORMAT, "tensor views.pose of document 1 is damaged");
+    free(bytes);
+}
+
+static void
+test_false_promise_costs_no_memory(void **state)
+{
+    /* A header that promises 4 EB of data and sends none. */
+    const char *json = "{\"a\":{\"dtype\":\"U8\",\"shape\":[4611686018427387904],"
+                       "\"data_offsets\":[0,4611686018427387904]}}";
+    char bytes[256];
+    const size_t n = strlen(json);
+    pf_doc doc = {0};
+    (void)state;
+    memset(bytes, 0, sizeof bytes);
+    bytes[0] = (char)n;
+    memcpy(bytes + 8, json, n);
+    assert_fails(read_one(bytes, 8 + n, &doc), PF_EFORMAT, "ends inside document 1");
+}
+
+static void
+test_missing_document_is_an_error(void **state)
+{
+    char *bytes = NULL;
+    size_t size;
+    FILE *f = open_memstream(&bytes, &size);
+    pf_stream *s;
+    pf_doc doc = {0};
+    (void)state;
+    assert_ok(pf_doc_set_position(&doc, 0, 3));
+    assert_ok(pf_doc_write(&doc, f));
+    assert_ok(pf_doc_set_position(&doc, 1, 3));
+    assert_ok(pf_doc_write(&doc, f));
+    fclose(f);
+    assert_ok(pf_stream_open_memory(&s, bytes, size));
+    assert_ok(pf_stream_read(s, &doc));
+    assert_ok(pf_stream_read(s, &doc));
+    assert_fails(pf_stream_read(s, &doc), PF_EFORMAT, "document 3 of 3 is missing");
+    pf_stream_close(s);
+    free(bytes);
+}
+
+static void
+test_concatenated_streams_are_one(void **state)
+{
+    size_t size;
+    char *one = small_document(&size), *two = malloc(2 * size);
+    pf_stream *s;
+    pf_doc doc = {0};
+    (void)state;
+    memcpy(two, one, size);
+    memcpy(two + size, one, size);
+    assert_ok(pf_stream_open_memory(&s, two, 2 * size));
+    assert_ok(pf_stream_read(s, &doc));
+    assert_ok(pf_stream_read(s, &doc));
+    assert_int_equal(pf_stream_read(s, &doc), PF_END);
+    pf_stream_close(s);
+    pf_doc_release(&doc);
+    free(one);
+    free(two);
+}
+
+static void
+test_missing_tensor_names_its_maker(void **state)
+{
+    pf_doc doc = {0};
+    pf_tensor t;
+    (void)state;
+    assert_fails(pf_doc_need(&doc, "views.alpha", PF_F32, 3, (int64_t[]){-1, -1, -1}, &t), PF_EFORMAT,
+                 "no tensor views.alpha; it is made by pf-mask");
+}
+
+static void
+test_history_grows(void **state)
+{
+    pf_doc doc = {0};
+    (void)state;
+    assert_ok(pf_doc_add_history(&doc));
+    assert_ok(pf_doc_add_history(&doc));
+    assert_non_null(strstr(pf_doc_get_meta(&doc, "pf.history"), "},{\"tool\":"));
+    assert_ok(pf_doc_set_meta(&doc, "pf.history", "{}"));
+    assert_fails(pf_doc_add_history(&doc), PF_EFORMAT, "pf.history");
+    pf_doc_release(&doc);
+}
+
+static void
+test_output_appears_only_when_closed(void **state)
+{
+    char dir[] = "/tmp/pf-test-XXXXXX", path[64];
+    pf_output *o;
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/x", dir);
+    assert_ok(pf_output_open(&o, path));
+    fputs("hello", pf_output_file(o));
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_ok(pf_output_close(o));
+    assert_int_equal(access(path, F_OK), 0);
+    assert_ok(pf_output_open(&o, path));
+    pf_output_abandon(o);
+    assert_int_equal(access(path, F_OK), 0);            /* the old one is still there */
+    unlink(path);
+    assert_int_equal(rmdir(dir), 0);                    /* and nothing else */
+}
+
+static void
+test_full_disk_is_reported(void **state)
+{
+    static char zero[1 << 16];
+    pf_output *o;
+    (void)state;
+    assert_ok(pf_output_open(&o, "/dev/full"));
+    fwrite(zero, 1, sizeof zero, pf_output_file(o));
+    assert_fails(pf_output_close(o), PF_EIO, "/dev/full");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_document_comes_back),
+        cmocka_unit_test(test_data_starts_on_64_bytes),
+        cmocka_unit_test(test_every_truncation_is_refused),
+        cmocka_unit_test(test_flipped_bit_of_data_is_found),
+        cmocka_unit_test(test_false_promise_costs_no_memory),
+        cmocka_unit_test(test_missing_document_is_an_error),
+        cmocka_unit_test(test_concatenated_streams_are_one),
+        cmocka_unit_test(test_missing_tensor_names_its_maker),
+        cmocka_unit_test(test_history_grows),
+        cmocka_unit_test(test_output_appears_only_when_closed),
+        cmocka_unit_test(test_full_disk_is_reported),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,107 @@
+/* Tensors, number conversion and the errors that name them. */
+#include "tests/check.h"
+
+static void
+test_product_of_hostile_sizes_is_refused(void **state)
+{
+    size_t bytes;
+    (void)state;
+    assert_fails(pf_shape_bytes(&bytes, PF_F32, 2, (int64_t[]){INT64_MAX, 2}), PF_ESHAPE, "too large");
+    assert_fails(pf_shape_bytes(&bytes, PF_F32, 2, (int64_t[]){-1, 2}), PF_ESHAPE, "negative");
+    assert_fails(pf_shape_bytes(&bytes, PF_F32, 9, (int64_t[9]){0}), PF_ESHAPE, "9 axes");
+    /* A zero makes it empty, but does not excuse the others. */
+    assert_fails(pf_shape_bytes(&bytes, PF_F64, 3, (int64_t[]){INT64_MAX, INT64_MAX, 0}), PF_ESHAPE, "too large");
+    assert_ok(pf_shape_bytes(&bytes, PF_F64, 2, (int64_t[]){1000, 0}));
+    assert_int_equal(bytes, 0);
+}
+
+static void
+test_scalar_has_one_element(void **state)
+{
+    pf_tensor t = {0};
+    (void)state;
+    assert_ok(pf_tensor_new(&t, PF_F64, 0, NULL));
+    assert_int_equal(pf_tensor_count(&t), 1);
+    assert_int_equal(pf_tensor_bytes(&t), 8);
+    pf_tensor_release(&t);
+    assert_null(t.data);
+}
+
+static void
+test_wrong_shape_names_both(void **state)
+{
+    float data[6];
+    const pf_tensor t = PF_VIEW(data, PF_F32, 2, 3);
+    (void)state;
+    assert_ok(pf_tensor_expect(&t, "x", PF_F32, 2, (int64_t[]){-1, 3}));
+    assert_fails(pf_tensor_expect(&t, "x", PF_F16, 2, (int64_t[]){2, -1}), PF_ESHAPE,
+                 "x is F32 [2, 3], expected F16 [2, *]");
+}
+
+/* Every half is a float, so all 65536 must survive the way there and back. */
+static void
+test_every_half_survives_f32(void **state)
+{
+    (void)state;
+    for (uint32_t h = 0; h < 65536; h++) {
+        const float f = pf_f16_to_f32((uint16_t)h);
+        if (isnan(f))
+            assert_true(isnan(pf_f16_to_f32(pf_f32_to_f16(f))));
+        else
+            assert_int_equal(pf_f32_to_f16(f), h);
+        const float b = pf_bf16_to_f32((uint16_t)h);
+        if (isnan(b))
+            assert_true(isnan(pf_bf16_to_f32(pf_f32_to_bf16(b))));
+        else
+            assert_int_equal(pf_f32_to_bf16(b), h);
+    }
+}
+
+static void
+test_rounding_is_to_nearest_even(void **state)
+{
+    (void)state;
+    assert_int_equal(pf_f32_to_f16(1.0f + 0x1p-11f), 0x3c00);           /* tie, down to even */
+    assert_int_equal(pf_f32_to_f16(1.0f + 0x1.8p-10f), 0x3c02);         /* tie, up to even */
+    assert_int_equal(pf_f32_to_f16(65519.996f), 0x7bff);
+    assert_int_equal(pf_f32_to_f16(65520.0f), 0x7c00);
+    assert_int_equal(pf_f32_to_f16(-0x1p-25f), 0x8000);                 /* tie with zero */
+    assert_int_equal(pf_f32_to_f16(0x1.8p-25f), 0x0001);
+    assert_int_equal(pf_f32_to_bf16(1.0f + 0x1p-8f), 0x3f80);
+    assert_int_equal(pf_f32_to_bf16(1.0f + 0x1.8p-7f), 0x3f82);
+}
+
+static void
+test_integers_convert_by_value(void **state)
+{
+    const int16_t in[] = {-32768, -1, 0, 32767};
+    float out[4];
+    (void)state;
+    pf_to_f32(out, in, PF_I16, 4);
+    assert_near(out, ((float[]){-32768, -1, 0, 32767}), 4, 0);
+}
+
+static void
+test_errors_keep_one_line(void **state)
+{
+    (void)state;
+    assert_int_equal(pf_fail(PF_EIO, "cannot read a\nb"), PF_EIO);
+    assert_string_equal(pf_error(), "cannot read a?b");
+    assert_int_equal(pf_fail_in(PF_EFORMAT, "file %d", 7), PF_EFORMAT);
+    assert_string_equal(pf_error(), "file 7: cannot read a?b");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_product_of_hostile_sizes_is_refused),
+        cmocka_unit_test(test_scalar_has_one_element),
+        cmocka_unit_test(test_wrong_shape_names_both),
+        cmocka_unit_test(test_every_half_survives_f32),
+        cmocka_unit_test(test_rounding_is_to_nearest_even),
+        cmocka_unit_test(test_integers_convert_by_value),
+        cmocka_unit_test(test_errors_keep_one_line),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
