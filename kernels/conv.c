@@ -1,0 +1,165 @@
+/* conv.c - pf_conv: y = act(conv(x) + b + channel) + residual, zero padding, 2-D or 3-D.
+ *
+ *   conv(x)[b, i, j, k] = sum over u, v, c of x[b, s i + u - p, s j + v - p, c] W[k, c, u, v]
+ *   H' = (H + before + after - kernel) / s + 1 on each axis; s stride, p before
+ *   transposed: y[b, o, k] = sum of x[b, i, c] W[c, k, u] over i, u with o = 2 i + u - 1; H' = 2 H
+ *
+ *   y, residual f32 [B, H', W', K] or [B, D', H', W', K]   x f32 [B, H, W, C] or [B, D, H, W, C]
+ *
+ * The reference's Conv2d, Conv3d and ConvTranspose3d (k3 s2 p1, output padding 1: spec 03, 5.3).
+ * The work is oneDNN's, on channels-last activations.  A transposed convolution is done as eight
+ * small ones, one for each parity of the output's position: on each axis an even output is
+ * x[i] W[1], an odd one x[i] W[2] + x[i+1] W[0].  oneDNN's own is 2 to 30 times slower
+ * (SPEED.md). */
+#include <string.h>
+
+#include "kernels/pack.h"
+
+static pf_err
+check_steps(const pf_layer *w, int stride, int before, int after)
+{
+    if (w->transposed && (stride != 2 || before != 1 || after != 1))
+        return pf_fail(PF_ESHAPE,
+                       "a transposed convolution has stride 2 and padding 1, 1; not %d and %d, %d",
+                       stride, before, after);
+    for (int i = 3 - w->spatial; i < 3; i++)
+        if (stride < 1 || before < 0 || after < 0 || before >= w->kernel[i] ||
+            after >= w->kernel[i])
+            return pf_fail(PF_ESHAPE,
+                           "convolution: stride %d, padding %d, %d does not suit a kernel of %lld",
+                           stride, before, after, (long long)w->kernel[i]);
+    return PF_OK;
+}
+
+pf_err
+pf_conv(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride, int before,
+        int after, const struct pf_epilogue *e)
+{
+    const int n = w->spatial + 2;
+    int64_t dim[PF_MAX_DIMS];
+    if (w->spatial == 0 && stride == 1 && before == 0 && after == 0)
+        return pf_linear(dev, y, x, w, e);
+    if (w->spatial == 0)
+        return pf_fail(PF_ESHAPE, "a 1x1 convolution takes stride 1 and no padding");
+    PF_TRY(check_steps(w, stride, before, after));
+    for (int i = 0; i < n - 1; i++)
+        dim[i] = -1;
+    dim[n - 1] = w->C;
+    PF_TRY(pf_tensor_expect(x, "x", pf_dev_dtype(dev), n, dim));
+    dim[0] = x->dim[0];
+    for (int i = 1; i < n - 1; i++) {
+        const int64_t span = x->dim[i] + before + after - w->kernel[i + 4 - n];
+        if (span < 0)
+            return pf_fail(PF_ESHAPE, "x is smaller than the convolution's kernel");
+        dim[i] = w->transposed ? 2 * x->dim[i] : span / stride + 1;
+    }
+    dim[n - 1] = w->K;
+    PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), n, dim));
+    PF_TRY(pf_epilogue_check(e, y));
+    return PF_DISPATCH(dev, pf_conv, y, x, w, stride, before, after, e);
+}
+
+static pf_err
+convolve(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride, int before,
+         const struct pf_epilogue *e)
+{
+    struct pf_product shape = {
+        .src = {x->dim[0], w->C}, .dst = {y->dim[0], w->K}, .stride = stride, .before = before};
+    for (int i = 0; i < w->spatial; i++) {
+        shape.src[2 + i] = x->dim[1 + i];
+        shape.dst[2 + i] = y->dim[1 + i];
+    }
+    return pf_product_all(dev, w, &shape, y, x, e);
+}
+
+/* The part of a transposed layer for the outputs of one parity, bit a: odd on axis a. */
+static pf_err
+new_part(pf_dev *dev, pf_layer **part, const pf_layer *w, int parity)
+{
+    const int64_t C = w->C, K = w->K;
+    int64_t dim[5] = {K, C};
+    pf_tensor weight, all;
+    for (int a = 0; a < 3; a++)
+        dim[2 + a] = 1 + (parity >> a & 1);
+    const int64_t taps = dim[2] * dim[3] * dim[4];
+    PF_TRY(pf_tensor_new(&all, PF_F32, w->weight.ndim, w->weight.dim));
+    pf_err err = pf_tensor_new(&weight, PF_F32, 5, dim);
+    if (err)
+        goto out;
+    pf_to_f32(all.data, w->weight.data, w->weight.dtype, pf_tensor_count(&all));
+    for (int64_t t = 0; t < taps; t++) {
+        const int64_t at[3] = {t / (dim[3] * dim[4]), t / dim[4] % dim[3], t % dim[4]};
+        int64_t tap = 0;
+        for (int a = 0; a < 3; a++)
+            tap = 3 * tap + (parity >> a & 1 ? 2 - 2 * at[a] : 1);
+        for (int64_t k = 0; k < K; k++)
+            for (int64_t c = 0; c < C; c++)
+                ((float *)weight.data)[(k * C + c) * taps + t] =
+                    ((const float *)all.data)[(c * K + k) * 27 + tap];
+    }
+    err = pf_layer_new(dev, part, &weight, w->bias.data ? &w->bias : NULL, false);
+    if (err)
+        pf_tensor_release(&weight);
+    else
+        pf_pack_take_weight(*part);
+out:
+    pf_tensor_release(&all);
+    return err;
+}
+
+/* y at the positions of one parity = part + residual. */
+static void
+interleave(pf_tensor *y, const pf_tensor *part, int parity, const pf_tensor *residual)
+{
+    const int64_t D = part->dim[1], H = part->dim[2], W = part->dim[3], K = part->dim[4];
+    const int64_t z0 = parity & 1, y0 = parity >> 1 & 1, x0 = parity >> 2;
+#pragma omp parallel for if (D * H * W * K > 8192)
+    for (int64_t row = 0; row < part->dim[0] * D * H; row++) {
+        const int64_t b = row / (D * H), z = row / H % D, i = row % H;
+        const int64_t at = ((((b * D + z) * 2 + z0) * H + i) * 2 + y0) * 2 * W * K + x0 * K;
+        const float *from = (const float *)part->data + row * W * K;
+        for (int64_t j = 0; j < W; j++, from += K) {
+            float *const to = (float *)y->data + at + 2 * j * K;
+            if (!residual) {
+                memcpy(to, from, (size_t)K * sizeof *to);
+                continue;
+            }
+            const float *const r = (const float *)residual->data + at + 2 * j * K;
+#pragma omp simd
+            for (int64_t k = 0; k < K; k++)
+                to[k] = from[k] + r[k];
+        }
+    }
+}
+
+static pf_err
+transposed(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
+           const struct pf_epilogue *e)
+{
+    const struct pf_epilogue own = {e ? e->channel : NULL, e ? e->act : PF_NONE, NULL};
+    pf_layer **const layer = pf_pack_parts(w);
+    pf_tensor part;
+    PF_TRY(PF_ALLOC(dev, &part, PF_F32, x->dim[0], x->dim[1], x->dim[2], x->dim[3], w->K));
+    for (int parity = 0; parity < 8; parity++) {
+        if (!layer[parity])
+            PF_TRY(new_part(dev, &layer[parity], w, parity));
+        if (parity == 0)
+            PF_TRY(pf_linear(dev, &part, x, layer[0], &own));
+        else
+            PF_TRY(convolve(dev, &part, x, layer[parity], 1, 0, &own));
+        interleave(y, &part, parity, e ? e->residual : NULL);
+    }
+    return PF_OK;
+}
+
+pf_err
+pf_conv_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride,
+            int before, int after, const struct pf_epilogue *e)
+{
+    const size_t mark = pf_dev_mark(dev);
+    (void)after;                /* follows from y's size */
+    const pf_err err =
+        w->transposed ? transposed(dev, y, x, w, e) : convolve(dev, y, x, w, stride, before, e);
+    pf_dev_reset(dev, mark);
+    return err;
+}

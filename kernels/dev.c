@@ -1,0 +1,424 @@
+/* dev.c - the CPU as a device: arena, kept memory, copies, layers.
+ *
+ * The arena is a list of chunks.  A mark is a position in the line that the chunks form end to end;
+ * an allocation that does not fit the rest of a chunk goes to the next one.  Once everything is
+ * free and there are several chunks they are replaced by one as large as the peak. */
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/dev_priv.h"
+#include "kernels/pack.h"
+
+enum { ALIGN = 64, CHUNK_BYTES = 32 << 20 };
+
+struct pf_chunk {
+    struct pf_chunk *next;
+    size_t base;                /* position of this chunk's first byte */
+    size_t size, used;
+    char *data;
+};
+
+struct pf_kept {
+    struct pf_kept *next;
+    void *data;
+};
+
+static size_t
+round_up(size_t n)
+{
+    return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static pf_err
+no_memory(size_t bytes, const char *what)
+{
+    return pf_fail(PF_ENOMEM, "no memory for %.1f MB of %s", (double)bytes / 1e6, what);
+}
+
+pf_err
+pf_dev_open(pf_dev **dev, const char *name, const char *precision)
+{
+    *dev = NULL;
+    if (!name || !strcmp(name, "auto"))
+        name = "cpu";
+    if (!strncmp(name, "cuda", 4) && (!name[4] || name[4] == ':'))
+        return pf_fail(PF_EDEV, "device %s: this build has no CUDA operators; use -d cpu", name);
+    if (strcmp(name, "cpu"))
+        return pf_fail(PF_ESHAPE, "there is no device \"%s\"; known are auto, cpu, cuda and cuda:N",
+                       name);
+    if (precision && strcmp(precision, "f32"))
+        return pf_fail(PF_ESHAPE, "the CPU computes in f32 alone, not in \"%s\"", precision);
+    pf_dev *d = calloc(1, sizeof *d);
+    if (!d)
+        return no_memory(sizeof *d, "device");
+    const int threads = omp_get_max_threads();
+    snprintf(d->name, sizeof d->name, "cpu (%d thread%s)", threads, threads == 1 ? "" : "s");
+    if (dnnl_engine_create(&d->engine, dnnl_cpu, 0) != dnnl_success ||
+        dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags) != dnnl_success) {
+        pf_dev_close(d);
+        return pf_fail(PF_EDEV, "oneDNN cannot be started on this CPU");
+    }
+    *dev = d;
+    return PF_OK;
+}
+
+static void
+free_chunks(pf_dev *dev)
+{
+    for (struct pf_chunk *c = dev->first, *next; c; c = next) {
+        next = c->next;
+        free(c->data);
+        free(c);
+    }
+    dev->first = dev->current = NULL;
+}
+
+static void
+free_kept(pf_dev *dev)
+{
+    for (struct pf_kept *k = dev->blocks, *next; k; k = next) {
+        next = k->next;
+        free(k->data);
+        free(k);
+    }
+}
+
+void
+pf_dev_close(pf_dev *dev)
+{
+    if (!dev)
+        return;
+    for (pf_layer *l = dev->layers, *next; l; l = next) {
+        next = l->next;
+        pf_pack_free(dev, l);
+        free(l);
+    }
+    free_chunks(dev);
+    free_kept(dev);
+    if (dev->stream)
+        dnnl_stream_destroy(dev->stream);
+    if (dev->engine)
+        dnnl_engine_destroy(dev->engine);
+    free(dev);
+}
+
+const char *
+pf_dev_name(const pf_dev *dev)
+{
+    return dev->name;
+}
+
+bool
+pf_dev_is_cuda(const pf_dev *dev)
+{
+    (void)dev;
+    return false;
+}
+
+pf_dtype
+pf_dev_dtype(const pf_dev *dev)
+{
+    (void)dev;
+    return PF_F32;
+}
+
+pf_err
+pf_dev_sync(pf_dev *dev)
+{
+    (void)dev;                  /* CPU operators return when they are done */
+    return PF_OK;
+}
+
+/* ---- arena ---- */
+
+/* Make the chunk behind dev->current able to take size bytes, and the current one. */
+static pf_err
+next_chunk(pf_dev *dev, size_t size)
+{
+    struct pf_chunk *const here = dev->current;
+    struct pf_chunk **link = here ? &here->next : &dev->first;
+    if (*link && (*link)->size < size) {        /* all behind the current one is free */
+        struct pf_chunk *const small = *link;
+        *link = small->next;
+        free(small->data);
+        free(small);
+        return next_chunk(dev, size);
+    }
+    if (!*link) {
+        size_t want = dev->first ? CHUNK_BYTES : round_up(dev->peak);
+        want = want < CHUNK_BYTES ? CHUNK_BYTES : want;
+        want = want < size ? size : want;
+        struct pf_chunk *const c = calloc(1, sizeof *c);
+        if (c)
+            c->data = aligned_alloc(ALIGN, want);
+        if (!c || !c->data) {
+            free(c);
+            return no_memory(want, "activations");
+        }
+        c->size = want;
+        *link = c;
+    }
+    dev->current = *link;
+    dev->current->base = here ? here->base + here->size : 0;
+    dev->current->used = 0;
+    return PF_OK;
+}
+
+pf_err
+pf_dev_alloc(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *dim)
+{
+    size_t bytes;
+    PF_TRY(pf_shape_bytes(&bytes, dtype, ndim, dim));
+    const size_t size = round_up(bytes ? bytes : 1);
+    if (!dev->current || dev->current->size - dev->current->used < size)
+        PF_TRY(next_chunk(dev, size));
+    struct pf_chunk *const c = dev->current;
+    *t = pf_tensor_view(c->data + c->used, dtype, ndim, dim);
+    c->used += size;
+    dev->in_use += size;
+    dev->peak = dev->in_use > dev->peak ? dev->in_use : dev->peak;
+    return PF_OK;
+}
+
+size_t
+pf_dev_mark(pf_dev *dev)
+{
+    return dev->current ? dev->current->base + dev->current->used : 0;
+}
+
+void
+pf_dev_reset(pf_dev *dev, size_t mark)
+{
+    if (mark == 0 && dev->first && dev->first->next)
+        free_chunks(dev);       /* one of the peak's size follows */
+    size_t in_use = 0;
+    struct pf_chunk *last = dev->first;
+    for (struct pf_chunk *c = dev->first; c; c = c->next) {
+        if (c->base + c->used > mark || c->base >= mark)
+            c->used = c->base < mark ? mark - c->base : 0;
+        if (c == dev->first || c->base < mark)
+            last = c;
+        in_use += c->used;
+        if (c == dev->current)
+            break;
+    }
+    dev->current = last;
+    dev->in_use = in_use;
+}
+
+size_t
+pf_dev_peak(const pf_dev *dev)
+{
+    return dev->peak;
+}
+
+/* ---- kept memory, copies ---- */
+
+size_t
+pf_dev_kept(const pf_dev *dev)
+{
+    return dev->kept;
+}
+
+pf_err
+pf_dev_keep(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *dim)
+{
+    size_t bytes;
+    PF_TRY(pf_shape_bytes(&bytes, dtype, ndim, dim));
+    const size_t size = round_up(bytes ? bytes : 1);
+    struct pf_kept *const k = malloc(sizeof *k);
+    void *const data = k ? aligned_alloc(ALIGN, size) : NULL;
+    if (!data) {
+        free(k);
+        return no_memory(size, "weights and constants");
+    }
+    *k = (struct pf_kept){dev->blocks, data};
+    dev->blocks = k;
+    dev->kept += size;
+    *t = pf_tensor_view(data, dtype, ndim, dim);
+    return PF_OK;
+}
+
+static bool
+is_float(pf_dtype t)
+{
+    return t == PF_F32 || t == PF_F16 || t == PF_BF16 || t == PF_F64;
+}
+
+/* Copy between tensors of one shape; what is not of one type goes through f32, piece by piece. */
+static pf_err
+convert(pf_tensor *to, const pf_tensor *from)
+{
+    char a[128], b[128];
+    if (to->ndim != from->ndim ||
+        memcmp(to->dim, from->dim, (size_t)to->ndim * sizeof to->dim[0]) ||
+        (to->dtype != from->dtype && !is_float(to->dtype)))
+        return pf_fail(PF_ESHAPE, "cannot copy %s to %s", pf_tensor_describe(a, sizeof a, from),
+                       pf_tensor_describe(b, sizeof b, to));
+    const int64_t n = pf_tensor_count(to);
+    if (to->dtype == from->dtype) {
+        if (n)
+            memcpy(to->data, from->data, pf_tensor_bytes(to));
+        return PF_OK;
+    }
+    float part[1024];
+    for (int64_t i = 0; i < n; i += 1024) {
+        const int64_t m = n - i < 1024 ? n - i : 1024;
+        pf_to_f32(part, (const char *)from->data + (size_t)i * pf_dtype_size(from->dtype),
+                  from->dtype, m);
+        pf_from_f32((char *)to->data + (size_t)i * pf_dtype_size(to->dtype), part, to->dtype, m);
+    }
+    return PF_OK;
+}
+
+pf_err
+pf_dev_put(pf_dev *dev, pf_tensor *to, const pf_tensor *host)
+{
+    (void)dev;
+    return convert(to, host);
+}
+
+pf_err
+pf_dev_get(pf_dev *dev, pf_tensor *host, const pf_tensor *from)
+{
+    (void)dev;
+    return convert(host, from);
+}
+
+pf_err
+pf_dev_vector(pf_dev *dev, pf_tensor *t, const pf_tensor *host)
+{
+    if (!is_float(host->dtype) || host->ndim != 1)
+        return pf_tensor_expect(host, "vector", PF_F32, 1, (int64_t[]){-1});
+    PF_TRY(pf_dev_keep(dev, t, PF_F32, 1, host->dim));
+    return pf_dev_put(dev, t, host);
+}
+
+/* ---- layers ---- */
+
+static pf_err
+check_layer(const pf_tensor *weight, const pf_tensor *bias, bool transposed, int64_t K)
+{
+    char a[128];
+    bool ok =
+        is_float(weight->dtype) && (weight->ndim == 2 || weight->ndim == 4 || weight->ndim == 5);
+    for (int i = 0; ok && i < weight->ndim; i++)
+        ok = weight->dim[i] > 0;
+    if (!ok)
+        return pf_fail(PF_ESHAPE,
+                       "weight is %s, expected floats [K, C], [K, C, h, w] or [K, C, d, h, w]",
+                       pf_tensor_describe(a, sizeof a, weight));
+    if (transposed && weight->ndim != 5)
+        return pf_fail(PF_ESHAPE, "weight is %s, a transposed convolution's is [C, K, 3, 3, 3]",
+                       pf_tensor_describe(a, sizeof a, weight));
+    for (int i = 2; transposed && i < 5; i++)
+        if (weight->dim[i] != 3)
+            return pf_fail(PF_ESHAPE, "weight is %s, a transposed convolution's is [C, K, 3, 3, 3]",
+                           pf_tensor_describe(a, sizeof a, weight));
+    if (bias && bias->data && (!is_float(bias->dtype) || bias->ndim != 1 || bias->dim[0] != K))
+        return pf_fail(PF_ESHAPE, "bias is %s, expected floats [%lld] for %lld output channels",
+                       pf_tensor_describe(a, sizeof a, bias), (long long)K, (long long)K);
+    return PF_OK;
+}
+
+pf_err
+pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
+             bool transposed)
+{
+    *layer = NULL;
+    const int64_t K = weight->dim[transposed ? 1 : 0], C = weight->dim[transposed ? 0 : 1];
+    PF_TRY(check_layer(weight, bias, transposed, K));
+    pf_layer *const l = calloc(1, sizeof *l);
+    if (!l)
+        return no_memory(sizeof *l, "layers");
+    *l = (pf_layer){
+        .K = K, .C = C, .kernel = {1, 1, 1}, .transposed = transposed, .weight = *weight};
+    for (int i = 2; i < weight->ndim; i++) {
+        l->kernel[i + 3 - weight->ndim] = weight->dim[i];
+        if (weight->dim[i] > 1)
+            l->spatial = weight->ndim - 2;
+    }
+    if (bias && bias->data)
+        l->bias = *bias;
+    const pf_err err = pf_pack_new(dev, l);
+    if (err) {
+        free(l);
+        return err;
+    }
+    l->next = dev->layers;
+    dev->layers = l;
+    *layer = l;
+    return PF_OK;
+}
+
+/* A layer around an f32 weight that it takes: freed when it has been packed. */
+static pf_err
+take_layer(pf_dev *dev, pf_layer **layer, pf_tensor *weight, const pf_tensor *bias)
+{
+    const pf_err err = pf_layer_new(dev, layer, weight, bias, false);
+    if (err)
+        pf_tensor_release(weight);
+    else
+        pf_pack_take_weight(*layer);
+    return err;
+}
+
+pf_err
+pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
+                   int64_t c0, int64_t c1)
+{
+    *layer = NULL;
+    PF_TRY(check_layer(weight, bias, false, weight->dim[0]));
+    const int64_t K = weight->dim[0], C = weight->dim[1];
+    if (c0 < 0 || c1 <= c0 || c1 > C)
+        return pf_fail(PF_ESHAPE, "input channels %lld..%lld are not among the weight's %lld",
+                       (long long)c0, (long long)c1 - 1, (long long)C);
+    pf_tensor part, shape = *weight;
+    shape.dim[1] = c1 - c0;
+    PF_TRY(pf_tensor_new(&part, PF_F32, shape.ndim, shape.dim));
+    int64_t taps = 1;
+    for (int i = 2; i < weight->ndim; i++)
+        taps *= weight->dim[i];
+    const int64_t row = (c1 - c0) * taps;
+    for (int64_t k = 0; k < K; k++)
+        pf_to_f32((float *)part.data + k * row, (const char *)weight->data +
+                  (size_t)((k * C + c0) * taps) * pf_dtype_size(weight->dtype), weight->dtype, row);
+    return take_layer(dev, layer, &part, bias);
+}
+
+pf_err
+pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
+                   const pf_tensor *biases)
+{
+    *layer = NULL;
+    int64_t K = 0;
+    for (int i = 0; i < n; i++) {
+        PF_TRY(check_layer(&weights[i], biases ? &biases[i] : NULL, false, weights[i].dim[0]));
+        if (weights[i].ndim != 2 || weights[i].dim[1] != weights[0].dim[1])
+            return pf_fail(PF_ESHAPE, "weight %d of a stack has %lld inputs, the first has %lld", i,
+                           (long long)weights[i].dim[1], (long long)weights[0].dim[1]);
+        K += weights[i].dim[0];
+    }
+    if (n < 1)
+        return pf_fail(PF_ESHAPE, "a stack of no weights");
+    const int64_t C = weights[0].dim[1];
+    pf_tensor all, bias = {0};
+    PF_TRY(PF_TENSOR_NEW(&all, PF_F32, K, C));
+    if (biases) {
+        const pf_err err = PF_KEEP(dev, &bias, PF_F32, K);
+        if (err) {
+            pf_tensor_release(&all);
+            return err;
+        }
+        memset(bias.data, 0, (size_t)K * sizeof(float));
+    }
+    for (int64_t i = 0, k = 0; i < n; k += weights[i++].dim[0]) {
+        pf_to_f32((float *)all.data + k * C, weights[i].data, weights[i].dtype,
+                  weights[i].dim[0] * C);
+        if (biases && biases[i].data)
+            pf_to_f32((float *)bias.data + k, biases[i].data, biases[i].dtype, weights[i].dim[0]);
+    }
+    return take_layer(dev, layer, &all, &bias);
+}

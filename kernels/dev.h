@@ -1,0 +1,90 @@
+/* dev.h - a device: where tensors live and operators run.  The only header that knows whether the
+ * build has CUDA.
+ *
+ *     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
+ *     const size_t mark = pf_dev_mark(dev);
+ *     PF_TRY(PF_ALLOC(dev, &h, pf_dev_dtype(dev), B, H, W, C));   // borrowed until the reset
+ *     ... operators ...
+ *     pf_dev_reset(dev, mark);
+ *     pf_dev_close(dev);
+ *
+ * Activations come from an arena that serves one stage: mark, compute, reset.  On a device that
+ * computes in 16 bits activations have dtype pf_dev_dtype(dev); statistics, masks, coefficients and
+ * everything that ops.h calls f32 stay f32.  The CPU computes in f32 alone. */
+#ifndef PF_DEV_H
+#define PF_DEV_H
+#include "common/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pf_dev pf_dev;   /* opaque, owned by whoever opened it */
+
+/* name: auto, cpu, cuda, cuda:N.  precision: f32, tf32, f16, bf16 or NULL for the default (CPU f32;
+ * GPU bf16).  PF_EDEV if there is no such device, PF_ESHAPE if it cannot compute in that type. */
+pf_err pf_dev_open(pf_dev **dev, const char *name, const char *precision) PF_MUST_USE;
+void pf_dev_close(pf_dev *dev);                 /* NULL is fine; frees arena, layers and weights */
+const char *pf_dev_name(const pf_dev *dev);     /* "cpu (2 threads)", "NVIDIA H200" */
+bool pf_dev_is_cuda(const pf_dev *dev);
+pf_dtype pf_dev_dtype(const pf_dev *dev);       /* of activations */
+pf_err pf_dev_sync(pf_dev *dev) PF_MUST_USE;    /* wait; reports what asynchronous work met */
+
+/* Arena.  Memory is 64-byte aligned and not zeroed. */
+pf_err pf_dev_alloc(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *dim)
+    PF_MUST_USE;
+#define PF_ALLOC(dev, t, dtype, ...) pf_dev_alloc(dev, t, dtype, PF_DIMS_(__VA_ARGS__))
+size_t pf_dev_mark(pf_dev *dev);
+void pf_dev_reset(pf_dev *dev, size_t mark);    /* everything allocated since the mark is gone */
+/* Memory that lives until the device closes: weights, constants of a run. */
+pf_err pf_dev_keep(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *dim)
+    PF_MUST_USE;
+#define PF_KEEP(dev, t, dtype, ...) pf_dev_keep(dev, t, dtype, PF_DIMS_(__VA_ARGS__))
+size_t pf_dev_peak(const pf_dev *dev);          /* most bytes of arena in use at once so far */
+size_t pf_dev_kept(const pf_dev *dev);          /* bytes of weights and constants */
+
+/* Copy between host and device tensors of one shape; floats are converted between types. */
+pf_err pf_dev_put(pf_dev *dev, pf_tensor *to, const pf_tensor *host) PF_MUST_USE;
+pf_err pf_dev_get(pf_dev *dev, pf_tensor *host, const pf_tensor *from) PF_MUST_USE;
+
+/* A convolution's or linear map's parameters as the device wants them: repacked once, owned by the
+ * device.  weight: host, any float type, PyTorch's layout [K, C], [K, C, kh, kw], [K, C, kd, kh, kw]
+ * or, transposed, [C, K, kd, kh, kw].  A kernel of 1s is a linear map.  bias: [K] or NULL.  Both
+ * are borrowed until pf_dev_close: the CPU packs at first use, when it knows the shapes. */
+typedef struct pf_layer {
+    int64_t K, C;               /* out, in */
+    int64_t kernel[3];          /* depth, height, width; 1 1 1 for linear */
+    int spatial;                /* 0 linear, 2 or 3 */
+    bool transposed;
+    pf_tensor weight, bias;     /* as given; bias.data NULL if none */
+    void *priv;                 /* the device's packed form */
+    struct pf_layer *next;
+} pf_layer;
+pf_err pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
+                    bool transposed) PF_MUST_USE;
+/* The same with input channels c0..c1-1 alone (copied). */
+pf_err pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight,
+                          const pf_tensor *bias, int64_t c0, int64_t c1) PF_MUST_USE;
+/* The same with several weights [K_i, C] of one input stacked to [sum K_i, C] (q, k, v in one
+ * product); no bias where biases is NULL, else biases[i] for each. */
+pf_err pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
+                          const pf_tensor *biases) PF_MUST_USE;
+/* A small f32 parameter vector (norms) on the device, kept. */
+pf_err pf_dev_vector(pf_dev *dev, pf_tensor *t, const pf_tensor *host) PF_MUST_USE;
+
+/* ---- for operators ---- */
+#define PF_OP(name, ...)                                   \
+    pf_err name(pf_dev *dev, __VA_ARGS__) PF_MUST_USE;     \
+    pf_err name##_cpu(pf_dev *dev, __VA_ARGS__);           \
+    pf_err name##_cuda(pf_dev *dev, __VA_ARGS__)
+#ifdef PF_WITH_CUDA_OPS         /* a CUDA build whose operators have their .cu half */
+#define PF_DISPATCH(dev, name, ...) \
+    (pf_dev_is_cuda(dev) ? name##_cuda(dev, __VA_ARGS__) : name##_cpu(dev, __VA_ARGS__))
+#else
+#define PF_DISPATCH(dev, name, ...) name##_cpu(dev, __VA_ARGS__)
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,394 @@
+/* field.c - a field as a whole: its network, its document, and looking at it (field.h).
+ *
+ * The networks run on the host (mlp.c, hash.c), whatever the device: dev is kept for those that do
+ * not. */
+#include <jansson.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/field/composite.h"
+#include "kernels/field/neus_sample.h"
+#include "kernels/field/occupancy.h"
+
+enum { POINTS = 1 << 16, RAYS = 1 << 12 };      /* looked at together */
+
+/* ---- config: what a document must say to rebuild the network ---- */
+
+static const struct key {
+    const char *kind, *name;
+    size_t at;                  /* in struct pf_config; an int, but bound */
+    int lo, hi;
+} keys[] = {
+#define KEY(kind, name, lo, hi) {kind, #name, offsetof(struct pf_config, neus.name), lo, hi}
+    KEY("mlp", sdf_width, 1, 4096),
+    KEY("mlp", sdf_layers, 1, 16),
+    KEY("mlp", sdf_frequencies, 0, 16),
+    KEY("mlp", feature_dim, 1, 4096),
+    KEY("mlp", color_width, 1, 4096),
+    KEY("mlp", color_layers, 1, 16),
+    KEY("mlp", color_frequencies, 0, 16),
+    KEY("mlp", coarse_samples, 2, 4096),
+    KEY("mlp", fine_samples, 0, 4096),
+    KEY("mlp", fine_rounds, 1, 64),
+    KEY("hash", levels, 1, 32),
+    KEY("hash", level_features, 1, 8),
+    KEY("hash", log2_table, 4, 24),
+    KEY("hash", base_resolution, 2, 1024),
+    KEY("hash", max_resolution, 2, 16384),
+    KEY("hash", hidden, 1, 1024),
+    KEY("hash", color_hidden, 1, 1024),
+    KEY("hash", geo_features, 1, 256),
+    KEY("hash", start_levels, 1, 32),
+    KEY("hash", level_steps, 1, 10000000),
+    KEY("hash", occupancy_resolution, 4, 512),
+    KEY("hash", ray_samples, 2, 4096),
+#undef KEY
+};
+enum { KEYS = sizeof(keys) / sizeof(*keys) };
+
+static int *
+value_of(struct pf_config *conf, const struct key *k)
+{
+    return (int *)((char *)conf + k->at);
+}
+
+static const char *
+known_kind(const char *kind)
+{
+    return !kind ? NULL : !strcmp(kind, "mlp") ? "mlp" : !strcmp(kind, "hash") ? "hash" : NULL;
+}
+
+/* field.config as JSON; the caller frees.  NULL: no memory. */
+static char *
+config_text(const struct pf_field *f)
+{
+    struct pf_config conf = f->conf;
+    json_t *object = json_object();
+    json_object_set_new(object, "kind", json_string(f->net->ops->kind));
+    json_object_set_new(object, "bound", json_real(f->net->bound));
+    json_object_set_new(object, "step", json_integer(f->step));
+    for (int i = 0; i < KEYS; i++)
+        if (!strcmp(keys[i].kind, f->net->ops->kind))
+            json_object_set_new(object, keys[i].name, json_integer(*value_of(&conf, &keys[i])));
+    char *text = json_dumps(object, JSON_SORT_KEYS);
+    json_decref(object);
+    return text;
+}
+
+static pf_err
+read_keys(struct pf_config *conf, int *step, const json_t *object)
+{
+    const char *kind = known_kind(json_string_value(json_object_get(object, "kind")));
+    const json_t *bound = json_object_get(object, "bound"), *at = json_object_get(object, "step");
+    if (!kind)
+        return pf_fail(PF_EFORMAT, "field.config: kind is neither \"mlp\" nor \"hash\"");
+    conf->neus.field = kind;
+    conf->neus.bound = json_number_value(bound);
+    if (!json_is_number(bound) || !(conf->neus.bound > 0 && conf->neus.bound <= 100))
+        return pf_fail(PF_EFORMAT, "field.config: bound is not a number over 0 and up to 100");
+    if (!json_is_integer(at) || json_integer_value(at) < 0 || json_integer_value(at) > 1 << 30)
+        return pf_fail(PF_EFORMAT, "field.config: step is not a whole number from 0 on");
+    *step = (int)json_integer_value(at);
+    for (int i = 0; i < KEYS; i++) {
+        const json_t *v = json_object_get(object, keys[i].name);
+        if (strcmp(keys[i].kind, kind))
+            continue;
+        if (!json_is_integer(v) || json_integer_value(v) < keys[i].lo ||
+            json_integer_value(v) > keys[i].hi)
+            return pf_fail(PF_EFORMAT, "field.config: %s is not a whole number from %d to %d",
+                           keys[i].name, keys[i].lo, keys[i].hi);
+        *value_of(conf, &keys[i]) = (int)json_integer_value(v);
+    }
+    return PF_OK;
+}
+
+static pf_err
+read_config(struct pf_config *conf, int *step, const pf_doc *doc)
+{
+    const char *text = pf_doc_get_meta(doc, "field.config");
+    json_error_t where;
+    if (!text)
+        return pf_fail(PF_EFORMAT, "no field.config in the document: not a field of pf-neus");
+    json_t *object = json_loads(text, 0, &where);
+    if (!object)
+        return pf_fail(PF_EFORMAT, "field.config is not JSON: %s", where.text);
+    const pf_err err = read_keys(conf, step, object);
+    json_decref(object);
+    return err;
+}
+
+/* A document cannot ask for much more memory than it holds itself: what its sizes say about one
+ * matrix or table of the network must be there. */
+static pf_err
+check_size(const struct pf_config *conf, const pf_doc *doc)
+{
+    int64_t there = 0, needed;
+    for (int i = 0; i < doc->tensors; i++)
+        if (!strncmp(doc->tensor[i].name, "field.", 6))
+            there += pf_tensor_count(&doc->tensor[i].t);
+    if (!strcmp(conf->neus.field, "mlp")) {
+        const int64_t w = conf->neus.sdf_width, c = conf->neus.color_width;
+        needed = conf->neus.feature_dim * (w > c ? w : c);
+        needed = w * w > needed ? w * w : needed;
+        needed = c * c > needed && conf->neus.color_layers > 1 ? c * c : needed;
+    } else {
+        const int64_t side = conf->neus.max_resolution, table = INT64_C(1) << conf->neus.log2_table;
+        needed = (side * side * side < table ? side * side * side : table) *
+                 conf->neus.level_features;
+        needed = conf->neus.hidden > needed ? conf->neus.hidden : needed;
+    }
+    if (needed > there)
+        return pf_fail(PF_EFORMAT, "field.config asks for a network of over %lld numbers, the "
+                       "field.* tensors hold %lld", (long long)needed, (long long)there);
+    return PF_OK;
+}
+
+/* ---- life ---- */
+
+static pf_err
+make(pf_field **f, pf_dev *dev, const struct pf_config *conf, uint64_t seed)
+{
+    const char *kind = known_kind(conf->neus.field);
+    pf_err err;
+    *f = NULL;
+    if (!kind)
+        return pf_fail(PF_ESHAPE, "neus.field is \"%s\", expected \"hash\" or \"mlp\"",
+                       conf->neus.field ? conf->neus.field : "");
+    struct pf_field *to = calloc(1, sizeof(*to));
+    if (!to)
+        return pf_fail(PF_ENOMEM, "no memory for the field");
+    to->dev = dev;
+    to->conf = *conf;
+    to->conf.neus.field = kind;
+    to->variance = 0.3f;
+    err = !strcmp(kind, "mlp") ? pf_mlp_new(&to->net, conf, seed)
+                               : pf_hash_new(&to->net, conf, seed);
+    if (err != PF_OK) {
+        pf_field_free(to);
+        return err;
+    }
+    *f = to;
+    return PF_OK;
+}
+
+pf_err
+pf_field_new(pf_field **f, pf_dev *dev, const struct pf_config *conf, uint64_t seed)
+{
+    return make(f, dev, conf, seed);
+}
+
+void
+pf_field_free(pf_field *f)
+{
+    if (!f)
+        return;
+    pf_occupancy_free(f->occupancy);
+    if (f->net)
+        f->net->ops->free(f->net);
+    free(f);
+}
+
+const char *
+pf_field_kind(const pf_field *f)
+{
+    return f->net->ops->kind;
+}
+
+double
+pf_field_bound(const pf_field *f)
+{
+    return f->net->bound;
+}
+
+float
+pf_field_inv_s(const pf_field *f)
+{
+    const double s = exp(10 * (double)f->variance);
+    return (float)(s < 1e-6 ? 1e-6 : s < 1e6 ? s : 1e6);
+}
+
+/* ---- documents ---- */
+
+pf_err
+pf_field_read_tensor(float *to, const pf_doc *doc, const char *name, int ndim, const int64_t *dim)
+{
+    pf_tensor t;
+    PF_TRY(pf_doc_need(doc, name, PF_F32, ndim, dim, &t));
+    const float *from = t.data;
+    const int64_t n = pf_tensor_count(&t);
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(from[i]))
+            return pf_fail(PF_EFORMAT, "%s: element %lld is not finite", name, (long long)i);
+    memcpy(to, from, (size_t)n * sizeof(float));
+    return PF_OK;
+}
+
+pf_err
+pf_field_read(pf_field *f, const pf_doc *doc)
+{
+    struct pf_config conf = f->conf;
+    int step;
+    PF_TRY(read_config(&conf, &step, doc));
+    if (strcmp(conf.neus.field, f->conf.neus.field))
+        return pf_fail(PF_ESHAPE, "the document's field is of kind %s, the config's is %s",
+                       conf.neus.field, f->conf.neus.field);
+    if (conf.neus.bound != f->conf.neus.bound)
+        return pf_fail(PF_ESHAPE, "the document's field has bound %g, the config says %g",
+                       conf.neus.bound, f->conf.neus.bound);
+    for (int i = 0; i < KEYS; i++)
+        if (*value_of(&conf, &keys[i]) != *value_of(&f->conf, &keys[i]))
+            return pf_fail(PF_ESHAPE, "the document's field has %s %d, the config says %d",
+                           keys[i].name, *value_of(&conf, &keys[i]), *value_of(&f->conf, &keys[i]));
+    for (int i = 0; i < f->net->params; i++) {
+        const struct pf_param *p = &f->net->param[i];
+        PF_TRY(pf_field_read_tensor(p->value, doc, p->name, p->ndim, p->dim));
+    }
+    PF_TRY(pf_field_read_tensor(&f->variance, doc, "field.variance", 0, NULL));
+    f->step = step;
+    f->net->ops->set_step(f->net, step);
+    pf_field_changed(f);
+    return PF_OK;
+}
+
+pf_err
+pf_field_load(pf_field **f, pf_dev *dev, const pf_doc *doc)
+{
+    struct pf_config conf = pf_conf;
+    int step;
+    *f = NULL;
+    PF_TRY(read_config(&conf, &step, doc));
+    PF_TRY(check_size(&conf, doc));
+    PF_TRY(make(f, dev, &conf, 0));
+    const pf_err err = pf_field_read(*f, doc);
+    if (err != PF_OK) {
+        pf_field_free(*f);
+        *f = NULL;
+    }
+    return err;
+}
+
+pf_err
+pf_field_save(const pf_field *f, pf_doc *doc)
+{
+    const pf_tensor variance = pf_tensor_view((void *)&f->variance, PF_F32, 0, NULL);
+    char *config = config_text(f);
+    pf_err err;
+    if (!config)
+        return pf_fail(PF_ENOMEM, "no memory for field.config");
+    err = pf_doc_set_meta(doc, "field.config", config);
+    free(config);
+    PF_TRY(err);
+    PF_TRY(pf_doc_set_meta(doc, "pf.kind", "field"));
+    for (int i = 0; i < f->net->params; i++) {
+        const struct pf_param *p = &f->net->param[i];
+        const pf_tensor t = pf_tensor_view(p->value, PF_F32, p->ndim, p->dim);
+        PF_TRY(pf_doc_put(doc, p->name, &t));
+    }
+    return pf_doc_put(doc, "field.variance", &variance);
+}
+
+/* ---- looking at it ---- */
+
+void
+pf_field_changed(pf_field *f)
+{
+    pf_occupancy_free(f->occupancy);
+    f->occupancy = NULL;
+}
+
+pf_err
+pf_field_sdf(pf_field *f, float *sdf, const float *x, int64_t n)
+{
+    return f->net->ops->sdf(f->net, sdf, x, n);
+}
+
+pf_err
+pf_field_eval(pf_field *f, float *sdf, float *grad, float *rgb, const float *x, const float *dir,
+              int64_t n)
+{
+    pf_err err = PF_OK;
+    if (!grad && !rgb)
+        return sdf ? pf_field_sdf(f, sdf, x, n) : PF_OK;
+    float *spare = malloc(4 * POINTS * sizeof(float));
+    if (!spare)
+        return pf_fail(PF_ENOMEM, "no memory to evaluate a field");
+    for (int64_t i = 0; i < n && err == PF_OK; i += POINTS)
+        err = f->net->ops->forward(f->net, sdf ? sdf + i : spare,
+                                   grad ? grad + 3 * i : spare + POINTS, rgb ? rgb + 3 * i : NULL,
+                                   x + 3 * i, dir ? dir + 3 * i : NULL,
+                                   n - i < POINTS ? n - i : POINTS, false);
+    free(spare);
+    return err;
+}
+
+pf_err
+pf_field_sample(pf_field *f, struct pf_occupancy *o, struct pf_samples *s, const float *origin,
+                const float *dir, int64_t rays, const float *offset, uint64_t seed, int step)
+{
+    if (o)
+        return pf_occupancy_sample(o, s, origin, dir, rays, pf_field_inv_s(f), offset != NULL, seed,
+                                   step);
+    const struct pf_neus_sampler how = pf_neus_sampler_of(&f->conf);
+    return pf_neus_sample(f->net, &how, s, origin, dir, rays, offset);
+}
+
+struct view {                   /* of some rays, reused */
+    struct pf_samples s;
+    struct pf_neus_out out;
+    float *value;               /* [room, 7]: sdf, gradient, colour */
+    int64_t room;
+};
+
+static pf_err
+render_some(pf_field *f, struct view *v, const float *origin, const float *dir, int64_t rays)
+{
+    PF_TRY(pf_field_sample(f, f->occupancy, &v->s, origin, dir, rays, NULL, 0, 0));
+    const int64_t n = v->s.n;
+    PF_TRY(pf_neus_out_reserve(&v->out, rays, n));
+    if (n > v->room) {
+        free(v->value);
+        v->room = 0;
+        v->value = malloc((size_t)n * 7 * sizeof(float));
+        if (!v->value)
+            return pf_fail(PF_ENOMEM, "no memory to render %lld points", (long long)n);
+        v->room = n;
+    }
+    float *sdf = v->value, *grad = sdf + n, *rgb = grad + 3 * n;
+    if (n)
+        PF_TRY(f->net->ops->forward(f->net, sdf, grad, rgb, v->s.x, v->s.dir, n, false));
+    pf_neus_composite_forward(&v->out, &v->s, sdf, grad, rgb, pf_field_inv_s(f), 1);
+    return PF_OK;
+}
+
+static pf_err
+up_to_date(pf_field *f)
+{
+    if (f->occupancy || strcmp(pf_field_kind(f), "hash"))
+        return PF_OK;
+    PF_TRY(pf_occupancy_new(&f->occupancy, &f->conf, f->net));
+    return pf_occupancy_update(f->occupancy, f->net, pf_field_inv_s(f), -1, 0);
+}
+
+pf_err
+pf_field_render(pf_field *f, float *rgb, float *opacity, float *normal, const float *origin,
+                const float *dir, int64_t n)
+{
+    struct view v = {0};
+    pf_err err = up_to_date(f);
+    for (int64_t i = 0; i < n && err == PF_OK; i += RAYS) {
+        const int64_t rays = n - i < RAYS ? n - i : RAYS;
+        err = render_some(f, &v, origin + 3 * i, dir + 3 * i, rays);
+        if (err == PF_OK && rgb)
+            memcpy(rgb + 3 * i, v.out.rgb, (size_t)rays * 3 * sizeof(float));
+        if (err == PF_OK && opacity)
+            memcpy(opacity + i, v.out.mask, (size_t)rays * sizeof(float));
+        if (err == PF_OK && normal)
+            memcpy(normal + 3 * i, v.out.normal, (size_t)rays * 3 * sizeof(float));
+    }
+    pf_samples_release(&v.s);
+    pf_neus_out_release(&v.out);
+    free(v.value);
+    return err;
+}

@@ -1,0 +1,76 @@
+/* net.h - what the NeuS renderer and trainer need of a network; mlp.c and hash.c implement it.
+ * Private to kernels/field. */
+#ifndef PF_FIELD_NET_H
+#define PF_FIELD_NET_H
+#include "kernels/field/field.h"
+
+/* One trainable tensor: value, gradient and AdamW's moments have the same n elements. */
+struct pf_param {
+    const char *name;           /* "field.sdf.lin0.weight_v": as in streams */
+    int ndim;
+    int64_t dim[3];
+    int64_t n;
+    float *value, *grad;        /* owned by the net */
+    bool decay;                 /* AdamW's weight decay applies */
+};
+
+struct pf_net;
+struct pf_net_ops {
+    const char *kind;
+    /* sdf alone, any n. */
+    pf_err (*sdf)(struct pf_net *net, float *sdf, const float *x, int64_t n);
+    /* Values and what backward needs of these n points (the tape; one at a time, kept in net).
+     * sdf [n], grad [n, 3], rgb [n, 3]; dir [n, 3] into the scene, NULL: -normal.  rgb may be NULL.
+     * tape: false when no backward follows. */
+    pf_err (*forward)(struct pf_net *net, float *sdf, float *grad, float *rgb, const float *x,
+                      const float *dir, int64_t n, bool tape);
+    /* Add d loss / d parameters to param[].grad, given cotangents of the last forward's outputs.
+     * Includes the second-order terms through grad (spec 04, 8). */
+    pf_err (*backward)(struct pf_net *net, const float *d_sdf, const float *d_grad,
+                       const float *d_rgb);
+    /* Called before step number step of a training run: coarse-to-fine levels and the like. */
+    void (*set_step)(struct pf_net *net, int step);
+    void (*free)(struct pf_net *net);
+};
+struct pf_net {
+    const struct pf_net_ops *ops;
+    double bound;
+    int64_t chunk;              /* points that a forward with tape is best given at once: its memory */
+    struct pf_param *param;     /* all trainable tensors but the variance */
+    int params;
+};
+
+/* The field itself: the network, how sharp its surface is, and what it was made from. */
+struct pf_occupancy;
+struct pf_field {
+    pf_dev *dev;                /* borrowed */
+    struct pf_net *net;
+    float variance;             /* inv_s = exp(10 variance) (spec 04, 4) */
+    int step;                   /* training steps it has had */
+    struct pf_config conf;      /* its neus section gives kind and sizes */
+    struct pf_occupancy *occupancy;     /* "hash": where samples are worth taking; made on demand */
+};
+
+pf_err pf_mlp_new(struct pf_net **net, const struct pf_config *conf, uint64_t seed) PF_MUST_USE;
+pf_err pf_hash_new(struct pf_net **net, const struct pf_config *conf, uint64_t seed) PF_MUST_USE;
+
+/* ---- of field.c, for the trainer ---- */
+float pf_field_inv_s(const pf_field *f);
+/* Parameters and variance from a document whose field has f's very sizes. */
+pf_err pf_field_read(pf_field *f, const pf_doc *doc) PF_MUST_USE;
+/* A finite f32 tensor of this shape from a document. */
+pf_err pf_field_read_tensor(float *to, const pf_doc *doc, const char *name, int ndim,
+                            const int64_t *dim) PF_MUST_USE;
+/* Samples of rays by the field's own way; o: the grid of a "hash" field, NULL for "mlp".  offset
+ * [rays] moves the original's depths in training, NULL: test mode. */
+struct pf_samples;
+pf_err pf_field_sample(pf_field *f, struct pf_occupancy *o, struct pf_samples *s,
+                       const float *origin, const float *dir, int64_t rays, const float *offset,
+                       uint64_t seed, int step) PF_MUST_USE;
+/* Factor of the learning rate at a step (spec 04, 7): warm-up, then for "mlp" a drop every 1000
+ * steps, for "hash" the same decay step by step, to lr_end. */
+double pf_neus_rate(const struct pf_config *conf, int step);
+/* The parameters are others now: forget what was derived from them. */
+void pf_field_changed(pf_field *f);
+
+#endif

@@ -1,0 +1,413 @@
+/* trainer.c - fits a field to posed views (spec 04, 6 and 7): batches of rays, losses, AdamW.
+ *
+ * What a step does follows from the parameters, the moments, the step's number and the seed alone:
+ * batches and offsets are functions of the last two, so a checkpoint holds nothing else, and a
+ * resumed run gives the same bytes as one that was never stopped. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/camera.h"
+#include "common/rng.h"
+#include "kernels/field/adam.h"
+#include "kernels/field/composite.h"
+#include "kernels/field/occupancy.h"
+
+enum { WHITE = 253 };           /* a pixel with all channels over 0.99 is background (spec 04, 7) */
+
+struct pool {
+    int64_t size, take;         /* pixels; how many of them a batch gets */
+    const uint32_t *pixel;      /* NULL: pixel i is i */
+    uint64_t id;
+};
+
+struct batch {                  /* of the current step, [rays, ...] */
+    int64_t rays;
+    float *origin, *dir, *offset, *rgb, *mask;
+    float *d_color, *d_mask;
+};
+
+struct pf_trainer {
+    struct pf_field *field;     /* borrowed */
+    struct pf_field_views views;
+    struct pf_config conf;
+    uint64_t seed;
+    int step;
+    struct pool all, foreground;
+    uint32_t *object;           /* pixels that are not white */
+    struct batch batch;
+    float **m, **v;             /* [params] moments */
+    float variance_m, variance_v;
+    struct pf_occupancy *occupancy;     /* "hash" alone */
+    struct pf_samples samples;
+    struct pf_neus_out out;
+    float *point;               /* [point_room, 14] values and cotangents */
+    int64_t point_room;
+};
+
+/* ---- pools: shuffled without being stored ---- */
+
+/* Where i of 0..n-1 goes in one of many shuffles: six Feistel rounds over the next even power of
+ * two, repeated until the result is below n. */
+static uint64_t
+shuffled(uint64_t i, uint64_t n, uint64_t seed, uint64_t pool, uint64_t epoch)
+{
+    int half = 1;
+    while (half < 31 && UINT64_C(1) << 2 * half < n)
+        half++;
+    const uint64_t low = (UINT64_C(1) << half) - 1;
+    do {
+        for (uint64_t round = 0; round < 6; round++) {
+            const uint64_t stream = PF_RNG_RAYS | pool << 32 | round << 40, right = i & low;
+            const uint64_t f = pf_philox(seed, stream, epoch << 32 | right).v[0];
+            i = right << half | ((i >> half ^ f) & low);
+        }
+    } while (i >= n);
+    return i;
+}
+
+/* Pixel i of what the pool gives to this step.  It is reshuffled when the next slice would reach
+ * its end (spec 04, 7), so some pixels sit out each time. */
+static int64_t
+drawn(const struct pool *p, int64_t i, uint64_t seed, int step)
+{
+    const int64_t slices = p->size > 2 * p->take ? (p->size - 1) / p->take : 1;
+    const uint64_t at = (uint64_t)(step % slices * p->take + i);
+    const uint64_t k = shuffled(at, (uint64_t)p->size, seed, p->id, (uint64_t)(step / slices));
+    return p->pixel ? p->pixel[k] : (int64_t)k;
+}
+
+static pf_err
+make_pools(struct pf_trainer *t)
+{
+    const int64_t n = (int64_t)t->views.views * t->views.size * t->views.size;
+    int64_t k = 0;
+    t->object = malloc((size_t)n * sizeof(*t->object));
+    if (!t->object)
+        return pf_fail(PF_ENOMEM, "no memory for %lld pixels", (long long)n);
+    for (int64_t i = 0; i < n; i++) {
+        const uint8_t *c = t->views.image + 3 * i;
+        if (c[0] < WHITE || c[1] < WHITE || c[2] < WHITE)
+            t->object[k++] = (uint32_t)i;
+    }
+    const int64_t rays = t->conf.neus.batch_rays, more = t->conf.neus.foreground_rays;
+    t->all = (struct pool){n, rays < n ? rays : n, NULL, 0};
+    t->foreground = (struct pool){k, more < k ? more : k, t->object, 1};
+    t->batch.rays = t->all.take + t->foreground.take;
+    return PF_OK;
+}
+
+/* ---- batches ---- */
+
+static void
+fill_ray(struct pf_trainer *t, int64_t r, int64_t pixel)
+{
+    const struct pf_field_views *w = &t->views;
+    const int64_t area = (int64_t)w->size * w->size, view = pixel / area, in = pixel % area;
+    const uint64_t number = (uint64_t)t->step * (uint64_t)t->batch.rays + (uint64_t)r;
+    double pose[12], K[9];
+    for (int i = 0; i < 12; i++)
+        pose[i] = w->pose[12 * view + i];
+    for (int i = 0; i < 9; i++)
+        K[i] = w->intrinsics[9 * view + i];
+    pf_camera_ray(t->batch.origin + 3 * r, t->batch.dir + 3 * r, pose, K, (double)(in % w->size),
+                  (double)(in / w->size));
+    for (int c = 0; c < 3; c++)
+        t->batch.rgb[3 * r + c] = (float)w->image[3 * pixel + c] / 255;
+    t->batch.mask[r] = w->alpha[pixel];
+    t->batch.offset[r] = (pf_rng_uniform(t->seed, PF_RNG_PERTURB, number) - 0.5f) * 2 /
+                         (float)t->conf.neus.coarse_samples;
+}
+
+static void
+fill_batch(struct pf_trainer *t)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < t->batch.rays; r++) {
+        const bool any = r < t->all.take;
+        fill_ray(t, r, any ? drawn(&t->all, r, t->seed, t->step)
+                           : drawn(&t->foreground, r - t->all.take, t->seed, t->step));
+    }
+}
+
+/* ---- one step ---- */
+
+double
+pf_neus_rate(const struct pf_config *conf, int step)
+{
+    const int warm = conf->neus.warm_up, steps = conf->neus.steps;
+    if (step < warm)
+        return 0.02 + 0.98 * step / warm;
+    if (!strcmp(conf->neus.field, "mlp"))
+        return pow(conf->neus.lr_end, step / 1000 / (double)(steps >= 1000 ? steps / 1000 : 1));
+    return pow(conf->neus.lr_end, (double)(step - warm) / (steps > warm ? steps - warm : 1));
+}
+
+double
+pf_trainer_rate(const pf_trainer *t)
+{
+    return t->conf.neus.lr * pf_neus_rate(&t->conf, t->step);
+}
+
+static float
+annealed(const struct pf_trainer *t)
+{
+    const int steps = t->conf.neus.anneal_steps;
+    return t->step < steps ? (float)t->step / (float)steps : 1;
+}
+
+static pf_err
+reserve_points(struct pf_trainer *t, int64_t n)
+{
+    if (n <= t->point_room)
+        return PF_OK;
+    free(t->point);
+    t->point_room = 0;
+    t->point = malloc((size_t)n * 14 * sizeof(float));
+    if (!t->point)
+        return pf_fail(PF_ENOMEM, "no memory for %lld points", (long long)n);
+    t->point_room = n;
+    return PF_OK;
+}
+
+/* Forward and backward through rays from..to-1 of the batch. */
+static pf_err
+slice(struct pf_trainer *t, int64_t from, int64_t to, const struct pf_neus_how *how,
+      struct pf_neus_sums *sums, double *d_inv_s)
+{
+    const struct pf_samples s = pf_samples_slice(&t->samples, from, to);
+    const struct pf_net_ops *ops = t->field->net->ops;
+    const struct batch *b = &t->batch;
+    const float inv_s = pf_field_inv_s(t->field), ratio = annealed(t);
+    float *d_color = b->d_color + 3 * from, *d_mask = b->d_mask + from;
+    PF_TRY(pf_neus_out_reserve(&t->out, s.rays, s.n));
+    PF_TRY(reserve_points(t, s.n));
+    float *sdf = t->point, *grad = sdf + s.n, *rgb = grad + 3 * s.n;
+    float *d_sdf = rgb + 3 * s.n, *d_grad = d_sdf + s.n, *d_rgb = d_grad + 3 * s.n;
+    if (s.n)
+        PF_TRY(ops->forward(t->field->net, sdf, grad, rgb, s.x, s.dir, s.n, true));
+    pf_neus_composite_forward(&t->out, &s, sdf, grad, rgb, inv_s, ratio);
+    pf_neus_loss(sums, d_color, d_mask, &t->out, b->rgb + 3 * from, b->mask + from, s.rays, how);
+    pf_neus_composite_backward(d_sdf, d_grad, d_rgb, d_inv_s, &t->out, &s, sdf, grad, rgb, inv_s,
+                               ratio, d_color, d_mask);
+    pf_neus_eikonal(sums, d_grad, grad, s.n, how);
+    return s.n ? ops->backward(t->field->net, d_sdf, d_grad, d_rgb) : PF_OK;
+}
+
+/* Losses of the batch, and the gradient of every parameter. */
+static pf_err
+gradients(struct pf_trainer *t, struct pf_field_losses *losses, float *d_variance)
+{
+    const struct pf_samples *s = &t->samples;
+    const struct pf_net *net = t->field->net;
+    const float inv_s = pf_field_inv_s(t->field);
+    const struct pf_neus_how how = {
+        t->conf.neus.lambda_rgb, t->conf.neus.lambda_mask, t->conf.neus.lambda_eikonal, s->rays,
+        (double)s->n + 1e-5 * (double)(s->slots > 0 ? s->slots : 1),
+    };
+    struct pf_neus_sums sums = {0};
+    double d_inv_s = 0;
+    for (int i = 0; i < net->params; i++)
+        memset(net->param[i].grad, 0, (size_t)net->param[i].n * sizeof(float));
+    for (int64_t from = 0, to; from < s->rays; from = to) {     /* as many rays as the tape holds */
+        for (to = from + 1; to < s->rays && s->first[to + 1] - s->first[from] <= net->chunk; to++)
+            ;
+        PF_TRY(slice(t, from, to, &how, &sums, &d_inv_s));
+    }
+    *d_variance = inv_s > 1e-6f && inv_s < 1e6f ? (float)(10 * inv_s * d_inv_s) : 0;
+    *losses = (struct pf_field_losses){
+        .total = (float)(how.lambda_rgb * sums.rgb + how.lambda_mask * sums.mask +
+                         how.lambda_eikonal * sums.eikonal),
+        .rgb = (float)sums.rgb, .mask = (float)sums.mask, .eikonal = (float)sums.eikonal,
+        .psnr = (float)(-10 * log10(sums.square / (3 * (double)s->rays) + 1e-12)), .rays = s->rays,
+    };
+    return PF_OK;
+}
+
+static void
+update(struct pf_trainer *t, float d_variance)
+{
+    const bool mlp = !strcmp(pf_field_kind(t->field), "mlp");
+    const struct pf_adamw how = {.lr = pf_trainer_rate(t), .beta1 = 0.9, .beta2 = 0.999,
+                                 .eps = mlp ? 1e-8 : 1e-15, .decay = 0.01};
+    for (int i = 0; i < t->field->net->params; i++) {
+        const struct pf_param *p = &t->field->net->param[i];
+        struct pf_adamw its = how;
+        its.decay = p->decay ? how.decay : 0;
+        pf_adamw(p->value, p->grad, t->m[i], t->v[i], p->n, t->step + 1, &its);
+    }
+    pf_adamw(&t->field->variance, &d_variance, &t->variance_m, &t->variance_v, 1, t->step + 1,
+             &how);
+    t->field->step = ++t->step;
+    pf_field_changed(t->field);
+}
+
+pf_err
+pf_trainer_step(pf_trainer *t, struct pf_field_losses *losses)
+{
+    struct pf_field *f = t->field;
+    float d_variance = 0;
+    f->net->ops->set_step(f->net, t->step);
+    if (t->occupancy)
+        PF_TRY(pf_occupancy_update(t->occupancy, f->net, pf_field_inv_s(f), t->step, t->seed));
+    fill_batch(t);
+    PF_TRY(pf_field_sample(f, t->occupancy, &t->samples, t->batch.origin, t->batch.dir,
+                           t->batch.rays, t->batch.offset, t->seed, t->step));
+    PF_TRY(gradients(t, losses, &d_variance));
+    if (isfinite(losses->total))                /* a field that has diverged is kept for a look */
+        update(t, d_variance);
+    return PF_OK;
+}
+
+/* ---- life ---- */
+
+static pf_err
+allocate(struct pf_trainer *t)
+{
+    const struct pf_net *net = t->field->net;
+    const size_t rays = (size_t)t->batch.rays;
+    float *b = malloc(rays * 15 * sizeof(float));
+    t->batch.origin = b;
+    t->m = calloc((size_t)net->params, sizeof(*t->m));
+    t->v = calloc((size_t)net->params, sizeof(*t->v));
+    if (!b || !t->m || !t->v)
+        return pf_fail(PF_ENOMEM, "no memory for the trainer");
+    t->batch.dir = b + 3 * rays;
+    t->batch.rgb = b + 6 * rays;
+    t->batch.d_color = b + 9 * rays;
+    t->batch.offset = b + 12 * rays;
+    t->batch.mask = b + 13 * rays;
+    t->batch.d_mask = b + 14 * rays;
+    for (int i = 0; i < net->params; i++) {
+        t->m[i] = calloc((size_t)net->param[i].n, sizeof(float));
+        t->v[i] = calloc((size_t)net->param[i].n, sizeof(float));
+        if (!t->m[i] || !t->v[i])
+            return pf_fail(PF_ENOMEM, "no memory for the optimiser's moments");
+    }
+    return PF_OK;
+}
+
+pf_err
+pf_trainer_new(pf_trainer **to, pf_field *f, const struct pf_field_views *views,
+               const struct pf_config *conf, uint64_t seed)
+{
+    pf_err err;
+    *to = NULL;
+    if (views->views < 1 || views->size < 1 || views->views > 1 << 16 || views->size > 4096 ||
+        (int64_t)views->views * views->size * views->size > INT32_MAX)
+        return pf_fail(PF_ESHAPE, "%d views of %d pixels a side cannot be trained on", views->views,
+                       views->size);
+    struct pf_trainer *t = calloc(1, sizeof(*t));
+    if (!t)
+        return pf_fail(PF_ENOMEM, "no memory for the trainer");
+    t->field = f;
+    t->views = *views;
+    t->conf = *conf;
+    t->conf.neus.field = f->conf.neus.field;
+    t->seed = seed;
+    if ((err = make_pools(t)) != PF_OK || (err = allocate(t)) != PF_OK)
+        goto out;
+    if (!strcmp(pf_field_kind(f), "hash") &&
+        (err = pf_occupancy_new(&t->occupancy, &f->conf, f->net)) != PF_OK)
+        goto out;
+    *to = t;
+    return PF_OK;
+out:
+    pf_trainer_free(t);
+    return err;
+}
+
+void
+pf_trainer_free(pf_trainer *t)
+{
+    if (!t)
+        return;
+    for (int i = 0; i < t->field->net->params; i++) {
+        if (t->m)
+            free(t->m[i]);
+        if (t->v)
+            free(t->v[i]);
+    }
+    free(t->m);
+    free(t->v);
+    free(t->object);
+    free(t->batch.origin);
+    free(t->point);
+    pf_occupancy_free(t->occupancy);
+    pf_samples_release(&t->samples);
+    pf_neus_out_release(&t->out);
+    free(t);
+}
+
+int
+pf_trainer_steps_done(const pf_trainer *t)
+{
+    return t->step;
+}
+
+/* ---- checkpoints ---- */
+
+/* "train.m.sdf.lin0.bias" for "field.sdf.lin0.bias". */
+static const char *
+moment_name(char name[128], char which, const char *param)
+{
+    snprintf(name, 128, "train.%c.%s", which, param + strlen("field."));
+    return name;
+}
+
+pf_err
+pf_trainer_save(const pf_trainer *t, pf_doc *doc)
+{
+    int64_t step = t->step, seed = (int64_t)t->seed;
+    const pf_tensor steps = PF_VIEW(&step, PF_I64, 1), seeds = PF_VIEW(&seed, PF_I64, 1);
+    const pf_tensor m = pf_tensor_view((void *)&t->variance_m, PF_F32, 0, NULL);
+    const pf_tensor v = pf_tensor_view((void *)&t->variance_v, PF_F32, 0, NULL);
+    char name[128];
+    PF_TRY(pf_field_save(t->field, doc));
+    for (int i = 0; i < t->field->net->params; i++) {
+        const struct pf_param *p = &t->field->net->param[i];
+        const pf_tensor pm = pf_tensor_view(t->m[i], PF_F32, p->ndim, p->dim);
+        const pf_tensor pv = pf_tensor_view(t->v[i], PF_F32, p->ndim, p->dim);
+        PF_TRY(pf_doc_put(doc, moment_name(name, 'm', p->name), &pm));
+        PF_TRY(pf_doc_put(doc, moment_name(name, 'v', p->name), &pv));
+    }
+    PF_TRY(pf_doc_put(doc, "train.m.variance", &m));
+    PF_TRY(pf_doc_put(doc, "train.v.variance", &v));
+    PF_TRY(pf_doc_put(doc, "train.step", &steps));
+    PF_TRY(pf_doc_put(doc, "train.seed", &seeds));
+    return t->occupancy ? pf_occupancy_save(t->occupancy, doc) : PF_OK;
+}
+
+static pf_err
+read_number(int64_t *n, const pf_doc *doc, const char *name)
+{
+    pf_tensor t;
+    PF_TRY(pf_doc_need(doc, name, PF_I64, 1, (int64_t[]){1}, &t));
+    memcpy(n, t.data, sizeof(*n));
+    return PF_OK;
+}
+
+pf_err
+pf_trainer_load(pf_trainer *t, const pf_doc *doc)
+{
+    int64_t step, seed;
+    char name[128];
+    PF_TRY(read_number(&step, doc, "train.step"));
+    PF_TRY(read_number(&seed, doc, "train.seed"));
+    if (step < 0 || step > 1 << 30)
+        return pf_fail(PF_EFORMAT, "train.step is %lld", (long long)step);
+    PF_TRY(pf_field_read(t->field, doc));
+    for (int i = 0; i < t->field->net->params; i++) {
+        const struct pf_param *p = &t->field->net->param[i];
+        moment_name(name, 'm', p->name);
+        PF_TRY(pf_field_read_tensor(t->m[i], doc, name, p->ndim, p->dim));
+        moment_name(name, 'v', p->name);
+        PF_TRY(pf_field_read_tensor(t->v[i], doc, name, p->ndim, p->dim));
+    }
+    PF_TRY(pf_field_read_tensor(&t->variance_m, doc, "train.m.variance", 0, NULL));
+    PF_TRY(pf_field_read_tensor(&t->variance_v, doc, "train.v.variance", 0, NULL));
+    t->step = t->field->step = (int)step;
+    t->seed = (uint64_t)seed;
+    return t->occupancy ? pf_occupancy_load(t->occupancy, doc) : PF_OK;
+}

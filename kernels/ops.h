@@ -1,0 +1,106 @@
+/* ops.h - the catalogue of operators.  Read this first.
+ *
+ * Letters: B batch, V views, C K channels in and out, D H W depth height width, T tokens,
+ * E embedding, N rays or points, S samples, h heads, d head width.  Activations are channels-last:
+ * [B, H, W, C], volumes [B, D, H, W, C], tokens [B, T, C]; "act" is pf_dev_dtype(dev) (f32 on the
+ * CPU).  Outputs are allocated by the caller and must not overlap inputs unless it is said.  Every
+ * function checks shapes (PF_ESHAPE names the argument) and dispatches to its _cpu or _cuda twin. */
+#ifndef PF_OPS_H
+#define PF_OPS_H
+#include "kernels/dev.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum pf_act { PF_NONE, PF_SILU, PF_RELU, PF_GELU, PF_QUICK_GELU };     /* GELU: exact, erf */
+
+/* What happens to a product before it is stored, in this order:
+ *   y = act(product + bias + channel) + residual */
+struct pf_epilogue {
+    const pf_tensor *channel;   /* f32 [B, K], or [1, K] for all of the batch; NULL: none */
+    enum pf_act act;
+    const pf_tensor *residual;  /* like y, may be y itself; NULL: none */
+};
+
+/* pf_linear: y = epilogue(x W^T + b) over the last axis.
+ *   y act [B, ..., K]   x act [B, ..., C]   e may be NULL.  Also 1x1 convolutions. */
+PF_OP(pf_linear, pf_tensor *y, const pf_tensor *x, const pf_layer *w, const struct pf_epilogue *e);
+
+/* pf_conv: convolution with zero padding, 2-D or 3-D by the layer.
+ *   y act [B, H', W', K] or [B, D', H', W', K]   x act [B, H, W, C] or [B, D, H, W, C]
+ *   H' = (H + before + after - kernel) / stride + 1; the same on every axis.
+ * Transposed layers (k3 s2 p1, output padding 1 on each axis) double every axis: stride 2,
+ * before 1, after 1 are then the only values taken. */
+PF_OP(pf_conv, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride, int before,
+      int after, const struct pf_epilogue *e);
+
+/* pf_group_norm: y = act(norm(x + channel)), biased variance over a group's channels and all
+ * positions of one batch element; sums in f32 pairs accurate for 65536 x 16 nearly constant values.
+ *   y, x act [B, ..., C]   gamma, beta f32 [C]   channel f32 [B, C] or [1, C] or NULL
+ *   y may be x. */
+PF_OP(pf_group_norm, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
+      const pf_tensor *beta, int groups, float eps, enum pf_act act, const pf_tensor *channel);
+
+/* pf_layer_norm over the last axis.  y, x act [..., C]; gamma, beta f32 [C].  y may be x. */
+PF_OP(pf_layer_norm, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
+      const pf_tensor *beta, float eps);
+
+/* pf_attention: y = softmax(q k^T * scale + mask) v, each head on its own; never holds [T, T].
+ *   y   act [B, Q, h*d]          the first Q <= T queries alone are computed
+ *   qkv act [B, T, 3*h*d]        q heads, then k heads, then v heads; head i owns d channels
+ *   mask u32 [M, T, ceil(T/32)]  bit k%32 of word k/32 of row q: may q see k; element b uses
+ *                                mask b % M.  NULL: all.  Every row must see something. */
+PF_OP(pf_attention, pf_tensor *y, const pf_tensor *qkv, int heads, float scale,
+      const pf_tensor *mask);
+
+/* pf_depth_attention: each pixel attends to the D samples of its own ray (spec 03, 6.4).
+ *   y, q act [B, H, W, h*d]   kv act [B, D, H, W, 2*h*d] (k heads, then v heads) */
+PF_OP(pf_depth_attention, pf_tensor *y, const pf_tensor *q, const pf_tensor *kv, int heads,
+      float scale);
+
+/* pf_geglu: y = a * gelu(g), [a | g] = x.   y act [..., C]   x act [..., 2C] */
+PF_OP(pf_geglu, pf_tensor *y, const pf_tensor *x);
+
+/* pf_activate: y = act(x) elementwise; y may be x.  Any shape. */
+PF_OP(pf_activate, pf_tensor *y, const pf_tensor *x, enum pf_act act);
+
+/* pf_add: y = a + scale * b elementwise; y may be a or b.  b of batch 1 serves all of the batch. */
+PF_OP(pf_add, pf_tensor *y, const pf_tensor *a, const pf_tensor *b, float scale);
+
+/* pf_concat: y [..., A + B] = a [..., A], b [..., B] on channels. */
+PF_OP(pf_concat, pf_tensor *y, const pf_tensor *a, const pf_tensor *b);
+
+/* pf_slice: y [..., c1 - c0] = channels c0..c1-1 of x [..., C]. */
+PF_OP(pf_slice, pf_tensor *y, const pf_tensor *x, int64_t c0, int64_t c1);
+
+/* pf_upsample: nearest, twice as high and wide.   y act [B, 2H, 2W, C]   x act [B, H, W, C] */
+PF_OP(pf_upsample, pf_tensor *y, const pf_tensor *x);
+
+/* pf_unproject: sample every view's feature map at every vertex of the volume (spec 03, 5.2).
+ *   y act [1, S, S, S, V*C]   axes z, y, x; channel = view * C + c
+ *   x act [V, H, W, C]   proj f32 [V, 3, 4]: world to texel (texel k's centre is coordinate k)
+ *   length: half edge of the volume.  Bilinear, zeros outside; depth is at least 1e-4. */
+PF_OP(pf_unproject, pf_tensor *y, const pf_tensor *x, const pf_tensor *proj, float length);
+
+/* pf_frustum_sample: resample the volume along the pixels of each view (spec 03, 5.4).
+ *   y act [V, D, H, W, C]   x act [1, S, S, S, C] axes z, y, x
+ *   unproj f32 [V, 3, 4]: world X = unproj * (j z, i z, z, 1) for column j, row i, depth z
+ *   z = near + (far - near) * k / (D - 1).  Trilinear, zeros outside, align_corners. */
+PF_OP(pf_frustum_sample, pf_tensor *y, const pf_tensor *x, const pf_tensor *unproj, float length,
+      float near, float far);
+
+/* pf_ddim_step: guidance and update in one pass (spec 03, 7 and 8), in place.
+ *   eps = uncond + cfg (cond - uncond), or cond where uncond is NULL
+ *   x0 = (x - sqrt(1-a) eps) / sqrt(a);   x = sqrt(a_prev) x0 + dir eps + sigma noise
+ *   x, noise f32 (noise NULL: none); cond, uncond act; one shape */
+struct pf_ddim_coefficients {
+    float sqrt_a, sqrt_one_minus_a, sqrt_a_prev, dir, sigma;
+};
+PF_OP(pf_ddim_step, pf_tensor *x, const pf_tensor *cond, const pf_tensor *uncond, float cfg,
+      const struct pf_ddim_coefficients *c, const pf_tensor *noise);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

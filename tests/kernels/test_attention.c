@@ -1,0 +1,150 @@
+#include "tests/kernels/operator.h"
+
+static void
+test_equal_scores_average_the_values(void **state)
+{
+    /* B 1, T 2, one head of width 1: q = 0, so both values count alike. */
+    float qkv[] = {0, 5, 1, 0, -3, 3}, out[2];
+    pf_tensor x = PF_VIEW(qkv, PF_F32, 1, 2, 3), y = PF_VIEW(out, PF_F32, 1, 2, 1);
+    (void)state;
+    assert_ok(pf_attention(cpu, &y, &x, 1, 1.0f, NULL));
+    assert_near(out, ((float[]){2, 2}), 2, 1e-6f);
+}
+
+static void
+test_a_mask_hides_keys(void **state)
+{
+    float qkv[] = {0, 5, 1, 0, -3, 3}, out[2];
+    uint32_t bits[] = {1, 3};
+    pf_tensor x = PF_VIEW(qkv, PF_F32, 1, 2, 3), y = PF_VIEW(out, PF_F32, 1, 2, 1);
+    pf_tensor mask = PF_VIEW(bits, PF_U32, 1, 2, 1);
+    (void)state;
+    assert_ok(pf_attention(cpu, &y, &x, 1, 1.0f, &mask));
+    assert_near(out, ((float[]){1, 2}), 2, 1e-6f);
+}
+
+static void
+reference(float *y, const float *qkv, int64_t B, int64_t T, int64_t Q, int64_t h, int64_t d,
+          double scale, const uint32_t *mask, int64_t M)
+{
+    double *const w = malloc((size_t)T * sizeof *w);
+    const int64_t E = h * d, words = (T + 31) / 32;
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t q = 0; q < Q; q++)
+            for (int64_t i = 0; i < h; i++) {
+                const float *const row = qkv + (b * T + q) * 3 * E + i * d;
+                double top = -INFINITY, sum = 0;
+                for (int64_t k = 0; k < T; k++) {
+                    const float *const key = qkv + (b * T + k) * 3 * E + E + i * d;
+                    const bool see = !mask || mask[(b % M * T + q) * words + k / 32] >> k % 32 & 1;
+                    w[k] = 0;
+                    for (int64_t c = 0; c < d; c++)
+                        w[k] += (double)row[c] * key[c] * scale;
+                    w[k] = see ? w[k] : -INFINITY;
+                    top = fmax(top, w[k]);
+                }
+                for (int64_t k = 0; k < T; k++)
+                    sum += w[k] = exp(w[k] - top);
+                for (int64_t c = 0; c < d; c++) {
+                    double v = 0;
+                    for (int64_t k = 0; k < T; k++)
+                        v += w[k] * qkv[(b * T + k) * 3 * E + 2 * E + i * d + c];
+                    y[(b * Q + q) * E + i * d + c] = (float)(v / sum);
+                }
+            }
+    free(w);
+}
+
+/* A diagonal, so that every row sees something, and a share of the other bits. */
+static pf_tensor
+random_mask(int64_t M, int64_t T, float share)
+{
+    pf_tensor t = {0};
+    const int64_t words = (T + 31) / 32;
+    assert_ok(PF_KEEP(cpu, &t, PF_U32, M, T, words));
+    uint32_t *const bits = t.data;
+    memset(bits, 0, pf_tensor_bytes(&t));
+    for (int64_t i = 0; i < M * T; i++)
+        for (int64_t k = 0; k < T; k++)
+            if (k == i % T || pf_rng_uniform(9, PF_RNG_TEST, (uint64_t)(i * T + k)) < share)
+                bits[i * words + k / 32] |= UINT32_C(1) << k % 32;
+    return t;
+}
+
+static void
+test_odd_sizes_match_the_formula(void **state)
+{
+    static const struct { int64_t B, T, Q, h, d, M; float share;
+    } s[] = {
+        {1, 1, 1, 1, 4, 0, 0},         {2, 31, 31, 3, 5, 0, 0},       {1, 33, 20, 2, 40, 0, 0},
+        {1, 65, 65, 1, 80, 1, 0.5f},   {3, 200, 100, 2, 8, 2, 0.02f}, {2, 129, 129, 4, 16, 2, 0.3f},
+        {1, 96, 96, 1, 512, 1, 0.01f}, {1, 130, 130, 2, 33, 0, 0},    {1, 256, 7, 1, 64, 0, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof s / sizeof *s; i++) {
+        const int64_t E = s[i].h * s[i].d;
+        pf_tensor x = UNIFORM(i, s[i].B, s[i].T, 3 * E), y = EMPTY(s[i].B, s[i].Q, E),
+                  want = EMPTY(s[i].B, s[i].Q, E);
+        pf_tensor mask = {0};
+        const float scale = 4.0f / sqrtf((float)s[i].d);
+        if (s[i].M)
+            mask = random_mask(s[i].M, s[i].T, s[i].share);
+        reference(want.data, x.data, s[i].B, s[i].T, s[i].Q, s[i].h, s[i].d, scale, mask.data,
+                  s[i].M);
+        assert_ok(pf_attention(cpu, &y, &x, (int)s[i].h, scale, s[i].M ? &mask : NULL));
+        assert_rel(y.data, want.data, pf_tensor_count(&y), 3e-6);
+    }
+}
+
+static void
+test_permuted_tokens_permute(void **state)
+{
+    enum { T = 70, E = 24 };
+    pf_tensor x = UNIFORM(3, 1, T, 3 * E), turned = EMPTY(1, T, 3 * E), y = EMPTY(1, T, E),
+              z = EMPTY(1, T, E);
+    (void)state;
+    for (int t = 0; t < T; t++)
+        memcpy(floats(&turned) + t * 3 * E, floats(&x) + (T - 1 - t) * 3 * E,
+               3 * E * sizeof(float));
+    assert_ok(pf_attention(cpu, &y, &x, 3, 0.5f, NULL));
+    assert_ok(pf_attention(cpu, &z, &turned, 3, 0.5f, NULL));
+    for (int t = 0; t < T; t++)
+        assert_near(floats(&z) + t * E, floats(&y) + (T - 1 - t) * E, E, 1e-6);
+}
+
+static void
+test_large_scores_do_not_overflow(void **state)
+{
+    pf_tensor x = UNIFORM(4, 1, 40, 24), y = EMPTY(1, 40, 8);
+    (void)state;
+    assert_ok(pf_attention(cpu, &y, &x, 2, 1e4f, NULL));
+    for (int i = 0; i < 320; i++)
+        assert_true(fabsf(floats(&y)[i]) <= 1.0f);
+}
+
+static void
+test_wrong_shapes_are_refused(void **state)
+{
+    pf_tensor x = UNIFORM(5, 1, 33, 24), y = EMPTY(1, 33, 8), more = EMPTY(1, 34, 8),
+              mask = random_mask(1, 32, 1);
+    (void)state;
+    assert_fails(pf_attention(cpu, &y, &x, 3, 1, NULL), PF_ESHAPE, "3 heads");
+    assert_fails(pf_attention(cpu, &y, &x, 0, 1, NULL), PF_ESHAPE, "0 heads");
+    assert_fails(pf_attention(cpu, &more, &x, 2, 1, NULL), PF_ESHAPE, "34 queries of 33");
+    assert_fails(pf_attention(cpu, &y, &x, 2, 1, &mask), PF_ESHAPE, "mask");
+    assert_fails(pf_attention(cpu, &x, &x, 2, 1, NULL), PF_ESHAPE, "y is F32");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_equal_scores_average_the_values),
+        cmocka_unit_test(test_a_mask_hides_keys),
+        cmocka_unit_test(test_odd_sizes_match_the_formula),
+        cmocka_unit_test(test_permuted_tokens_permute),
+        cmocka_unit_test(test_large_scores_do_not_overflow),
+        cmocka_unit_test(test_wrong_shapes_are_refused),
+    };
+    return RUN_OPERATOR_TESTS(tests);
+}

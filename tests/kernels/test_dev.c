@@ -1,0 +1,208 @@
+#include <omp.h>
+
+#include "tests/kernels/operator.h"
+
+static void
+test_only_known_devices_and_precisions_open(void **state)
+{
+    pf_dev *dev;
+    (void)state;
+    assert_ok(pf_dev_open(&dev, "auto", "f32"));
+    assert_non_null(strstr(pf_dev_name(dev), "cpu ("));
+    assert_true(pf_dev_dtype(dev) == PF_F32 && !pf_dev_is_cuda(dev));
+    assert_ok(pf_dev_sync(dev));
+    pf_dev_close(dev);
+    assert_fails(pf_dev_open(&dev, "gpu", NULL), PF_ESHAPE, "no device \"gpu\"");
+    assert_fails(pf_dev_open(&dev, "cpu", "bf16"), PF_ESHAPE, "f32 alone");
+    assert_null(dev);
+    pf_dev_close(NULL);
+}
+
+static void
+test_reset_gives_memory_back_and_the_peak_stays(void **state)
+{
+    pf_tensor a, b, c;
+    pf_dev *dev;
+    (void)state;
+    assert_ok(pf_dev_open(&dev, "cpu", NULL));
+    assert_ok(PF_ALLOC(dev, &a, PF_F32, 100));
+    const size_t mark = pf_dev_mark(dev);
+    assert_ok(PF_ALLOC(dev, &b, PF_F32, 1000, 3));
+    assert_true((uintptr_t)a.data % 64 == 0 && (uintptr_t)b.data % 64 == 0);
+    pf_dev_reset(dev, mark);
+    assert_ok(PF_ALLOC(dev, &c, PF_F32, 10));
+    assert_ptr_equal(c.data, b.data);
+    assert_int_equal(pf_dev_peak(dev), 448 + 12032);
+    pf_dev_close(dev);
+}
+
+/* Tensors larger than a chunk, nested marks, and many rounds: what is before a mark survives. */
+static void
+test_the_arena_grows_over_chunks(void **state)
+{
+    enum { MB = 1 << 20, N = 6 };
+    static const int64_t size[N] = {20 * MB, 20 * MB, 70 * MB, 1, 30 * MB, 5};
+    pf_tensor t[N];
+    size_t mark[N];
+    pf_dev *dev;
+    (void)state;
+    assert_ok(pf_dev_open(&dev, "cpu", NULL));
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < N; i++) {
+            mark[i] = pf_dev_mark(dev);
+            assert_ok(PF_ALLOC(dev, &t[i], PF_U8, size[i]));
+            ((uint8_t *)t[i].data)[0] = (uint8_t)i;
+            ((uint8_t *)t[i].data)[size[i] - 1] = (uint8_t)i;
+        }
+        for (int i = N - 1; i >= 0; i--) {
+            for (int k = 0; k <= i; k++)
+                assert_true(((uint8_t *)t[k].data)[0] == k &&
+                            ((uint8_t *)t[k].data)[size[k] - 1] == k);
+            if (i > round)
+                pf_dev_reset(dev, mark[i]);
+        }
+        pf_dev_reset(dev, round % 2 ? 0 : mark[1]);
+        if (round % 2 == 0)
+            pf_dev_reset(dev, mark[0]);
+        assert_true(pf_dev_mark(dev) == 0 || round == 0);
+    }
+    assert_true(pf_dev_peak(dev) >= 140 * MB && pf_dev_peak(dev) < 141 * MB);
+    pf_dev_close(dev);
+}
+
+static void
+test_too_much_memory_is_a_sentence(void **state)
+{
+    pf_tensor t;
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip();                             /* it aborts before malloc can refuse */
+#endif
+    assert_fails(PF_ALLOC(cpu, &t, PF_F32, INT64_C(1) << 50), PF_ENOMEM, "no memory for");
+    assert_fails(PF_KEEP(cpu, &t, PF_F32, INT64_C(1) << 50), PF_ENOMEM, "no memory for");
+    assert_fails(PF_ALLOC(cpu, &t, PF_F32, INT64_C(1) << 40, INT64_C(1) << 40), PF_ESHAPE, "");
+    assert_fails(PF_ALLOC(cpu, &t, PF_F32, -1), PF_ESHAPE, "");
+}
+
+static void
+test_put_and_get_convert(void **state)
+{
+    enum { N = 2500 };
+    pf_tensor host = UNIFORM(1, N), half = {0}, back = EMPTY(N), ints = {0}, wrong = EMPTY(N + 1);
+    (void)state;
+    assert_ok(PF_KEEP(cpu, &half, PF_F16, N));
+    assert_ok(PF_KEEP(cpu, &ints, PF_I32, N));
+    assert_ok(pf_dev_put(cpu, &half, &host));
+    assert_ok(pf_dev_get(cpu, &back, &half));
+    assert_near(back.data, floats(&host), N, 0x1p-11);
+    assert_true(memcmp(back.data, host.data, pf_tensor_bytes(&host)) != 0);
+    for (int i = 0; i < N; i++)
+        ((int32_t *)ints.data)[i] = i;
+    assert_ok(pf_dev_put(cpu, &back, &ints));
+    assert_true(floats(&back)[2400] == 2400);
+    assert_fails(pf_dev_put(cpu, &wrong, &host), PF_ESHAPE, "cannot copy F32 [2500] to F32 [2501]");
+    assert_fails(pf_dev_put(cpu, &ints, &host), PF_ESHAPE, "cannot copy");
+}
+
+/* ---- every operator gives the same bytes with 1, 2 and 3 threads ---- */
+
+enum { OPERATORS = 9 };
+
+static pf_err
+run_operator(pf_dev *dev, int i, pf_tensor *y)
+{
+    pf_tensor w = UNIFORM(1, 48, 40), k2 = UNIFORM(2, 48, 40, 3, 3),
+              k3 = UNIFORM(3, 40, 48, 3, 3, 3), v = UNIFORM(4, 40);
+    pf_tensor wide = UNIFORM(5, 24, 1280, 3, 3), deep = UNIFORM(6, 24, 4096);
+    pf_layer *l;
+    switch (i) {
+    case 0: {
+        pf_tensor x = UNIFORM(7, 70, 40);
+        *y = EMPTY(70, 48);
+        PF_TRY(pf_layer_new(dev, &l, &w, NULL, false));
+        return pf_linear(dev, y, &x, l, NULL);
+    }
+    case 1: {
+        pf_tensor x = UNIFORM(7, 2, 17, 16, 40);
+        *y = EMPTY(2, 17, 16, 48);
+        PF_TRY(pf_layer_new(dev, &l, &k2, NULL, false));
+        return pf_conv(dev, y, &x, l, 1, 1, 1, NULL);
+    }
+    case 2: {
+        pf_tensor x = UNIFORM(7, 1, 6, 5, 5, 40);
+        *y = EMPTY(1, 12, 10, 10, 48);
+        PF_TRY(pf_layer_new(dev, &l, &k3, NULL, true));
+        return pf_conv(dev, y, &x, l, 2, 1, 1, NULL);
+    }
+    case 3: {
+        pf_tensor x = UNIFORM(7, 2, 5000, 40);
+        *y = EMPTY(2, 5000, 40);
+        return pf_group_norm(dev, y, &x, &v, &v, 8, 1e-5f, PF_SILU, NULL);
+    }
+    case 4: {
+        pf_tensor x = UNIFORM(7, 2, 300, 120);
+        *y = EMPTY(2, 300, 40);
+        return pf_attention(dev, y, &x, 4, 0.3f, NULL);
+    }
+    case 5: {
+        pf_tensor q = UNIFORM(7, 1, 8, 8, 40), kv = UNIFORM(8, 1, 20, 8, 8, 80);
+        *y = EMPTY(1, 8, 8, 40);
+        return pf_depth_attention(dev, y, &q, &kv, 4, 0.3f);
+    }
+    case 6: {
+        pf_tensor x = UNIFORM(7, 1, 4, 4, 1280);        /* few pixels, many channels */
+        *y = EMPTY(1, 4, 4, 24);
+        PF_TRY(pf_layer_new(dev, &l, &wide, NULL, false));
+        return pf_conv(dev, y, &x, l, 1, 1, 1, NULL);
+    }
+    case 7: {
+        pf_tensor x = UNIFORM(7, 1, 4096);              /* one row */
+        *y = EMPTY(1, 24);
+        PF_TRY(pf_layer_new(dev, &l, &deep, NULL, false));
+        return pf_linear(dev, y, &x, l, NULL);
+    }
+    default: {
+        pf_tensor x = UNIFORM(7, 400, 40);
+        *y = EMPTY(400, 40);
+        return pf_layer_norm(dev, y, &x, &v, &v, 1e-5f);
+    }
+    }
+}
+
+static void
+test_threads_do_not_change_results(void **state)
+{
+    const int threads = omp_get_max_threads();
+    pf_tensor one, more;
+    pf_dev *dev;
+    (void)state;
+    for (int i = 0; i < OPERATORS; i++) {
+        omp_set_num_threads(1);
+        assert_ok(pf_dev_open(&dev, "cpu", NULL));
+        assert_ok(run_operator(dev, i, &one));
+        pf_dev_close(dev);
+        for (int n = 2; n <= 5; n++) {
+            omp_set_num_threads(n);
+            assert_ok(pf_dev_open(&dev, "cpu", NULL));
+            assert_ok(run_operator(dev, i, &more));
+            pf_dev_close(dev);
+            if (memcmp(one.data, more.data, pf_tensor_bytes(&one)))
+                fail_msg("operator %d differs with %d threads", i, n);
+        }
+    }
+    omp_set_num_threads(threads);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_only_known_devices_and_precisions_open),
+        cmocka_unit_test(test_reset_gives_memory_back_and_the_peak_stays),
+        cmocka_unit_test(test_the_arena_grows_over_chunks),
+        cmocka_unit_test(test_too_much_memory_is_a_sentence),
+        cmocka_unit_test(test_put_and_get_convert),
+        cmocka_unit_test(test_threads_do_not_change_results),
+    };
+    return RUN_OPERATOR_TESTS(tests);
+}

@@ -1,0 +1,116 @@
+/* pf_activate, pf_add, pf_geglu, and the functions of vmath.h under them. */
+#include "kernels/vmath.h"
+#include "tests/kernels/operator.h"
+
+static void
+test_exp_is_accurate_to_its_last_bits(void **state)
+{
+    (void)state;
+    for (double x = -86.9; x < 88; x += 0.0137) {
+        const double want = exp((double)(float)x), got = pf_exp((float)x);
+        assert_true(fabs(got - want) <= 3e-7 * want);
+    }
+    assert_true(pf_exp(-INFINITY) == 0 && pf_exp(-1000) == 0 && pf_exp(0) == 1 &&
+                isfinite(pf_exp(1000)));
+}
+
+static void
+test_normal_cdf_is_accurate_in_its_tail_too(void **state)
+{
+    (void)state;
+    for (double x = -8; x < 8; x += 0.0013) {
+        const double v = (float)x, want = 0.5 * erfc(-v / sqrt(2)), got = pf_normal_cdf((float)x);
+        assert_true(fabs(got - want) <=
+                    (4e-7 + 2e-7 * v * v) * want); /* v^2 in f32 is an exponent */
+    }
+}
+
+static void
+test_activations_of_one(void **state)
+{
+    static const float want[] = {1, 0.731058579f, 1, 0.841344746f, 0.845795764f};
+    float in[] = {1}, out[1];
+    pf_tensor x = PF_VIEW(in, PF_F32, 1), y = PF_VIEW(out, PF_F32, 1);
+    (void)state;
+    for (int act = PF_NONE; act <= PF_QUICK_GELU; act++) {
+        assert_ok(pf_activate(cpu, &y, &x, act));
+        assert_near(out, want + act, 1, 1e-6f);
+    }
+}
+
+static void
+test_activations_match_double(void **state)
+{
+    pf_tensor x = UNIFORM(1, 3, 9001), y = EMPTY(3, 9001);
+    (void)state;
+    for (int64_t i = 0; i < 27003; i++)
+        floats(&x)[i] *= 20;
+    for (int act = PF_NONE; act <= PF_QUICK_GELU; act++) {
+        assert_ok(pf_activate(cpu, &y, &x, act));
+        for (int64_t i = 0; i < 27003; i++)
+            assert_near(floats(&y) + i, (float[]){(float)act_double(floats(&x)[i], act)}, 1,
+                        1e-6 + 1e-6 * fabsf(floats(&x)[i]));
+    }
+    assert_fails(pf_activate(cpu, &y, &x, (enum pf_act)9), PF_ESHAPE, "activation number 9");
+}
+
+static void
+test_add_scales_and_repeats_a_batch_of_one(void **state)
+{
+    float p[] = {1, 2, 3, 4}, q[] = {10, 20}, out[4];
+    pf_tensor a = PF_VIEW(p, PF_F32, 2, 2), b = PF_VIEW(q, PF_F32, 1, 2),
+              y = PF_VIEW(out, PF_F32, 2, 2);
+    pf_tensor wrong = PF_VIEW(p, PF_F32, 1, 4);
+    (void)state;
+    assert_ok(pf_add(cpu, &y, &a, &b, 2));
+    assert_near(out, ((float[]){21, 42, 23, 44}), 4, 0);
+    assert_ok(pf_add(cpu, &a, &a, &y, -1));
+    assert_near(p, ((float[]){-20, -40, -20, -40}), 4, 0);
+    assert_fails(pf_add(cpu, &y, &a, &wrong, 1), PF_ESHAPE, "b is F32 [1, 4]");
+    assert_fails(pf_add(cpu, &b, &a, &y, 1), PF_ESHAPE, "y is F32 [1, 2]");
+}
+
+static void
+test_add_at_sizes_around_a_part(void **state)
+{
+    static const int64_t size[] = {1, 8191, 8192, 8193, 30000};
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        pf_tensor a = UNIFORM(1, 3, size[i]), b = UNIFORM(2, 1, size[i]), y = EMPTY(3, size[i]);
+        assert_ok(pf_add(cpu, &y, &a, &b, 1));
+        for (int64_t j = 0; j < 3 * size[i]; j++)
+            assert_true(floats(&y)[j] == floats(&a)[j] + floats(&b)[j % size[i]]);
+    }
+}
+
+static void
+test_geglu_gates_the_first_half_by_the_second(void **state)
+{
+    enum { R = 7, C = 33 };
+    pf_tensor x = UNIFORM(1, R, 2 * C), y = EMPTY(R, C), odd = UNIFORM(1, R, 3);
+    (void)state;
+    assert_ok(pf_geglu(cpu, &y, &x));
+    for (int r = 0; r < R; r++)
+        for (int c = 0; c < C; c++)
+            assert_near(floats(&y) + r * C + c,
+                        (float[]){(float)(floats(&x)[r * 2 * C + c] *
+                                          act_double(floats(&x)[r * 2 * C + C + c], PF_GELU))},
+                        1, 1e-6);
+    assert_fails(pf_geglu(cpu, &y, &odd), PF_ESHAPE, "even");
+    assert_fails(pf_geglu(cpu, &x, &x), PF_ESHAPE, "y is");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exp_is_accurate_to_its_last_bits),
+        cmocka_unit_test(test_normal_cdf_is_accurate_in_its_tail_too),
+        cmocka_unit_test(test_activations_of_one),
+        cmocka_unit_test(test_activations_match_double),
+        cmocka_unit_test(test_add_scales_and_repeats_a_batch_of_one),
+        cmocka_unit_test(test_add_at_sizes_around_a_part),
+        cmocka_unit_test(test_geglu_gates_the_first_half_by_the_second),
+    };
+    return RUN_OPERATOR_TESTS(tests);
+}
