@@ -1,0 +1,35 @@
+# lib.sh - for the scripts of tests/tools: TAP output, a scratch folder, and checks of what a tool
+# prints and returns.  Scripts start with:  . "$(dirname "$0")/lib.sh"
+# $BIN holds the tools (set by tests/run; build/bin otherwise).
+set -u
+ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+BIN=${BIN:-$ROOT/build/bin}
+DATA=$ROOT/tests/data
+PATH=$BIN:$PATH
+TMP=$(mktemp -d)
+trap 'rm -rf "$TMP"' EXIT
+cd "$TMP" || exit 1
+n=0
+
+# ok NAME COMMAND...: the command succeeds.
+ok() {
+    local name=$1; shift; n=$((n + 1))
+    if "$@" >"$TMP/.out" 2>"$TMP/.err"; then echo "ok $n - $name"
+    else echo "not ok $n - $name"; sed 's/^/# /' "$TMP/.err" | head -5; fi
+}
+
+# fails NAME STATUS WORDS COMMAND...: exits with STATUS and one line on stderr that contains WORDS.
+fails() {
+    local name=$1 status=$2 words=$3 got lines; shift 3; n=$((n + 1))
+    "$@" >"$TMP/.out" 2>"$TMP/.err"; got=$?
+    lines=$(grep -c . "$TMP/.err")
+    if [ "$got" = "$status" ] && [ "$lines" = 1 ] && grep -qF -- "$words" "$TMP/.err"; then
+        echo "ok $n - $name"
+    else
+        echo "not ok $n - $name"
+        echo "# exit $got (expected $status), $lines lines, expected \"$words\":"; sed 's/^/# /' "$TMP/.err" | head -5
+    fi
+}
+
+# skip NAME WHY
+skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }

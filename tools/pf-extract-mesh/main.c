@@ -1,0 +1,140 @@
+/* pf-extract-mesh - the surface of a field as a triangle mesh with vertex colours.
+ * in:  field.*        out: PLY, OBJ or GLB */
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/config.h"
+#include "common/opt.h"
+#include "common/progress.h"
+#include "common/stream.h"
+#include "kernels/dev.h"
+#include "kernels/field/field.h"
+#include "tools/pf-extract-mesh/march.h"
+#include "tools/pf-extract-mesh/mesh_write.h"
+
+static struct {
+    bool largest, dense;
+} opt;
+
+static const struct pf_opt opts[] = {
+    PF_OPT_INT(0, "resolution", pf_conf.mesh.resolution, "N", "grid points along each axis", 8,
+               PF_MARCH_MAX),
+    PF_OPT_CHOICE(0, "format", pf_conf.mesh.format, "auto|ply|obj|glb",
+                  "of the output; auto: what its name ends in"),
+    PF_OPT_FLAG(0, "largest", opt.largest, "keep only the component with the most faces"),
+    PF_OPT_FLAG(0, "dense", opt.dense, "evaluate the whole grid, for comparison"),
+    PF_OPT_END
+};
+
+enum { COLOR_BATCH = 1 << 16 };
+
+/* Distances as the original's grid has them: 1 outside the unit ball, which in its cube of half
+ * side 0.6 are the corners alone (spec 04, 11). */
+static pf_err
+distance(void *field, float *out, const float *x, int64_t n)
+{
+    PF_TRY(pf_field_sdf(field, out, x, n));
+    for (int64_t i = 0; i < n; i++) {
+        const float *p = x + 3 * i;
+        if (p[0] * p[0] + p[1] * p[1] + p[2] * p[2] >= 1)
+            out[i] = 1;
+    }
+    return PF_OK;
+}
+
+static uint8_t
+to_byte(float v)
+{
+    return (uint8_t)(255 * fminf(fmaxf(v, 0), 1));      // truncated, as the original's
+}
+
+/* The colour of each vertex as seen along its normal. */
+static pf_err
+color(struct pf_mesh *mesh, pf_field *field)
+{
+    float *rgb = malloc(3 * COLOR_BATCH * sizeof *rgb);
+    pf_err err = PF_OK;
+    mesh->color = malloc((size_t)mesh->vertices * 3);
+    if (!rgb || !mesh->color)
+        err = pf_fail(PF_ENOMEM, "no memory for the colours of %lld vertices",
+                      (long long)mesh->vertices);
+    for (int64_t v = 0; !err && v < mesh->vertices; v += COLOR_BATCH) {
+        const int64_t left = mesh->vertices - v, n = left < COLOR_BATCH ? left : COLOR_BATCH;
+        err = pf_field_eval(field, NULL, NULL, rgb, mesh->vertex + 3 * v, NULL, n);
+        for (int64_t i = 0; !err && i < 3 * n; i++)
+            mesh->color[3 * v + i] = to_byte(rgb[i]);
+    }
+    free(rgb);
+    return err;
+}
+
+/* The one field of a stream. */
+static pf_err
+read_field(pf_doc *doc, const char *path)
+{
+    pf_stream *in;
+    PF_TRY(pf_stream_open(&in, path));
+    const pf_err err = pf_stream_read(in, doc);
+    pf_stream_close(in);
+    return err == PF_END ? pf_fail(PF_EFORMAT, "%s holds no document", path) : err;
+}
+
+static double
+stage(const char *what, double since)
+{
+    const double now = pf_seconds();
+    pf_stage_time(what, now - since);
+    return now;
+}
+
+static void
+say_counts(const struct pf_march_stats *stats, const struct pf_mesh *mesh)
+{
+    if (pf_common.verbose && !pf_common.quiet)
+        fprintf(stderr, "%s: %lld distances, %lld cells, %lld vertices, %lld faces\n", pf_program(),
+                (long long)stats->evaluations, (long long)stats->cells, (long long)mesh->vertices,
+                (long long)mesh->faces);
+}
+
+int
+main(int argc, char *argv[])
+{
+    enum pf_mesh_format format;
+    struct pf_march_stats stats;
+    struct pf_mesh mesh = {0};
+    pf_output *out;
+    pf_field *field;
+    pf_dev *dev;
+    pf_doc doc = {0};
+
+    pf_start(&argc, &argv, "[FIELD]", "Write the surface of a field as a mesh.", opts);
+    if (argc > 1)
+        pf_usage("one field at a time, not %d", argc);
+    if (!pf_mesh_format_find(&format, pf_conf.mesh.format, pf_common.out))
+        pf_usage("the name of the output, %s, ends in none of .ply, .obj, .glb; give --format",
+                 pf_common.out);
+    pf_must(pf_output_open(&out, pf_common.out));
+    pf_must(read_field(&doc, argc ? argv[0] : "-"));
+    pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
+    pf_must(pf_field_load(&field, dev, &doc));
+    const struct pf_march_options march = {.resolution = pf_conf.mesh.resolution,
+                                           .bound = pf_field_bound(field), .dense = opt.dense};
+    double t = pf_seconds();
+    pf_must(pf_march(&mesh, &stats, distance, field, &march));      // [V, 3], [F, 3]
+    t = stage("surface", t);
+    if (opt.largest)
+        pf_must(pf_mesh_keep_largest(&mesh));
+    if (!mesh.faces)
+        pf_die("the field has no surface: its distances have one sign throughout");
+    pf_must(color(&mesh, field));                                   // [V, 3]
+    t = stage("colours", t);
+    pf_must(pf_mesh_write(&mesh, format, pf_output_file(out)));
+    pf_must(pf_output_close(out));
+    stage("writing", t);
+    say_counts(&stats, &mesh);
+    pf_mesh_release(&mesh);
+    pf_field_free(field);
+    pf_dev_close(dev);
+    pf_doc_release(&doc);
+    return 0;
+}

@@ -1,0 +1,181 @@
+/* pf-neus - fit a field, a distance and a colour at every point of space, to posed views.
+ * in:   documents with views.image [N, S, S, 3] u8, views.alpha [N, S, S], views.pose [N, 3, 4],
+ *       views.intrinsics [N, 3, 3], views.elevation [N]; all of them go into one field
+ * out:  field.*, field.elevation [documents] */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/config.h"
+#include "common/opt.h"
+#include "common/progress.h"
+#include "common/stream.h"
+#include "tools/pf-neus/views.h"
+
+static struct {
+    const char *checkpoint, *resume, *log;
+    int every, stop_at;
+} opt = {.every = 100};
+
+static const struct pf_opt opts[] = {
+    PF_OPT_INT(0, "steps", pf_conf.neus.steps, "N", "training steps", 0, 10000000),
+    PF_OPT_REAL(0, "lr", pf_conf.neus.lr, "RATE", "learning rate", 0, 1),
+    PF_OPT_STR(0, "checkpoint", opt.checkpoint, "FILE", "write the state of training here"),
+    PF_OPT_INT(0, "checkpoint-every", opt.every, "N", "steps between checkpoints", 1, 10000000),
+    PF_OPT_STR(0, "resume", opt.resume, "FILE", "go on from this checkpoint"),
+    PF_OPT_INT(0, "stop-at", opt.stop_at, "STEP", "stop before this step; 0 to go on", 0, 10000000),
+    PF_OPT_STR(0, "log", opt.log, "FILE", "append a line of CSV for each step"),
+    PF_OPT_END
+};
+
+/* All documents of all streams; first keeps what the others' tools said in the first of them. */
+static pf_err
+read_views(struct views *v, pf_doc *first, int streams, char **names)
+{
+    pf_err err = PF_END;
+    for (int i = 0; i < (streams ? streams : 1) && err == PF_END; i++) {
+        const char *name = streams ? names[i] : "-";
+        pf_stream *in;
+        pf_doc doc = {0};
+        PF_TRY(pf_stream_open(&in, name));
+        while ((err = pf_stream_read(in, v->documents ? &doc : first)) == PF_OK)
+            if ((err = views_add(v, v->documents ? &doc : first)) != PF_OK) {
+                pf_fail_in(err, "%s", strcmp(name, "-") ? name : "stdin");
+                break;
+            }
+        pf_stream_close(in);
+        pf_doc_release(&doc);
+    }
+    return err == PF_END ? PF_OK : err;
+}
+
+static pf_err
+resume(pf_trainer *t, const char *path)
+{
+    pf_stream *in;
+    pf_doc doc = {0};
+    PF_TRY(pf_stream_open(&in, path));
+    pf_err err = pf_stream_read(in, &doc);
+    if (err == PF_OK && (err = pf_trainer_load(t, &doc)) != PF_OK)
+        pf_fail_in(err, "%s", path);
+    pf_stream_close(in);
+    pf_doc_release(&doc);
+    return err;
+}
+
+static pf_err
+save_checkpoint(const pf_trainer *t)
+{
+    pf_output *out;
+    pf_doc doc = {0};
+    PF_TRY(pf_output_open(&out, opt.checkpoint));
+    pf_err err = pf_trainer_save(t, &doc);
+    if (err == PF_OK)
+        err = pf_doc_add_history(&doc);
+    if (err == PF_OK)
+        err = pf_doc_write(&doc, pf_output_file(out));
+    if (err == PF_OK)
+        err = pf_output_close(out);
+    else
+        pf_output_abandon(out);
+    pf_doc_release(&doc);
+    return err;
+}
+
+static FILE *
+open_log(int step)
+{
+    FILE *log = opt.log ? fopen(opt.log, step ? "a" : "w") : NULL;
+    if (opt.log && !log)
+        pf_die("%s: %s", opt.log, strerror(errno));
+    if (log && step == 0)
+        fprintf(log, "step,loss,rgb,mask,eikonal,psnr,rays_per_s,lr\n");
+    return log;
+}
+
+static void
+write_log(FILE *log, int step, const struct pf_field_losses *l, double rays_per_s, double lr)
+{
+    fprintf(log, "%d,%.7g,%.7g,%.7g,%.7g,%.4f,%.0f,%.7g\n", step, (double)l->total, (double)l->rgb,
+            (double)l->mask, (double)l->eikonal, (double)l->psnr, rays_per_s, lr);
+    if (fflush(log) != 0)
+        pf_die("%s: %s", opt.log, strerror(errno));
+}
+
+static void
+train(pf_trainer *t, int until)
+{
+    const int start = pf_trainer_steps_done(t);
+    FILE *log = open_log(start);
+    pf_progress p;
+    pf_progress_start(&p, "training", until > start ? until - start : 0);
+    for (int step = start; step < until; step++) {
+        struct pf_field_losses l;
+        const double begin = pf_seconds(), lr = pf_trainer_rate(t);
+        pf_must(pf_trainer_step(t, &l));
+        if (!isfinite(l.total))
+            pf_die("the loss is not finite at step %d; try a smaller --lr than %g", step,
+                   pf_conf.neus.lr);
+        const double rays_per_s = (double)l.rays / (pf_seconds() - begin);
+        if (log)
+            write_log(log, step, &l, rays_per_s, lr);
+        if (opt.checkpoint && (step + 1) % opt.every == 0 && step + 1 < until)
+            pf_must(save_checkpoint(t));
+        pf_progress_step(&p, step + 1 - start, "loss %.4f, PSNR %.2f dB, %.0f rays/s",
+                         (double)l.total, (double)l.psnr, rays_per_s);
+    }
+    pf_progress_end(&p);
+    if (opt.checkpoint)
+        pf_must(save_checkpoint(t));
+    if (log && fclose(log) != 0)
+        pf_die("%s: %s", opt.log, strerror(errno));
+}
+
+/* The views have served; everything else of the first document goes along. */
+static pf_err
+describe(pf_doc *doc, const pf_field *field, const struct views *v)
+{
+    const pf_tensor elevation = PF_VIEW(v->elevation, PF_F32, v->documents);
+    for (int i = doc->tensors - 1; i >= 0; i--)
+        if (!strncmp(doc->tensor[i].name, "views.", 6))
+            pf_doc_drop(doc, doc->tensor[i].name);
+    PF_TRY(pf_field_save(field, doc));
+    PF_TRY(pf_doc_put(doc, "field.elevation", &elevation));
+    PF_TRY(pf_doc_set_position(doc, 0, 1));
+    return pf_doc_add_history(doc);
+}
+
+int
+main(int argc, char *argv[])
+{
+    struct views views = {0};
+    pf_doc doc = {0};
+    pf_output *out;
+    pf_dev *dev;
+    pf_field *field;
+    pf_trainer *trainer;
+
+    pf_start(&argc, &argv, "[STREAM...]", "Fit a field to posed views of an object.", opts);
+    if (opt.checkpoint && !strcmp(opt.checkpoint, "-"))
+        pf_usage("--checkpoint needs the name of a file, not standard output");
+    pf_must(pf_output_open(&out, pf_common.out));
+    pf_must(read_views(&views, &doc, argc, argv));                  // [V, S, S, 3]
+    const struct pf_field_views posed = views_of(&views);
+    pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
+    pf_must(pf_field_new(&field, dev, &pf_conf, (uint64_t)pf_common.seed));
+    pf_must(pf_trainer_new(&trainer, field, &posed, &pf_conf, (uint64_t)pf_common.seed));
+    if (opt.resume)
+        pf_must(resume(trainer, opt.resume));
+    const bool early = opt.stop_at && opt.stop_at < pf_conf.neus.steps;
+    train(trainer, early ? opt.stop_at : pf_conf.neus.steps);
+    pf_must(describe(&doc, field, &views));
+    pf_must(pf_doc_write(&doc, pf_output_file(out)));
+    pf_must(pf_output_close(out));
+    pf_trainer_free(trainer);
+    pf_field_free(field);
+    pf_dev_close(dev);
+    pf_doc_release(&doc);
+    views_release(&views);
+    return 0;
+}

@@ -1,0 +1,23 @@
+/* ddim.h - the noise schedule, the steps that DDIM takes, and time as the networks see it
+ * (spec 03, 1 and 8). */
+#ifndef PF_SAMPLE_DDIM_H
+#define PF_SAMPLE_DDIM_H
+#include "kernels/ops.h"
+
+enum { DDIM_TIMES = 1000 };
+
+struct ddim {
+    int steps;
+    int t[DDIM_TIMES];          /* rising; sampling runs from the last to the first */
+    struct pf_ddim_coefficients c[DDIM_TIMES];
+};
+
+/* alphas_cumprod of the linear schedule in sqrt(beta), float as the original rounds it (Q19). */
+void ddim_alphas(float alphas_cumprod[DDIM_TIMES]);
+/* steps 1..1000: t_k = floor(1000 k / steps) + 1, the original's range where steps divides 1000;
+ * all thousand begin at 0. */
+void ddim_schedule(struct ddim *d, const float alphas_cumprod[DDIM_TIMES], int steps, double eta);
+/* [cos(t w_0) .. cos, sin(t w_0) .. sin], w_k = 10000^(-k / (dim / 2)), in float. */
+void ddim_sinusoid(float *out, int dim, int t);
+
+#endif

@@ -1,0 +1,231 @@
+/* network.c - parameters by name, operators that allocate. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/pf-sample/network.h"
+
+struct net
+net_in(const struct net *n, const char *fmt, ...)
+{
+    struct net in = *n;
+    const size_t used = strlen(in.prefix);
+    va_list ap;
+    va_start(ap, fmt);
+    const int len = vsnprintf(in.prefix + used, sizeof in.prefix - used, fmt, ap);
+    va_end(ap);
+    if (len < 0 || (size_t)len >= sizeof in.prefix - used)
+        pf_bug("prefix %s is too long", in.prefix);
+    return in;
+}
+
+static const char *
+full_name(char buf[256], const struct net *n, const char *name, const char *suffix)
+{
+    snprintf(buf, 256, "%s%s%s", n->prefix, name, suffix);
+    return buf;
+}
+
+bool
+net_has(const struct net *n, const char *name)
+{
+    char full[256];
+    pf_tensor t;
+    return pf_checkpoint_get(n->weights, full_name(full, n, name, ""), &t);
+}
+
+pf_err
+net_matrix(const struct net *n, pf_tensor *t, const char *name, int64_t K, int64_t C)
+{
+    char full[256];
+    full_name(full, n, name, ".weight");
+    if (!pf_checkpoint_get(n->weights, full, t) || t->ndim < 2)
+        t->ndim = 2;                            // need says what is wrong
+    PF_TRY(pf_checkpoint_need(n->weights, full, t, t->ndim, (int64_t[PF_MAX_DIMS]){K, C, 1, 1, 1, 1, 1, 1}));
+    t->ndim = 2;
+    return PF_OK;
+}
+
+pf_err
+net_bias(const struct net *n, pf_tensor *t, const char *name, int64_t K)
+{
+    char full[256];
+    return pf_checkpoint_need(n->weights, full_name(full, n, name, ".bias"), t, 1, &K);
+}
+
+pf_err
+net_linear(const struct net *n, pf_layer **w, const char *name, int64_t K, int64_t C, bool bias)
+{
+    pf_tensor weight, b;
+    PF_TRY(net_matrix(n, &weight, name, K, C));
+    if (bias)
+        PF_TRY(net_bias(n, &b, name, K));
+    return pf_layer_new(n->dev, w, &weight, bias ? &b : NULL, false);
+}
+
+pf_err
+net_conv(const struct net *n, pf_layer **w, const char *name, int64_t K, int64_t C, int spatial,
+         int kernel, bool bias)
+{
+    char full[256];
+    pf_tensor weight, b;
+    PF_TRY(pf_checkpoint_need(n->weights, full_name(full, n, name, ".weight"), &weight, 2 + spatial,
+                              (int64_t[]){K, C, kernel, kernel, kernel}));
+    if (bias)
+        PF_TRY(net_bias(n, &b, name, K));
+    return pf_layer_new(n->dev, w, &weight, bias ? &b : NULL, false);
+}
+
+pf_err
+net_conv_up(const struct net *n, pf_layer **w, const char *name, int64_t K, int64_t C)
+{
+    char full[256];
+    pf_tensor weight, b;
+    PF_TRY(pf_checkpoint_need(n->weights, full_name(full, n, name, ".weight"), &weight, 5,
+                              (int64_t[]){C, K, 3, 3, 3}));
+    PF_TRY(net_bias(n, &b, name, K));
+    return pf_layer_new(n->dev, w, &weight, &b, true);
+}
+
+pf_err
+net_norm(const struct net *n, struct norm *norm, const char *name, int64_t C, int groups, float eps)
+{
+    char full[256];
+    pf_tensor gamma, beta;
+    norm->groups = groups;
+    norm->eps = eps;
+    PF_TRY(pf_checkpoint_need(n->weights, full_name(full, n, name, ".weight"), &gamma, 1, &C));
+    PF_TRY(net_bias(n, &beta, name, C));
+    PF_TRY(pf_dev_vector(n->dev, &norm->gamma, &gamma));
+    return pf_dev_vector(n->dev, &norm->beta, &beta);
+}
+
+pf_err
+net_stack_add(const struct net *n, struct net_stack *s, int64_t *offset, const char *name,
+              int64_t K, int64_t C, bool bias)
+{
+    if (s->n == NET_STACK_MAX)
+        return pf_fail(PF_ESHAPE, "%s%s: more than %d blocks", n->prefix, name, NET_STACK_MAX);
+    PF_TRY(net_matrix(n, &s->weight[s->n], name, K, C));
+    if (bias)
+        PF_TRY(net_bias(n, &s->bias[s->n], name, K));
+    if (offset)
+        *offset = s->rows;
+    s->rows += K;
+    s->n++;
+    return PF_OK;
+}
+
+pf_err
+net_stack_layer(const struct net *n, pf_layer **w, const struct net_stack *s, bool bias)
+{
+    return pf_layer_new_stack(n->dev, w, s->n, s->weight, bias ? s->bias : NULL);
+}
+
+pf_err
+run_linear(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x,
+           const struct pf_epilogue *e)
+{
+    if (!y->data) {
+        int64_t dim[PF_MAX_DIMS];
+        memcpy(dim, x->dim, sizeof dim);
+        dim[x->ndim - 1] = w->K;
+        PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, dim));
+    }
+    return pf_linear(r->dev, y, x, w, e);
+}
+
+/* y of the convolution's shape. */
+static pf_err
+alloc_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x, int stride,
+           int before, int after)
+{
+    int64_t dim[PF_MAX_DIMS] = {x->dim[0]};
+    const int spatial = x->ndim - 2;
+    for (int i = 0; i < spatial; i++)
+        dim[1 + i] = w->transposed ? 2 * x->dim[1 + i]
+                   : (x->dim[1 + i] + before + after - w->kernel[3 - spatial + i]) / stride + 1;
+    dim[x->ndim - 1] = w->K;
+    return pf_dev_alloc(r->dev, y, x->dtype, x->ndim, dim);
+}
+
+pf_err
+run_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x, int stride, int before,
+         int after, const struct pf_epilogue *e)
+{
+    if (!y->data)
+        PF_TRY(alloc_conv(r, y, w, x, stride, before, after));
+    return pf_conv(r->dev, y, x, w, stride, before, after, e);
+}
+
+pf_err
+run_norm(struct run *r, pf_tensor *y, const struct norm *n, const pf_tensor *x, enum pf_act act,
+         const pf_tensor *channel)
+{
+    if (!y->data)
+        PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
+    if (!n->groups)
+        return pf_layer_norm(r->dev, y, x, &n->gamma, &n->beta, n->eps);
+    return pf_group_norm(r->dev, y, x, &n->gamma, &n->beta, n->groups, n->eps, act, channel);
+}
+
+pf_err
+run_norm_conv(struct run *r, pf_tensor *y, const struct norm *n, const pf_layer *w,
+              const pf_tensor *x, const pf_tensor *channel, int stride, const struct pf_epilogue *e)
+{
+    pf_tensor t = {0};
+    if (!y->data)
+        PF_TRY(alloc_conv(r, y, w, x, stride, 1, 1));
+    const size_t mark = pf_dev_mark(r->dev);
+    PF_TRY(run_norm(r, &t, n, x, PF_SILU, channel));
+    PF_TRY(run_conv(r, y, w, &t, stride, 1, 1, e));
+    pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}
+
+pf_err
+run_cast(struct run *r, pf_tensor *y, const pf_tensor *x, pf_dtype dtype)
+{
+    pf_tensor host = {0};
+    pf_err err;
+    if (x->dtype == dtype) {
+        *y = *x;
+        return PF_OK;
+    }
+    PF_TRY(pf_dev_alloc(r->dev, y, dtype, x->ndim, x->dim));
+    PF_TRY(pf_tensor_new(&host, PF_F32, x->ndim, x->dim));
+    if (!(err = pf_dev_get(r->dev, &host, x)))
+        err = pf_dev_put(r->dev, y, &host);
+    pf_tensor_release(&host);
+    return err;
+}
+
+pf_err
+run_put(struct run *r, pf_tensor *y, const pf_tensor *host)
+{
+    PF_TRY(pf_dev_alloc(r->dev, y, pf_dev_dtype(r->dev), host->ndim, host->dim));
+    return pf_dev_put(r->dev, y, host);
+}
+
+pf_tensor
+rows(const pf_tensor *t, int64_t first, int64_t count)
+{
+    pf_tensor v = *t;
+    v.dim[0] = 1;
+    v.data = (char *)t->data + first * (int64_t)pf_tensor_bytes(&v);
+    v.dim[0] = count;
+    return v;
+}
+
+pf_tensor
+columns(const pf_tensor *t, int64_t first, int64_t count)
+{
+    return PF_VIEW((char *)t->data + first * (int64_t)pf_dtype_size(t->dtype), t->dtype, 1, count);
+}
+
+pf_tensor
+tokens(const pf_tensor *t)
+{
+    const int64_t B = t->dim[0], C = t->dim[t->ndim - 1];
+    return PF_VIEW(t->data, t->dtype, B, pf_tensor_count(t) / (B * C), C);
+}

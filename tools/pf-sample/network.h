@@ -1,0 +1,97 @@
+/* network.h - what the networks of pf-sample share: parameters found by name, and operators that
+ * allocate their result.
+ *
+ *     const struct net here = net_in(n, "conv%d.", i);
+ *     PF_TRY(net_conv(&here, &w->conv, "conv", K, C, 3, 3, true));     // conv.weight [K, C, 3, 3, 3]
+ *     ...
+ *     pf_tensor h = {0};                                               // no data: allocate it
+ *     PF_TRY(run_conv(r, &h, w->conv, x, 1, 1, 1, NULL));              // [B, D, H, W, K]
+ *
+ * Activations come from the device's arena; whoever marks also resets. */
+#ifndef PF_SAMPLE_NETWORK_H
+#define PF_SAMPLE_NETWORK_H
+#include "common/checkpoint.h"
+#include "kernels/ops.h"
+
+struct dump;
+
+struct run {                    /* what every forward function needs */
+    pf_dev *dev;
+    struct dump *dump;          /* NULL: nothing is dumped */
+};
+
+/* Which rows of a batch are what: views first..first+n-1, conditional rows, and then, with two
+ * branches, the same views without condition.  Tables with a row for every row of every chunk
+ * (contexts) have this chunk's at branches * first. */
+struct chunk {
+    int64_t first, n, branches;
+};
+
+/* ---- parameters ---- */
+
+struct net {                    /* a place in the checkpoint */
+    pf_dev *dev;
+    pf_checkpoint *weights;
+    char prefix[160];           /* "model.diffusion_model.input_blocks.1.0." */
+};
+struct norm {
+    pf_tensor gamma, beta;      /* f32 [C] */
+    int groups;                 /* 0: layer norm */
+    float eps;
+};
+enum { NET_STACK_MAX = 64 };
+struct net_stack {              /* linear maps of one input, collected to run as one product */
+    int n;
+    int64_t rows;
+    pf_tensor weight[NET_STACK_MAX], bias[NET_STACK_MAX];
+};
+
+struct net net_in(const struct net *n, const char *fmt, ...) PF_PRINTF(2, 3);
+bool net_has(const struct net *n, const char *name);
+/* The matrix NAME.weight, as [K, C], whichever of [K, C], [K, C, 1, 1], [K, C, 1, 1, 1] it is. */
+pf_err net_matrix(const struct net *n, pf_tensor *t, const char *name, int64_t K, int64_t C)
+    PF_MUST_USE;
+pf_err net_bias(const struct net *n, pf_tensor *t, const char *name, int64_t K) PF_MUST_USE;
+/* NAME.weight and, where bias is true, NAME.bias.  conv: spatial axes 2 or 3, cubic kernels. */
+pf_err net_linear(const struct net *n, pf_layer **w, const char *name, int64_t K, int64_t C,
+                  bool bias) PF_MUST_USE;
+pf_err net_conv(const struct net *n, pf_layer **w, const char *name, int64_t K, int64_t C,
+                int spatial, int kernel, bool bias) PF_MUST_USE;
+/* The transposed 3x3x3 convolution that doubles every axis, weight [C, K, 3, 3, 3]. */
+pf_err net_conv_up(const struct net *n, pf_layer **w, const char *name, int64_t K, int64_t C)
+    PF_MUST_USE;
+pf_err net_norm(const struct net *n, struct norm *norm, const char *name, int64_t C, int groups,
+                float eps) PF_MUST_USE;
+/* Add NAME to the stack; *offset is where its rows begin in the product. */
+pf_err net_stack_add(const struct net *n, struct net_stack *s, int64_t *offset, const char *name,
+                     int64_t K, int64_t C, bool bias) PF_MUST_USE;
+pf_err net_stack_layer(const struct net *n, pf_layer **w, const struct net_stack *s, bool bias)
+    PF_MUST_USE;
+
+/* ---- operators; y is allocated where y->data is NULL ---- */
+
+pf_err run_linear(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x,
+                  const struct pf_epilogue *e) PF_MUST_USE;
+pf_err run_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x, int stride,
+                int before, int after, const struct pf_epilogue *e) PF_MUST_USE;
+/* Group or layer norm; channel may be NULL. */
+pf_err run_norm(struct run *r, pf_tensor *y, const struct norm *n, const pf_tensor *x,
+                enum pf_act act, const pf_tensor *channel) PF_MUST_USE;
+/* y = epilogue(conv(silu(norm(x + channel)))), kernel 3, padding 1: what most blocks are made of.
+ * Leaves nothing but y on the arena. */
+pf_err run_norm_conv(struct run *r, pf_tensor *y, const struct norm *n, const pf_layer *w,
+                     const pf_tensor *x, const pf_tensor *channel, int stride,
+                     const struct pf_epilogue *e) PF_MUST_USE;
+/* y is x in another float type: x itself where that is its type. */
+pf_err run_cast(struct run *r, pf_tensor *y, const pf_tensor *x, pf_dtype dtype) PF_MUST_USE;
+/* An activation with these host values [.., C]. */
+pf_err run_put(struct run *r, pf_tensor *y, const pf_tensor *host) PF_MUST_USE;
+
+/* ---- views of tensors, nothing is copied ---- */
+
+pf_tensor rows(const pf_tensor *t, int64_t first, int64_t count);       /* along the first axis */
+pf_tensor columns(const pf_tensor *t, int64_t first, int64_t count);    /* of a [1, C] */
+pf_tensor tokens(const pf_tensor *t);           /* [B, ..., C] as [B, T, C] */
+#define RESHAPE(t, ...) pf_tensor_view((t)->data, (t)->dtype, PF_DIMS_(__VA_ARGS__))
+
+#endif

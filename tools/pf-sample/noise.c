@@ -1,0 +1,76 @@
+/* noise.c - Philox, or the file of --noise. */
+#include <math.h>
+#include <string.h>
+
+#include "common/rng.h"
+#include "tools/pf-sample/noise.h"
+
+pf_err
+noise_open(struct noise *n, const char *path, int64_t seed)
+{
+    pf_stream *s;
+    *n = (struct noise){.seed = (uint64_t)seed, .file = path != NULL};
+    if (!path)
+        return PF_OK;
+    PF_TRY(pf_stream_open(&s, path));
+    pf_err err = pf_stream_read(s, &n->doc);
+    pf_stream_close(s);
+    return err;
+}
+
+void
+noise_close(struct noise *n)
+{
+    pf_doc_release(&n->doc);
+}
+
+/* 0..15 is the purpose, then the sample, then the elevation in thousandths of a degree. */
+void
+noise_key(struct noise *n, double elevation_deg, int sample)
+{
+    n->key = (uint64_t)sample << 4 | (uint64_t)(uint32_t)lrint(1000 * elevation_deg) << 32;
+}
+
+/* Number `index` and those after it, from the file's tensor or from the stream. */
+static pf_err
+draw(struct noise *n, pf_tensor *t, enum pf_rng_stream purpose, const char *name, int64_t index)
+{
+    const int64_t count = pf_tensor_count(t);
+    const bool step = purpose == PF_RNG_STEP;
+    float *p = t->data;
+    if (n->file) {
+        int64_t dim[PF_MAX_DIMS] = {-1};
+        pf_tensor from;
+        memcpy(dim + step, t->dim, (size_t)t->ndim * sizeof *dim);
+        const pf_err err = pf_doc_need(&n->doc, name, PF_F32, t->ndim + step, dim, &from);
+        if (err)
+            return pf_fail_in(err, "--noise");
+        if (index + count > pf_tensor_count(&from))
+            return pf_fail(PF_ESHAPE, "--noise: %s is for %lld steps, this is step %lld", name,
+                           (long long)from.dim[0] + 1, (long long)(index / count) + 2);
+        memcpy(p, (const float *)from.data + index, (size_t)count * sizeof *p);
+        return PF_OK;
+    }
+#pragma omp parallel for
+    for (int64_t i = 0; i < count; i++)
+        p[i] = pf_rng_normal(n->seed, n->key | purpose, (uint64_t)(index + i));
+    return PF_OK;
+}
+
+pf_err
+noise_posterior(struct noise *n, pf_tensor *t)
+{
+    return draw(n, t, PF_RNG_POSTERIOR, "posterior", 0);
+}
+
+pf_err
+noise_start(struct noise *n, pf_tensor *t)
+{
+    return draw(n, t, PF_RNG_START, "x_T", 0);
+}
+
+pf_err
+noise_step(struct noise *n, pf_tensor *t, int64_t drawn)
+{
+    return draw(n, t, PF_RNG_STEP, "step", drawn * pf_tensor_count(t));
+}

@@ -1,0 +1,432 @@
+/* sampler.c - one set of views out of noise (spec 03, 2, 3, 7, 8). */
+#include <math.h>
+
+#include "common/progress.h"
+#include "tools/pf-sample/dump.h"
+#include "tools/pf-sample/sampler.h"
+
+static bool
+is_finite(const pf_tensor *t)
+{
+    const float *p = t->data;
+    bool finite = true;
+    for (int64_t i = 0; i < pf_tensor_count(t); i++)
+        finite &= isfinite(p[i]) != 0;
+    return finite;
+}
+
+/* [N, C, H, W] to [N, H, W, C] on the device. */
+pf_err
+sampler_put(struct run *r, pf_tensor *to, const pf_tensor *from)
+{
+    pf_tensor last = {0};
+    PF_TRY(PF_TENSOR_NEW(&last, PF_F32, from->dim[0], from->dim[2], from->dim[3], from->dim[1]));
+    channels_last(last.data, from->data, from->dim[0], from->dim[1], from->dim[2] * from->dim[3]);
+    const pf_err err = pf_dev_put(r->dev, to, &last);
+    pf_tensor_release(&last);
+    return err;
+}
+
+/* And back. */
+pf_err
+sampler_get(struct run *r, pf_tensor *to, const pf_tensor *from)
+{
+    pf_tensor last = {0};
+    PF_TRY(pf_tensor_new(&last, PF_F32, from->ndim, from->dim));
+    const pf_err err = pf_dev_get(r->dev, &last, from);
+    if (!err)
+        channels_first(to->data, last.data, from->dim[0], from->dim[1] * from->dim[2], from->dim[3]);
+    pf_tensor_release(&last);
+    return err;
+}
+
+static pf_err
+new_latents(struct sampler *s, pf_tensor *t)
+{
+    const int64_t side = s->m->unet.side;
+    return PF_TENSOR_NEW(t, PF_F32, s->views.V, s->m->unet.z, side, side);
+}
+
+/* ---- the photo ---- */
+
+pf_err
+sampler_encode(struct model *m, pf_tensor *moments, const pf_tensor *image)
+{
+    struct run *r = &m->run;
+    const int64_t S = image->dim[1], side = S / 8;
+    const size_t mark = pf_dev_mark(r->dev);
+    pf_tensor first = RESHAPE(image, 1, 3, S, S), x = {0}, y = {0};
+    PF_TRY(PF_TENSOR_NEW(moments, PF_F32, 1, side, side, 2 * m->vae.z));
+    PF_TRY(PF_ALLOC(r->dev, &x, pf_dev_dtype(r->dev), 1, S, S, 3));
+    PF_TRY(sampler_put(r, &x, &first));
+    if (r->dump)
+        r->dump->row = 0;
+    PF_TRY(vae_encode(r, &y, &m->vae, &x));
+    PF_TRY(pf_dev_get(r->dev, moments, &y));
+    pf_dev_reset(r->dev, mark);
+    return is_finite(moments) ? PF_OK
+                              : pf_fail(PF_EFORMAT, "the VAE's encoder gives numbers that are not finite for this photo");
+}
+
+pf_err
+sampler_latent(struct model *m, pf_tensor *latent, const pf_tensor *moments, const pf_tensor *eps)
+{
+    const int64_t z = m->vae.z, P = moments->dim[1] * moments->dim[2];
+    const float *mo = moments->data, *e = eps->data;
+    float *to = latent->data;
+    for (int64_t c = 0; c < z; c++)
+        for (int64_t p = 0; p < P; p++) {
+            const float mean = mo[p * 2 * z + c], log_var = fminf(fmaxf(mo[p * 2 * z + z + c], -30.0f), 20.0f);
+            to[c * P + p] = (mean + expf(0.5f * log_var) * e[c * P + p]) * (float)m->conf.model.scale_factor;
+        }
+    return dump_host(&m->run, latent, "x_input");
+}
+
+/* ---- constants of an elevation ---- */
+
+/* cc_projection of every view: [V, E] on the host. */
+static pf_err
+project_context(struct sampler *s, pf_tensor *context, const struct sampler_input *in)
+{
+    struct run *r = &s->m->run;
+    const int64_t V = s->views.V, E = s->m->conf.clip.output_dim;
+    const float *v = s->views.embed.data;
+    pf_tensor tokens_in = {0}, x = {0}, y = {0};
+    PF_TRY(PF_TENSOR_NEW(&tokens_in, PF_F32, V, E + 4));
+    for (int64_t i = 0; i < V; i++) {
+        float *p = (float *)tokens_in.data + i * (E + 4);
+        for (int64_t k = 0; k < E + 4; k++)
+            p[k] = k < E ? in->clip[k] : v[4 * i + k - E];
+    }
+    const size_t mark = pf_dev_mark(r->dev);
+    pf_err err = run_put(r, &x, &tokens_in);
+    pf_tensor_release(&tokens_in);
+    PF_TRY(err);
+    PF_TRY(run_linear(r, &y, s->m->context, &x, NULL));
+    PF_TRY(PF_TENSOR_NEW(context, PF_F32, V, y.dim[1]));
+    PF_TRY(pf_dev_get(r->dev, context, &y));
+    pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}
+
+/* The chunk that begins with this view. */
+static struct chunk
+chunk_at(const struct sampler *s, int64_t first)
+{
+    const int64_t left = s->views.V - first;
+    return (struct chunk){first, left < s->batch ? left : s->batch, s->branches};
+}
+
+/* A token for every row of every chunk: the views', then zeros for the branch without. */
+static pf_err
+context_rows(struct sampler *s, pf_tensor *table, const pf_tensor *context)
+{
+    const int64_t E = context->dim[1];
+    pf_tensor host = {0};
+    PF_TRY(PF_TENSOR_NEW(&host, PF_F32, s->branches * s->views.V, E));
+    for (int64_t first = 0; first < s->views.V; first += s->batch) {
+        const struct chunk c = chunk_at(s, first);
+        const float *from = (float *)context->data + first * E;
+        float *to = (float *)host.data + c.branches * first * E;
+        for (int64_t i = 0; i < c.n * E; i++)
+            to[i] = from[i];
+    }
+    const pf_err err = run_put(&s->m->run, table, &host);
+    pf_tensor_release(&host);
+    return err;
+}
+
+/* Numbers of one view of [V, n] under a golden name, [1, 1, n]. */
+static pf_err
+dump_view(struct run *r, const pf_tensor *t, const char *name)
+{
+    if (!r->dump)
+        return PF_OK;
+    const pf_tensor one = rows(t, r->dump->view, 1), shaped = RESHAPE(&one, 1, 1, t->dim[1]);
+    return dump_host(r, &shaped, "view%d.%s", r->dump->view, name);
+}
+
+pf_err
+sampler_begin(struct sampler *s, struct model *m, const struct sampler_input *in, float elevation)
+{
+    struct run *r = &m->run;
+    const struct pf_config *c = &m->conf;
+    pf_tensor context = {0}, table = {0};
+    pf_err err;
+    *s = (struct sampler){.m = m, .branches = c->sampler.cfg_scale == 1 ? 1 : 2, .mark = pf_dev_mark(r->dev)};
+    s->batch = c->sampler.batch_view_num < c->model.view_num ? c->sampler.batch_view_num : c->model.view_num;
+    if (r->dump && r->dump->view >= c->model.view_num)
+        r->dump->view = c->model.view_num - 1;
+    ddim_schedule(&s->ddim, m->alphas_cumprod, c->sampler.steps, c->sampler.eta);
+    PF_TRY(views_make(r, &s->views, c, unet_has_spad(&m->unet), elevation, in->elevation, in->azimuth));
+    PF_TRY(dump_host(r, &s->views.embed, "v_embed"));
+    if ((err = project_context(s, &context, in)) || (err = dump_view(r, &context, "context")) ||
+        (err = context_rows(s, &table, &context)))
+        goto out;
+    if ((err = unet_prepare(r, &m->unet, &table, s->views.plucker)))
+        goto out;
+    err = volume_prepare(r, &m->volume, &s->views.v);
+out:
+    pf_tensor_release(&context);
+    return err;
+}
+
+void
+sampler_end(struct sampler *s)
+{
+    views_release(&s->views);
+    pf_dev_reset(s->m->run.dev, s->mark);
+}
+
+pf_err
+sampler_condition(struct sampler *s, const pf_tensor *latent)
+{
+    struct run *r = &s->m->run;
+    const int64_t side = s->m->unet.side, z = s->m->unet.z;
+    pf_tensor unscaled = {0}, x = {0};
+    PF_TRY(pf_tensor_copy(&unscaled, latent));
+    float *p = unscaled.data;
+    for (int64_t i = 0; i < pf_tensor_count(latent); i++)
+        p[i] /= (float)s->m->conf.model.scale_factor;           // the UNet sees it unscaled (Q11)
+    pf_err err = PF_ALLOC(r->dev, &x, pf_dev_dtype(r->dev), 1, side, side, z);
+    if (!err)
+        err = sampler_put(r, &x, &unscaled);
+    pf_tensor_release(&unscaled);
+    PF_TRY(err);
+    return unet_input(r, &s->m->unet, &x);
+}
+
+/* ---- a step ---- */
+
+/* What the networks derive from the time alone. */
+static pf_err
+step_time(struct sampler *s, int t)
+{
+    struct model *m = s->m;
+    struct run *r = &m->run;
+    const int E = m->conf.model.time_embed_dim, channels = m->unet.channels;
+    pf_tensor host = {0}, a = {0}, b = {0}, h = {0}, embed = {0};
+    PF_TRY(PF_TENSOR_NEW(&host, PF_F32, 1, E + channels));
+    float *p = host.data;
+    ddim_sinusoid(p, E, t);
+    ddim_sinusoid(p + E, channels, t);
+    const pf_tensor ha = PF_VIEW(p, PF_F32, 1, E), hb = PF_VIEW(p + E, PF_F32, 1, channels);
+    pf_err err = run_put(r, &a, &ha);
+    if (!err)
+        err = run_put(r, &b, &hb);
+    pf_tensor_release(&host);
+    PF_TRY(err);
+    PF_TRY(run_linear(r, &h, m->time0, &a, &(struct pf_epilogue){.act = PF_SILU}));
+    PF_TRY(run_linear(r, &embed, m->time2, &h, NULL));                  // [1, E]
+    PF_TRY(dump_row(r, &embed, "t_embed"));
+    PF_TRY(volume_time(r, &m->volume, &embed));
+    return unet_time(r, &m->unet, &b);
+}
+
+/* The UNet on one chunk. */
+static pf_err
+chunk_eps(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor *x, const pf_tensor *volume,
+          int64_t first)
+{
+    struct model *m = s->m;
+    struct run *r = &m->run;
+    const struct chunk c = chunk_at(s, first);
+    pf_tensor level[VOLUME_LEVELS] = {0};
+    const pf_tensor xc = rows(x, first, c.n);
+    pf_tensor cc = rows(cond, first, c.n), uc = c.branches == 2 ? rows(uncond, first, c.n) : (pf_tensor){0};
+    const size_t mark = pf_dev_mark(r->dev);
+    PF_TRY(volume_frustum(r, level, &m->volume, volume, &s->views.unproj, &c, m->unet.side));
+    PF_TRY(unet(r, &cc, &uc, &m->unet, &xc, &c, level, s->views.mask));
+    pf_dev_reset(r->dev, mark);
+    PF_TRY(dump_row(r, &cc, "view.unet_output_cond"));
+    return c.branches == 2 ? dump_row(r, &uc, "view.unet_output_uncond") : PF_OK;
+}
+
+pf_err
+sampler_eps(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor *x, int t)
+{
+    struct model *m = s->m;
+    struct run *r = &m->run;
+    struct dump *d = r->dump;
+    const bool first_step = t == s->ddim.t[s->ddim.steps - 1];
+    const size_t mark = pf_dev_mark(r->dev);
+    pf_tensor act = {0}, volume = {0};
+    if (d)
+        d->row = first_step ? d->view : -1;
+    PF_TRY(run_cast(r, &act, x, pf_dev_dtype(r->dev)));                 // [V, h, w, z]
+    PF_TRY(step_time(s, t));
+    PF_TRY(volume_spatial(r, &volume, &m->volume, &act, &s->views.proj));
+    for (int64_t v = 0; v < s->views.V; v += s->batch) {
+        if (d)
+            d->row = first_step && d->view >= v && d->view < v + s->batch ? d->view - v : -1;
+        PF_TRY(chunk_eps(s, cond, uncond, &act, &volume, v));
+    }
+    pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}
+
+/* Steps of which golden data exist: the first and last two, and every tenth state. */
+static pf_err
+dump_step(struct sampler *s, int k, const pf_tensor *cond, const pf_tensor *uncond, const pf_tensor *x)
+{
+    struct run *r = &s->m->run;
+    const int number = s->ddim.steps - k;
+    const float g = (float)s->m->conf.sampler.cfg_scale;
+    pf_tensor c = {0}, u = {0};
+    pf_err err = PF_OK;
+    const bool ends = number <= 2 || k < 2;
+    if (!r->dump || !(ends || number % 10 == 0))
+        return PF_OK;
+    if ((err = new_latents(s, &c)) || (err = new_latents(s, &u)) || (err = sampler_get(r, &c, x)))
+        goto out;
+    if (number % 10 == 0 && (err = dump_host(r, &c, "chain.x_after_step%d", number)))
+        goto out;
+    if (!ends || (err = dump_host(r, &c, "step%d.x_prev", number)) || (err = sampler_get(r, &c, cond)) ||
+        (err = dump_host(r, &c, "step%d.eps_cond", number)))
+        goto out;
+    if (s->branches == 2) {
+        float *pc = c.data;
+        if ((err = sampler_get(r, &u, uncond)) || (err = dump_host(r, &u, "step%d.eps_uncond", number)))
+            goto out;
+        for (int64_t i = 0; i < pf_tensor_count(&c); i++)
+            pc[i] = ((float *)u.data)[i] + g * (pc[i] - ((float *)u.data)[i]);
+    }
+    err = dump_host(r, &c, "step%d.eps", number);
+out:
+    pf_tensor_release(&c);
+    pf_tensor_release(&u);
+    return err;
+}
+
+/* A NaN or an infinity in eps ends the run here, not in a black picture. */
+static pf_err
+check_eps(struct sampler *s, const pf_tensor *eps, int k)
+{
+    pf_tensor host = {0};
+    PF_TRY(pf_tensor_new(&host, PF_F32, eps->ndim, eps->dim));
+    pf_err err = pf_dev_get(s->m->run.dev, &host, eps);
+    if (!err && !is_finite(&host))
+        err = pf_fail(PF_EFORMAT, "step %d of %d (t = %d): the network's output is not finite; are the weights damaged?",
+                      s->ddim.steps - k, s->ddim.steps, s->ddim.t[k]);
+    pf_tensor_release(&host);
+    return err;
+}
+
+pf_err
+sampler_step(struct sampler *s, pf_tensor *x, int k, const pf_tensor *noise)
+{
+    struct run *r = &s->m->run;
+    const size_t mark = pf_dev_mark(r->dev);
+    const bool guided = s->branches == 2;
+    pf_tensor cond = {0}, uncond = {0}, n = {0};
+    PF_TRY(pf_dev_alloc(r->dev, &cond, pf_dev_dtype(r->dev), x->ndim, x->dim));
+    PF_TRY(pf_dev_alloc(r->dev, &uncond, pf_dev_dtype(r->dev), x->ndim, x->dim));
+    PF_TRY(sampler_eps(s, &cond, &uncond, x, s->ddim.t[k]));
+    PF_TRY(check_eps(s, &cond, k));
+    if (guided)
+        PF_TRY(check_eps(s, &uncond, k));
+    if (noise) {
+        PF_TRY(pf_dev_alloc(r->dev, &n, PF_F32, x->ndim, x->dim));
+        PF_TRY(sampler_put(r, &n, noise));
+    }
+    PF_TRY(pf_ddim_step(r->dev, x, &cond, guided ? &uncond : NULL, (float)s->m->conf.sampler.cfg_scale,
+                        &s->ddim.c[k], noise ? &n : NULL));
+    PF_TRY(dump_step(s, k, &cond, &uncond, x));
+    pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}
+
+/* ---- a sample ---- */
+
+static pf_err
+denoise(struct sampler *s, pf_tensor *x, pf_tensor *host, struct noise *noise)
+{
+    const int steps = s->ddim.steps;
+    pf_progress p;
+    pf_progress_start(&p, "sampling", steps);
+    for (int k = steps - 1; k >= 0; k--) {
+        if (k)
+            PF_TRY(noise_step(noise, host, steps - 1 - k));
+        PF_TRY(sampler_step(s, x, k, k ? host : NULL));
+        pf_progress_step(&p, steps - k, "t %d", s->ddim.t[k]);
+    }
+    pf_progress_end(&p);
+    return PF_OK;
+}
+
+pf_err
+sampler_run(struct sampler *s, pf_tensor *latents, const pf_tensor *moments, struct noise *noise)
+{
+    struct run *r = &s->m->run;
+    const int64_t side = s->m->unet.side, z = s->m->unet.z;
+    const size_t mark = pf_dev_mark(r->dev);
+    pf_tensor eps = {0}, latent = {0}, x = {0};
+    pf_err err;
+    PF_TRY(new_latents(s, latents));
+    if ((err = PF_TENSOR_NEW(&eps, PF_F32, 1, z, side, side)) || (err = PF_TENSOR_NEW(&latent, PF_F32, 1, z, side, side)))
+        goto out;
+    if ((err = noise_posterior(noise, &eps)) || (err = sampler_latent(s->m, &latent, moments, &eps)) ||
+        (err = sampler_condition(s, &latent)))
+        goto out;
+    if ((err = noise_start(noise, latents)) || (err = dump_host(r, latents, "x_T")) ||
+        (err = PF_ALLOC(r->dev, &x, PF_F32, s->views.V, side, side, z)) || (err = sampler_put(r, &x, latents)))
+        goto out;
+    if ((err = denoise(s, &x, latents, noise)) || (err = sampler_get(r, latents, &x)))
+        goto out;
+    err = dump_host(r, latents, "final_latents");
+out:
+    pf_tensor_release(&eps);
+    pf_tensor_release(&latent);
+    pf_dev_reset(r->dev, mark);
+    return err;
+}
+
+/* ---- pictures ---- */
+
+/* 0..255 by truncation, as the original (Q20).  from [P, 3] */
+static void
+to_bytes(uint8_t *to, const float *from, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        to[i] = (uint8_t)((fminf(fmaxf(from[i], -1.0f), 1.0f) + 1.0f) * 0.5f * 255.0f);
+}
+
+static pf_err
+decode_view(struct model *m, uint8_t *pixels, float *raw, pf_tensor *host, const pf_tensor *latent)
+{
+    struct run *r = &m->run;
+    const size_t mark = pf_dev_mark(r->dev);
+    pf_tensor z = {0}, image = {0};
+    PF_TRY(PF_ALLOC(r->dev, &z, pf_dev_dtype(r->dev), 1, latent->dim[2], latent->dim[3], latent->dim[1]));
+    PF_TRY(sampler_put(r, &z, latent));
+    PF_TRY(vae_decode(r, &image, &m->vae, &z));                         // [1, S, S, 3]
+    PF_TRY(pf_dev_get(r->dev, host, &image));
+    to_bytes(pixels, host->data, pf_tensor_count(host));
+    if (raw)
+        channels_first(raw, host->data, 1, host->dim[1] * host->dim[2], 3);
+    pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}
+
+pf_err
+sampler_decode(struct model *m, pf_tensor *pictures, pf_tensor *raw, const pf_tensor *latents)
+{
+    const int64_t V = latents->dim[0], S = 8 * latents->dim[2], size = 3 * S * S;
+    pf_tensor unscaled = {0}, host = {0};
+    pf_err err;
+    PF_TRY(pf_tensor_copy(&unscaled, latents));
+    float *p = unscaled.data;
+    for (int64_t i = 0; i < pf_tensor_count(latents); i++)
+        p[i] /= (float)m->conf.model.scale_factor;
+    if ((err = PF_TENSOR_NEW(&host, PF_F32, 1, S, S, 3)) || (err = PF_TENSOR_NEW(pictures, PF_U8, V, S, S, 3)) ||
+        (raw && (err = PF_TENSOR_NEW(raw, PF_F32, V, 3, S, S))))
+        goto out;
+    for (int64_t v = 0; v < V && !err; v++) {
+        const pf_tensor one = rows(&unscaled, v, 1);
+        err = decode_view(m, (uint8_t *)pictures->data + v * size, raw ? (float *)raw->data + v * size : NULL, &host, &one);
+    }
+out:
+    pf_tensor_release(&unscaled);
+    pf_tensor_release(&host);
+    return err;
+}

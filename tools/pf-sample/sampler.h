@@ -1,0 +1,58 @@
+/* sampler.h - one set of views out of noise: constants of an elevation, guided denoising steps,
+ * pictures (spec 03, 2, 3, 7, 8).
+ *
+ *     PF_TRY(sampler_encode(m, &moments, &image));                // once for a photo
+ *     PF_TRY(sampler_begin(&s, m, &input, elevation));            // once for an elevation
+ *     PF_TRY(sampler_run(&s, &latents, &moments, &noise));        // once for a sample
+ *     PF_TRY(sampler_decode(m, &views, &latents));
+ *     sampler_end(&s);
+ *
+ * Host tensors are channels first as in streams, [V, z, h, w]; the device's are channels last. */
+#ifndef PF_SAMPLE_SAMPLER_H
+#define PF_SAMPLE_SAMPLER_H
+#include "tools/pf-sample/model.h"
+#include "tools/pf-sample/noise.h"
+#include "tools/pf-sample/views.h"
+
+struct sampler_input {
+    float elevation, azimuth;   /* of the photo, radians */
+    const float *clip;          /* [clip.output_dim] */
+};
+struct sampler {
+    struct model *m;
+    struct views views;
+    struct ddim ddim;
+    int64_t branches;           /* 2 with guidance, 1 where cfg_scale is 1 */
+    int64_t batch;              /* views in one evaluation of the UNet */
+    size_t mark;                /* of the arena */
+};
+
+/* moments [1, h, w, 2z] on the host of image [3, S, S]: mean and log variance, channels last. */
+pf_err sampler_encode(struct model *m, pf_tensor *moments, const pf_tensor *image) PF_MUST_USE;
+/* Latent [1, z, h, w], scaled, from moments and normal numbers of its shape (spec 03, 3). */
+pf_err sampler_latent(struct model *m, pf_tensor *latent, const pf_tensor *moments, const pf_tensor *eps)
+    PF_MUST_USE;
+/* elevation of the target in radians.  Ends with sampler_end, also after a failure. */
+pf_err sampler_begin(struct sampler *s, struct model *m, const struct sampler_input *in, float elevation)
+    PF_MUST_USE;
+void sampler_end(struct sampler *s);
+/* The scaled input latent [1, z, h, w] that the steps from now on see; on the arena. */
+pf_err sampler_condition(struct sampler *s, const pf_tensor *latent) PF_MUST_USE;
+/* cond, uncond [V, h, w, z], allocated by the caller, of x f32 [V, h, w, z] at time t. */
+pf_err sampler_eps(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor *x, int t)
+    PF_MUST_USE;
+/* Step k = steps-1..0 of the schedule in place: x f32 [V, h, w, z]; noise [V, z, h, w] on the host,
+ * or NULL in the last. */
+pf_err sampler_step(struct sampler *s, pf_tensor *x, int k, const pf_tensor *noise) PF_MUST_USE;
+/* All of it: latents [V, z, h, w], new, on the host. */
+pf_err sampler_run(struct sampler *s, pf_tensor *latents, const pf_tensor *moments, struct noise *noise)
+    PF_MUST_USE;
+/* pictures U8 [V, S, S, 3], new, of latents [V, z, h, w]; raw F32 [V, 3, S, S] too unless NULL. */
+pf_err sampler_decode(struct model *m, pf_tensor *pictures, pf_tensor *raw, const pf_tensor *latents)
+    PF_MUST_USE;
+
+/* Latents between the host's and the device's order; from is f32 or an activation, to allocated. */
+pf_err sampler_put(struct run *r, pf_tensor *to, const pf_tensor *from) PF_MUST_USE;
+pf_err sampler_get(struct run *r, pf_tensor *to, const pf_tensor *from) PF_MUST_USE;
+
+#endif

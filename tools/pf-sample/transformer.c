@@ -1,0 +1,212 @@
+/* transformer.c - DoubleTransformer (spec 03, 6.1-6.3). */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/pf-sample/dump.h"
+#include "tools/pf-sample/transformer.h"
+
+static pf_err
+load_block(struct transformer_block *w, const struct net *n, int c, int E)
+{
+    struct net_stack qkv = {0};
+    PF_TRY(net_norm(n, &w->norm1, "norm1", c, 0, 1e-5f));
+    PF_TRY(net_norm(n, &w->norm3, "norm3", c, 0, 1e-5f));
+    PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_q", c, c, false));
+    PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_k", c, c, false));
+    PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_v", c, c, false));
+    PF_TRY(net_stack_layer(n, &w->qkv, &qkv, false));
+    PF_TRY(net_linear(n, &w->out, "attn1.to_out.0", c, c, true));
+    PF_TRY(net_linear(n, &w->ctx_v, "attn2.to_v", c, E, false));
+    PF_TRY(net_linear(n, &w->ctx_out, "attn2.to_out.0", c, c, true));
+    PF_TRY(net_linear(n, &w->ff_in, "ff.net.0.proj", 8 * c, c, true));
+    return net_linear(n, &w->ff_out, "ff.net.2", c, 4 * c, true);
+}
+
+static bool
+is_zero(const pf_tensor *t)
+{
+    const unsigned char *p = t->data;
+    const size_t n = pf_tensor_bytes(t);
+    return !n || (!p[0] && !memcmp(p, p + 1, n - 1));
+}
+
+/* A [c/2] vector twice: [c] on the device. */
+static pf_err
+load_twice(const struct net *n, pf_tensor *to, const char *name, int half)
+{
+    char full[256];
+    pf_tensor t, both;
+    snprintf(full, sizeof full, "%s%s", n->prefix, name);
+    PF_TRY(pf_checkpoint_need(n->weights, full, &t, 1, (int64_t[]){half}));
+    PF_TRY(PF_TENSOR_NEW(&both, PF_F32, 2 * half));
+    pf_to_f32(both.data, t.data, t.dtype, half);
+    memcpy((float *)both.data + half, both.data, (size_t)half * sizeof(float));
+    const pf_err err = pf_dev_vector(n->dev, to, &both);
+    pf_tensor_release(&both);
+    return err;
+}
+
+static pf_err
+load_spad(struct spad *w, const struct net *n, int c, int E)
+{
+    const struct net tb = net_in(n, "transformer_blocks.0.");
+    const int half = c / 2;
+    pf_tensor weight, bias;
+    PF_TRY(net_matrix(n, &weight, "proj_out", half, c));
+    PF_TRY(net_bias(n, &bias, "proj_out", half));
+    w->on = !is_zero(&weight) || !is_zero(&bias);
+    if (!w->on)
+        return PF_OK;
+    PF_TRY(pf_layer_new(n->dev, &w->proj_out, &weight, &bias, false));
+    w->norm = (struct norm){.groups = 64, .eps = 1e-6f};
+    PF_TRY(load_twice(n, &w->norm.gamma, "norm.weight", half));
+    PF_TRY(load_twice(n, &w->norm.beta, "norm.bias", half));
+    PF_TRY(net_matrix(n, &weight, "proj_in", c, half + 6));
+    PF_TRY(net_bias(n, &bias, "proj_in", c));
+    PF_TRY(pf_layer_new_slice(n->dev, &w->proj_in, &weight, NULL, 0, half));
+    PF_TRY(pf_layer_new_slice(n->dev, &w->proj_plucker, &weight, &bias, half, half + 6));
+    return load_block(&w->block, &tb, c, E);
+}
+
+static pf_err
+load_spatial(struct spatial *w, const struct net *n, int c, int E)
+{
+    const struct net tb = net_in(n, "transformer_blocks.0.");
+    PF_TRY(net_norm(n, &w->norm, "norm", c, 32, 1e-6f));
+    PF_TRY(net_linear(n, &w->proj_in, "proj_in", c, c, true));
+    PF_TRY(load_block(&w->block, &tb, c, E));
+    return net_linear(n, &w->proj_out, "proj_out", c, c, true);
+}
+
+pf_err
+double_transformer_load(struct double_transformer *w, const struct net *n, int c, int heads, int E)
+{
+    /* SyncDreamer (spec 03, 12): layer2 alone, without that name, and added once. */
+    const bool single = !net_has(n, "layer2.norm.weight") && net_has(n, "norm.weight");
+    const struct net layer1 = net_in(n, "layer1."), layer2 = net_in(n, single ? "" : "layer2.");
+    w->c = c;
+    w->heads = heads;
+    w->factor = single ? 1.0f : 2.0f;
+    w->spad.on = false;
+    if (!single)
+        PF_TRY(load_spad(&w->spad, &layer1, c, E));
+    return load_spatial(&w->spatial, &layer2, c, E);
+}
+
+/* attn2 of every row: to_out(to_v(token)); a row without condition has token 0 and gets the bias. */
+static pf_err
+prepare_block(struct run *r, struct transformer_block *w, const pf_tensor *context)
+{
+    pf_tensor v = {0}, out = {0};
+    PF_TRY(run_linear(r, &v, w->ctx_v, context, NULL));                 // [rows, c]
+    PF_TRY(run_linear(r, &out, w->ctx_out, &v, NULL));                  // [rows, c]
+    return run_cast(r, &w->context, &out, PF_F32);
+}
+
+pf_err
+double_transformer_prepare(struct run *r, struct double_transformer *w, const pf_tensor *context,
+                           const pf_tensor *plucker)
+{
+    if (w->spad.on) {
+        w->spad.plucker = (pf_tensor){0};
+        PF_TRY(run_linear(r, &w->spad.plucker, w->spad.proj_plucker, plucker, NULL));   // [V, 2hw, c]
+        PF_TRY(prepare_block(r, &w->spad.block, context));
+    }
+    return prepare_block(r, &w->spatial.block, context);
+}
+
+/* BasicTransformerBlock in place.  u [B, T, c]; masks of the chunk's views or NULL. */
+static pf_err
+transformer_block(struct run *r, pf_tensor *u, const struct transformer_block *w, int heads,
+                  const struct chunk *c, const pf_tensor *mask)
+{
+    const size_t mark = pf_dev_mark(r->dev);
+    const pf_tensor context = rows(&w->context, c->branches * c->first, u->dim[0]);
+    pf_tensor n = {0}, qkv = {0}, gated = {0}, ff = {0};
+    PF_TRY(run_norm(r, &n, &w->norm1, u, PF_NONE, NULL));               // [B, T, c]
+    PF_TRY(run_linear(r, &qkv, w->qkv, &n, NULL));                      // [B, T, 3c]
+    PF_TRY(pf_attention(r->dev, &n, &qkv, heads, 1.0f / sqrtf((float)(u->dim[2] / heads)), mask));
+    PF_TRY(run_linear(r, u, w->out, &n, &(struct pf_epilogue){.channel = &context, .residual = u}));
+    pf_dev_reset(r->dev, mark);
+
+    n = (pf_tensor){0};
+    PF_TRY(PF_ALLOC(r->dev, &ff, u->dtype, u->dim[0], u->dim[1], w->ff_out->C));
+    PF_TRY(run_norm(r, &n, &w->norm3, u, PF_NONE, NULL));
+    PF_TRY(run_linear(r, &gated, w->ff_in, &n, NULL));                  // [B, T, 8c]
+    PF_TRY(pf_geglu(r->dev, &ff, &gated));                              // [B, T, 4c]
+    PF_TRY(run_linear(r, u, w->ff_out, &ff, &(struct pf_epilogue){.residual = u}));
+    pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}
+
+/* SPAD (spec 03, 6.3).  x [B, h, w, c] = two views of c/2 channels -> y, the same. */
+pf_err
+spad(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_tensor *x,
+     const struct chunk *c, const pf_tensor *mask, const pf_tensor *residual)
+{
+    const struct spad *s = &w->spad;
+    const int64_t B = x->dim[0], T = 2 * x->dim[1] * x->dim[2], half = w->c / 2;
+    const pf_tensor plucker = rows(&s->plucker, c->first, c->n), masks = rows(mask, c->first, c->n);
+    pf_tensor n = {0}, u = {0}, out, res;
+    if (!y->data)
+        PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
+    const size_t mark = pf_dev_mark(r->dev);
+    PF_TRY(PF_ALLOC(r->dev, &u, x->dtype, B, T, w->c));
+    PF_TRY(run_norm(r, &n, &s->norm, x, PF_NONE, NULL));
+    n = RESHAPE(&n, B, T, half);
+    for (int64_t b = 0; b < B; b += c->n) {     // each branch has the same Pluecker maps
+        pf_tensor ub = rows(&u, b, c->n);
+        const pf_tensor nb = rows(&n, b, c->n);
+        PF_TRY(run_linear(r, &ub, s->proj_in, &nb, &(struct pf_epilogue){.residual = &plucker}));
+    }
+    PF_TRY(transformer_block(r, &u, &s->block, w->heads, c, &masks));   // [B, 2hw, c]
+    out = RESHAPE(y, B, T, half);
+    if (residual)
+        res = RESHAPE(residual, B, T, half);
+    PF_TRY(run_linear(r, &out, s->proj_out, &u, &(struct pf_epilogue){.residual = residual ? &res : NULL}));
+    pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}
+
+/* SpatialTransformer (spec 03, 6.2).  x [B, h, w, c] -> y, the same. */
+pf_err
+spatial(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_tensor *x,
+        const struct chunk *c)
+{
+    const struct spatial *s = &w->spatial;
+    const pf_tensor in = tokens(x);                                     // [B, hw, c]
+    pf_tensor n = {0}, u = {0}, out;
+    if (!y->data)
+        PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
+    const size_t mark = pf_dev_mark(r->dev);
+    PF_TRY(run_norm(r, &n, &s->norm, &in, PF_NONE, NULL));
+    PF_TRY(run_linear(r, &u, s->proj_in, &n, NULL));
+    PF_TRY(transformer_block(r, &u, &s->block, w->heads, c, NULL));
+    out = tokens(y);
+    PF_TRY(run_linear(r, &out, s->proj_out, &u, NULL));
+    pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}
+
+/* DoubleTransformer (spec 03, 6.1; Q7): x + out1 + 2 out2. */
+pf_err
+double_transformer(struct run *r, pf_tensor *y, const struct double_transformer *w,
+                   const pf_tensor *x, const struct chunk *c, const pf_tensor *mask, const char *name)
+{
+    pf_tensor out2 = {0};
+    const pf_tensor *sum = x;
+    if (!y->data)
+        PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
+    const size_t mark = pf_dev_mark(r->dev);
+    if (w->spad.on) {
+        PF_TRY(spad(r, y, w, x, c, mask, x));                           // x + out1
+        PF_TRY(dump_difference(r, y, x, "%s.layer1", name));
+        sum = y;
+    }
+    PF_TRY(spatial(r, &out2, w, x, c));
+    PF_TRY(dump_row(r, &out2, "%s.layer2", name));
+    PF_TRY(pf_add(r->dev, y, sum, &out2, w->factor));
+    pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}

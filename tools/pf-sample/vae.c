@@ -1,0 +1,207 @@
+/* vae.c - AutoencoderKL (spec 03, 4).  Every norm has 32 groups and eps 1e-6. */
+#include <math.h>
+
+#include "tools/pf-sample/dump.h"
+#include "tools/pf-sample/vae.h"
+
+static pf_err
+load_norm(struct norm *norm, const struct net *n, const char *name, int C)
+{
+    return net_norm(n, norm, name, C, 32, 1e-6f);
+}
+
+static pf_err
+load_resblock(struct vae_resblock *b, const struct net *n, int K, int C)
+{
+    PF_TRY(load_norm(&b->norm1, n, "norm1", C));
+    PF_TRY(net_conv(n, &b->conv1, "conv1", K, C, 2, 3, true));
+    PF_TRY(load_norm(&b->norm2, n, "norm2", K));
+    PF_TRY(net_conv(n, &b->conv2, "conv2", K, K, 2, 3, true));
+    b->shortcut = NULL;
+    return K == C ? PF_OK : net_linear(n, &b->shortcut, "nin_shortcut", K, C, true);
+}
+
+static pf_err
+load_attention(struct vae_attention *a, const struct net *n, int C)
+{
+    struct net_stack qkv = {0};
+    a->width = C;
+    PF_TRY(load_norm(&a->norm, n, "norm", C));
+    PF_TRY(net_stack_add(n, &qkv, NULL, "q", C, C, true));
+    PF_TRY(net_stack_add(n, &qkv, NULL, "k", C, C, true));
+    PF_TRY(net_stack_add(n, &qkv, NULL, "v", C, C, true));
+    PF_TRY(net_stack_layer(n, &a->qkv, &qkv, true));
+    return net_linear(n, &a->proj_out, "proj_out", C, C, true);
+}
+
+static pf_err
+load_middle(struct vae_middle *m, const struct net *n, int C)
+{
+    const struct net b1 = net_in(n, "mid.block_1."), a = net_in(n, "mid.attn_1."),
+                     b2 = net_in(n, "mid.block_2.");
+    PF_TRY(load_resblock(&m->block1, &b1, C, C));
+    PF_TRY(load_attention(&m->attn, &a, C));
+    return load_resblock(&m->block2, &b2, C, C);
+}
+
+static pf_err
+load_level(struct vae_level *l, const struct net *n, const char *resample, int blocks, int K, int C)
+{
+    l->blocks = blocks;
+    for (int i = 0; i < blocks; i++) {
+        const struct net b = net_in(n, "block.%d.", i);
+        PF_TRY(load_resblock(&l->block[i], &b, K, i ? K : C));
+    }
+    l->resample = NULL;
+    return resample ? net_conv(n, &l->resample, resample, K, K, 2, 3, true) : PF_OK;
+}
+
+static pf_err
+load_encoder(struct vae_half *h, const struct net *n, int ch, const int *mult, int blocks, int z)
+{
+    const int last = VAE_LEVELS - 1;
+    PF_TRY(net_conv(n, &h->conv_in, "conv_in", ch, 3, 2, 3, true));
+    for (int i = 0; i <= last; i++) {
+        const struct net l = net_in(n, "down.%d.", i);
+        PF_TRY(load_level(&h->level[i], &l, i < last ? "downsample.conv" : NULL, blocks,
+                          ch * mult[i], ch * (i ? mult[i - 1] : 1)));
+    }
+    PF_TRY(load_middle(&h->mid, n, ch * mult[last]));
+    PF_TRY(load_norm(&h->norm_out, n, "norm_out", ch * mult[last]));
+    return net_conv(n, &h->conv_out, "conv_out", 2 * z, ch * mult[last], 2, 3, true);
+}
+
+static pf_err
+load_decoder(struct vae_half *h, const struct net *n, int ch, const int *mult, int blocks, int z)
+{
+    const int last = VAE_LEVELS - 1;
+    PF_TRY(net_conv(n, &h->conv_in, "conv_in", ch * mult[last], z, 2, 3, true));
+    PF_TRY(load_middle(&h->mid, n, ch * mult[last]));
+    for (int i = last; i >= 0; i--) {
+        const struct net l = net_in(n, "up.%d.", i);
+        PF_TRY(load_level(&h->level[i], &l, i ? "upsample.conv" : NULL, blocks + 1, ch * mult[i],
+                          ch * mult[i < last ? i + 1 : last]));
+    }
+    PF_TRY(load_norm(&h->norm_out, n, "norm_out", ch * mult[0]));
+    return net_conv(n, &h->conv_out, "conv_out", 3, ch * mult[0], 2, 3, true);
+}
+
+pf_err
+vae_load(struct vae *v, const struct net *n, const struct pf_config *conf)
+{
+    const int ch = conf->vae.ch, blocks = conf->vae.num_res_blocks, z = conf->vae.z_channels;
+    const struct net e = net_in(n, "encoder."), d = net_in(n, "decoder.");
+    if (blocks >= VAE_BLOCKS_MAX)
+        return pf_fail(PF_ESHAPE, "vae.num_res_blocks is %d, at most %d are known", blocks, VAE_BLOCKS_MAX - 1);
+    v->z = z;
+    PF_TRY(load_encoder(&v->encoder, &e, ch, conf->vae.ch_mult, blocks, z));
+    PF_TRY(load_decoder(&v->decoder, &d, ch, conf->vae.ch_mult, blocks, z));
+    PF_TRY(net_linear(n, &v->quant, "quant_conv", 2 * z, 2 * z, true));
+    return net_linear(n, &v->post_quant, "post_quant_conv", z, z, true);
+}
+
+/* ResnetBlock.  x [B, H, W, C] -> y [B, H, W, K] */
+static pf_err
+resblock(struct run *r, pf_tensor *y, const struct vae_resblock *w, const pf_tensor *x)
+{
+    pf_tensor h = {0}, skip = *x;
+    PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, 4, (int64_t[]){x->dim[0], x->dim[1], x->dim[2], w->conv1->K}));
+    const size_t mark = pf_dev_mark(r->dev);
+    if (w->shortcut) {
+        PF_TRY(run_linear(r, y, w->shortcut, x, NULL));                         // [B, H, W, K]
+        skip = *y;
+    }
+    PF_TRY(run_norm_conv(r, &h, &w->norm1, w->conv1, x, NULL, 1, NULL));        // [B, H, W, K]
+    PF_TRY(run_norm_conv(r, y, &w->norm2, w->conv2, &h, NULL, 1, &(struct pf_epilogue){.residual = &skip}));
+    pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}
+
+/* AttnBlock: one head as wide as the map, over all its pixels.  x [B, H, W, C] -> y, the same. */
+static pf_err
+attention(struct run *r, pf_tensor *y, const struct vae_attention *w, const pf_tensor *x)
+{
+    pf_tensor h = {0}, qkv = {0}, o = {0};
+    PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
+    const size_t mark = pf_dev_mark(r->dev);
+    PF_TRY(run_norm(r, &h, &w->norm, x, PF_NONE, NULL));
+    h = tokens(&h);                                                             // [B, T, C]
+    PF_TRY(run_linear(r, &qkv, w->qkv, &h, NULL));                              // [B, T, 3C]
+    PF_TRY(pf_dev_alloc(r->dev, &o, x->dtype, 3, h.dim));
+    PF_TRY(pf_attention(r->dev, &o, &qkv, 1, 1.0f / sqrtf((float)w->width), NULL));
+    o = RESHAPE(&o, x->dim[0], x->dim[1], x->dim[2], x->dim[3]);
+    PF_TRY(run_linear(r, y, w->proj_out, &o, &(struct pf_epilogue){.residual = x}));
+    pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}
+
+static pf_err
+middle(struct run *r, pf_tensor *h, const struct vae_middle *w)
+{
+    pf_tensor a = {0}, b = {0}, c = {0};
+    PF_TRY(resblock(r, &a, &w->block1, h));
+    PF_TRY(attention(r, &b, &w->attn, &a));
+    PF_TRY(resblock(r, &c, &w->block2, &b));
+    *h = c;
+    return PF_OK;
+}
+
+static pf_err
+level(struct run *r, pf_tensor *h, const struct vae_level *w)
+{
+    for (int i = 0; i < w->blocks; i++) {
+        pf_tensor y = {0};
+        PF_TRY(resblock(r, &y, &w->block[i], h));
+        *h = y;
+    }
+    return PF_OK;
+}
+
+pf_err
+vae_encode(struct run *r, pf_tensor *moments, const struct vae *v, const pf_tensor *image)
+{
+    const struct vae_half *w = &v->encoder;
+    pf_tensor h = {0}, out = {0};
+    PF_TRY(PF_ALLOC(r->dev, moments, image->dtype, image->dim[0], image->dim[1] / 8, image->dim[2] / 8, 2 * v->z));
+    const size_t mark = pf_dev_mark(r->dev);
+    PF_TRY(run_conv(r, &h, w->conv_in, image, 1, 1, 1, NULL));
+    for (int i = 0; i < VAE_LEVELS; i++) {
+        PF_TRY(level(r, &h, &w->level[i]));
+        if (w->level[i].resample) {
+            pf_tensor half = {0};               // padded on the right and below alone
+            PF_TRY(run_conv(r, &half, w->level[i].resample, &h, 2, 0, 1, NULL));
+            h = half;
+        }
+    }
+    PF_TRY(middle(r, &h, &w->mid));                                             // [B, H/8, W/8, C]
+    PF_TRY(run_norm_conv(r, &out, &w->norm_out, w->conv_out, &h, NULL, 1, NULL));
+    PF_TRY(dump_row(r, &out, "vae_encoder_out"));
+    PF_TRY(run_linear(r, moments, v->quant, &out, NULL));                       // [B, H/8, W/8, 2z]
+    pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}
+
+pf_err
+vae_decode(struct run *r, pf_tensor *image, const struct vae *v, const pf_tensor *z)
+{
+    const struct vae_half *w = &v->decoder;
+    pf_tensor h = {0}, q = {0};
+    PF_TRY(PF_ALLOC(r->dev, image, z->dtype, z->dim[0], 8 * z->dim[1], 8 * z->dim[2], 3));
+    const size_t mark = pf_dev_mark(r->dev);
+    PF_TRY(run_linear(r, &q, v->post_quant, z, NULL));
+    PF_TRY(run_conv(r, &h, w->conv_in, &q, 1, 1, 1, NULL));                     // [B, h, w, C]
+    PF_TRY(middle(r, &h, &w->mid));
+    for (int i = VAE_LEVELS - 1; i >= 0; i--) {
+        PF_TRY(level(r, &h, &w->level[i]));
+        if (w->level[i].resample) {
+            pf_tensor twice = {0}, y = {0};
+            PF_TRY(PF_ALLOC(r->dev, &twice, h.dtype, h.dim[0], 2 * h.dim[1], 2 * h.dim[2], h.dim[3]));
+            PF_TRY(pf_upsample(r->dev, &twice, &h));
+            PF_TRY(run_conv(r, &y, w->level[i].resample, &twice, 1, 1, 1, NULL));
+            h = y;
+        }
+    }
+    PF_TRY(run_norm_conv(r, image, &w->norm_out, w->conv_out, &h, NULL, 1, NULL));      // [B, 8h, 8w, 3]
+    pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}

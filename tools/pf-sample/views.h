@@ -1,0 +1,29 @@
+/* views.h - everything that the cameras of one target elevation decide: poses, embeddings,
+ * projections into the volume, Pluecker maps and epipolar masks (spec 01). */
+#ifndef PF_SAMPLE_VIEWS_H
+#define PF_SAMPLE_VIEWS_H
+#include "common/stream.h"
+#include "tools/pf-sample/unet.h"
+
+struct views {
+    int64_t V;
+    int side;                           /* of the latent */
+    /* on the host, for the stream */
+    pf_tensor pose, intrinsics, elevation, azimuth;     /* [V, 3, 4] [V, 3, 3] [V] [V] */
+    pf_tensor embed;                    /* [V, 4]: v (spec 01, 3) */
+    /* on the device's arena */
+    pf_tensor v;                        /* act [V, 4] */
+    pf_tensor proj, unproj;             /* f32 [V, 3, 4]: world to texel, texel ray to world */
+    pf_tensor plucker[UNET_LEVELS];     /* act [V, 2hw, 6], token 2 * pixel + view */
+    pf_tensor mask[UNET_LEVELS];        /* u32 [V, 2hw, ceil(2hw / 32)], the same order */
+};
+
+/* spad: also make the maps and masks.  elevation in radians. */
+pf_err views_make(struct run *r, struct views *w, const struct pf_config *conf, bool spad,
+                  float elevation, float input_elevation, float input_azimuth) PF_MUST_USE;
+void views_release(struct views *w);            /* the host's part */
+/* The mask [2n*n, words] of pf_epipolar_mask with tokens reordered from view * n*n + pixel to
+ * 2 * pixel + view, rows and columns. */
+void views_interleave(uint32_t *to, const uint32_t *from, int64_t pixels);
+
+#endif

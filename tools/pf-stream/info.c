@@ -1,0 +1,105 @@
+#include "tools/pf-stream/info.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+/* Names and values come from strangers: no control characters to the terminal. */
+static void
+print_text(FILE *to, const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+        putc(*p < 0x20 || *p == 0x7f ? '?' : *p, to);
+}
+
+struct statistics {
+    double min, max, sum;
+    int64_t finite, nan, infinite;
+};
+
+static struct statistics
+measure(const pf_tensor *t)
+{
+    enum { CHUNK = 4096 };
+    const int64_t n = pf_tensor_count(t);
+    const size_t size = pf_dtype_size(t->dtype);
+    struct statistics s = {.min = INFINITY, .max = -INFINITY};
+    float v[CHUNK];
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        const int64_t m = n - i < CHUNK ? n - i : CHUNK;
+        pf_to_f32(v, (const char *)t->data + (size_t)i * size, t->dtype, m);
+        for (int64_t k = 0; k < m; k++) {
+            s.nan += isnan(v[k]);
+            s.infinite += isinf(v[k]);
+            if (!isfinite(v[k]))
+                continue;
+            s.finite++;
+            s.sum += v[k];
+            s.min = fmin(s.min, v[k]);
+            s.max = fmax(s.max, v[k]);
+        }
+    }
+    return s;
+}
+
+static void
+print_tensor(FILE *to, const struct pf_doc_tensor *tensor)
+{
+    const struct statistics s = measure(&tensor->t);
+    char shape[160];
+    fputs("  ", to);
+    print_text(to, tensor->name);
+    fprintf(to, "  %s", pf_tensor_describe(shape, sizeof shape, &tensor->t));
+    if (s.finite)
+        fprintf(to, "  min %.6g  max %.6g  mean %.6g", s.min, s.max, s.sum / (double)s.finite);
+    fprintf(to, "  NaN %lld", (long long)s.nan);
+    if (s.infinite)
+        fprintf(to, "  infinite %lld", (long long)s.infinite);
+    putc('\n', to);
+}
+
+/* One line each: tool, version, seed, options. */
+static void
+print_history(FILE *to, const char *text)
+{
+    json_t *history = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL, *entry;
+    size_t i;
+    json_array_foreach(history, i, entry) {
+        const char *tool = json_string_value(json_object_get(entry, "tool"));
+        const char *version = json_string_value(json_object_get(entry, "version"));
+        char *options = json_dumps(json_object_get(entry, "options"),
+                                   JSON_COMPACT | JSON_REAL_PRECISION(9));
+        const json_t *seed = json_object_get(entry, "seed");
+        fprintf(to, "  history %zu: ", i + 1);
+        print_text(to, tool ? tool : "?");
+        putc(' ', to);
+        print_text(to, version ? version : "?");
+        if (json_is_integer(seed))
+            fprintf(to, " seed %lld", (long long)json_integer_value(seed));
+        putc(' ', to);
+        print_text(to, options ? options : "{}");
+        putc('\n', to);
+        free(options);
+    }
+    json_decref(history);
+}
+
+void
+pf_info_print(FILE *to, const pf_doc *doc)
+{
+    for (int i = 0; i < doc->metas; i++) {
+        const struct pf_doc_meta *m = &doc->meta[i];
+        if (strcmp(m->key, "pf.history") == 0 || strcmp(m->key, "pf.crc32") == 0)
+            continue;                           // below; and nothing for people
+        fputs("  ", to);
+        print_text(to, m->key);
+        fputs(": ", to);
+        print_text(to, m->value);
+        putc('\n', to);
+    }
+    for (int i = 0; i < doc->tensors; i++)
+        print_tensor(to, &doc->tensor[i]);
+    print_history(to, pf_doc_get_meta(doc, "pf.history"));
+}

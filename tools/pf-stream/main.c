@@ -1,0 +1,205 @@
+/* pf-stream - look into streams: list, join, take out a tensor, draw the pictures.
+ * in:  any documents        out: text, a stream, .npy or PNG */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/opt.h"
+#include "common/stream.h"
+#include "tools/pf-stream/info.h"
+#include "tools/pf-stream/npy.h"
+#include "tools/pf-stream/sheet.h"
+
+static struct {
+    int index;
+    const char *tensor;
+} opt = {.index = -1};
+
+static const struct pf_opt opts[] = {
+    PF_OPT_INT(0, "index", opt.index, "N",
+               "only document N, counted from 0; -1: all, of which get takes the first", -1, 1000000000),
+    PF_OPT_STR(0, "tensor", opt.tensor, "NAME", "draw this tensor"),
+    PF_OPT_END
+};
+
+/* What is done with document number index of the stream of this name. */
+typedef pf_err each_fn(void *ctx, pf_doc *doc, const char *name, int index);
+
+static const char *
+title(const char *name)
+{
+    return strcmp(name, "-") == 0 ? "stdin" : name;
+}
+
+/* Visit the documents of one stream that --index asks for. */
+static pf_err
+visit_stream(const char *name, each_fn *each, void *ctx, int *visited)
+{
+    pf_stream *in;
+    pf_doc doc = {0};
+    pf_err err;
+    PF_TRY(pf_stream_open(&in, name));
+    for (int i = 0; (err = pf_stream_read(in, &doc)) == PF_OK; i++) {
+        if (opt.index >= 0 && opt.index != i)
+            continue;
+        ++*visited;
+        if ((err = each(ctx, &doc, name, i)) != PF_OK) {
+            pf_fail_in(err, "%s", title(name));
+            break;
+        }
+    }
+    pf_stream_close(in);
+    pf_doc_release(&doc);
+    return err == PF_END ? PF_OK : err;
+}
+
+static pf_err
+visit(int streams, char **names, each_fn *each, void *ctx)
+{
+    static char standard[] = "-";
+    char *none[] = {standard};
+    int visited = 0;
+    for (int i = 0; i < (streams ? streams : 1); i++)
+        PF_TRY(visit_stream((streams ? names : none)[i], each, ctx, &visited));
+    return visited ? PF_OK : pf_fail(PF_EFORMAT, "there is no document %d", opt.index);
+}
+
+/* ---- info ---- */
+
+static pf_err
+print_document(void *to, pf_doc *doc, const char *name, int index)
+{
+    const char *kind = pf_doc_get_meta(doc, "pf.kind");
+    fprintf(to, "%s: document %d%s%s\n", title(name), index, kind ? ", " : "", kind ? kind : "");
+    pf_info_print(to, doc);
+    return ferror((FILE *)to) ? pf_fail(PF_EIO, "cannot write") : PF_OK;
+}
+
+static void
+info(int streams, char **names)
+{
+    pf_output *out = NULL;
+    if (strcmp(pf_common.out, "-") != 0)        // text may go to a terminal
+        pf_must(pf_output_open(&out, pf_common.out));
+    FILE *to = out ? pf_output_file(out) : stdout;
+    pf_must(visit(streams, names, print_document, to));
+    if (out)
+        pf_must(pf_output_close(out));
+    else if (fflush(stdout) || ferror(stdout))
+        pf_die("cannot write to standard output");
+}
+
+/* ---- cat ---- */
+
+struct all {
+    pf_doc *doc;
+    int n, capacity;
+};
+
+static pf_err
+keep_document(void *ctx, pf_doc *doc, const char *name, int index)
+{
+    struct all *all = ctx;
+    (void)name, (void)index;
+    if (all->n == all->capacity) {
+        const int wanted = all->capacity ? 2 * all->capacity : 16;
+        pf_doc *more = realloc(all->doc, (size_t)wanted * sizeof *more);
+        if (!more)
+            return pf_fail(PF_ENOMEM, "no memory for %d documents", wanted);
+        all->doc = more;
+        all->capacity = wanted;
+    }
+    all->doc[all->n++] = *doc;                  // taken
+    *doc = (pf_doc){0};
+    return PF_OK;
+}
+
+/* All are held: the first to be written says how many will follow. */
+static void
+cat(int streams, char **names)
+{
+    struct all all = {0};
+    pf_output *out;
+    pf_must(pf_output_open(&out, pf_common.out));
+    pf_must(visit(streams, names, keep_document, &all));
+    for (int i = 0; i < all.n; i++) {
+        pf_must(pf_doc_set_position(&all.doc[i], i, all.n));
+        pf_must(pf_doc_write(&all.doc[i], pf_output_file(out)));
+        pf_doc_release(&all.doc[i]);
+    }
+    pf_must(pf_output_close(out));
+    free(all.doc);
+}
+
+/* ---- get ---- */
+
+struct wanted {
+    const char *name;
+    FILE *to;
+};
+
+static pf_err
+get_tensor(void *ctx, pf_doc *doc, const char *name, int index)
+{
+    const struct wanted *w = ctx;
+    const pf_tensor *t = pf_doc_get(doc, w->name);
+    (void)name;
+    if (!t)
+        return pf_fail(PF_EFORMAT, "document %d has no tensor %s", index, w->name);
+    return pf_npy_write(t, w->to);
+}
+
+static void
+get(int operands, char **operand)
+{
+    pf_output *out;
+    if (operands < 1 || operands > 2)
+        pf_usage("get takes the name of a tensor and one stream");
+    opt.index = opt.index < 0 ? 0 : opt.index;
+    pf_must(pf_output_open(&out, pf_common.out));
+    struct wanted wanted = {operand[0], pf_output_file(out)};
+    pf_must(visit(operands - 1, operand + 1, get_tensor, &wanted));
+    pf_must(pf_output_close(out));
+}
+
+/* ---- png ---- */
+
+static pf_err
+draw_document(void *ctx, pf_doc *doc, const char *name, int index)
+{
+    pf_image strip;
+    const pf_err err = pf_sheet_strip(&strip, doc, opt.tensor);
+    (void)name;
+    return err ? pf_fail_in(err, "document %d", index) : pf_sheet_append(ctx, &strip);
+}
+
+static void
+png(int streams, char **names)
+{
+    pf_image sheet = {0};
+    pf_output *out;
+    pf_must(pf_output_open(&out, pf_common.out));
+    pf_must(visit(streams, names, draw_document, &sheet));      // [documents * H, N * W, C]
+    pf_must(pf_image_write_png(&sheet, pf_output_file(out)));
+    pf_must(pf_output_close(out));
+    pf_image_release(&sheet);
+}
+
+int
+main(int argc, char *argv[])
+{
+    static const struct {
+        const char *name;
+        void (*run)(int operands, char **operand);
+    } commands[] = {{"info", info}, {"cat", cat}, {"get", get}, {"png", png}};
+
+    pf_start(&argc, &argv, "info|cat|get NAME|png [STREAM...]",
+             "List, join, extract from or draw streams.", opts);
+    for (size_t i = 0; argc && i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(argv[0], commands[i].name) == 0) {
+            commands[i].run(argc - 1, argv + 1);
+            return 0;
+        }
+    if (argc)
+        pf_usage("%s is no command, expected info, cat, get or png", argv[0]);
+    pf_usage("no command, expected info, cat, get or png");
+}
