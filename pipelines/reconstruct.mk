@@ -1,0 +1,52 @@
+# reconstruct.mk - one photo to a mesh and a turntable video.
+#
+#   make -f pipelines/reconstruct.mk INPUT=alarm.png OUTPUT=out/alarm CKPT=model.safetensors \
+#       INPUT_ELEVATION=20 TARGET_ELEVATION=50 CROP_SIZE=200
+#
+# Every stage is a file in OUTPUT, so make redoes only what changed, -j runs mesh and video side by
+# side, and a stage that fails leaves nothing that looks finished.  File names without spaces.
+include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
+
+INPUT            ?= $(error INPUT=PHOTO is missing)
+OUTPUT           ?= $(error OUTPUT=FOLDER is missing)
+CKPT             ?= $(error CKPT=WEIGHTS is missing)
+CONFIG           ?= $(HERE)../configs/posefusion.yaml
+NEUS_CONFIG      ?= $(HERE)../configs/neus.yaml
+INPUT_ELEVATION  ?= 30
+# One elevation, or several separated by commas: all of them are fused into one field.
+TARGET_ELEVATION ?= 30
+CROP_SIZE        ?= -1
+CFG_SCALE        ?= 2.0
+SAMPLE_STEPS     ?= 50
+SEED             ?= 6033
+DEVICE           ?= auto
+# Empty: as in the config.
+NEUS_STEPS       ?=
+RESOLUTION       ?=
+FRAMES           ?=
+
+option = $(if $(2),$(1) $(2))
+O := $(OUTPUT)
+
+.PHONY: all
+all: $(O)/0.png $(O)/masks.png $(O)/mesh.ply $(O)/mesh.glb $(O)/rendering.mp4
+
+$(O)/input.pf: $(INPUT) $(CONFIG) $(CKPT)
+	mkdir -p $(O)
+	pf-crop -c $(CONFIG) --crop-size $(CROP_SIZE) --input-elevation $(INPUT_ELEVATION) $(INPUT) | \
+	  pf-clip-embed -c $(CONFIG) -w $(CKPT) -d $(DEVICE) -o $@
+$(O)/views.pf: $(O)/input.pf
+	pf-sample -c $(CONFIG) -w $(CKPT) -d $(DEVICE) --seed $(SEED) --target-elevation $(TARGET_ELEVATION) \
+	  --cfg-scale $(CFG_SCALE) --steps $(SAMPLE_STEPS) -o $@ $<
+$(O)/masked.pf: $(O)/views.pf
+	pf-mask -o $@ $<
+$(O)/field.pf: $(O)/masked.pf $(NEUS_CONFIG)
+	pf-neus -c $(NEUS_CONFIG) -d $(DEVICE) --seed $(SEED) $(call option,--steps,$(NEUS_STEPS)) --log $(O)/loss.csv -o $@ $<
+$(O)/mesh.ply $(O)/mesh.glb $(O)/mesh.obj: $(O)/field.pf
+	pf-extract-mesh -d $(DEVICE) $(call option,--resolution,$(RESOLUTION)) -o $@ $<
+$(O)/rendering.mp4: $(O)/field.pf
+	pf-render-video -d $(DEVICE) $(call option,--frames,$(FRAMES)) -o $@ $<
+$(O)/0.png: $(O)/views.pf
+	pf-stream png -o $@ $<
+$(O)/masks.png: $(O)/masked.pf
+	pf-stream png -o $@ $<
