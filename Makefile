@@ -1,13 +1,14 @@
 # make            build (both backends where there is nvcc)      make CUDA=0    CPU only
 # make demo       a photo that ships -> mesh and video           make check     the tests
-# make check SAN=address,undefined    the tests under sanitizers make lint      warnings, format, man pages
+# make check SAN=address,undefined    the tests under sanitizers make lint      warnings, man pages
+# make check-gpu  what needs a GPU: CUDA against the CPU         make bench     timing programs
 # make install DESTDIR= prefix=/usr/local                        V=1 shows the commands
 -include config.mk
 
 NVCC     ?= $(shell command -v nvcc)
 CUDART   := $(firstword $(wildcard $(foreach d,lib64 lib targets/*/lib,$(dir $(NVCC))../$d/libcudart_static.a)))
 CUDA     ?= $(if $(and $(NVCC),$(CUDART)),1,0)
-GPU_ARCH ?= native
+GPU_ARCH ?= 90a
 ARCH     ?= native
 CFLAGS   ?= -O3 -g
 prefix   ?= /usr/local
@@ -32,9 +33,12 @@ PF_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all
 endif
 LDLIBS   := $(shell pkg-config --libs $(PC) 2>/dev/null) -ldnnl -lopenblas -lm
 PF_CFLAGS += $(shell pkg-config --cflags $(PC) 2>/dev/null)
+# Machine code for GPU_ARCH, and PTX from which the driver makes it for any other card.
+NVCCFLAGS := -std=c++17 -O3 -lineinfo -I. -DPF_WITH_CUDA -Xcompiler -Wall,-Wno-unknown-pragmas \
+             $(foreach a,$(GPU_ARCH),-gencode=arch=compute_$a,code=sm_$a) -gencode=arch=compute_80,code=compute_80
 ifeq ($(CUDA),1)
 PF_CFLAGS += -DPF_WITH_CUDA
-LDLIBS   += $(CUDART) -ldl -lrt -lstdc++
+LDLIBS   += -L$(dir $(CUDART)) -Wl,-rpath,$(dir $(CUDART)) -lcublasLt $(CUDART) -ldl -lrt -lstdc++
 endif
 
 COMMON  := $(wildcard common/*.c)
@@ -46,13 +50,13 @@ FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps demo demo-run check check-run check-long check-reference lint install clean tests bench
+.PHONY: all deps demo demo-run check check-run check-long check-gpu check-reference lint install clean tests bench
 all: $(TOOLS:%=$(BIN)/%)
 
 $(B)/%.c.o: %.c
 	mkdir -p $(@D); $(CC) $(CPPFLAGS) $(PF_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/%.cu.o: %.cu
-	mkdir -p $(@D); $(NVCC) -std=c++17 -O3 -lineinfo -arch=$(GPU_ARCH) -I. -DPF_WITH_CUDA -MMD -MP -c -o $@ $<
+	mkdir -p $(@D); $(NVCC) $(NVCCFLAGS) -MMD -MP -c -o $@ $<
 $(B)/libpf.a: $(COMMON:%=$(B)/%.o)
 	$(RM) $@; $(AR) rcs $@ $^
 $(B)/libpfk.a: $(KERNELS:%=$(B)/%.o)
@@ -105,6 +109,10 @@ check-run: tests
 # The slow comparisons: the tiny golden model's whole run of 50 steps.
 check-long: deps
 	PF_LONG=1 tests/golden.sh $(BUILD)
+
+# PF_SANITIZE=1 adds compute-sanitizer.  tests/gpu/run says what it needs where nothing can be built.
+check-gpu: tests
+	tests/gpu/run $(abspath $(BIN)) $(B)/tests
 
 # The PyTorch twin and the object generator; needs Debian's python3-torch.
 check-reference:

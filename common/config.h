@@ -58,6 +58,9 @@ struct pf_config {
         double init_radius;             /* of the sphere that training starts from */
         int start_levels, level_steps;  /* coarse to fine: levels at first; steps until the next */
         int occupancy_resolution, ray_samples;
+        double lambda_area;             /* of the surface: what no view sees is closed flat */
+        int area_points;                /* near the surface, of a step */
+        double lr_variance;             /* factor of lr for the sharpness */
     } neus;
     struct { int steps, batch_rays; double lr, bound; } nerf;
     struct { int resolution; const char *format; } mesh;

@@ -1,8 +1,10 @@
 /* rng.h - Philox4x32-10: random numbers that are a function of (seed, stream, index), so that any
  * thread or device can make number i without making the ones before it.  Salmon et al. 2011.
  *
- * The functions are inline and use only integer arithmetic, +, -, * and fmaf, so that a CPU and a
- * GPU give the same bits. */
+ * The functions are inline and use only integer arithmetic, +, -, *, /, sqrtf and fmaf, which IEEE
+ * defines to the last bit, so that a CPU and a GPU give the same bits.  Compilers for GPUs join
+ * a * b + c into one rounding: here every product that is added to something is exact or stands in
+ * an explicit fmaf, and the last one of pf_rng_normal is kept from what its caller adds. */
 #ifndef PF_RNG_H
 #define PF_RNG_H
 #include <math.h>
@@ -121,7 +123,12 @@ pf_rng_normal(uint64_t seed, uint64_t stream, uint64_t i)
     const uint32_t *w = b.v + (i % 4 < 2 ? 0 : 2);
     float c, s;
     pf_turn_(w[1], &c, &s);
-    return sqrtf(2.0f * pf_neg_log_(w[0])) * (i % 2 ? s : c);
+    const float r = sqrtf(2.0f * pf_neg_log_(w[0]));
+#ifdef __CUDA_ARCH__
+    return __fmul_rn(r, i % 2 ? s : c);
+#else
+    return r * (i % 2 ? s : c);
+#endif
 }
 
 #endif

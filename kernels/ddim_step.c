@@ -19,9 +19,6 @@ pf_ddim_step(pf_dev *dev, pf_tensor *x, const pf_tensor *cond, const pf_tensor *
         PF_TRY(pf_tensor_expect(uncond, "uncond", pf_dev_dtype(dev), x->ndim, x->dim));
     if (noise)
         PF_TRY(pf_tensor_expect(noise, "noise", PF_F32, x->ndim, x->dim));
-    if (!(c->sqrt_a > 0))
-        return pf_fail(PF_ESHAPE, "ddim_step: sqrt_a is %g, expected a positive number",
-                       (double)c->sqrt_a);
     return PF_DISPATCH(dev, pf_ddim_step, x, cond, uncond, cfg, c, noise);
 }
 
@@ -35,6 +32,8 @@ pf_ddim_step_cpu(pf_dev *dev, pf_tensor *x, const pf_tensor *cond, const pf_tens
     const float *const z = noise ? noise->data : NULL;
     const struct pf_ddim_coefficients k = *c;
     (void)dev;
+    if (!(k.sqrt_a > 0))
+        return pf_fail(PF_ESHAPE, "ddim_step: sqrt_a is %g, expected a positive number", (double)k.sqrt_a);
 #pragma omp parallel for simd if (parallel : n > 8192)
     for (int64_t i = 0; i < n; i++) {
         const float eps = b ? b[i] + cfg * (a[i] - b[i]) : a[i];

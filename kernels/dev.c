@@ -1,9 +1,10 @@
-/* dev.c - the CPU as a device: arena, kept memory, copies, layers.
+/* dev.c - devices: arena, kept memory, copies, layers.  What is different on a GPU is in dev.cu.
  *
  * The arena is a list of chunks.  A mark is a position in the line that the chunks form end to end;
  * an allocation that does not fit the rest of a chunk goes to the next one.  Once everything is
  * free and there are several chunks they are replaced by one as large as the peak. */
 #include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #include "kernels/dev_priv.h"
 #include "kernels/pack.h"
 
-enum { ALIGN = 64, CHUNK_BYTES = 32 << 20 };
+enum { ALIGN = 64, CHUNK_BYTES = 32 << 20, CUDA_CHUNK_BYTES = 256 << 20 };
 
 struct pf_chunk {
     struct pf_chunk *next;
@@ -37,31 +38,69 @@ no_memory(size_t bytes, const char *what)
     return pf_fail(PF_ENOMEM, "no memory for %.1f MB of %s", (double)bytes / 1e6, what);
 }
 
+static void *
+get_memory(const pf_dev *dev, size_t size)
+{
+    return PF_CUDA && dev->cuda ? pf_cuda_malloc(size) : aligned_alloc(ALIGN, size);
+}
+
+static void
+free_memory(const pf_dev *dev, void *data)
+{
+    if (PF_CUDA && dev->cuda)
+        pf_cuda_free(data);
+    else
+        free(data);
+}
+
+static pf_err
+open_cpu(pf_dev *d, const char *precision)
+{
+    if (precision && strcmp(precision, "f32"))
+        return pf_fail(PF_ESHAPE, "the CPU computes in f32 alone, not in \"%s\"", precision);
+    const int threads = omp_get_max_threads();
+    snprintf(d->name, sizeof d->name, "cpu (%d thread%s)", threads, threads == 1 ? "" : "s");
+    if (dnnl_engine_create(&d->engine, dnnl_cpu, 0) != dnnl_success ||
+        dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags) != dnnl_success)
+        return pf_fail(PF_EDEV, "oneDNN cannot be started on this CPU");
+    return PF_OK;
+}
+
+/* The N of "cuda:N", 0 for "cuda" alone, -1 for anything else. */
+static int
+cuda_ordinal(const char *name)
+{
+    char *end;
+    if (!strcmp(name, "cuda"))
+        return 0;
+    if (strncmp(name, "cuda:", 5) || name[5] < '0' || name[5] > '9')
+        return -1;
+    const long n = strtol(name + 5, &end, 10);
+    return *end || n > 1024 ? -1 : (int)n;
+}
+
 pf_err
 pf_dev_open(pf_dev **dev, const char *name, const char *precision)
 {
     *dev = NULL;
     if (!name || !strcmp(name, "auto"))
-        name = "cpu";
-    if (!strncmp(name, "cuda", 4) && (!name[4] || name[4] == ':'))
-        return pf_fail(PF_EDEV, "device %s: this build has no CUDA operators; use -d cpu", name);
-    if (strcmp(name, "cpu"))
+        name = PF_CUDA && pf_cuda_count() > 0 ? "cuda" : "cpu";
+    const int ordinal = cuda_ordinal(name);
+    if (strcmp(name, "cpu") && ordinal < 0)
         return pf_fail(PF_ESHAPE, "there is no device \"%s\"; known are auto, cpu, cuda and cuda:N",
                        name);
-    if (precision && strcmp(precision, "f32"))
-        return pf_fail(PF_ESHAPE, "the CPU computes in f32 alone, not in \"%s\"", precision);
+    if (!PF_CUDA && ordinal >= 0)
+        return pf_fail(PF_EDEV, "device %s: this program was built without CUDA; use -d cpu", name);
     pf_dev *d = calloc(1, sizeof *d);
     if (!d)
         return no_memory(sizeof *d, "device");
-    const int threads = omp_get_max_threads();
-    snprintf(d->name, sizeof d->name, "cpu (%d thread%s)", threads, threads == 1 ? "" : "s");
-    if (dnnl_engine_create(&d->engine, dnnl_cpu, 0) != dnnl_success ||
-        dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags) != dnnl_success) {
+    const pf_err err = PF_CUDA && ordinal >= 0 ? pf_cuda_open(d, ordinal, precision)
+                                               : open_cpu(d, precision);
+    if (err)
         pf_dev_close(d);
-        return pf_fail(PF_EDEV, "oneDNN cannot be started on this CPU");
-    }
-    *dev = d;
-    return PF_OK;
+    else
+        *dev = d;
+    return err;
 }
 
 static void
@@ -69,7 +108,7 @@ free_chunks(pf_dev *dev)
 {
     for (struct pf_chunk *c = dev->first, *next; c; c = next) {
         next = c->next;
-        free(c->data);
+        free_memory(dev, c->data);
         free(c);
     }
     dev->first = dev->current = NULL;
@@ -80,9 +119,19 @@ free_kept(pf_dev *dev)
 {
     for (struct pf_kept *k = dev->blocks, *next; k; k = next) {
         next = k->next;
-        free(k->data);
+        free_memory(dev, k->data);
         free(k);
     }
+}
+
+static void
+free_layer(pf_dev *dev, pf_layer *l)
+{
+    if (PF_CUDA && dev->cuda)
+        pf_cuda_layer_free(l);
+    else
+        pf_pack_free(dev, l);
+    free(l);
 }
 
 void
@@ -92,8 +141,7 @@ pf_dev_close(pf_dev *dev)
         return;
     for (pf_layer *l = dev->layers, *next; l; l = next) {
         next = l->next;
-        pf_pack_free(dev, l);
-        free(l);
+        free_layer(dev, l);
     }
     free_chunks(dev);
     free_kept(dev);
@@ -101,6 +149,8 @@ pf_dev_close(pf_dev *dev)
         dnnl_stream_destroy(dev->stream);
     if (dev->engine)
         dnnl_engine_destroy(dev->engine);
+    if (PF_CUDA && dev->cuda)
+        pf_cuda_close(dev);
     free(dev);
 }
 
@@ -113,22 +163,25 @@ pf_dev_name(const pf_dev *dev)
 bool
 pf_dev_is_cuda(const pf_dev *dev)
 {
-    (void)dev;
-    return false;
+    return dev->cuda != NULL;
 }
 
 pf_dtype
 pf_dev_dtype(const pf_dev *dev)
 {
-    (void)dev;
-    return PF_F32;
+    return dev->act;
+}
+
+bool
+pf_dev_tf32(const pf_dev *dev)
+{
+    return dev->tf32;
 }
 
 pf_err
 pf_dev_sync(pf_dev *dev)
 {
-    (void)dev;                  /* CPU operators return when they are done */
-    return PF_OK;
+    return PF_CUDA && dev->cuda ? pf_cuda_sync(dev) : PF_OK;   /* CPU operators are done */
 }
 
 /* ---- arena ---- */
@@ -142,17 +195,18 @@ next_chunk(pf_dev *dev, size_t size)
     if (*link && (*link)->size < size) {        /* all behind the current one is free */
         struct pf_chunk *const small = *link;
         *link = small->next;
-        free(small->data);
+        free_memory(dev, small->data);
         free(small);
         return next_chunk(dev, size);
     }
     if (!*link) {
-        size_t want = dev->first ? CHUNK_BYTES : round_up(dev->peak);
-        want = want < CHUNK_BYTES ? CHUNK_BYTES : want;
+        const size_t least = PF_CUDA && dev->cuda ? CUDA_CHUNK_BYTES : CHUNK_BYTES;
+        size_t want = dev->first ? least : round_up(dev->peak);
+        want = want < least ? least : want;
         want = want < size ? size : want;
         struct pf_chunk *const c = calloc(1, sizeof *c);
         if (c)
-            c->data = aligned_alloc(ALIGN, want);
+            c->data = get_memory(dev, want);
         if (!c || !c->data) {
             free(c);
             return no_memory(want, "activations");
@@ -229,7 +283,7 @@ pf_dev_keep(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *
     PF_TRY(pf_shape_bytes(&bytes, dtype, ndim, dim));
     const size_t size = round_up(bytes ? bytes : 1);
     struct pf_kept *const k = malloc(sizeof *k);
-    void *const data = k ? aligned_alloc(ALIGN, size) : NULL;
+    void *const data = k ? get_memory(dev, size) : NULL;
     if (!data) {
         free(k);
         return no_memory(size, "weights and constants");
@@ -247,21 +301,30 @@ is_float(pf_dtype t)
     return t == PF_F32 || t == PF_F16 || t == PF_BF16 || t == PF_F64;
 }
 
-/* Copy between tensors of one shape; what is not of one type goes through f32, piece by piece. */
+/* Copies are between tensors of one shape, of one type or to a float type; a GPU converts between
+ * float types alone. */
 static pf_err
-convert(pf_tensor *to, const pf_tensor *from)
+check_copy(const pf_dev *dev, const pf_tensor *to, const pf_tensor *from)
 {
     char a[128], b[128];
+    const bool converts = is_float(to->dtype) && (is_float(from->dtype) || !dev->cuda);
     if (to->ndim != from->ndim ||
         memcmp(to->dim, from->dim, (size_t)to->ndim * sizeof to->dim[0]) ||
-        (to->dtype != from->dtype && !is_float(to->dtype)))
+        (to->dtype != from->dtype && !converts))
         return pf_fail(PF_ESHAPE, "cannot copy %s to %s", pf_tensor_describe(a, sizeof a, from),
                        pf_tensor_describe(b, sizeof b, to));
+    return PF_OK;
+}
+
+/* What is not of one type goes through f32, piece by piece. */
+static void
+convert(pf_tensor *to, const pf_tensor *from)
+{
     const int64_t n = pf_tensor_count(to);
     if (to->dtype == from->dtype) {
         if (n)
             memcpy(to->data, from->data, pf_tensor_bytes(to));
-        return PF_OK;
+        return;
     }
     float part[1024];
     for (int64_t i = 0; i < n; i += 1024) {
@@ -270,21 +333,36 @@ convert(pf_tensor *to, const pf_tensor *from)
                   from->dtype, m);
         pf_from_f32((char *)to->data + (size_t)i * pf_dtype_size(to->dtype), part, to->dtype, m);
     }
-    return PF_OK;
 }
 
 pf_err
 pf_dev_put(pf_dev *dev, pf_tensor *to, const pf_tensor *host)
 {
-    (void)dev;
-    return convert(to, host);
+    PF_TRY(check_copy(dev, to, host));
+    if (PF_CUDA && dev->cuda)
+        return pf_cuda_put(dev, to, host);
+    convert(to, host);
+    return PF_OK;
 }
 
 pf_err
 pf_dev_get(pf_dev *dev, pf_tensor *host, const pf_tensor *from)
 {
-    (void)dev;
-    return convert(host, from);
+    PF_TRY(check_copy(dev, host, from));
+    if (PF_CUDA && dev->cuda)
+        return pf_cuda_get(dev, host, from);
+    convert(host, from);
+    return PF_OK;
+}
+
+pf_err
+pf_dev_cast(pf_dev *dev, pf_tensor *to, const pf_tensor *from)
+{
+    PF_TRY(check_copy(dev, to, from));
+    if (PF_CUDA && dev->cuda)
+        return pf_cuda_cast(dev, to, from);
+    convert(to, from);
+    return PF_OK;
 }
 
 pf_err
@@ -294,6 +372,19 @@ pf_dev_vector(pf_dev *dev, pf_tensor *t, const pf_tensor *host)
         return pf_tensor_expect(host, "vector", PF_F32, 1, (int64_t[]){-1});
     PF_TRY(pf_dev_keep(dev, t, PF_F32, 1, host->dim));
     return pf_dev_put(dev, t, host);
+}
+
+pf_err
+pf_replay(pf_dev *dev, pf_graph **g, pf_err (*work)(void *ctx), void *ctx)
+{
+    return PF_CUDA && dev->cuda ? pf_cuda_replay(dev, g, work, ctx) : work(ctx);
+}
+
+void
+pf_graph_free(pf_graph *g)
+{
+    if (PF_CUDA && g)
+        pf_cuda_graph_free(g);
 }
 
 /* ---- layers ---- */
@@ -342,7 +433,7 @@ pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_te
     }
     if (bias && bias->data)
         l->bias = *bias;
-    const pf_err err = pf_pack_new(dev, l);
+    const pf_err err = PF_CUDA && dev->cuda ? pf_cuda_layer_new(dev, l) : pf_pack_new(dev, l);
     if (err) {
         free(l);
         return err;
@@ -358,7 +449,7 @@ static pf_err
 take_layer(pf_dev *dev, pf_layer **layer, pf_tensor *weight, const pf_tensor *bias)
 {
     const pf_err err = pf_layer_new(dev, layer, weight, bias, false);
-    if (err)
+    if (err || (PF_CUDA && dev->cuda))          /* a GPU has its copy */
         pf_tensor_release(weight);
     else
         pf_pack_take_weight(*layer);
@@ -406,13 +497,10 @@ pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weight
     const int64_t C = weights[0].dim[1];
     pf_tensor all, bias = {0};
     PF_TRY(PF_TENSOR_NEW(&all, PF_F32, K, C));
-    if (biases) {
-        const pf_err err = PF_KEEP(dev, &bias, PF_F32, K);
-        if (err) {
-            pf_tensor_release(&all);
-            return err;
-        }
-        memset(bias.data, 0, (size_t)K * sizeof(float));
+    pf_err err = biases ? PF_TENSOR_NEW(&bias, PF_F32, K) : PF_OK;
+    if (err) {
+        pf_tensor_release(&all);
+        return err;
     }
     for (int64_t i = 0, k = 0; i < n; k += weights[i++].dim[0]) {
         pf_to_f32((float *)all.data + k * C, weights[i].data, weights[i].dtype,
@@ -420,5 +508,7 @@ pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weight
         if (biases && biases[i].data)
             pf_to_f32((float *)bias.data + k, biases[i].data, biases[i].dtype, weights[i].dim[0]);
     }
-    return take_layer(dev, layer, &all, &bias);
+    err = take_layer(dev, layer, &all, &bias);
+    pf_tensor_release(&bias);                   /* the layer has its copy */
+    return err;
 }

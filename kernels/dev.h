@@ -1,4 +1,4 @@
-/* dev.h - a device: where tensors live and operators run.  The only header that knows whether the
+/* dev.h - a device: where tensors live and operators run.  The only file that knows whether the
  * build has CUDA.
  *
  *     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
@@ -15,19 +15,27 @@
 #define PF_DEV_H
 #include "common/tensor.h"
 
+#ifdef PF_WITH_CUDA
+#define PF_CUDA 1               /* compilers drop what stands behind PF_CUDA && where it is 0 */
+#else
+#define PF_CUDA 0
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 typedef struct pf_dev pf_dev;   /* opaque, owned by whoever opened it */
 
-/* name: auto, cpu, cuda, cuda:N.  precision: f32, tf32, f16, bf16 or NULL for the default (CPU f32;
- * GPU bf16).  PF_EDEV if there is no such device, PF_ESHAPE if it cannot compute in that type. */
+/* name: auto (a GPU where there is one), cpu, cuda, cuda:N.  precision: f32 (exact: no tf32), tf32,
+ * f16, bf16, or NULL for the default (CPU f32; GPU bf16).  PF_EDEV if there is no such device,
+ * PF_ESHAPE if it cannot compute in that type. */
 pf_err pf_dev_open(pf_dev **dev, const char *name, const char *precision) PF_MUST_USE;
 void pf_dev_close(pf_dev *dev);                 /* NULL is fine; frees arena, layers and weights */
 const char *pf_dev_name(const pf_dev *dev);     /* "cpu (2 threads)", "NVIDIA H200" */
 bool pf_dev_is_cuda(const pf_dev *dev);
 pf_dtype pf_dev_dtype(const pf_dev *dev);       /* of activations */
+bool pf_dev_tf32(const pf_dev *dev);            /* may products of f32 be rounded to tf32 */
 pf_err pf_dev_sync(pf_dev *dev) PF_MUST_USE;    /* wait; reports what asynchronous work met */
 
 /* Arena.  Memory is 64-byte aligned and not zeroed. */
@@ -46,17 +54,27 @@ size_t pf_dev_kept(const pf_dev *dev);          /* bytes of weights and constant
 /* Copy between host and device tensors of one shape; floats are converted between types. */
 pf_err pf_dev_put(pf_dev *dev, pf_tensor *to, const pf_tensor *host) PF_MUST_USE;
 pf_err pf_dev_get(pf_dev *dev, pf_tensor *host, const pf_tensor *from) PF_MUST_USE;
+/* The same between two tensors of the device. */
+pf_err pf_dev_cast(pf_dev *dev, pf_tensor *to, const pf_tensor *from) PF_MUST_USE;
+
+/* Run work(ctx), which must launch the same operators on the same memory every time and not wait for
+ * them.  A GPU records the second run as a graph and launches that from then on; it is at most two
+ * runs behind when this returns.  *g is NULL at first; free it before what it works on. */
+typedef struct pf_graph pf_graph;               /* opaque */
+pf_err pf_replay(pf_dev *dev, pf_graph **g, pf_err (*work)(void *ctx), void *ctx) PF_MUST_USE;
+void pf_graph_free(pf_graph *g);                /* NULL is fine */
 
 /* A convolution's or linear map's parameters as the device wants them: repacked once, owned by the
  * device.  weight: host, any float type, PyTorch's layout [K, C], [K, C, kh, kw], [K, C, kd, kh, kw]
- * or, transposed, [C, K, kd, kh, kw].  A kernel of 1s is a linear map.  bias: [K] or NULL.  Both
- * are borrowed until pf_dev_close: the CPU packs at first use, when it knows the shapes. */
+ * or, transposed, [C, K, kd, kh, kw].  A kernel of 1s is a linear map.  bias: [K] or NULL; copied.
+ * weight is borrowed until pf_dev_close: the CPU packs at first use, when it knows the shapes. */
 typedef struct pf_layer {
     int64_t K, C;               /* out, in */
     int64_t kernel[3];          /* depth, height, width; 1 1 1 for linear */
     int spatial;                /* 0 linear, 2 or 3 */
     bool transposed;
-    pf_tensor weight, bias;     /* as given; bias.data NULL if none */
+    pf_tensor weight;           /* as given: host */
+    pf_tensor bias;             /* f32 [K] on the device; data NULL if none */
     void *priv;                 /* the device's packed form */
     struct pf_layer *next;
 } pf_layer;
@@ -77,12 +95,9 @@ pf_err pf_dev_vector(pf_dev *dev, pf_tensor *t, const pf_tensor *host) PF_MUST_U
     pf_err name(pf_dev *dev, __VA_ARGS__) PF_MUST_USE;     \
     pf_err name##_cpu(pf_dev *dev, __VA_ARGS__);           \
     pf_err name##_cuda(pf_dev *dev, __VA_ARGS__)
-#ifdef PF_WITH_CUDA_OPS         /* a CUDA build whose operators have their .cu half */
-#define PF_DISPATCH(dev, name, ...) \
-    (pf_dev_is_cuda(dev) ? name##_cuda(dev, __VA_ARGS__) : name##_cpu(dev, __VA_ARGS__))
-#else
-#define PF_DISPATCH(dev, name, ...) name##_cpu(dev, __VA_ARGS__)
-#endif
+#define PF_DISPATCH(dev, name, ...)                                  \
+    (PF_CUDA && pf_dev_is_cuda(dev) ? name##_cuda(dev, __VA_ARGS__) \
+                                    : name##_cpu(dev, __VA_ARGS__))
 
 #ifdef __cplusplus
 }

@@ -1,21 +1,49 @@
-/* dev_priv.h - the inside of a device; for dev.c and pack.c alone. */
+/* dev_priv.h - the inside of a device; for dev.c, pack.c and the .cu files alone. */
 #ifndef PF_DEV_PRIV_H
 #define PF_DEV_PRIV_H
-#include <oneapi/dnnl/dnnl.h>
-
 #include "kernels/dev.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 struct pf_chunk;                /* a piece of the arena */
 struct pf_kept;                 /* a piece of memory that lives as long as the device */
 
 struct pf_dev {
-    char name[64];
+    char name[160];
+    struct pf_cuda *cuda;       /* NULL: the CPU */
+    pf_dtype act;               /* of activations */
+    bool tf32;
     struct pf_chunk *first, *current;
     size_t in_use, peak, kept;
     struct pf_kept *blocks;
     pf_layer *layers;
-    dnnl_engine_t engine;
-    dnnl_stream_t stream;
+    struct dnnl_engine *engine;         /* of the CPU */
+    struct dnnl_stream *stream;
 };
 
+/* ---- dev.cu ---- */
+int pf_cuda_count(void);                        /* usable GPUs; 0 without a driver */
+/* Sets name, act, tf32 and cuda; precision NULL: bf16. */
+pf_err pf_cuda_open(pf_dev *dev, int ordinal, const char *precision) PF_MUST_USE;
+void pf_cuda_close(pf_dev *dev);
+void *pf_cuda_malloc(size_t size);              /* NULL: the GPU has no more */
+void pf_cuda_free(void *data);
+size_t pf_cuda_free_bytes(void);                /* of the GPU's memory */
+/* Shapes are the same and the types can be converted: the caller has checked. */
+pf_err pf_cuda_put(pf_dev *dev, pf_tensor *to, const pf_tensor *host) PF_MUST_USE;
+pf_err pf_cuda_get(pf_dev *dev, pf_tensor *host, const pf_tensor *from) PF_MUST_USE;
+pf_err pf_cuda_cast(pf_dev *dev, pf_tensor *to, const pf_tensor *from) PF_MUST_USE;
+pf_err pf_cuda_sync(pf_dev *dev) PF_MUST_USE;
+pf_err pf_cuda_replay(pf_dev *dev, pf_graph **g, pf_err (*work)(void *ctx), void *ctx) PF_MUST_USE;
+void pf_cuda_graph_free(pf_graph *g);
+
+/* ---- layer.cu: a layer's weight on the GPU, in the layout that linear.cu and conv.cu want ---- */
+pf_err pf_cuda_layer_new(pf_dev *dev, pf_layer *layer) PF_MUST_USE;     /* sets layer->priv */
+void pf_cuda_layer_free(pf_layer *layer);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

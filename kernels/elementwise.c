@@ -43,14 +43,15 @@ pf_activate_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *x, enum pf_act act)
 pf_err
 pf_add(pf_dev *dev, pf_tensor *y, const pf_tensor *a, const pf_tensor *b, float scale)
 {
+    const pf_dtype dtype = a->dtype == PF_F32 ? PF_F32 : pf_dev_dtype(dev);
     int64_t dim[PF_MAX_DIMS] = {0};
-    PF_TRY(pf_tensor_expect(a, "a", pf_dev_dtype(dev), a->ndim, a->dim));
+    PF_TRY(pf_tensor_expect(a, "a", dtype, a->ndim, a->dim));
     for (int i = 0; i < a->ndim; i++)
         dim[i] = a->dim[i];
     if (b->ndim == a->ndim && b->ndim > 0 && b->dim[0] == 1)
         dim[0] = 1;
-    PF_TRY(pf_tensor_expect(b, "b", pf_dev_dtype(dev), a->ndim, dim));
-    PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), a->ndim, a->dim));
+    PF_TRY(pf_tensor_expect(b, "b", dtype, a->ndim, dim));
+    PF_TRY(pf_tensor_expect(y, "y", dtype, a->ndim, a->dim));
     return PF_DISPATCH(dev, pf_add, y, a, b, scale);
 }
 

@@ -65,7 +65,8 @@ PF_OP(pf_geglu, pf_tensor *y, const pf_tensor *x);
 /* pf_activate: y = act(x) elementwise; y may be x.  Any shape. */
 PF_OP(pf_activate, pf_tensor *y, const pf_tensor *x, enum pf_act act);
 
-/* pf_add: y = a + scale * b elementwise; y may be a or b.  b of batch 1 serves all of the batch. */
+/* pf_add: y = a + scale * b elementwise; y may be a or b.  b of batch 1 serves all of the batch.
+ * All three are activations, or all three f32. */
 PF_OP(pf_add, pf_tensor *y, const pf_tensor *a, const pf_tensor *b, float scale);
 
 /* pf_concat: y [..., A + B] = a [..., A], b [..., B] on channels. */
@@ -93,12 +94,18 @@ PF_OP(pf_frustum_sample, pf_tensor *y, const pf_tensor *x, const pf_tensor *unpr
 /* pf_ddim_step: guidance and update in one pass (spec 03, 7 and 8), in place.
  *   eps = uncond + cfg (cond - uncond), or cond where uncond is NULL
  *   x0 = (x - sqrt(1-a) eps) / sqrt(a);   x = sqrt(a_prev) x0 + dir eps + sigma noise
- *   x, noise f32 (noise NULL: none); cond, uncond act; one shape */
+ *   x, noise f32 (noise NULL: none); cond, uncond act; one shape
+ *   c: in the device's memory, so that a graph can be replayed with others */
 struct pf_ddim_coefficients {
     float sqrt_a, sqrt_one_minus_a, sqrt_a_prev, dir, sigma;
 };
 PF_OP(pf_ddim_step, pf_tensor *x, const pf_tensor *cond, const pf_tensor *uncond, float cfg,
       const struct pf_ddim_coefficients *c, const pf_tensor *noise);
+
+/* pf_gaussian: standard normal numbers first and following of a stream of common/rng.h, counted channel
+ * by channel: y[v,i,j,c] is number first + ((v C + c) H + i) W + j.  The same bits on every device.
+ *   y f32 [V, H, W, C] */
+PF_OP(pf_gaussian, pf_tensor *y, uint64_t seed, uint64_t stream, uint64_t first);
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,7 @@
  * made, in the order that it likes best; later shapes take the same order where oneDNN has a fast
  * primitive for it, so there is nearly always one copy.  Scratch memory comes from the arena.
  * Measured against cblas_sgemm and inner products: kernels/SPEED.md. */
+#include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,7 @@ pf_pack_new(pf_dev *dev, pf_layer *layer)
     pf_tensor bias;
     const pf_err err = pf_dev_vector(dev, &bias, &layer->bias);
     p->bias = bias.data;
+    layer->bias = bias;
     if (err) {
         free(p);
         layer->priv = NULL;

@@ -77,6 +77,14 @@ check_rms(const float *a, const float *b, int64_t n)
             fail_msg("%s: rms error %.3g, allowed %g", #a, r_, (double)(tol));      \
     } while (0)
 
+/* What tests of networks run on: the CPU, or what PF_TEST_DEVICE says (tests/gpu/run). */
+static inline const char *
+test_device(void)
+{
+    const char *const name = getenv("PF_TEST_DEVICE");
+    return name ? name : "cpu";
+}
+
 /* Fill with seeded uniform numbers in -1..1. */
 static inline void
 fill_uniform(float *p, int64_t n, uint64_t seed)

@@ -3,6 +3,10 @@
 #define PF_FIELD_ADAM_H
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct pf_adamw {
     double lr, beta1, beta2, eps;
     double decay;               /* decoupled weight decay; 0 for none */
@@ -14,4 +18,7 @@ struct pf_adamw {
 void pf_adamw(float *value, const float *grad, float *m, float *v, int64_t n, int64_t step,
               const struct pf_adamw *how);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

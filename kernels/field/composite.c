@@ -219,3 +219,30 @@ pf_neus_eikonal(struct pf_neus_sums *sums, float *d_grad, const float *grad, int
     for (int p = 0; p < PARTS; p++)
         sums->eikonal += part[p] / how->inner;
 }
+
+void
+pf_neus_area(struct pf_neus_sums *sums, float *d_sdf, float *d_grad, const float *sdf,
+             const float *grad, int64_t n, double volume, float width, double lambda)
+{
+    const double each = n > 0 ? volume / (double)n : 0;
+    for (int64_t i = 0; i < n; i++) {
+        const float *g = grad + 3 * i, P = sigmoid(sdf[i] / width);
+        const float length = sqrtf(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]);
+        const double delta = P * (1 - P) / width, share = lambda * each * delta;
+        sums->area += each * delta * length;
+        d_sdf[i] = (float)(share * (1 - 2 * P) / width * length);
+        for (int k = 0; k < 3; k++)
+            d_grad[3 * i + k] = length > 0 ? (float)(share * g[k] / length) : 0;
+    }
+}
+
+void
+pf_neus_outside(struct pf_neus_sums *sums, float *d_sdf, const float *sdf, int64_t n, float margin,
+                const struct pf_neus_how *how)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const bool near = sdf[i] < margin;
+        sums->mask += near ? (double)(margin - sdf[i]) / (double)n : 0;
+        d_sdf[i] = near ? (float)(-how->lambda_mask / (double)n) : 0;
+    }
+}

@@ -46,7 +46,7 @@ struct pf_neus_how {            /* of the whole batch */
     double inner;               /* eikonal denominator: points + 1e-5 * slots */
 };
 struct pf_neus_sums {
-    double rgb, mask, eikonal;  /* losses, not yet weighted */
+    double rgb, mask, eikonal, area;    /* losses, not yet weighted */
     double square;              /* squared error of rgb, summed: PSNR */
 };
 /* Add the colour and mask losses of N rays to sums; write d_color [N, 3], d_mask [N]. */
@@ -56,5 +56,14 @@ void pf_neus_loss(struct pf_neus_sums *sums, float *d_color, float *d_mask,
 /* Add (|grad| - 1)^2 of n points to sums, and its cotangent to d_grad [n, 3]. */
 void pf_neus_eikonal(struct pf_neus_sums *sums, float *d_grad, const float *grad, int64_t n,
                      const struct pf_neus_how *how);
+/* Add the mean of max(margin - sdf, 0) to the mask loss, for n points that are outside for certain;
+ * write d_sdf [n]. */
+void pf_neus_outside(struct pf_neus_sums *sums, float *d_sdf, const float *sdf, int64_t n,
+                     float margin, const struct pf_neus_how *how);
+/* Add an estimate of the surface's area to sums, and write its cotangents d_sdf [n], d_grad [n, 3]:
+ * the integral of delta(sdf) |grad|, whose delta is that of a sigmoid(sdf / width), over n points
+ * drawn from a volume.  Points should reach some 5 widths from the surface. */
+void pf_neus_area(struct pf_neus_sums *sums, float *d_sdf, float *d_grad, const float *sdf,
+                  const float *grad, int64_t n, double volume, float width, double lambda);
 
 #endif

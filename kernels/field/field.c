@@ -1,7 +1,7 @@
 /* field.c - a field as a whole: its network, its document, and looking at it (field.h).
  *
- * The networks run on the host (mlp.c, hash.c), whatever the device: dev is kept for those that do
- * not. */
+ * The network lives on the host (mlp.c, hash.c); where the device is a GPU it has a twin there
+ * (field_cuda.h) that does all the work. */
 #include <jansson.h>
 #include <math.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "kernels/field/composite.h"
+#include "kernels/field/field_cuda.h"
 #include "kernels/field/neus_sample.h"
 #include "kernels/field/occupancy.h"
 
@@ -165,6 +166,8 @@ make(pf_field **f, pf_dev *dev, const struct pf_config *conf, uint64_t seed)
     to->variance = 0.3f;
     err = !strcmp(kind, "mlp") ? pf_mlp_new(&to->net, conf, seed)
                                : pf_hash_new(&to->net, conf, seed);
+    if (PF_CUDA && err == PF_OK && dev && pf_dev_is_cuda(dev))
+        err = pf_field_cuda_new(to);
     if (err != PF_OK) {
         pf_field_free(to);
         return err;
@@ -184,6 +187,8 @@ pf_field_free(pf_field *f)
 {
     if (!f)
         return;
+    if (PF_CUDA && f->cuda)
+        pf_field_cuda_free(f);
     pf_occupancy_free(f->occupancy);
     if (f->net)
         f->net->ops->free(f->net);
@@ -280,6 +285,8 @@ pf_field_save(const pf_field *f, pf_doc *doc)
     err = pf_doc_set_meta(doc, "field.config", config);
     free(config);
     PF_TRY(err);
+    if (PF_CUDA && f->cuda)
+        PF_TRY(pf_field_cuda_fetch(f));
     PF_TRY(pf_doc_set_meta(doc, "pf.kind", "field"));
     for (int i = 0; i < f->net->params; i++) {
         const struct pf_param *p = &f->net->param[i];
@@ -296,11 +303,15 @@ pf_field_changed(pf_field *f)
 {
     pf_occupancy_free(f->occupancy);
     f->occupancy = NULL;
+    if (PF_CUDA && f->cuda)
+        pf_field_cuda_changed(f);
 }
 
 pf_err
 pf_field_sdf(pf_field *f, float *sdf, const float *x, int64_t n)
 {
+    if (PF_CUDA && f->cuda)
+        return pf_field_cuda_sdf(f, sdf, x, n);
     return f->net->ops->sdf(f->net, sdf, x, n);
 }
 
@@ -309,6 +320,8 @@ pf_field_eval(pf_field *f, float *sdf, float *grad, float *rgb, const float *x, 
               int64_t n)
 {
     pf_err err = PF_OK;
+    if (PF_CUDA && f->cuda)
+        return pf_field_cuda_eval(f, sdf, grad, rgb, x, dir, n);
     if (!grad && !rgb)
         return sdf ? pf_field_sdf(f, sdf, x, n) : PF_OK;
     float *spare = malloc(4 * POINTS * sizeof(float));
@@ -376,6 +389,8 @@ pf_field_render(pf_field *f, float *rgb, float *opacity, float *normal, const fl
                 const float *dir, int64_t n)
 {
     struct view v = {0};
+    if (PF_CUDA && f->cuda)
+        return pf_field_cuda_render(f, rgb, opacity, normal, origin, dir, n);
     pf_err err = up_to_date(f);
     for (int64_t i = 0; i < n && err == PF_OK; i += RAYS) {
         const int64_t rays = n - i < RAYS ? n - i : RAYS;

@@ -16,6 +16,10 @@
 #include "kernels/field/hash_grid.h"
 #include "kernels/field/net.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { PF_HARMONICS = 16, PF_HASH_LAYERS = 5, PF_HASH_SLICES = 16 };
 /* Layers; the parameters are the table, then weight and bias of each. */
 enum { SDF0, SDF1, COLOR0, COLOR1, COLOR2 };
@@ -99,4 +103,7 @@ void pf_hash_block_sdf_backward(const struct pf_hash *net, struct pf_hash_block 
 
 extern const struct pf_net_ops pf_hash_ops;
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -4,6 +4,10 @@
 #define PF_FIELD_MLP_H
 #include "kernels/field/net.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { MAX_LAYERS = 17, BLOCK = 64, TILE = 64, CHUNK = 4096 };
 
 /* One array of the tape: [points, width], at points * at from its start. */
@@ -58,4 +62,7 @@ matrix(struct mlp *m, int i)
 extern const struct pf_net_ops pf_mlp_ops;
 void pf_mlp_free(struct pf_net *net);           /* NULL is fine */
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -4,6 +4,10 @@
 #define PF_FIELD_NET_H
 #include "kernels/field/field.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* One trainable tensor: value, gradient and AdamW's moments have the same n elements. */
 struct pf_param {
     const char *name;           /* "field.sdf.lin0.weight_v": as in streams */
@@ -42,6 +46,7 @@ struct pf_net {
 
 /* The field itself: the network, how sharp its surface is, and what it was made from. */
 struct pf_occupancy;
+struct pf_field_cuda;
 struct pf_field {
     pf_dev *dev;                /* borrowed */
     struct pf_net *net;
@@ -49,6 +54,7 @@ struct pf_field {
     int step;                   /* training steps it has had */
     struct pf_config conf;      /* its neus section gives kind and sizes */
     struct pf_occupancy *occupancy;     /* "hash": where samples are worth taking; made on demand */
+    struct pf_field_cuda *cuda; /* the field on its GPU; NULL: it lives on the host */
 };
 
 pf_err pf_mlp_new(struct pf_net **net, const struct pf_config *conf, uint64_t seed) PF_MUST_USE;
@@ -70,7 +76,15 @@ pf_err pf_field_sample(pf_field *f, struct pf_occupancy *o, struct pf_samples *s
 /* Factor of the learning rate at a step (spec 04, 7): warm-up, then for "mlp" a drop every 1000
  * steps, for "hash" the same decay step by step, to lr_end. */
 double pf_neus_rate(const struct pf_config *conf, int step);
+/* The losses of the next step and the gradients, which stay where the parameters are: the first half of
+ * pf_trainer_step, for tests. */
+pf_err pf_trainer_gradients(pf_trainer *t, struct pf_field_losses *losses, float *d_variance) PF_MUST_USE;
+/* After that: the gradients to the host, param[].grad, wherever they are. */
+pf_err pf_trainer_fetch_gradients(pf_trainer *t) PF_MUST_USE;
 /* The parameters are others now: forget what was derived from them. */
 void pf_field_changed(pf_field *f);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

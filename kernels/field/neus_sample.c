@@ -189,8 +189,8 @@ some_rays(struct pf_net *net, const struct pf_neus_sampler *how, const struct bu
     return PF_OK;
 }
 
-static pf_err
-check(const struct pf_neus_sampler *how)
+pf_err
+pf_neus_sampler_check(const struct pf_neus_sampler *how)
 {
     if (how->coarse < 2 || how->fine < 0 || how->rounds < 0 || how->rounds > 64 ||
         how->coarse > MAX_DEPTHS || how->fine > MAX_DEPTHS || pf_neus_depths(how) > MAX_DEPTHS)
@@ -204,7 +204,7 @@ pf_neus_z(struct pf_net *net, const struct pf_neus_sampler *how, float *z, const
           const float *dir, int64_t rays, const float *offset)
 {
     pf_err err = PF_OK;
-    PF_TRY(check(how));
+    PF_TRY(pf_neus_sampler_check(how));
     const int depths = pf_neus_depths(how), fine = how->fine;
     const int64_t widest = how->coarse > fine ? how->coarse : fine;
     struct buffers b;
@@ -281,7 +281,7 @@ pf_neus_sample(struct pf_net *net, const struct pf_neus_sampler *how, struct pf_
     const int depths = pf_neus_depths(how);
     int64_t hits = 0, h = 0;
     pf_err err = PF_OK;
-    PF_TRY(check(how));
+    PF_TRY(pf_neus_sampler_check(how));
     float *o = malloc((size_t)(rays + 1) * (size_t)(7 + depths) * sizeof(float));
     if (!o)
         return pf_fail(PF_ENOMEM, "no memory to sample %lld rays", (long long)rays);

@@ -9,12 +9,18 @@
 #include "kernels/field/net.h"
 #include "kernels/field/samples.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct pf_neus_sampler {
     int coarse, fine, rounds;   /* even depths; more in each round; rounds */
     double bound;               /* half side of the cube */
 };
 struct pf_neus_sampler pf_neus_sampler_of(const struct pf_config *conf);
 int pf_neus_depths(const struct pf_neus_sampler *how);          /* a ray, in all */
+/* Whether there are any, and not too many. */
+pf_err pf_neus_sampler_check(const struct pf_neus_sampler *how) PF_MUST_USE;
 
 /* Where a ray of unit direction passes the origin, minus and plus sqrt(3) / 2 (spec 04, 2). */
 void pf_neus_near_far(float *near, float *far, const float origin[3], const float dir[3]);
@@ -34,4 +40,7 @@ pf_err pf_neus_sample(struct pf_net *net, const struct pf_neus_sampler *how, str
                       const float *origin, const float *dir, int64_t rays, const float *offset)
     PF_MUST_USE;
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -20,6 +20,7 @@ struct pf_occupancy {
     int R, ray_samples;         /* cells a side; the most samples a ray */
     float bound, cell;          /* half side of the cube; side of a cell */
     float *distance;            /* [R, R, R] z, y, x; owned */
+    int32_t *near;              /* [R R R] work space of pf_occupancy_near; owned */
 };
 
 pf_err
@@ -33,8 +34,10 @@ pf_occupancy_new(struct pf_occupancy **out, const struct pf_config *conf, const 
     if (conf->neus.ray_samples < 1 || conf->neus.ray_samples > 1 << 16)
         return pf_fail(PF_ESHAPE, "neus.ray_samples is %d, expected 1..65536",
                        conf->neus.ray_samples);
-    if (!(o = calloc(1, sizeof *o)) || !(o->distance = calloc((size_t)R * R * R, sizeof(float)))) {
-        free(o);
+    const size_t cells = (size_t)R * R * R;
+    if (!(o = calloc(1, sizeof *o)) || !(o->distance = calloc(cells, sizeof *o->distance)) ||
+        !(o->near = malloc(cells * sizeof *o->near))) {
+        pf_occupancy_free(o);
         return pf_fail(PF_ENOMEM, "no memory for an occupancy grid of %d cells a side", R);
     }
     o->R = R;
@@ -51,6 +54,7 @@ pf_occupancy_free(struct pf_occupancy *o)
     if (!o)
         return;
     free(o->distance);
+    free(o->near);
     free(o);
 }
 
@@ -206,6 +210,50 @@ pf_occupancy_sample(struct pf_occupancy *o, struct pf_samples *s, const float *o
         }
     }
     return PF_OK;
+}
+
+void
+pf_occupancy_walls(const struct pf_occupancy *o, float *x, int64_t n, uint64_t seed, int step)
+{
+    for (int64_t p = 0; p < n; p++) {
+        const uint64_t number = (uint64_t)step * (uint64_t)n + (uint64_t)p;
+        const struct pf_rng4 r = pf_philox(seed, PF_RNG_OCCUPANCY | UINT64_C(1) << 32, number);
+        const int face = (int)((uint64_t)r.v[0] * 6 >> 32);
+        for (int k = 0; k < 3; k++)
+            x[3 * p + k] = o->bound * (2 * (float)(r.v[k + 1] >> 8) * 0x1p-24f - 1);
+        x[3 * p + face / 2] = face % 2 ? o->bound : -o->bound;
+    }
+}
+
+float
+pf_occupancy_cell(const struct pf_occupancy *o)
+{
+    return o->cell;
+}
+
+double
+pf_occupancy_near(const struct pf_occupancy *o, float *x, int64_t n, float reach, uint64_t seed,
+                  int step)
+{
+    const int R = o->R;
+    const float most = SLACK * 0.8660254f * o->cell + reach;
+    uint64_t cells = 0;
+    for (int32_t i = 0; i < R * R * R; i++)
+        if (fabsf(o->distance[i]) < most)
+            o->near[cells++] = i;
+    if (!cells)
+        return 0;
+#pragma omp parallel for schedule(static)
+    for (int64_t p = 0; p < n; p++) {
+        const uint64_t number = (uint64_t)step * (uint64_t)n + (uint64_t)p;
+        const struct pf_rng4 r = pf_philox(seed, PF_RNG_OCCUPANCY, number);
+        const int32_t cell = o->near[r.v[0] * cells >> 32];
+        const int32_t at[3] = {cell % R, cell / R % R, cell / R / R};
+        for (int k = 0; k < 3; k++)
+            x[3 * p + k] = o->cell * ((float)at[k] + (float)(r.v[k + 1] >> 8) * 0x1p-24f) -
+                           o->bound;
+    }
+    return (double)cells * o->cell * o->cell * o->cell;
 }
 
 pf_err

@@ -42,6 +42,14 @@ pf_err pf_occupancy_sample(struct pf_occupancy *o, struct pf_samples *s, const f
                            const float *dir, int64_t rays, float inv_s, bool train,
                            uint64_t seed, int step) PF_MUST_USE;
 
+/* n points x [n, 3], uniform in the cells that may hold points nearer to the surface than reach,
+ * and the volume of these cells: 0, and no points, if there is none. */
+double pf_occupancy_near(const struct pf_occupancy *o, float *x, int64_t n, float reach,
+                         uint64_t seed, int step);
+/* n points x [n, 3], uniform on the faces of the cube. */
+void pf_occupancy_walls(const struct pf_occupancy *o, float *x, int64_t n, uint64_t seed, int step);
+float pf_occupancy_cell(const struct pf_occupancy *o);          /* side of a cell, scene units */
+
 /* The grid as train.occupancy.distance, so that a resumed run goes on byte for byte. */
 pf_err pf_occupancy_save(const struct pf_occupancy *o, pf_doc *doc) PF_MUST_USE;
 pf_err pf_occupancy_load(struct pf_occupancy *o, const pf_doc *doc) PF_MUST_USE;

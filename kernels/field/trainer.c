@@ -12,15 +12,13 @@
 #include "common/rng.h"
 #include "kernels/field/adam.h"
 #include "kernels/field/composite.h"
+#include "kernels/field/field_cuda.h"
 #include "kernels/field/occupancy.h"
 
-enum { WHITE = 253 };           /* a pixel with all channels over 0.99 is background (spec 04, 7) */
+/* Width of the surface whose area counts, in cells of the occupancy grid. */
+#define AREA_WIDTH 0.5f
 
-struct pool {
-    int64_t size, take;         /* pixels; how many of them a batch gets */
-    const uint32_t *pixel;      /* NULL: pixel i is i */
-    uint64_t id;
-};
+enum { WHITE = 253 };           /* a pixel with all channels over 0.99 is background (spec 04, 7) */
 
 struct batch {                  /* of the current step, [rays, ...] */
     int64_t rays;
@@ -34,7 +32,7 @@ struct pf_trainer {
     struct pf_config conf;
     uint64_t seed;
     int step;
-    struct pool all, foreground;
+    struct pf_pool all, foreground;
     uint32_t *object;           /* pixels that are not white */
     struct batch batch;
     float **m, **v;             /* [params] moments */
@@ -44,39 +42,10 @@ struct pf_trainer {
     struct pf_neus_out out;
     float *point;               /* [point_room, 14] values and cotangents */
     int64_t point_room;
+    struct pf_trainer_cuda *cuda;       /* the same on the field's GPU, which then does the work */
 };
 
-/* ---- pools: shuffled without being stored ---- */
-
-/* Where i of 0..n-1 goes in one of many shuffles: six Feistel rounds over the next even power of
- * two, repeated until the result is below n. */
-static uint64_t
-shuffled(uint64_t i, uint64_t n, uint64_t seed, uint64_t pool, uint64_t epoch)
-{
-    int half = 1;
-    while (half < 31 && UINT64_C(1) << 2 * half < n)
-        half++;
-    const uint64_t low = (UINT64_C(1) << half) - 1;
-    do {
-        for (uint64_t round = 0; round < 6; round++) {
-            const uint64_t stream = PF_RNG_RAYS | pool << 32 | round << 40, right = i & low;
-            const uint64_t f = pf_philox(seed, stream, epoch << 32 | right).v[0];
-            i = right << half | ((i >> half ^ f) & low);
-        }
-    } while (i >= n);
-    return i;
-}
-
-/* Pixel i of what the pool gives to this step.  It is reshuffled when the next slice would reach
- * its end (spec 04, 7), so some pixels sit out each time. */
-static int64_t
-drawn(const struct pool *p, int64_t i, uint64_t seed, int step)
-{
-    const int64_t slices = p->size > 2 * p->take ? (p->size - 1) / p->take : 1;
-    const uint64_t at = (uint64_t)(step % slices * p->take + i);
-    const uint64_t k = shuffled(at, (uint64_t)p->size, seed, p->id, (uint64_t)(step / slices));
-    return p->pixel ? p->pixel[k] : (int64_t)k;
-}
+/* ---- pools: shuffled without being stored (batch.h) ---- */
 
 static pf_err
 make_pools(struct pf_trainer *t)
@@ -92,8 +61,8 @@ make_pools(struct pf_trainer *t)
             t->object[k++] = (uint32_t)i;
     }
     const int64_t rays = t->conf.neus.batch_rays, more = t->conf.neus.foreground_rays;
-    t->all = (struct pool){n, rays < n ? rays : n, NULL, 0};
-    t->foreground = (struct pool){k, more < k ? more : k, t->object, 1};
+    t->all = (struct pf_pool){n, rays < n ? rays : n, NULL, 0};
+    t->foreground = (struct pf_pool){k, more < k ? more : k, t->object, 1};
     t->batch.rays = t->all.take + t->foreground.take;
     return PF_OK;
 }
@@ -126,8 +95,8 @@ fill_batch(struct pf_trainer *t)
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < t->batch.rays; r++) {
         const bool any = r < t->all.take;
-        fill_ray(t, r, any ? drawn(&t->all, r, t->seed, t->step)
-                           : drawn(&t->foreground, r - t->all.take, t->seed, t->step));
+        fill_ray(t, r, any ? pf_pool_draw(&t->all, r, t->seed, t->step)
+                           : pf_pool_draw(&t->foreground, r - t->all.take, t->seed, t->step));
     }
 }
 
@@ -195,6 +164,33 @@ slice(struct pf_trainer *t, int64_t from, int64_t to, const struct pf_neus_how *
     return s.n ? ops->backward(t->field->net, d_sdf, d_grad, d_rgb) : PF_OK;
 }
 
+/* Losses that ask no ray, for what no view sees: the surface is small, so that it is closed flat and
+ * not around all that could hide behind the object; its distance is one there too; and it keeps off
+ * the faces of the cube, whose part inside the object would be no surface and cost nothing.  The
+ * area comes in as the cosine is annealed: a soft start would shrink. */
+static pf_err
+surface(struct pf_trainer *t, const struct pf_neus_how *how, double lambda_area,
+        struct pf_neus_sums *sums)
+{
+    const struct pf_net_ops *ops = t->field->net->ops;
+    const int64_t n = t->conf.neus.area_points;
+    const float width = AREA_WIDTH * pf_occupancy_cell(t->occupancy);
+    const int64_t walls = n / 8, all = n + walls;
+    PF_TRY(reserve_points(t, all));
+    float *x = t->point, *sdf = x + 3 * all, *grad = sdf + all;
+    float *d_sdf = grad + 3 * all, *d_grad = d_sdf + all;
+    const double volume = pf_occupancy_near(t->occupancy, x, n, 5 * width, t->seed, t->step);
+    if (volume == 0)
+        return PF_OK;
+    pf_occupancy_walls(t->occupancy, x + 3 * n, walls, t->seed, t->step);
+    PF_TRY(ops->forward(t->field->net, sdf, grad, NULL, x, NULL, all, true));
+    pf_neus_area(sums, d_sdf, d_grad, sdf, grad, n, volume, width, lambda_area);
+    pf_neus_eikonal(sums, d_grad, grad, n, how);
+    pf_neus_outside(sums, d_sdf + n, sdf + n, walls, width, how);
+    memset(d_grad + 3 * n, 0, (size_t)walls * 3 * sizeof(float));
+    return ops->backward(t->field->net, d_sdf, d_grad, NULL);
+}
+
 /* Losses of the batch, and the gradient of every parameter. */
 static pf_err
 gradients(struct pf_trainer *t, struct pf_field_losses *losses, float *d_variance)
@@ -202,9 +198,11 @@ gradients(struct pf_trainer *t, struct pf_field_losses *losses, float *d_varianc
     const struct pf_samples *s = &t->samples;
     const struct pf_net *net = t->field->net;
     const float inv_s = pf_field_inv_s(t->field);
+    const double area = t->occupancy ? t->conf.neus.lambda_area : 0;
     const struct pf_neus_how how = {
         t->conf.neus.lambda_rgb, t->conf.neus.lambda_mask, t->conf.neus.lambda_eikonal, s->rays,
-        (double)s->n + 1e-5 * (double)(s->slots > 0 ? s->slots : 1),
+        (double)s->n + 1e-5 * (double)(s->slots > 0 ? s->slots : 1) +
+            (area > 0 ? (double)t->conf.neus.area_points : 0),
     };
     struct pf_neus_sums sums = {0};
     double d_inv_s = 0;
@@ -215,48 +213,75 @@ gradients(struct pf_trainer *t, struct pf_field_losses *losses, float *d_varianc
             ;
         PF_TRY(slice(t, from, to, &how, &sums, &d_inv_s));
     }
+    if (area > 0)
+        PF_TRY(surface(t, &how, area * annealed(t), &sums));
     *d_variance = inv_s > 1e-6f && inv_s < 1e6f ? (float)(10 * inv_s * d_inv_s) : 0;
     *losses = (struct pf_field_losses){
         .total = (float)(how.lambda_rgb * sums.rgb + how.lambda_mask * sums.mask +
-                         how.lambda_eikonal * sums.eikonal),
+                         how.lambda_eikonal * sums.eikonal + area * annealed(t) * sums.area),
         .rgb = (float)sums.rgb, .mask = (float)sums.mask, .eikonal = (float)sums.eikonal,
         .psnr = (float)(-10 * log10(sums.square / (3 * (double)s->rays) + 1e-12)), .rays = s->rays,
     };
     return PF_OK;
 }
 
-static void
+static pf_err
 update(struct pf_trainer *t, float d_variance)
 {
     const bool mlp = !strcmp(pf_field_kind(t->field), "mlp");
     const struct pf_adamw how = {.lr = pf_trainer_rate(t), .beta1 = 0.9, .beta2 = 0.999,
                                  .eps = mlp ? 1e-8 : 1e-15, .decay = 0.01};
-    for (int i = 0; i < t->field->net->params; i++) {
+    for (int i = 0; i < t->field->net->params && !t->cuda; i++) {
         const struct pf_param *p = &t->field->net->param[i];
         struct pf_adamw its = how;
         its.decay = p->decay ? how.decay : 0;
         pf_adamw(p->value, p->grad, t->m[i], t->v[i], p->n, t->step + 1, &its);
     }
+    struct pf_adamw its = how;
+    its.lr *= mlp ? 1 : t->conf.neus.lr_variance;
     pf_adamw(&t->field->variance, &d_variance, &t->variance_m, &t->variance_v, 1, t->step + 1,
-             &how);
+             &its);
     t->field->step = ++t->step;
+    if (PF_CUDA && t->cuda)
+        return pf_trainer_cuda_update(t->cuda, &how, t->step);
     pf_field_changed(t->field);
+    return PF_OK;
 }
 
-pf_err
-pf_trainer_step(pf_trainer *t, struct pf_field_losses *losses)
+static pf_err
+step_on_host(struct pf_trainer *t, struct pf_field_losses *losses, float *d_variance)
 {
     struct pf_field *f = t->field;
-    float d_variance = 0;
-    f->net->ops->set_step(f->net, t->step);
     if (t->occupancy)
         PF_TRY(pf_occupancy_update(t->occupancy, f->net, pf_field_inv_s(f), t->step, t->seed));
     fill_batch(t);
     PF_TRY(pf_field_sample(f, t->occupancy, &t->samples, t->batch.origin, t->batch.dir,
                            t->batch.rays, t->batch.offset, t->seed, t->step));
-    PF_TRY(gradients(t, losses, &d_variance));
+    return gradients(t, losses, d_variance);
+}
+
+pf_err
+pf_trainer_gradients(pf_trainer *t, struct pf_field_losses *losses, float *d_variance)
+{
+    t->field->net->ops->set_step(t->field->net, t->step);
+    return PF_CUDA && t->cuda
+               ? pf_trainer_cuda_gradients(t->cuda, losses, d_variance, annealed(t), t->step, t->seed)
+               : step_on_host(t, losses, d_variance);
+}
+
+pf_err
+pf_trainer_fetch_gradients(pf_trainer *t)
+{
+    return PF_CUDA && t->cuda ? pf_trainer_cuda_fetch_gradients(t->cuda) : PF_OK;
+}
+
+pf_err
+pf_trainer_step(pf_trainer *t, struct pf_field_losses *losses)
+{
+    float d_variance = 0;
+    PF_TRY(pf_trainer_gradients(t, losses, &d_variance));
     if (isfinite(losses->total))                /* a field that has diverged is kept for a look */
-        update(t, d_variance);
+        PF_TRY(update(t, d_variance));
     return PF_OK;
 }
 
@@ -311,6 +336,9 @@ pf_trainer_new(pf_trainer **to, pf_field *f, const struct pf_field_views *views,
     if (!strcmp(pf_field_kind(f), "hash") &&
         (err = pf_occupancy_new(&t->occupancy, &f->conf, f->net)) != PF_OK)
         goto out;
+    if (PF_CUDA && f->cuda &&
+        (err = pf_trainer_cuda_new(&t->cuda, f, views, &t->conf, &t->all, &t->foreground)) != PF_OK)
+        goto out;
     *to = t;
     return PF_OK;
 out:
@@ -323,6 +351,8 @@ pf_trainer_free(pf_trainer *t)
 {
     if (!t)
         return;
+    if (PF_CUDA && t->cuda)
+        pf_trainer_cuda_free(t->cuda);
     for (int i = 0; i < t->field->net->params; i++) {
         if (t->m)
             free(t->m[i]);
@@ -365,6 +395,8 @@ pf_trainer_save(const pf_trainer *t, pf_doc *doc)
     const pf_tensor v = pf_tensor_view((void *)&t->variance_v, PF_F32, 0, NULL);
     char name[128];
     PF_TRY(pf_field_save(t->field, doc));
+    if (PF_CUDA && t->cuda)
+        PF_TRY(pf_trainer_cuda_get_moments(t->cuda, t->m, t->v));
     for (int i = 0; i < t->field->net->params; i++) {
         const struct pf_param *p = &t->field->net->param[i];
         const pf_tensor pm = pf_tensor_view(t->m[i], PF_F32, p->ndim, p->dim);
@@ -376,6 +408,8 @@ pf_trainer_save(const pf_trainer *t, pf_doc *doc)
     PF_TRY(pf_doc_put(doc, "train.v.variance", &v));
     PF_TRY(pf_doc_put(doc, "train.step", &steps));
     PF_TRY(pf_doc_put(doc, "train.seed", &seeds));
+    if (PF_CUDA && t->cuda)
+        return pf_trainer_cuda_save_grid(t->cuda, doc);
     return t->occupancy ? pf_occupancy_save(t->occupancy, doc) : PF_OK;
 }
 
@@ -409,5 +443,9 @@ pf_trainer_load(pf_trainer *t, const pf_doc *doc)
     PF_TRY(pf_field_read_tensor(&t->variance_v, doc, "train.v.variance", 0, NULL));
     t->step = t->field->step = (int)step;
     t->seed = (uint64_t)seed;
+    if (PF_CUDA && t->cuda) {
+        PF_TRY(pf_trainer_cuda_put_moments(t->cuda, t->m, t->v));
+        return pf_trainer_cuda_load_grid(t->cuda, doc);
+    }
     return t->occupancy ? pf_occupancy_load(t->occupancy, doc) : PF_OK;
 }

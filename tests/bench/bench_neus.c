@@ -5,7 +5,8 @@
  *
  * 16 views of 128 x 128 at one elevation, 4 x 4 rays a pixel, true coverage as mask.  Chamfer: what
  * 16 cameras at elevation 30 see of both surfaces, one point per voxel of 0.01.  IoU: signs at the
- * 64^3 nodes over [-1, 1]^3.  BENCH_TRACE=1 shows the losses on the way.
+ * 64^3 nodes over [-1, 1]^3.  BENCH_TRACE=1 shows the losses on the way, BENCH_DEVICE=cuda
+ * trains on a GPU.
  *
  * The objects are made of the same solids as those of tests/reference/objects.py, whose C half this
  * file includes. */
@@ -298,7 +299,7 @@ main(int argc, char *argv[])
 {
     pf_dev *dev;
     pf_must(pf_config_load(&pf_conf, argc > 1 ? argv[1] : "configs/neus.yaml"));
-    pf_must(pf_dev_open(&dev, "cpu", NULL));
+    pf_must(pf_dev_open(&dev, getenv("BENCH_DEVICE") ? getenv("BENCH_DEVICE") : "cpu", NULL));
     for (int i = 0; i < OBJECTS; i++) {
         bool wanted = argc < 3;
         for (int k = 2; k < argc; k++)

@@ -1,17 +1,26 @@
 /* bench_ops - operators at the sizes that the networks have, one line each on stdout: milliseconds
- * (the best of several runs), GFLOP/s where there are products, GB/s where there are none (inputs
- * and outputs counted once).  "tiny" is the golden model (64 channels), "full" the released one.
+ * (the best of several runs on the CPU, the median on a GPU), GFLOP/s where there are products, GB/s
+ * where there are none (inputs and outputs counted once), and on a GPU the share of what the card
+ * was measured to do: a large copy, a large matrix product.  "tiny" is the golden model (64
+ * channels), "full" the released one.  A GPU does the 16 views and both branches at once.
  *
- *     make bench && build/release/tests/bench/bench_ops [WORD]    only lines that contain WORD */
+ *     make bench && build/release/tests/bench/bench_ops [-d cuda] [--precision bf16] [--json] [WORD]
+ *
+ * WORD: only lines that contain it. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "common/opt.h"
 #include "common/rng.h"
 #include "kernels/ops.h"
 
 static pf_dev *dev;
 static const char *only = "";
+static bool json;
+static int64_t views = 1, rows = 1;     /* batch of the volume networks, of the UNet */
+static double copy_rate, product_rate;  /* of the GPU: bytes/s, FLOP/s */
 
 static double
 seconds(void)
@@ -21,20 +30,54 @@ seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+enum { SOME = 1 << 16 };
+
+/* Numbers in -1..1, repeated, on the device or, for weights, on the host. */
+static const float *
+numbers(void)
+{
+    static float some[SOME];
+    for (int64_t i = 0; some[0] == 0 && i < SOME; i++)
+        some[i] = 2 * pf_rng_uniform(1, PF_RNG_TEST, (uint64_t)i) - 1;
+    return some;
+}
+
 static pf_tensor
-tensor(int ndim, const int64_t *dim)
+filled(pf_dtype dtype, int ndim, const int64_t *dim)
 {
     pf_tensor t;
-    pf_must(pf_dev_alloc(dev, &t, PF_F32, ndim, dim));
-    static float some[65536];           /* repeated */
-    const int64_t n = pf_tensor_count(&t), part = sizeof some / sizeof *some;
-    for (int64_t i = 0; some[0] == 0 && i < part; i++)
-        some[i] = 2 * pf_rng_uniform(1, PF_RNG_TEST, (uint64_t)i) - 1;
-    for (int64_t i = 0; i < n; i += part)
-        memcpy((float *)t.data + i, some, (size_t)(n - i < part ? n - i : part) * sizeof *some);
+    pf_must(pf_dev_alloc(dev, &t, dtype, ndim, dim));
+    const int64_t n = pf_tensor_count(&t);
+    for (int64_t i = 0; i < n; i += SOME) {
+        const int64_t m = n - i < SOME ? n - i : SOME;
+        const pf_tensor from = PF_VIEW((void *)numbers(), PF_F32, m);
+        pf_tensor to = PF_VIEW((char *)t.data + i * (int64_t)pf_dtype_size(dtype), dtype, m);
+        pf_must(pf_dev_put(dev, &to, &from));
+    }
     return t;
 }
-#define TENSOR(...) tensor(PF_DIMS_(__VA_ARGS__))
+#define TENSOR(...) filled(pf_dev_dtype(dev), PF_DIMS_(__VA_ARGS__))
+#define VECTOR(...) filled(PF_F32, PF_DIMS_(__VA_ARGS__))
+
+static pf_tensor
+weight(int ndim, const int64_t *dim)
+{
+    pf_tensor t;
+    pf_must(pf_tensor_new(&t, PF_F32, ndim, dim));
+    for (int64_t i = 0; i < pf_tensor_count(&t); i++)
+        ((float *)t.data)[i] = numbers()[i % SOME] / 64;
+    return t;
+}
+#define WEIGHT(...) weight(PF_DIMS_(__VA_ARGS__))
+
+static pf_tensor
+constant(const pf_tensor *host)
+{
+    pf_tensor t;
+    pf_must(pf_dev_alloc(dev, &t, host->dtype, host->ndim, host->dim));
+    pf_must(pf_dev_put(dev, &t, host));
+    return t;
+}
 
 static bool
 wanted(const char *name)
@@ -42,33 +85,57 @@ wanted(const char *name)
     return strstr(name, only) != NULL;
 }
 
-/* Time call until it has run 5 times and a fifth of a second. */
+static int
+by_size(const void *a, const void *b)
+{
+    const double d = *(const double *)a - *(const double *)b;
+    return d < 0 ? -1 : d > 0;
+}
+
+/* On a GPU the time of a call is that of many in a row, so that launching is hidden. */
+enum { RUNS = 15 };
 #define MEASURE(best, call)                                     \
     do {                                                        \
-        double sum_ = 0;                                        \
-        best = 1e9;                                             \
+        double run_[RUNS], sum_ = 0;                            \
+        const int calls_ = pf_dev_is_cuda(dev) ? 20 : 1;        \
+        int n_ = 0;                                             \
         pf_must(call);                                          \
-        for (int i_ = 0; i_ < 5 || sum_ < 0.2; i_++) {          \
+        pf_must(pf_dev_sync(dev));                              \
+        for (; n_ < RUNS && (n_ < 5 || sum_ < 0.2); n_++) {     \
             const double t_ = seconds();                        \
-            pf_must(call);                                      \
-            const double d_ = seconds() - t_;                   \
-            sum_ += d_;                                         \
-            best = d_ < best ? d_ : best;                       \
+            for (int i_ = 0; i_ < calls_; i_++)                 \
+                pf_must(call);                                  \
+            pf_must(pf_dev_sync(dev));                          \
+            run_[n_] = (seconds() - t_) / calls_;               \
+            sum_ += run_[n_] * calls_;                          \
         }                                                       \
+        qsort(run_, (size_t)n_, sizeof *run_, by_size);         \
+        best = run_[pf_dev_is_cuda(dev) ? n_ / 2 : 0];          \
     } while (0)
 
 static void
-print_products(const char *name, double s, double flops)
+print(const char *name, double s, double amount, const char *unit, double ceiling)
 {
-    printf("%-44s %10.4f ms %8.1f GFLOP/s\n", name, 1e3 * s, flops / s / 1e9);
+    if (json)
+        printf("{\"op\": \"%s\", \"ms\": %.5f, \"%s\": %.1f, \"share\": %.3f}\n", name, 1e3 * s, unit, amount / s / 1e9,
+               ceiling > 0 ? amount / s / ceiling : 0);
+    else if (ceiling > 0)
+        printf("%-48s %9.4f ms %9.1f %-7s %5.1f %%\n", name, 1e3 * s, amount / s / 1e9, unit, 100 * amount / s / ceiling);
+    else
+        printf("%-48s %9.4f ms %9.1f %s\n", name, 1e3 * s, amount / s / 1e9, unit);
     fflush(stdout);
 }
 
 static void
-print_bytes(const char *name, double s, double numbers)
+print_products(const char *name, double s, double flops)
 {
-    printf("%-44s %10.4f ms %8.1f GB/s\n", name, 1e3 * s, 4 * numbers / s / 1e9);
-    fflush(stdout);
+    print(name, s, flops, "GFLOP/s", product_rate);
+}
+
+static void
+print_bytes(const char *name, double s, double count)
+{
+    print(name, s, count * (double)pf_dtype_size(pf_dev_dtype(dev)), "GB/s", copy_rate);
 }
 
 static void
@@ -83,16 +150,17 @@ bench_conv(const char *kind, int64_t D, int64_t side, int64_t C, int64_t K, int 
     if (!wanted(name))
         return;
     const size_t mark = pf_dev_mark(dev);
-    pf_tensor x = D ? TENSOR(1, D, side, side, C) : TENSOR(1, side, side, C),
-              y = D ? TENSOR(1, d, h, h, K) : TENSOR(1, h, h, K);
-    pf_tensor w = D ? TENSOR(K, C, 3, 3, 3) : TENSOR(K, C, 3, 3),
-              r = residual ? TENSOR(1, h, h, K) : y;
+    const int64_t B = !D ? rows : D > 32 || C < 256 ? views : 1;        // the spatial volume is one
+    pf_tensor x = D ? TENSOR(B, D, side, side, C) : TENSOR(B, side, side, C),
+              y = D ? TENSOR(B, d, h, h, K) : TENSOR(B, h, h, K);
+    pf_tensor w = D ? WEIGHT(K, C, 3, 3, 3) : WEIGHT(K, C, 3, 3),
+              r = residual ? TENSOR(B, h, h, K) : y;
     const struct pf_epilogue e = {.residual = &r};
     pf_layer *l;
     double s;
     pf_must(pf_layer_new(dev, &l, &w, NULL, false));
     MEASURE(s, pf_conv(dev, &y, &x, l, stride, 1, 1, residual ? &e : NULL));
-    print_products(name, s, 2.0 * (double)(d * h * h * C * K) * (D ? 27 : 9));
+    print_products(name, s, 2.0 * (double)(B * d * h * h * C * K) * (D ? 27 : 9));
     pf_dev_reset(dev, mark);
 }
 
@@ -105,14 +173,14 @@ bench_transposed(const char *kind, int64_t D, int64_t side, int64_t C, int64_t K
     if (!wanted(name))
         return;
     const size_t mark = pf_dev_mark(dev);
-    pf_tensor x = TENSOR(1, D, side, side, C), y = TENSOR(1, 2 * D, 2 * side, 2 * side, K),
-              w = TENSOR(C, K, 3, 3, 3);
+    pf_tensor x = TENSOR(views, D, side, side, C), y = TENSOR(views, 2 * D, 2 * side, 2 * side, K),
+              w = WEIGHT(C, K, 3, 3, 3);
     const struct pf_epilogue e = {.residual = &y};
     pf_layer *l;
     double s;
     pf_must(pf_layer_new(dev, &l, &w, NULL, true));
     MEASURE(s, pf_conv(dev, &y, &x, l, 2, 1, 1, &e));
-    print_products(name, s, 2.0 * (double)(D * side * side * C * K) * 27);
+    print_products(name, s, 2.0 * (double)(views * D * side * side * C * K) * 27);
     pf_dev_reset(dev, mark);
 }
 
@@ -125,7 +193,7 @@ bench_linear(const char *kind, int64_t M, int64_t C, int64_t K)
     if (!wanted(name))
         return;
     const size_t mark = pf_dev_mark(dev);
-    pf_tensor x = TENSOR(M, C), y = TENSOR(M, K), w = TENSOR(K, C);
+    pf_tensor x = TENSOR(M, C), y = TENSOR(M, K), w = WEIGHT(K, C);
     pf_layer *l;
     double s;
     pf_must(pf_layer_new(dev, &l, &w, NULL, false));
@@ -138,13 +206,12 @@ bench_linear(const char *kind, int64_t M, int64_t C, int64_t K)
 static pf_tensor
 band_mask(int64_t T)
 {
-    pf_tensor t;
+    pf_tensor t, on_device;
     const int64_t words = (T + 31) / 32, half = T / 2;
     int64_t side = 1;
     while (side * side < half)
         side++;
-    pf_must(PF_ALLOC(dev, &t, PF_U32, 1, T, words));
-    memset(t.data, 0, pf_tensor_bytes(&t));
+    pf_must(PF_TENSOR_NEW(&t, PF_U32, 1, T, words));
     for (int64_t q = 0; q < T; q++)
         for (int64_t k = 0; k < T; k++) {
             const int64_t i = q % half / side - k % half / side,
@@ -152,7 +219,9 @@ band_mask(int64_t T)
             if (q / half == k / half || (11 * (i - j / 3) * (i - j / 3) <= side * side / 44 + 3))
                 ((uint32_t *)t.data)[q * words + k / 32] |= UINT32_C(1) << k % 32;
         }
-    return t;
+    on_device = constant(&t);
+    pf_tensor_release(&t);
+    return on_device;
 }
 
 static void
@@ -178,18 +247,18 @@ bench_norms(const char *kind, int64_t P, int64_t C)
 {
     char name[100];
     const size_t mark = pf_dev_mark(dev);
-    pf_tensor x = TENSOR(1, P, C), y = TENSOR(1, P, C), v = TENSOR(C);
+    pf_tensor x = TENSOR(rows, P, C), y = TENSOR(rows, P, C), v = VECTOR(C);
     double s;
     snprintf(name, sizeof name, "%s group_norm + silu %lld x %lld", kind, (long long)P,
              (long long)C);
     if (wanted(name)) {
         MEASURE(s, pf_group_norm(dev, &y, &x, &v, &v, 32, 1e-5f, PF_SILU, NULL));
-        print_bytes(name, s, 2.0 * (double)(P * C));
+        print_bytes(name, s, 2.0 * (double)(rows * P * C));
     }
     snprintf(name, sizeof name, "%s layer_norm %lld x %lld", kind, (long long)P, (long long)C);
     if (wanted(name)) {
         MEASURE(s, pf_layer_norm(dev, &y, &x, &v, &v, 1e-5f));
-        print_bytes(name, s, 2.0 * (double)(P * C));
+        print_bytes(name, s, 2.0 * (double)(rows * P * C));
     }
     pf_dev_reset(dev, mark);
 }
@@ -228,8 +297,8 @@ bench_volumes(const char *kind, int64_t V, int64_t C)
     for (int64_t v = 0; v < V; v++)
         memcpy(P[v], (float[]){35, 0, 16, 24, 0, 35, 16, 24, 0, 0, 1, 1.5f}, sizeof P[v]);
     pf_tensor maps = TENSOR(V, 32, 32, 16), volume = TENSOR(1, 32, 32, 32, V * 16),
-              proj = PF_VIEW(P, PF_F32, V, 3, 4);
-    pf_tensor space = TENSOR(1, 32, 32, 32, C), frustum = TENSOR(1, 48, 32, 32, C);
+              host = PF_VIEW(P, PF_F32, V, 3, 4), proj = constant(&host);
+    pf_tensor space = TENSOR(1, 32, 32, 32, C), frustum = TENSOR(V, 48, 32, 32, C);
     double s;
     snprintf(name, sizeof name, "%s unproject %lld views", kind, (long long)V);
     if (wanted(name)) {
@@ -239,7 +308,7 @@ bench_volumes(const char *kind, int64_t V, int64_t C)
     for (int64_t v = 0; v < V; v++)
         memcpy(P[v], (float[]){1 / 35.0f, 0, -0.457f, 0, 0, 1 / 35.0f, -0.457f, 0, 0, 0, 1, -1.5f},
                sizeof P[v]);
-    pf_tensor unproj = PF_VIEW(P, PF_F32, 1, 3, 4);
+    pf_tensor unproj = constant(&host);
     snprintf(name, sizeof name, "%s frustum_sample %lld channels", kind, (long long)C);
     if (wanted(name)) {
         MEASURE(s, pf_frustum_sample(dev, &frustum, &space, &unproj, 0.5f, 0.634f, 2.366f));
@@ -257,8 +326,8 @@ bench_depth_attention(const char *kind, int64_t side, int64_t D, int64_t d)
     if (!wanted(name))
         return;
     const size_t mark = pf_dev_mark(dev);
-    pf_tensor q = TENSOR(1, side, side, 4 * d), kv = TENSOR(1, D, side, side, 8 * d),
-              y = TENSOR(1, side, side, 4 * d);
+    pf_tensor q = TENSOR(views, side, side, 4 * d), kv = TENSOR(views, D, side, side, 8 * d),
+              y = TENSOR(views, side, side, 4 * d);
     double s;
     MEASURE(s, pf_depth_attention(dev, &y, &q, &kv, 4, 0.2f));
     print_bytes(name, s, (double)pf_tensor_count(&kv));
@@ -274,13 +343,14 @@ bench_unet(const char *kind, const int64_t channels[4], int heads)
         bench_conv(kind, 0, side, C, C, 1, false);
         bench_conv(kind, 0, side, C, C, 1, true);
         bench_conv(kind, 0, side, 2 * C, C, 1, false);
-        bench_linear(kind, P, C, C);
-        bench_linear(kind, 2 * P, C, 8 * C);
+        bench_linear(kind, rows * P, C, C);
+        bench_linear(kind, rows * P, C, 8 * C);
+        bench_linear(kind, rows * P, 4 * C, C);
         bench_norms(kind, P, C);
-        bench_elementwise(kind, 2 * P, 4 * C);
+        bench_elementwise(kind, rows * P, 4 * C);
         if (i < 3) {
-            bench_attention(kind, 1, P, heads, C / heads, false);
-            bench_attention(kind, 1, 2 * P, heads, C / heads, true);
+            bench_attention(kind, rows, P, heads, C / heads, false);
+            bench_attention(kind, rows, 2 * P, heads, C / heads, true);
         }
     }
     bench_linear(kind, 1, 4 * channels[0], channels[3]);
@@ -305,14 +375,46 @@ bench_volume_nets(const char *kind, const int64_t channels[4])
     bench_volumes(kind, 16, channels[0]);
 }
 
+/* What the card does at best: a copy counted in both directions, and a product of 8192^3. */
+static void
+measure_ceilings(void)
+{
+    const size_t mark = pf_dev_mark(dev);
+    const int64_t n = INT64_C(1) << 28;
+    pf_tensor a = TENSOR(n), b = TENSOR(n), x = TENSOR(8192, 8192), y = TENSOR(8192, 8192), w = WEIGHT(8192, 8192);
+    pf_layer *l;
+    double s;
+    MEASURE(s, pf_dev_cast(dev, &b, &a));
+    copy_rate = 2 * (double)pf_tensor_bytes(&a) / s;
+    pf_must(pf_layer_new(dev, &l, &w, NULL, false));
+    MEASURE(s, pf_linear(dev, &y, &x, l, NULL));
+    product_rate = 2.0 * 8192 * 8192 * 8192 / s;
+    pf_dev_reset(dev, mark);
+    if (!json)
+        printf("ceilings: copy %.0f GB/s, product %.0f TFLOP/s\n", copy_rate / 1e9, product_rate / 1e12);
+}
+
 int
 main(int argc, char *argv[])
 {
-    only = argc > 1 ? argv[1] : "";
-    pf_must(pf_dev_open(&dev, "cpu", NULL));
-    printf("%s\n", pf_dev_name(dev));
-    bench_unet("tiny", (int64_t[]){64, 64, 128, 128}, 4);
-    bench_volume_nets("tiny", (int64_t[]){16, 32, 64, 128});
+    static const struct pf_opt opts[] = {
+        PF_OPT_FLAG(0, "json", json, "a line of JSON for each operator"),
+        PF_OPT_END
+    };
+    pf_common.device = "cpu";
+    pf_start(&argc, &argv, "[WORD]", "Time operators at the networks' sizes.", opts);
+    only = argc ? argv[0] : "";
+    pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
+    if (!json)
+        printf("%s\n", pf_dev_name(dev));
+    if (pf_dev_is_cuda(dev)) {
+        views = 16;
+        rows = 32;
+        measure_ceilings();
+    } else {
+        bench_unet("tiny", (int64_t[]){64, 64, 128, 128}, 4);
+        bench_volume_nets("tiny", (int64_t[]){16, 32, 64, 128});
+    }
     bench_unet("full", (int64_t[]){320, 640, 1280, 1280}, 8);
     bench_volume_nets("full", (int64_t[]){64, 128, 256, 512});
     bench_conv("vae", 0, 256, 128, 128, 1, true);

@@ -31,7 +31,7 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     p.add_argument('--config', default=os.path.join(ROOT, 'tests/data/tiny/config.yaml') if tiny else demo + '/config.yaml')
     p.add_argument('--weights', default=golden + '/tiny/weights.safetensors' if tiny else demo + '/weights.safetensors')
-    p.add_argument('--photo', default=golden + '/crop/alarm.png' if tiny else demo + '/photos/photo1.png')
+    p.add_argument('--photo', default=golden + '/crop/alarm.png' if tiny else demo + '/photos/ball-20.png')
     p.add_argument('--steps', type=int, default=3)
     p.add_argument('--threads', type=int, default=len(os.sched_getaffinity(0)))
     return p.parse_args()
@@ -66,9 +66,7 @@ def twin(a):
     with open(a.config) as f:
         config = yaml.safe_load(f)
     denoiser = networks.load(config, networks.read_safetensors(a.weights)[0])[0]
-    angles = [torch.tensor([e]).deg2rad() for e in (30.0, 30.0)]
-    cameras = denoiser.cameras(*angles)
-    denoiser.cameras = lambda *_: cameras
+    cameras = denoiser.cameras(*(torch.tensor([e]).deg2rad() for e in (30.0, 30.0)))
     V, s, z = denoiser.views, denoiser.side, config['unet']['out_channels']
     x, clip, concat = torch.randn(1, V, z, s, s), torch.randn(1, config['clip']['output_dim']), torch.randn(1, z, s, s)
     scale = config['sampler'].get('cfg_scale', 2.0)
@@ -76,7 +74,7 @@ def twin(a):
         for k in range(1 + a.steps):
             if k == 1:                          # the first evaluation warms up
                 wall, used = time.monotonic(), cpu(resource.RUSAGE_SELF)
-            denoiser.predict(x, torch.tensor([500]), *angles, clip, concat, scale)
+            denoiser.predict(x, torch.tensor([500]), cameras, clip, concat, scale)
     return (time.monotonic() - wall) / a.steps, (cpu(resource.RUSAGE_SELF) - used) / a.steps
 
 

@@ -13,11 +13,14 @@ open_cpu(void **state)
     return pf_dev_open(&cpu, "cpu", NULL);
 }
 
+static pf_dev *gpu;
+
 static int
 close_cpu(void **state)
 {
     (void)state;
     pf_dev_close(cpu);
+    pf_dev_close(gpu);
     return 0;
 }
 
@@ -60,6 +63,84 @@ act_double(double x, enum pf_act act)
     case PF_QUICK_GELU: return x / (1 + exp(-1.702 * x));
     default: return x;
     }
+}
+
+/* ---- CUDA against the CPU ----
+ *
+ *     for (int p = 0; gpu_opened(p); p++) {       // f32, tf32, f16, bf16; skips where there is no GPU
+ *         struct pair x = PAIR_UNIFORM(1, 7, 33), y = PAIR_EMPTY(7, 33);
+ *         assert_ok(pf_activate(cpu, &y.cpu, &x.cpu, PF_SILU));
+ *         assert_ok(pf_activate(gpu, &y.gpu, &x.gpu, PF_SILU));
+ *         assert_pair(&y, p);
+ *     }
+ *
+ * Both sides see the same numbers: they are rounded to the GPU's type first. */
+static const struct {
+    const char *name;
+    double tolerance;           /* |gpu - cpu| / |cpu|: a few roundings of the type */
+} precisions[] = {{"f32", 1e-6}, {"tf32", 1.5e-3}, {"f16", 1.5e-3}, {"bf16", 1e-2}};
+
+static bool __attribute__((unused))
+gpu_opened(int p)
+{
+    pf_dev_close(gpu);
+    gpu = NULL;
+    if (p == (int)(sizeof precisions / sizeof *precisions))
+        return false;
+    const pf_err err = pf_dev_open(&gpu, "cuda", precisions[p].name);
+    if (err == PF_EDEV && p == 0) {
+        print_message("# %s\n", pf_error());
+        skip();
+    }
+    assert_ok(err);
+    return true;
+}
+
+struct pair {                   /* one tensor on both devices */
+    pf_tensor cpu, gpu;
+};
+
+static inline struct pair
+pair_of(pf_tensor t, pf_dtype type)
+{
+    struct pair p = {.cpu = t};
+    assert_ok(pf_dev_keep(gpu, &p.gpu, type, t.ndim, t.dim));
+    assert_ok(pf_dev_put(gpu, &p.gpu, &t));
+    assert_ok(pf_dev_get(gpu, &p.cpu, &p.gpu));
+    return p;
+}
+/* Activations; _F32 for what ops.h calls f32. */
+#define PAIR_UNIFORM(seed, ...) pair_of(UNIFORM(seed, __VA_ARGS__), pf_dev_dtype(gpu))
+#define PAIR_EMPTY(...) pair_of(EMPTY(__VA_ARGS__), pf_dev_dtype(gpu))
+#define PAIR_F32(seed, ...) pair_of(UNIFORM(seed, __VA_ARGS__), PF_F32)
+#define PAIR_EMPTY_F32(...) pair_of(EMPTY(__VA_ARGS__), PF_F32)
+
+/* The relative L2 distance; NaN where either side has one. */
+static inline double
+pair_error(const struct pair *p)
+{
+    pf_tensor got = {0};
+    double sum = 0, all = 0;
+    assert_ok(pf_tensor_copy(&got, &p->cpu));
+    assert_ok(pf_dev_get(gpu, &got, &p->gpu));
+    for (int64_t i = 0; i < pf_tensor_count(&got); i++) {
+        const double a = floats(&got)[i], b = floats(&p->cpu)[i];
+        sum += (a - b) * (a - b);
+        all += b * b;
+    }
+    pf_tensor_release(&got);
+    return all > 0 ? sqrt(sum / all) : sqrt(sum);
+}
+
+#define assert_pair(pair_, p_) assert_pair_at(pair_, p_, __FILE__, __LINE__)
+static inline void
+assert_pair_at(const struct pair *pair, int p, const char *file, int line)
+{
+    const double e = pair_error(pair);
+    if (e <= precisions[p].tolerance)
+        return;
+    print_error("%s: relative error %.3g, at most %.3g\n", precisions[p].name, e, precisions[p].tolerance);
+    _fail(file, line);
 }
 
 #define RUN_OPERATOR_TESTS(tests) cmocka_run_group_tests(tests, open_cpu, close_cpu)

@@ -135,6 +135,154 @@ test_wrong_shapes_are_refused(void **state)
     assert_fails(pf_attention(cpu, &x, &x, 2, 1, NULL), PF_ESHAPE, "y is F32");
 }
 
+/* A joint mask of two views: all of the own view, and of the other one a band of
+ * every row of 32 tokens, which moves with the query.  Whole tiles are seen by all, and by nobody. */
+static pf_tensor
+band_mask(int64_t M, int64_t T)
+{
+    pf_tensor t = {0};
+    const int64_t words = (T + 31) / 32;
+    assert_ok(PF_KEEP(cpu, &t, PF_U32, M, T, words));
+    uint32_t *const bits = t.data;
+    memset(bits, 0, pf_tensor_bytes(&t));
+    for (int64_t m = 0; m < M; m++)
+        for (int64_t q = 0; q < T; q++)
+            for (int64_t k = 0; k < T; k++) {
+                const bool own = q / (T / 2) == k / (T / 2);
+                const int64_t row = k % (T / 2) / 32, column = k % 32, want = q % (T / 2) / 32 + m;
+                if (own || (llabs(row - want) < 4 && llabs(column - q % 32) < 6))
+                    bits[(m * T + q) * words + k / 32] |= UINT32_C(1) << k % 32;
+            }
+    return t;
+}
+
+/* A tensor that is the same on the GPU. */
+static pf_tensor
+on_gpu(const pf_tensor *t)
+{
+    pf_tensor copy = {0};
+    assert_ok(pf_dev_keep(gpu, &copy, t->dtype, t->ndim, t->dim));
+    assert_ok(pf_dev_put(gpu, &copy, t));
+    return copy;
+}
+
+static void
+compare(int p, int64_t B, int64_t T, int64_t Q, int64_t h, int64_t d, float scale, const pf_tensor *mask)
+{
+    struct pair x = PAIR_UNIFORM((uint64_t)(T + d), B, T, 3 * h * d), y = PAIR_EMPTY(B, Q, h * d);
+    pf_tensor there = {0};
+    if (mask)
+        there = on_gpu(mask);
+    assert_ok(pf_attention(cpu, &y.cpu, &x.cpu, (int)h, scale, mask));
+    assert_ok(pf_attention(gpu, &y.gpu, &x.gpu, (int)h, scale, mask ? &there : NULL));
+    assert_pair(&y, p);
+}
+
+static void
+test_cuda_matches_cpu(void **state)
+{
+    static const struct { int64_t B, T, Q, h, d, M; float share;
+    } s[] = {
+        {1, 1, 1, 1, 8, 0, 0},        {1, 1, 1, 2, 3, 1, 0},         {2, 31, 31, 3, 5, 0, 0},
+        {1, 32, 32, 1, 1, 0, 0},      {1, 33, 20, 2, 16, 1, 0.2f},   {1, 65, 65, 2, 40, 1, 0.5f},
+        {3, 200, 100, 2, 8, 2, 0.02f}, {2, 129, 129, 2, 33, 3, 0.3f}, {1, 70, 70, 2, 48, 1, 0.1f},
+        {2, 257, 257, 3, 64, 0, 0},   {1, 257, 129, 1, 64, 1, 0.9f}, {1, 257, 130, 2, 80, 1, 0.01f},
+        {1, 70, 70, 1, 100, 1, 0.3f}, {1, 150, 140, 2, 160, 1, 0.05f}, {1, 130, 130, 1, 161, 1, 0.1f},
+        {2, 100, 67, 2, 200, 2, 0.2f}, {1, 96, 96, 1, 512, 1, 0.01f}, {1, 300, 1, 1, 24, 0, 0},
+        {2, 1024, 1024, 2, 40, 0, 0}, {2, 256, 256, 2, 80, 0, 0},    {4, 64, 64, 8, 160, 0, 0},
+        {1, 1024, 300, 1, 512, 0, 0},
+    };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = 0; i < sizeof s / sizeof *s; i++) {
+            pf_tensor mask = {0};
+            if (s[i].M)
+                mask = random_mask(s[i].M, s[i].T, s[i].share);
+            compare(p, s[i].B, s[i].T, s[i].Q, s[i].h, s[i].d, 1.5f / sqrtf((float)s[i].d),
+                    s[i].M ? &mask : NULL);
+        }
+}
+
+static void
+test_cuda_matches_cpu_under_a_band(void **state)
+{
+    static const struct { int64_t B, T, Q, h, d, M;
+    } s[] = {
+        {3, 2048, 1024, 1, 40, 2}, {1, 1024, 1024, 2, 40, 1}, {2, 512, 512, 2, 80, 2}, {2, 512, 256, 1, 512, 1},
+        {2, 512, 300, 2, 16, 1},   {2, 128, 64, 2, 160, 2},   {1, 320, 320, 1, 5, 1},
+    };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = 0; i < sizeof s / sizeof *s; i++) {
+            const pf_tensor mask = band_mask(s[i].M, s[i].T);
+            compare(p, s[i].B, s[i].T, s[i].Q, s[i].h, s[i].d, 1.0f / sqrtf((float)s[i].d), &mask);
+        }
+}
+
+static void
+test_cuda_takes_any_scale(void **state)
+{
+    static const float scales[] = {0, -0.7f, 3};
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < 3; i++) {
+            const pf_tensor mask = random_mask(1, 150, 0.2f);
+            compare(p, 1, 150, 150, 2, 40, scales[i], &mask);
+            compare(p, 1, 150, 150, 1, 200, scales[i] / 8, &mask);
+        }
+}
+
+static void
+test_cuda_large_scores_do_not_overflow(void **state)
+{
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++) {
+        struct pair x = PAIR_UNIFORM(4, 1, 90, 48), y = PAIR_EMPTY(1, 90, 16);
+        assert_ok(pf_attention(gpu, &y.gpu, &x.gpu, 2, 1e4f, NULL));
+        assert_ok(pf_dev_get(gpu, &y.cpu, &y.gpu));
+        for (int i = 0; i < 90 * 16; i++)
+            assert_true(fabsf(floats(&y.cpu)[i]) <= 1.001f);
+    }
+}
+
+/* Where rows of heads do not begin at multiples of 16 bytes. */
+static void
+test_cuda_takes_any_address(void **state)
+{
+    enum { T = 100, E = 48 };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++) {
+        struct pair x = PAIR_UNIFORM(6, T * 3 * E + 1), y = PAIR_EMPTY(T * E + 1);
+        const size_t size = pf_dtype_size(x.gpu.dtype);
+        pf_tensor from[2] = {PF_VIEW(floats(&x.cpu) + 1, PF_F32, 1, T, 3 * E),
+                             PF_VIEW((char *)x.gpu.data + size, x.gpu.dtype, 1, T, 3 * E)};
+        struct pair to = {PF_VIEW(floats(&y.cpu) + 1, PF_F32, 1, T, E),
+                          PF_VIEW((char *)y.gpu.data + size, y.gpu.dtype, 1, T, E)};
+        assert_ok(pf_attention(cpu, &to.cpu, &from[0], 2, 0.2f, NULL));
+        assert_ok(pf_attention(gpu, &to.gpu, &from[1], 2, 0.2f, NULL));
+        assert_pair(&to, p);
+    }
+}
+
+static void
+test_cuda_gives_the_same_bytes_twice(void **state)
+{
+    enum { B = 4, T = 512, H = 4, D = 40 };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++) {
+        const pf_tensor mask = band_mask(2, T), there = on_gpu(&mask);
+        struct pair x = PAIR_UNIFORM(7, B, T, 3 * H * D);
+        for (int masked = 0; masked < 2; masked++) {
+            struct pair y = PAIR_EMPTY(B, T, H * D), z = PAIR_EMPTY(B, T, H * D);
+            assert_ok(pf_attention(gpu, &y.gpu, &x.gpu, H, 0.3f, masked ? &there : NULL));
+            assert_ok(pf_attention(gpu, &z.gpu, &x.gpu, H, 0.3f, masked ? &there : NULL));
+            assert_ok(pf_dev_get(gpu, &y.cpu, &y.gpu));
+            assert_ok(pf_dev_get(gpu, &z.cpu, &z.gpu));
+            assert_memory_equal(y.cpu.data, z.cpu.data, pf_tensor_bytes(&y.cpu));
+        }
+    }
+}
+
 int
 main(void)
 {
@@ -145,6 +293,12 @@ main(void)
         cmocka_unit_test(test_permuted_tokens_permute),
         cmocka_unit_test(test_large_scores_do_not_overflow),
         cmocka_unit_test(test_wrong_shapes_are_refused),
+        cmocka_unit_test(test_cuda_matches_cpu),
+        cmocka_unit_test(test_cuda_matches_cpu_under_a_band),
+        cmocka_unit_test(test_cuda_takes_any_scale),
+        cmocka_unit_test(test_cuda_large_scores_do_not_overflow),
+        cmocka_unit_test(test_cuda_takes_any_address),
+        cmocka_unit_test(test_cuda_gives_the_same_bytes_twice),
     };
     return RUN_OPERATOR_TESTS(tests);
 }

@@ -256,6 +256,36 @@ test_losses_worked_example(void **state)
     assert_near(d_grad, ((float[]){0, 0.1f, 0, 0, 0, 0}), 6, 1e-6);
 }
 
+/* The cotangents of area, and of being outside, against differences of the sums. */
+static void
+test_area_follows_finite_differences(void **state)
+{
+    enum { N = 3 };
+    float sdf[N] = {-0.02f, 0.004f, 0.03f}, d_sdf[N], d_grad[3 * N], unused[4 * N];
+    float grad[3 * N] = {0.6f, 0, 0.9f, -0.3f, 0.2f, 0.8f, 0, 1, 0};
+    const float h = 1e-3f, width = 0.01f;
+    const struct pf_neus_how how = {.lambda_mask = 1};
+    struct pf_neus_sums sums = {0};
+    (void)state;
+    pf_neus_area(&sums, d_sdf, d_grad, sdf, grad, N, 0.2, width, 1);
+    for (int i = 0; i < 4 * N; i++) {
+        float *at = i < N ? sdf + i : grad + i - N;
+        const float was = *at, got = i < N ? d_sdf[i] : d_grad[i - N];
+        const float step = i < N ? 0.1f * h : h;
+        struct pf_neus_sums more = {0}, less = {0};
+        *at = was + step;
+        pf_neus_area(&more, unused, unused + N, sdf, grad, N, 0.2, width, 1);
+        *at = was - step;
+        pf_neus_area(&less, unused, unused + N, sdf, grad, N, 0.2, width, 1);
+        *at = was;
+        const double want = (more.area - less.area) / (2 * (double)step);
+        assert_true(fabs(got - want) < 1e-2 * fabs(want) + 1e-3);
+    }
+    pf_neus_outside(&sums, d_sdf, sdf, N, width, &how);
+    assert_true(fabs(sums.mask - (0.03 + 0.006) / N) < 1e-6);
+    assert_near(d_sdf, ((float[]){-1.0f / N, -1.0f / N, 0}), N, 1e-6);
+}
+
 int
 main(void)
 {
@@ -265,6 +295,7 @@ main(void)
         cmocka_unit_test(test_forward_follows_the_formula_in_double),
         cmocka_unit_test(test_backward_follows_finite_differences),
         cmocka_unit_test(test_losses_worked_example),
+        cmocka_unit_test(test_area_follows_finite_differences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,6 +43,28 @@ test_wrong_shapes_are_refused(void **state)
     assert_fails(pf_slice(cpu, &two, &a, 0, 1), PF_ESHAPE, "y is");
 }
 
+/* Copies are exact; widths for every unit from 2 to 16 bytes. */
+static void
+test_cuda_matches_cpu(void **state)
+{
+    static const int64_t width[][2] = {{1, 1}, {31, 33}, {40, 5}, {64, 128}, {160, 6}, {12, 4}, {320, 640}};
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < 7; i++) {
+            const int64_t A = width[i][0], B = width[i][1];
+            struct pair a = PAIR_UNIFORM(1, 2, 17, 29, A), b = PAIR_UNIFORM(2, 2, 17, 29, B), y = PAIR_EMPTY(2, 17, 29, A + B);
+            struct pair left = PAIR_EMPTY(2, 17, 29, A), right = PAIR_EMPTY(2, 17, 29, B);
+            assert_ok(pf_concat(cpu, &y.cpu, &a.cpu, &b.cpu));
+            assert_ok(pf_concat(gpu, &y.gpu, &a.gpu, &b.gpu));
+            assert_true(pair_error(&y) == 0);
+            assert_ok(pf_slice(gpu, &left.gpu, &y.gpu, 0, A));
+            assert_ok(pf_slice(gpu, &right.gpu, &y.gpu, A, A + B));
+            left.cpu = a.cpu;
+            right.cpu = b.cpu;
+            assert_true(pair_error(&left) == 0 && pair_error(&right) == 0);
+        }
+}
+
 int
 main(void)
 {
@@ -50,6 +72,7 @@ main(void)
         cmocka_unit_test(test_worked_example),
         cmocka_unit_test(test_slices_of_a_concatenation_are_its_parts),
         cmocka_unit_test(test_wrong_shapes_are_refused),
+        cmocka_unit_test(test_cuda_matches_cpu),
     };
     return RUN_OPERATOR_TESTS(tests);
 }

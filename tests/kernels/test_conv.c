@@ -42,12 +42,15 @@ reference(float *y, const float *x, const float *w, const float *bias, const str
             }
 }
 
-static void
-check_case(const struct conv_case *s, uint64_t seed)
+/* The tensors' shapes of a case; the number of their axes. */
+static int
+shapes(const struct conv_case *s, int64_t xd[5], int64_t yd[5], int64_t wd[5], int64_t out[3])
 {
     const int n = s->spatial, skip = 3 - n;
-    int64_t xd[5] = {s->B}, yd[5] = {s->B},
-            wd[5] = {s->transposed ? s->C : s->K, s->transposed ? s->K : s->C}, out[3] = {1, 1, 1};
+    xd[0] = yd[0] = s->B;
+    wd[0] = s->transposed ? s->C : s->K;
+    wd[1] = s->transposed ? s->K : s->C;
+    out[0] = out[1] = out[2] = 1;
     for (int i = 0; i < n; i++) {
         const int a = skip + i;
         out[a] = s->transposed ? 2 * s->size[a]
@@ -58,9 +61,17 @@ check_case(const struct conv_case *s, uint64_t seed)
     }
     xd[n + 1] = s->C;
     yd[n + 1] = s->K;
-    pf_tensor x = uniform(seed, n + 2, xd), w = uniform(seed + 1, n + 2, wd),
+    return n + 2;
+}
+
+static void
+check_case(const struct conv_case *s, uint64_t seed)
+{
+    int64_t xd[5], yd[5], wd[5], out[3];
+    const int axes = shapes(s, xd, yd, wd, out);
+    pf_tensor x = uniform(seed, axes, xd), w = uniform(seed + 1, axes, wd),
               bias = UNIFORM(seed + 2, s->K);
-    pf_tensor y = shaped(n + 2, yd), want = shaped(n + 2, yd);
+    pf_tensor y = shaped(axes, yd), want = shaped(axes, yd);
     pf_layer *layer;
     assert_ok(pf_layer_new(cpu, &layer, &w, &bias, s->transposed));
     assert_ok(pf_conv(cpu, &y, &x, layer, s->stride, s->before, s->after, NULL));
@@ -182,6 +193,160 @@ test_wrong_shapes_are_refused(void **state)
     assert_fails(pf_conv(cpu, &y, &volume, up, 1, 1, 1, NULL), PF_ESHAPE, "transposed");
 }
 
+/* ---- CUDA ---- */
+
+/* A layer on both devices, from numbers of the GPU's type. */
+static void
+layer_pair(pf_layer *l[2], uint64_t seed, int ndim, const int64_t *dim, const pf_tensor *bias, bool transposed)
+{
+    const struct pair w = pair_of(uniform(seed, ndim, dim), pf_dev_dtype(gpu));
+    assert_ok(pf_layer_new(cpu, &l[0], &w.cpu, bias, transposed));
+    assert_ok(pf_layer_new(gpu, &l[1], &w.cpu, bias, transposed));
+}
+
+/* The error of sums of R terms grows with the root of R on either side, also in f32. */
+static void
+assert_product(const struct pair *y, int p, int64_t R)
+{
+    const double error = pair_error(y), f32 = 6e-8 * sqrt((double)R);
+    const double most = precisions[p].tolerance > f32 ? precisions[p].tolerance : f32;
+    if (!(error <= most))
+        fail_msg("%s: relative error %.3g, at most %.3g", precisions[p].name, error, most);
+}
+
+static void
+check_on_gpu(const struct conv_case *s, int p, uint64_t seed)
+{
+    int64_t xd[5], yd[5], wd[5], out[3];
+    const int axes = shapes(s, xd, yd, wd, out);
+    const pf_tensor bias = UNIFORM(seed + 2, s->K);
+    const struct pair x = pair_of(uniform(seed, axes, xd), pf_dev_dtype(gpu));
+    struct pair y = pair_of(shaped(axes, yd), pf_dev_dtype(gpu));
+    pf_layer *layer[2];
+    layer_pair(layer, seed + 1, axes, wd, seed % 20 ? &bias : NULL, s->transposed);
+    assert_ok(pf_conv(cpu, &y.cpu, &x.cpu, layer[0], s->stride, s->before, s->after, NULL));
+    assert_ok(pf_conv(gpu, &y.gpu, &x.gpu, layer[1], s->stride, s->before, s->after, NULL));
+    assert_product(&y, p, s->C * s->kernel[0] * s->kernel[1] * s->kernel[2]);
+}
+
+/* Channels that fill 16 bytes and that do not, rows and columns around the tiles, sums that are split. */
+static void
+test_cuda_matches_cpu(void **state)
+{
+    static const struct conv_case s[] = {
+        {2, {1, 7, 5}, 8, 4, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 8, 8}, 40, 24, {1, 3, 3}, 2, 2, 1, 1, false},
+        {1, {1, 8, 8}, 16, 33, {1, 3, 3}, 2, 2, 0, 1, false},
+        {1, {1, 28, 28}, 3, 64, {1, 14, 14}, 2, 14, 0, 0, false},
+        {1, {1, 4, 4}, 130, 70, {1, 3, 3}, 2, 1, 1, 1, false},
+        {3, {1, 1, 1}, 1, 1, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 9, 31}, 6, 129, {1, 2, 3}, 2, 1, 1, 0, false},
+        {2, {1, 12, 12}, 64, 160, {1, 3, 3}, 2, 1, 1, 1, false},
+        {5, {1, 11, 13}, 72, 136, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 20, 20}, 128, 3, {1, 3, 3}, 2, 1, 1, 1, false},
+        {2, {1, 16, 16}, 4, 320, {1, 3, 3}, 2, 1, 1, 1, false},
+        {3, {1, 4, 4}, 640, 640, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {5, 6, 7}, 16, 8, {3, 3, 3}, 3, 1, 1, 1, false},
+        {2, {6, 4, 4}, 20, 16, {3, 3, 3}, 3, 2, 1, 1, false},
+        {1, {8, 8, 8}, 64, 64, {3, 3, 3}, 3, 1, 1, 1, false},
+        {1, {4, 5, 6}, 24, 40, {1, 2, 3}, 3, 1, 0, 0, false},
+        {1, {3, 2, 4}, 32, 16, {3, 3, 3}, 3, 2, 1, 1, true},
+        {2, {2, 3, 3}, 12, 10, {3, 3, 3}, 3, 2, 1, 1, true},
+        {1, {1, 1, 1}, 3, 1, {3, 3, 3}, 3, 2, 1, 1, true},
+        {2, {6, 4, 4}, 64, 160, {3, 3, 3}, 3, 2, 1, 1, true},
+    };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = 0; i < sizeof s / sizeof *s; i++)
+            check_on_gpu(&s[i], p, 10 * i);
+}
+
+/* Enough blocks for every multiprocessor, so that the large tiles are taken. */
+static void
+test_cuda_matches_cpu_at_production_sizes(void **state)
+{
+    static const struct conv_case s[] = {
+        {32, {1, 16, 16}, 320, 320, {1, 3, 3}, 2, 1, 1, 1, false},
+        {32, {1, 4, 4}, 1280, 640, {1, 3, 3}, 2, 1, 1, 1, false},
+        {2, {1, 128, 128}, 128, 128, {1, 3, 3}, 2, 1, 1, 1, false},
+        {2, {1, 128, 128}, 128, 128, {1, 3, 3}, 2, 2, 0, 1, false},
+        {2, {1, 128, 128}, 128, 3, {1, 3, 3}, 2, 1, 1, 1, false},
+        {32, {1, 32, 32}, 8, 320, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {32, 32, 32}, 64, 64, {3, 3, 3}, 3, 1, 1, 1, false},
+        {8, {12, 8, 8}, 128, 64, {3, 3, 3}, 3, 2, 1, 1, true},
+    };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = 0; i < sizeof s / sizeof *s; i++)
+            check_on_gpu(&s[i], p, 10 * i + 500);
+}
+
+/* Every epilogue; K that fills 16 bytes and that does not; sides of which the second's sums are split. */
+static void
+test_cuda_epilogues_match(void **state)
+{
+    static const int64_t sizes[][4] = {{2, 5, 8, 40}, {2, 4, 6, 33}, {3, 4, 264, 16}}; /* B, side, C, K */
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < 3 * 5 * 3 * 3; i++) {
+            const int64_t *const n = sizes[i / 45], B = n[0], S = n[1], C = n[2], K = n[3];
+            const int each = i / 5 % 3, residual = i / 15 % 3;
+            const struct pair x = PAIR_UNIFORM(1, B, S, S, C), other = PAIR_UNIFORM(2, B, S, S, K),
+                              channel = PAIR_F32(3, each == 1 ? 1 : B, K);
+            struct pair y = residual == 2 ? PAIR_UNIFORM(2, B, S, S, K) : PAIR_EMPTY(B, S, S, K);
+            const pf_tensor bias = UNIFORM(4, K);
+            struct pf_epilogue e[2] = {{.act = i % 5}, {.act = i % 5}};
+            pf_layer *layer[2];
+            layer_pair(layer, 5, 4, (int64_t[]){K, C, 3, 3}, &bias, false);
+            if (each) {
+                e[0].channel = &channel.cpu;
+                e[1].channel = &channel.gpu;
+            }
+            if (residual) {
+                e[0].residual = residual == 1 ? &other.cpu : &y.cpu;
+                e[1].residual = residual == 1 ? &other.gpu : &y.gpu;
+            }
+            assert_ok(pf_conv(cpu, &y.cpu, &x.cpu, layer[0], 1, 1, 1, &e[0]));
+            assert_ok(pf_conv(gpu, &y.gpu, &x.gpu, layer[1], 1, 1, 1, &e[1]));
+            assert_product(&y, p, 9 * C);
+        }
+}
+
+/* A transposed convolution adds its residual where it stores. */
+static void
+test_cuda_transposed_epilogue_matches(void **state)
+{
+    enum { B = 2, D = 2, H = 3, W = 4, C = 16, K = 24 };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++) {
+        const struct pair x = PAIR_UNIFORM(1, B, D, H, W, C), channel = PAIR_F32(2, B, K);
+        struct pair y = PAIR_UNIFORM(3, B, 2 * D, 2 * H, 2 * W, K);
+        const struct pf_epilogue e[] = {{&channel.cpu, PF_SILU, &y.cpu}, {&channel.gpu, PF_SILU, &y.gpu}};
+        pf_layer *layer[2];
+        layer_pair(layer, 4, 5, (int64_t[]){C, K, 3, 3, 3}, NULL, true);
+        assert_ok(pf_conv(cpu, &y.cpu, &x.cpu, layer[0], 2, 1, 1, &e[0]));
+        assert_ok(pf_conv(gpu, &y.gpu, &x.gpu, layer[1], 2, 1, 1, &e[1]));
+        assert_product(&y, p, 8 * C);
+    }
+}
+
+static void
+test_cuda_gives_the_same_bytes_twice(void **state)
+{
+    enum { B = 8, S = 4, C = 640, K = 320 };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++) {
+        struct pair x = PAIR_UNIFORM(1, B, S, S, C), y = PAIR_EMPTY(B, S, S, K), z = PAIR_EMPTY(B, S, S, K);
+        pf_layer *layer[2];
+        layer_pair(layer, 2, 4, (int64_t[]){K, C, 3, 3}, NULL, false);
+        assert_ok(pf_conv(gpu, &y.gpu, &x.gpu, layer[1], 1, 1, 1, NULL));
+        assert_ok(pf_conv(gpu, &z.gpu, &x.gpu, layer[1], 1, 1, 1, NULL));
+        assert_ok(pf_dev_get(gpu, &y.cpu, &y.gpu));
+        assert_ok(pf_dev_get(gpu, &z.cpu, &z.gpu));
+        assert_memory_equal(y.cpu.data, z.cpu.data, pf_tensor_bytes(&y.cpu));
+    }
+}
+
 int
 main(void)
 {
@@ -191,6 +356,11 @@ main(void)
         cmocka_unit_test(test_epilogue_is_what_the_steps_would_do),
         cmocka_unit_test(test_convolution_commutes_with_shifts),
         cmocka_unit_test(test_wrong_shapes_are_refused),
+        cmocka_unit_test(test_cuda_matches_cpu),
+        cmocka_unit_test(test_cuda_matches_cpu_at_production_sizes),
+        cmocka_unit_test(test_cuda_epilogues_match),
+        cmocka_unit_test(test_cuda_transposed_epilogue_matches),
+        cmocka_unit_test(test_cuda_gives_the_same_bytes_twice),
     };
     return RUN_OPERATOR_TESTS(tests);
 }

@@ -38,6 +38,25 @@ test_wrong_arguments_are_refused(void **state)
     assert_fails(pf_ddim_step(cpu, &x, &c, NULL, 1, &zero, NULL), PF_ESHAPE, "sqrt_a");
 }
 
+/* x is f32 on both sides and all else is the same numbers: f32's tolerance for every precision. */
+static void
+test_cuda_matches_cpu(void **state)
+{
+    static const int64_t size[] = {1, 3, 65536, 20011};
+    float five[] = {some.sqrt_a, some.sqrt_one_minus_a, some.sqrt_a_prev, some.dir, some.sigma};
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < 16; i++) {
+            const int64_t n = size[i / 4];
+            const struct pair k = pair_of(PF_VIEW(five, PF_F32, 5), PF_F32);
+            struct pair x = PAIR_F32(1, n), c = PAIR_UNIFORM(2, n), u = PAIR_UNIFORM(3, n), z = PAIR_F32(4, n);
+            const bool guided = i & 1, noisy = i & 2;
+            assert_ok(pf_ddim_step(cpu, &x.cpu, &c.cpu, guided ? &u.cpu : NULL, 2, &some, noisy ? &z.cpu : NULL));
+            assert_ok(pf_ddim_step(gpu, &x.gpu, &c.gpu, guided ? &u.gpu : NULL, 2, k.gpu.data, noisy ? &z.gpu : NULL));
+            assert_pair(&x, 0);
+        }
+}
+
 int
 main(void)
 {
@@ -45,6 +64,7 @@ main(void)
         cmocka_unit_test(test_worked_example),
         cmocka_unit_test(test_scale_one_needs_no_unconditional_branch),
         cmocka_unit_test(test_wrong_arguments_are_refused),
+        cmocka_unit_test(test_cuda_matches_cpu),
     };
     return RUN_OPERATOR_TESTS(tests);
 }

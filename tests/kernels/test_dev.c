@@ -7,15 +7,56 @@ test_only_known_devices_and_precisions_open(void **state)
 {
     pf_dev *dev;
     (void)state;
-    assert_ok(pf_dev_open(&dev, "auto", "f32"));
+    assert_ok(pf_dev_open(&dev, "cpu", "f32"));
     assert_non_null(strstr(pf_dev_name(dev), "cpu ("));
     assert_true(pf_dev_dtype(dev) == PF_F32 && !pf_dev_is_cuda(dev));
     assert_ok(pf_dev_sync(dev));
     pf_dev_close(dev);
     assert_fails(pf_dev_open(&dev, "gpu", NULL), PF_ESHAPE, "no device \"gpu\"");
+    assert_fails(pf_dev_open(&dev, "cuda:", NULL), PF_ESHAPE, "no device \"cuda:\"");
+    assert_fails(pf_dev_open(&dev, "cuda:1x", NULL), PF_ESHAPE, "no device \"cuda:1x\"");
+    assert_fails(pf_dev_open(&dev, "cuda:1000", NULL), PF_EDEV, "cuda:1000");
     assert_fails(pf_dev_open(&dev, "cpu", "bf16"), PF_ESHAPE, "f32 alone");
     assert_null(dev);
     pf_dev_close(NULL);
+}
+
+/* Without a GPU, or a build for one, "cuda" is a sentence and "auto" is the CPU. */
+static void
+test_auto_takes_what_there_is(void **state)
+{
+    pf_dev *dev, *its;
+    (void)state;
+    const pf_err err = pf_dev_open(&dev, "cuda", "f32");
+    assert_ok(pf_dev_open(&its, "auto", "f32"));
+    assert_true(pf_dev_is_cuda(its) == (err == PF_OK));
+    if (err) {
+        assert_int_equal(err, PF_EDEV);
+        assert_fails(pf_dev_open(&dev, "cuda", NULL), PF_EDEV, "-d cpu");
+    }
+    pf_dev_close(its);
+    pf_dev_close(dev);
+}
+
+/* Work that is replayed does the same as work that is called; on the CPU it is called. */
+static pf_err
+double_it(void *ctx)
+{
+    pf_tensor *const t = ctx;
+    return pf_add(cpu, t, t, t, 1.0f);
+}
+
+static void
+test_replay_runs_the_work_each_time(void **state)
+{
+    float one = 1;
+    pf_tensor t = PF_VIEW(&one, PF_F32, 1);
+    pf_graph *g = NULL;
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        assert_ok(pf_replay(cpu, &g, double_it, &t));
+    assert_true(one == 32);
+    pf_graph_free(g);
 }
 
 static void
@@ -198,6 +239,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_known_devices_and_precisions_open),
+        cmocka_unit_test(test_auto_takes_what_there_is),
+        cmocka_unit_test(test_replay_runs_the_work_each_time),
         cmocka_unit_test(test_reset_gives_memory_back_and_the_peak_stays),
         cmocka_unit_test(test_the_arena_grows_over_chunks),
         cmocka_unit_test(test_too_much_memory_is_a_sentence),

@@ -100,6 +100,78 @@ test_geglu_gates_the_first_half_by_the_second(void **state)
     assert_fails(pf_geglu(cpu, &x, &x), PF_ESHAPE, "y is");
 }
 
+/* The same numbers without the first: nothing is aligned any more. */
+static struct pair
+without_first(const struct pair *p)
+{
+    struct pair q = *p;
+    q.cpu.ndim = q.gpu.ndim = 1;
+    q.cpu.dim[0] = q.gpu.dim[0] = pf_tensor_count(&p->cpu) - 1;
+    q.cpu.data = (char *)p->cpu.data + pf_dtype_size(p->cpu.dtype);
+    q.gpu.data = (char *)p->gpu.data + pf_dtype_size(p->gpu.dtype);
+    return q;
+}
+
+static void
+test_cuda_activates_like_the_cpu(void **state)
+{
+    static const int64_t size[] = {1, 7, 8, 2047, 2049, 300001};
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < 6; i++)
+            for (int act = PF_NONE; act <= PF_QUICK_GELU; act++) {
+                pf_tensor t = UNIFORM(1, size[i]);
+                for (int64_t k = 0; k < size[i]; k++)
+                    floats(&t)[k] *= 20;
+                struct pair x = pair_of(t, pf_dev_dtype(gpu)), y = PAIR_EMPTY(size[i]), from = x, to = y;
+                for (int shift = 0; shift < 2 && size[i] > 1; shift++) {
+                    assert_ok(pf_activate(cpu, &to.cpu, &from.cpu, act));
+                    assert_ok(pf_activate(gpu, &to.gpu, &from.gpu, act));
+                    assert_pair(&to, p);
+                    from = without_first(&x);
+                    to = without_first(&y);
+                }
+            }
+}
+
+static void
+test_cuda_adds_like_the_cpu(void **state)
+{
+    static const int64_t size[][3] = {{1, 1, 1}, {3, 3, 7}, {3, 1, 7}, {3, 1, 4096}, {5, 1, 2052}, {2, 2, 100001}};
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < 6; i++) {
+            const int64_t B = size[i][0], n = size[i][2];
+            struct pair a = PAIR_UNIFORM(1, B, n), b = PAIR_UNIFORM(2, size[i][1], n), y = PAIR_EMPTY(B, n);
+            assert_ok(pf_add(cpu, &y.cpu, &a.cpu, &b.cpu, 0.7f));
+            assert_ok(pf_add(gpu, &y.gpu, &a.gpu, &b.gpu, 0.7f));
+            assert_pair(&y, p);
+            assert_ok(pf_add(gpu, &a.gpu, &a.gpu, &b.gpu, 0.7f));
+            a.cpu = y.cpu;
+            assert_pair(&a, p);                 /* in place */
+            a = PAIR_F32(1, B, n);
+            b = PAIR_F32(2, size[i][1], n);
+            y = PAIR_EMPTY_F32(B, n);
+            assert_ok(pf_add(cpu, &y.cpu, &a.cpu, &b.cpu, 0.7f));
+            assert_ok(pf_add(gpu, &y.gpu, &a.gpu, &b.gpu, 0.7f));
+            assert_pair(&y, 0);                 /* f32 whatever the precision */
+        }
+}
+
+static void
+test_cuda_gates_like_the_cpu(void **state)
+{
+    static const int64_t size[][2] = {{1, 1}, {7, 33}, {5, 40}, {300, 1280}, {3, 12}};
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < 5; i++) {
+            struct pair x = PAIR_UNIFORM(1, size[i][0], 2 * size[i][1]), y = PAIR_EMPTY(size[i][0], size[i][1]);
+            assert_ok(pf_geglu(cpu, &y.cpu, &x.cpu));
+            assert_ok(pf_geglu(gpu, &y.gpu, &x.gpu));
+            assert_pair(&y, p);
+        }
+}
+
 int
 main(void)
 {
@@ -111,6 +183,9 @@ main(void)
         cmocka_unit_test(test_add_scales_and_repeats_a_batch_of_one),
         cmocka_unit_test(test_add_at_sizes_around_a_part),
         cmocka_unit_test(test_geglu_gates_the_first_half_by_the_second),
+        cmocka_unit_test(test_cuda_activates_like_the_cpu),
+        cmocka_unit_test(test_cuda_adds_like_the_cpu),
+        cmocka_unit_test(test_cuda_gates_like_the_cpu),
     };
     return RUN_OPERATOR_TESTS(tests);
 }

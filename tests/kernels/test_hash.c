@@ -376,6 +376,8 @@ test_a_resumed_run_is_the_run_that_was_never_stopped(void **state)
     conf.neus.foreground_rays = 16;
     conf.neus.occupancy_resolution = 12;
     conf.neus.ray_samples = 16;
+    conf.neus.lambda_area = 0.01;
+    conf.neus.area_points = 64;
     for (int i = 0; i < VIEWS * SIZE * SIZE; i++) {             /* a disc on white */
         const int x = i % SIZE - SIZE / 2, y = i / SIZE % SIZE - SIZE / 2;
         alpha[i] = x * x + y * y < 20;

@@ -165,6 +165,143 @@ test_wrong_shapes_are_refused(void **state)
                  "weight 1");
 }
 
+/* ---- CUDA ---- */
+
+static void
+layer_pair(pf_layer *l[2], uint64_t seed, int64_t K, int64_t C, const pf_tensor *bias)
+{
+    const struct pair w = PAIR_UNIFORM(seed, K, C);
+    assert_ok(pf_layer_new(cpu, &l[0], &w.cpu, bias, false));
+    assert_ok(pf_layer_new(gpu, &l[1], &w.cpu, bias, false));
+}
+
+/* The error of sums of C terms grows with the root of C on either side, also in f32. */
+static void
+assert_product(const struct pair *y, int p, int64_t C)
+{
+    const double error = pair_error(y), f32 = 6e-8 * sqrt((double)C);
+    const double most = precisions[p].tolerance > f32 ? precisions[p].tolerance : f32;
+    if (!(error <= most))
+        fail_msg("%s: relative error %.3g, at most %.3g", precisions[p].name, error, most);
+}
+
+/* Rows that lie on 16 bytes (cublasLt) and that do not (conv.cu's kernel). */
+static void
+test_cuda_matches_cpu(void **state)
+{
+    static const int64_t MKC[][3] = {{1, 1, 1},       {2, 3, 5},         {257, 33, 31},    {100, 64, 326},
+                                     {17, 130, 65},   {1, 1280, 320},    {32, 1280, 1280}, {512, 960, 320},
+                                     {77, 40, 768},   {2049, 320, 1280}};
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = 0; i < sizeof MKC / sizeof *MKC; i++) {
+            const int64_t M = MKC[i][0], K = MKC[i][1], C = MKC[i][2];
+            const struct pair x = PAIR_UNIFORM(i, 1, M, C);
+            struct pair y = PAIR_EMPTY(1, M, K);
+            const pf_tensor bias = UNIFORM(i + 50, K);
+            pf_layer *layer[2];
+            layer_pair(layer, i + 100, K, C, i % 3 ? &bias : NULL);
+            assert_ok(pf_linear(cpu, &y.cpu, &x.cpu, layer[0], NULL));
+            assert_ok(pf_linear(gpu, &y.gpu, &x.gpu, layer[1], NULL));
+            assert_product(&y, p, C);
+        }
+}
+
+static void
+test_cuda_epilogues_match(void **state)
+{
+    static const int64_t sizes[][4] = {{3, 7, 24, 40}, {2, 5, 20, 33}, {32, 1, 640, 64}}; /* B, T, C, K */
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < 3 * 5 * 3 * 3; i++) {
+            const int64_t *const n = sizes[i / 45], B = n[0], T = n[1], C = n[2], K = n[3];
+            const int each = i / 5 % 3, residual = i / 15 % 3;
+            const struct pair x = PAIR_UNIFORM(1, B, T, C), other = PAIR_UNIFORM(2, B, T, K),
+                              channel = PAIR_F32(3, each == 1 ? 1 : B, K);
+            struct pair y = residual == 2 ? PAIR_UNIFORM(2, B, T, K) : PAIR_EMPTY(B, T, K);
+            const pf_tensor bias = UNIFORM(4, K);
+            struct pf_epilogue e[2] = {{.act = i % 5}, {.act = i % 5}};
+            pf_layer *layer[2];
+            layer_pair(layer, 5, K, C, i % 2 ? &bias : NULL);
+            if (each) {
+                e[0].channel = &channel.cpu;
+                e[1].channel = &channel.gpu;
+            }
+            if (residual) {
+                e[0].residual = residual == 1 ? &other.cpu : &y.cpu;
+                e[1].residual = residual == 1 ? &other.gpu : &y.gpu;
+            }
+            assert_ok(pf_linear(cpu, &y.cpu, &x.cpu, layer[0], &e[0]));
+            assert_ok(pf_linear(gpu, &y.gpu, &x.gpu, layer[1], &e[1]));
+            assert_product(&y, p, C);
+        }
+}
+
+/* Parts of tensors begin anywhere: what does not lie on 16 bytes is done all the same. */
+static void
+test_cuda_takes_any_address(void **state)
+{
+    enum { M = 33, K = 48, C = 40 };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++) {
+        struct pair x = PAIR_UNIFORM(1, M * C + 1), y = PAIR_EMPTY(M * K + 1), part = PAIR_EMPTY(M, K);
+        const size_t size = pf_dtype_size(pf_dev_dtype(gpu));
+        const pf_tensor from = PF_VIEW(floats(&x.cpu) + 1, PF_F32, M, C),
+                        from_gpu = PF_VIEW((char *)x.gpu.data + size, pf_dev_dtype(gpu), M, C);
+        pf_layer *layer[2];
+        layer_pair(layer, 2, K, C, NULL);
+        part.gpu = PF_VIEW((char *)y.gpu.data + size, pf_dev_dtype(gpu), M, K);
+        assert_ok(pf_linear(cpu, &part.cpu, &from, layer[0], NULL));
+        assert_ok(pf_linear(gpu, &part.gpu, &from_gpu, layer[1], NULL));
+        assert_product(&part, p, C);
+    }
+}
+
+/* Weights come to the GPU in whatever type the file has. */
+static void
+test_cuda_takes_weights_of_any_type(void **state)
+{
+    static const pf_dtype types[] = {PF_F32, PF_F16, PF_BF16, PF_F64};
+    enum { M = 9, K = 24, C = 11 };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < 4; i++) {
+            const struct pair x = PAIR_UNIFORM(1, M, C);
+            struct pair y = PAIR_EMPTY(M, K);
+            pf_tensor w = {0}, small = UNIFORM(2, K, C);
+            pf_layer *layer[2];
+            for (int k = 0; k < K * C; k++)
+                floats(&small)[k] = roundf(32 * floats(&small)[k]) / 32;        /* exact in all of them */
+            assert_ok(PF_KEEP(cpu, &w, types[i], K, C));
+            assert_ok(pf_dev_put(cpu, &w, &small));
+            assert_ok(pf_layer_new(cpu, &layer[0], &small, NULL, false));
+            assert_ok(pf_layer_new(gpu, &layer[1], &w, NULL, false));
+            assert_ok(pf_linear(cpu, &y.cpu, &x.cpu, layer[0], NULL));
+            assert_ok(pf_linear(gpu, &y.gpu, &x.gpu, layer[1], NULL));
+            assert_product(&y, p, C);
+        }
+}
+
+static void
+test_cuda_gives_the_same_bytes_twice(void **state)
+{
+    static const int64_t MKC[][3] = {{32, 320, 1280}, {512, 1280, 1280}};
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < 2 * 2; i++) {
+            const int64_t M = MKC[i % 2][0], K = MKC[i % 2][1], C = MKC[i % 2][2];
+            const struct pf_epilogue e = {.act = i / 2 ? PF_SILU : PF_NONE};
+            struct pair x = PAIR_UNIFORM(1, M, C), y = PAIR_EMPTY(M, K), z = PAIR_EMPTY(M, K);
+            pf_layer *layer[2];
+            layer_pair(layer, 2, K, C, NULL);
+            assert_ok(pf_linear(gpu, &y.gpu, &x.gpu, layer[1], &e));
+            assert_ok(pf_linear(gpu, &z.gpu, &x.gpu, layer[1], &e));
+            assert_ok(pf_dev_get(gpu, &y.cpu, &y.gpu));
+            assert_ok(pf_dev_get(gpu, &z.cpu, &z.gpu));
+            assert_memory_equal(y.cpu.data, z.cpu.data, pf_tensor_bytes(&y.cpu));
+        }
+}
+
 int
 main(void)
 {
@@ -176,6 +313,11 @@ main(void)
         cmocka_unit_test(test_a_stack_is_its_parts_side_by_side),
         cmocka_unit_test(test_slices_of_the_input_add_up),
         cmocka_unit_test(test_wrong_shapes_are_refused),
+        cmocka_unit_test(test_cuda_matches_cpu),
+        cmocka_unit_test(test_cuda_epilogues_match),
+        cmocka_unit_test(test_cuda_takes_any_address),
+        cmocka_unit_test(test_cuda_takes_weights_of_any_type),
+        cmocka_unit_test(test_cuda_gives_the_same_bytes_twice),
     };
     return RUN_OPERATOR_TESTS(tests);
 }

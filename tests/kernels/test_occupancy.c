@@ -2,6 +2,7 @@
  * give the same samples. */
 #include <omp.h>
 
+#include "kernels/field/composite.h"
 #include "kernels/field/occupancy.h"
 #include "tests/check.h"
 
@@ -222,6 +223,36 @@ test_a_saved_grid_samples_as_before(void **state)
     pf_occupancy_free(other);
 }
 
+/* Points near the surface measure its area: that of a ball of radius 0.3, and 4 pi (pi width)^2 / 3
+ * for the thickness that it is given. */
+static void
+test_points_near_the_surface_measure_its_area(void **state)
+{
+    enum { N = 1 << 16 };
+    static float x[3 * N], sdf[N], grad[3 * N], d_sdf[N], d_grad[3 * N];
+    const float width = 0.01f;
+    const double area = 4 * 3.14159265 * (0.09 + 3.14159265 * 3.14159265 / 3 * 1e-4);
+    struct pf_occupancy *o = new_grid(32, 16);
+    struct pf_neus_sums sums = {0};
+    (void)state;
+    assert_ok(pf_occupancy_update(o, &ball, 300, 0, 5));
+    const double volume = pf_occupancy_near(o, x, N, 5 * width, 5, 3);
+    assert_true(volume > 0 && volume < 0.8);                    /* of 1.728 */
+    assert_ok(ball_sdf(&ball, sdf, x, N));
+    for (int i = 0; i < N; i++) {
+        grad[3 * i] = 1;
+        assert_true(fabsf(sdf[i]) < 0.2f);
+    }
+    pf_neus_area(&sums, d_sdf, d_grad, sdf, grad, N, volume, width, 1);
+    assert_true(fabs(sums.area - area) < 0.02 * area);          /* by chance */
+    pf_occupancy_walls(o, x, 100, 5, 3);
+    for (int i = 0; i < 100; i++) {
+        const float *p = x + 3 * i;
+        assert_true(fmaxf(fabsf(p[0]), fmaxf(fabsf(p[1]), fabsf(p[2]))) == 0.6f);
+    }
+    pf_occupancy_free(o);
+}
+
 static void
 test_a_grid_that_makes_no_sense_is_refused(void **state)
 {
@@ -245,6 +276,7 @@ main(void)
         cmocka_unit_test(test_rays_that_miss_the_cube_get_no_samples),
         cmocka_unit_test(test_samples_depend_on_seed_and_step_but_not_on_threads),
         cmocka_unit_test(test_a_saved_grid_samples_as_before),
+        cmocka_unit_test(test_points_near_the_surface_measure_its_area),
         cmocka_unit_test(test_a_grid_that_makes_no_sense_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,6 +34,21 @@ test_wrong_shapes_are_refused(void **state)
     assert_fails(pf_upsample(cpu, &y, &flat), PF_ESHAPE, "x is");
 }
 
+static void
+test_cuda_matches_cpu(void **state)
+{
+    static const int64_t s[][4] = {{1, 1, 1, 1}, {2, 5, 7, 33}, {1, 3, 2, 6}, {1, 4, 4, 20}, {3, 16, 16, 64}};
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < 5; i++) {
+            struct pair x = PAIR_UNIFORM(1, s[i][0], s[i][1], s[i][2], s[i][3]),
+                        y = PAIR_EMPTY(s[i][0], 2 * s[i][1], 2 * s[i][2], s[i][3]);
+            assert_ok(pf_upsample(cpu, &y.cpu, &x.cpu));
+            assert_ok(pf_upsample(gpu, &y.gpu, &x.gpu));
+            assert_true(pair_error(&y) == 0);
+        }
+}
+
 int
 main(void)
 {
@@ -41,6 +56,7 @@ main(void)
         cmocka_unit_test(test_worked_example),
         cmocka_unit_test(test_every_pixel_is_its_half),
         cmocka_unit_test(test_wrong_shapes_are_refused),
+        cmocka_unit_test(test_cuda_matches_cpu),
     };
     return RUN_OPERATOR_TESTS(tests);
 }

@@ -13,6 +13,7 @@ struct maker {
     pf_doc doc;
     uint64_t seed;
     bool sync_dreamer;          /* spec 03, 12: no layer1, layer2 without its name */
+    pf_dtype dtype;             /* of the tensors */
 };
 
 /* One tensor, uniform with deviation about 1/sqrt(fan in); norms around 1. */
@@ -35,6 +36,12 @@ make(struct maker *m, const int64_t *dim, const char *fmt, ...)
     const bool bias = strstr(name, "bias") != NULL;
     for (int64_t i = 0; i < pf_tensor_count(&t); i++)
         p[i] = bias ? 0.1f * p[i] : ndim == 1 ? 1 + 0.2f * p[i] : p[i] * 1.5f / sqrtf((float)fan);
+    if (m->dtype != PF_F32) {
+        const pf_tensor f32 = t;
+        assert_ok(pf_tensor_new(&t, m->dtype, ndim, dim));
+        pf_from_f32(t.data, f32.data, m->dtype, pf_tensor_count(&t));
+        free(f32.data);
+    }
     assert_ok(pf_doc_put(&m->doc, name, &t));
     pf_tensor_release(&t);
 }

@@ -37,7 +37,7 @@ setup(void **state)
         return 0;
     }
     assert_ok(pf_config_load(&pf_conf, "tests/data/tiny/config.yaml"));
-    assert_ok(pf_dev_open(&dev, "cpu", NULL));
+    assert_ok(pf_dev_open(&dev, test_device(), "f32"));
     assert_ok(pf_checkpoint_open(&weights, path));
     assert_ok(model_load(&model, dev, weights, &pf_conf));
     golden_open(&encode, "tiny/encode.safetensors");
@@ -125,7 +125,7 @@ test_clip_from_its_own_file(void **state)
     (void)state;
     need_golden();
     image = photo();
-    assert_ok(pf_dev_open(&d, "cpu", NULL));
+    assert_ok(pf_dev_open(&d, test_device(), "f32"));
     assert_ok(pf_checkpoint_open(&own, golden_path(path, "tiny/clip-jit.pt")));
     assert_ok(vit_load(&vit, d, own, &pf_conf));
     assert_ok(vit_preprocess(&input, &image, 224));
@@ -202,18 +202,16 @@ step_noise(pf_tensor *noise, int number)
 static void
 one_step(pf_tensor *x, int number)
 {
-    const size_t mark = pf_dev_mark(dev);
-    pf_tensor on_dev = {0}, noise;
+    pf_tensor noise;
     assert_ok(PF_TENSOR_NEW(&noise, PF_F32, V, Z, SIDE, SIDE));
     step_noise(&noise, number);
-    assert_ok(PF_ALLOC(dev, &on_dev, PF_F32, V, SIDE, SIDE, Z));
-    assert_ok(sampler_put(&model.run, &on_dev, x));
+    assert_ok(sampler_put(&model.run, &sampler.noise, &noise));
+    assert_ok(sampler_put(&model.run, &sampler.x, x));
     model.run.dump = &dump;
-    assert_ok(sampler_step(&sampler, &on_dev, 50 - number, number < 50 ? &noise : NULL));
+    assert_ok(sampler_step(&sampler, 50 - number));
     model.run.dump = NULL;
-    assert_ok(sampler_get(&model.run, x, &on_dev));
+    assert_ok(sampler_get(&model.run, x, &sampler.x));
     pf_tensor_release(&noise);
-    pf_dev_reset(dev, mark);
 }
 
 static void
@@ -367,7 +365,7 @@ test_whole_run(void **state)
         int step;
         double rms;
     } check[] = {{10, 1e-4}, {20, 3e-4}, {30, 5e-4}, {40, 8e-4}};
-    pf_tensor x, on_dev = {0}, noise, latent, image, pictures;
+    pf_tensor x, noise, latent, image, pictures;
     double psnr, slowest = 0;
     int64_t n;
     int worst;
@@ -387,13 +385,13 @@ test_whole_run(void **state)
     const pf_tensor first = golden_state("x_T");
     assert_ok(PF_TENSOR_NEW(&noise, PF_F32, V, Z, SIDE, SIDE));
     assert_ok(pf_tensor_copy(&x, &first));
-    assert_ok(PF_ALLOC(dev, &on_dev, PF_F32, V, SIDE, SIDE, Z));
-    assert_ok(sampler_put(&model.run, &on_dev, &x));
+    assert_ok(sampler_put(&model.run, &sampler.x, &x));
     const double start = pf_seconds();
     for (int number = 1; number <= 50; number++) {
         const double began = pf_seconds();
         step_noise(&noise, number);
-        assert_ok(sampler_step(&sampler, &on_dev, 50 - number, number < 50 ? &noise : NULL));
+        assert_ok(sampler_put(&model.run, &sampler.noise, &noise));
+        assert_ok(sampler_step(&sampler, 50 - number));
         slowest = fmax(slowest, pf_seconds() - began);
         for (int i = 0; i < 4; i++) {
             char name[64];
@@ -401,14 +399,14 @@ test_whole_run(void **state)
                 continue;
             snprintf(name, sizeof name, "chain.x_after_step%d", number);
             float *want = golden_floats(&states, name, &n);
-            assert_ok(sampler_get(&model.run, &x, &on_dev));
+            assert_ok(sampler_get(&model.run, &x, &sampler.x));
             printf("# %s rms %.2e of %.0e\n", name, check_rms(x.data, want, n), check[i].rms);
             assert_rms((float *)x.data, want, n, check[i].rms);
             free(want);
         }
     }
     printf("# 50 steps in %.1f s, the slowest %.2f s\n", pf_seconds() - start, slowest);
-    assert_ok(sampler_get(&model.run, &x, &on_dev));
+    assert_ok(sampler_get(&model.run, &x, &sampler.x));
     float *want = golden_floats(&states, "final_latents", &n);
     psnr = golden_psnr(x.data, want, n);
     printf("# final_latents rms %.2e rel %.2e PSNR %.1f dB\n", check_rms(x.data, want, n), check_rel(x.data, want, n), psnr);

@@ -78,7 +78,7 @@ block_open(struct block *b, const char *name)
     assert_ok(pf_doc_write(&made, f));
     fclose(f);
     pf_doc_release(&made);
-    assert_ok(pf_dev_open(&b->dev, "cpu", NULL));
+    assert_ok(pf_dev_open(&b->dev, test_device(), "f32"));
     assert_ok(pf_checkpoint_open(&b->weights, b->path));
     b->net = (struct net){.dev = b->dev, .weights = b->weights};
     b->run.dev = b->dev;

@@ -34,7 +34,7 @@ load(struct loaded *l, const struct maker *from, const struct pf_config *conf)
 {
     snprintf(l->path, sizeof l->path, "/tmp/pf-test-XXXXXX");
     save_model(from, l->path);
-    assert_ok(pf_dev_open(&l->dev, "cpu", NULL));
+    assert_ok(pf_dev_open(&l->dev, test_device(), "f32"));
     assert_ok(pf_checkpoint_open(&l->weights, l->path));
     return model_load(&l->m, l->dev, l->weights, conf);
 }

@@ -186,18 +186,12 @@ run_norm_conv(struct run *r, pf_tensor *y, const struct norm *n, const pf_layer 
 pf_err
 run_cast(struct run *r, pf_tensor *y, const pf_tensor *x, pf_dtype dtype)
 {
-    pf_tensor host = {0};
-    pf_err err;
     if (x->dtype == dtype) {
         *y = *x;
         return PF_OK;
     }
     PF_TRY(pf_dev_alloc(r->dev, y, dtype, x->ndim, x->dim));
-    PF_TRY(pf_tensor_new(&host, PF_F32, x->ndim, x->dim));
-    if (!(err = pf_dev_get(r->dev, &host, x)))
-        err = pf_dev_put(r->dev, y, &host);
-    pf_tensor_release(&host);
-    return err;
+    return pf_dev_cast(r->dev, y, x);
 }
 
 pf_err

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/rng.h"
+#include "tools/pf-sample/dump.h"
 #include "tools/pf-sample/noise.h"
 
 pf_err
@@ -70,7 +71,20 @@ noise_start(struct noise *n, pf_tensor *t)
 }
 
 pf_err
-noise_step(struct noise *n, pf_tensor *t, int64_t drawn)
+noise_step(struct noise *n, struct run *r, pf_tensor *t, int64_t drawn)
 {
-    return draw(n, t, PF_RNG_STEP, "step", drawn * pf_tensor_count(t));
+    const int64_t count = pf_tensor_count(t), N = t->dim[0], P = t->dim[1] * t->dim[2], z = t->dim[3];
+    pf_tensor first = {0}, last = {0};
+    pf_err err;
+    if (!n->file)
+        return pf_gaussian(r->dev, t, n->seed, n->key | PF_RNG_STEP, (uint64_t)(drawn * count));
+    if ((err = PF_TENSOR_NEW(&first, PF_F32, N, z, t->dim[1], t->dim[2])) ||
+        (err = pf_tensor_new(&last, PF_F32, 4, t->dim)) || (err = draw(n, &first, PF_RNG_STEP, "step", drawn * count)))
+        goto out;
+    channels_last(last.data, first.data, N, z, P);
+    err = pf_dev_put(r->dev, t, &last);
+out:
+    pf_tensor_release(&first);
+    pf_tensor_release(&last);
+    return err;
 }

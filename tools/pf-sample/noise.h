@@ -5,6 +5,7 @@
 #ifndef PF_SAMPLE_NOISE_H
 #define PF_SAMPLE_NOISE_H
 #include "common/stream.h"
+#include "tools/pf-sample/network.h"
 
 struct noise {
     uint64_t seed;
@@ -17,9 +18,9 @@ struct noise {
 pf_err noise_open(struct noise *n, const char *path, int64_t seed) PF_MUST_USE;
 void noise_close(struct noise *n);
 void noise_key(struct noise *n, double elevation_deg, int sample);
-/* Fill t: f32 on the host, of the shape drawn. */
+/* Fill t: f32 on the host, of the shape drawn; for a step f32 [N, h, w, z] on the device. */
 pf_err noise_posterior(struct noise *n, pf_tensor *t) PF_MUST_USE;
 pf_err noise_start(struct noise *n, pf_tensor *t) PF_MUST_USE;
-pf_err noise_step(struct noise *n, pf_tensor *t, int64_t drawn) PF_MUST_USE;    /* 0 for the first */
+pf_err noise_step(struct noise *n, struct run *r, pf_tensor *t, int64_t drawn) PF_MUST_USE; /* 0: the first */
 
 #endif

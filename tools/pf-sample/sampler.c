@@ -1,5 +1,6 @@
 /* sampler.c - one set of views out of noise (spec 03, 2, 3, 7, 8). */
 #include <math.h>
+#include <string.h>
 
 #include "common/progress.h"
 #include "tools/pf-sample/dump.h"
@@ -146,6 +147,44 @@ dump_view(struct run *r, const pf_tensor *t, const char *name)
     return dump_host(r, &shaped, "view%d.%s", r->dump->view, name);
 }
 
+/* Everything in which one step differs from another, as one row of floats: the time for the volume
+ * networks, the time for the UNet, DDIM's coefficients. */
+static int64_t
+row_width(const struct sampler *s)
+{
+    return s->m->conf.model.time_embed_dim + s->m->unet.channels +
+           (int64_t)(sizeof(struct pf_ddim_coefficients) / sizeof(float));
+}
+
+/* s->now for time t. */
+static pf_err
+set_time(struct sampler *s, int t, const struct pf_ddim_coefficients *c)
+{
+    const int E = s->m->conf.model.time_embed_dim, channels = s->m->unet.channels;
+    pf_tensor host = {0};
+    PF_TRY(PF_TENSOR_NEW(&host, PF_F32, row_width(s)));
+    float *const row = host.data;
+    ddim_sinusoid(row, E, t);
+    ddim_sinusoid(row + E, channels, t);
+    memcpy(row + E + channels, c, sizeof *c);
+    const pf_err err = pf_dev_put(s->m->run.dev, &s->now, &host);
+    pf_tensor_release(&host);
+    return err;
+}
+
+/* What the steps work on: the same memory for every sample. */
+static pf_err
+make_state(struct sampler *s)
+{
+    pf_dev *const dev = s->m->run.dev;
+    const int64_t dim[] = {s->views.V, s->m->unet.side, s->m->unet.side, s->m->unet.z};
+    PF_TRY(PF_ALLOC(dev, &s->now, PF_F32, row_width(s)));
+    PF_TRY(pf_dev_alloc(dev, &s->x, PF_F32, 4, dim));
+    PF_TRY(pf_dev_alloc(dev, &s->noise, PF_F32, 4, dim));
+    PF_TRY(pf_dev_alloc(dev, &s->cond, pf_dev_dtype(dev), 4, dim));
+    return pf_dev_alloc(dev, &s->uncond, pf_dev_dtype(dev), 4, dim);
+}
+
 pf_err
 sampler_begin(struct sampler *s, struct model *m, const struct sampler_input *in, float elevation)
 {
@@ -159,6 +198,7 @@ sampler_begin(struct sampler *s, struct model *m, const struct sampler_input *in
         r->dump->view = c->model.view_num - 1;
     ddim_schedule(&s->ddim, m->alphas_cumprod, c->sampler.steps, c->sampler.eta);
     PF_TRY(views_make(r, &s->views, c, unet_has_spad(&m->unet), elevation, in->elevation, in->azimuth));
+    PF_TRY(make_state(s));
     PF_TRY(dump_host(r, &s->views.embed, "v_embed"));
     if ((err = project_context(s, &context, in)) || (err = dump_view(r, &context, "context")) ||
         (err = context_rows(s, &table, &context)))
@@ -174,6 +214,7 @@ out:
 void
 sampler_end(struct sampler *s)
 {
+    pf_graph_free(s->graph);
     views_release(&s->views);
     pf_dev_reset(s->m->run.dev, s->mark);
 }
@@ -200,22 +241,16 @@ sampler_condition(struct sampler *s, const pf_tensor *latent)
 
 /* What the networks derive from the time alone. */
 static pf_err
-step_time(struct sampler *s, int t)
+step_time(struct sampler *s)
 {
     struct model *m = s->m;
     struct run *r = &m->run;
-    const int E = m->conf.model.time_embed_dim, channels = m->unet.channels;
-    pf_tensor host = {0}, a = {0}, b = {0}, h = {0}, embed = {0};
-    PF_TRY(PF_TENSOR_NEW(&host, PF_F32, 1, E + channels));
-    float *p = host.data;
-    ddim_sinusoid(p, E, t);
-    ddim_sinusoid(p + E, channels, t);
-    const pf_tensor ha = PF_VIEW(p, PF_F32, 1, E), hb = PF_VIEW(p + E, PF_F32, 1, channels);
-    pf_err err = run_put(r, &a, &ha);
-    if (!err)
-        err = run_put(r, &b, &hb);
-    pf_tensor_release(&host);
-    PF_TRY(err);
+    const int64_t E = m->conf.model.time_embed_dim, channels = m->unet.channels;
+    float *const now = s->now.data;
+    const pf_tensor fa = PF_VIEW(now, PF_F32, 1, E), fb = PF_VIEW(now + E, PF_F32, 1, channels);
+    pf_tensor a = {0}, b = {0}, h = {0}, embed = {0};
+    PF_TRY(run_cast(r, &a, &fa, pf_dev_dtype(r->dev)));
+    PF_TRY(run_cast(r, &b, &fb, pf_dev_dtype(r->dev)));
     PF_TRY(run_linear(r, &h, m->time0, &a, &(struct pf_epilogue){.act = PF_SILU}));
     PF_TRY(run_linear(r, &embed, m->time2, &h, NULL));                  // [1, E]
     PF_TRY(dump_row(r, &embed, "t_embed"));
@@ -242,27 +277,34 @@ chunk_eps(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor
     return c.branches == 2 ? dump_row(r, &uc, "view.unet_output_uncond") : PF_OK;
 }
 
-pf_err
-sampler_eps(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor *x, int t)
+/* The noise in x at the time of s->now; first: the step whose activations are dumped. */
+static pf_err
+eps_now(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor *x, bool first)
 {
     struct model *m = s->m;
     struct run *r = &m->run;
     struct dump *d = r->dump;
-    const bool first_step = t == s->ddim.t[s->ddim.steps - 1];
     const size_t mark = pf_dev_mark(r->dev);
     pf_tensor act = {0}, volume = {0};
     if (d)
-        d->row = first_step ? d->view : -1;
+        d->row = first ? d->view : -1;
     PF_TRY(run_cast(r, &act, x, pf_dev_dtype(r->dev)));                 // [V, h, w, z]
-    PF_TRY(step_time(s, t));
+    PF_TRY(step_time(s));
     PF_TRY(volume_spatial(r, &volume, &m->volume, &act, &s->views.proj));
     for (int64_t v = 0; v < s->views.V; v += s->batch) {
         if (d)
-            d->row = first_step && d->view >= v && d->view < v + s->batch ? d->view - v : -1;
+            d->row = first && d->view >= v && d->view < v + s->batch ? d->view - v : -1;
         PF_TRY(chunk_eps(s, cond, uncond, &act, &volume, v));
     }
     pf_dev_reset(r->dev, mark);
     return PF_OK;
+}
+
+pf_err
+sampler_eps(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor *x, int t)
+{
+    PF_TRY(set_time(s, t, &s->ddim.c[0]));
+    return eps_now(s, cond, uncond, x, t == s->ddim.t[s->ddim.steps - 1]);
 }
 
 /* Steps of which golden data exist: the first and last two, and every tenth state. */
@@ -298,13 +340,13 @@ out:
     return err;
 }
 
-/* A NaN or an infinity in eps ends the run here, not in a black picture. */
+/* A NaN or an infinity ends the run with a sentence, not in a black picture. */
 static pf_err
-check_eps(struct sampler *s, const pf_tensor *eps, int k)
+check(struct sampler *s, const pf_tensor *x, int k)
 {
     pf_tensor host = {0};
-    PF_TRY(pf_tensor_new(&host, PF_F32, eps->ndim, eps->dim));
-    pf_err err = pf_dev_get(s->m->run.dev, &host, eps);
+    PF_TRY(pf_tensor_new(&host, PF_F32, x->ndim, x->dim));
+    pf_err err = pf_dev_get(s->m->run.dev, &host, x);
     if (!err && !is_finite(&host))
         err = pf_fail(PF_EFORMAT, "step %d of %d (t = %d): the network's output is not finite; are the weights damaged?",
                       s->ddim.steps - k, s->ddim.steps, s->ddim.t[k]);
@@ -312,42 +354,46 @@ check_eps(struct sampler *s, const pf_tensor *eps, int k)
     return err;
 }
 
+/* One step, of which a GPU makes a graph: it reads s->now, s->x, s->noise and writes s->x. */
+static pf_err
+step(void *ctx)
+{
+    struct sampler *const s = ctx;
+    const float *const now = s->now.data;
+    const int64_t at = row_width(s) - (int64_t)(sizeof(struct pf_ddim_coefficients) / sizeof *now);
+    const bool guided = s->branches == 2;
+    PF_TRY(eps_now(s, &s->cond, &s->uncond, &s->x, s->k == s->ddim.steps - 1));
+    return pf_ddim_step(s->m->run.dev, &s->x, &s->cond, guided ? &s->uncond : NULL, (float)s->m->conf.sampler.cfg_scale,
+                        (const struct pf_ddim_coefficients *)(now + at), &s->noise);
+}
+
 pf_err
-sampler_step(struct sampler *s, pf_tensor *x, int k, const pf_tensor *noise)
+sampler_step(struct sampler *s, int k)
 {
     struct run *r = &s->m->run;
-    const size_t mark = pf_dev_mark(r->dev);
-    const bool guided = s->branches == 2;
-    pf_tensor cond = {0}, uncond = {0}, n = {0};
-    PF_TRY(pf_dev_alloc(r->dev, &cond, pf_dev_dtype(r->dev), x->ndim, x->dim));
-    PF_TRY(pf_dev_alloc(r->dev, &uncond, pf_dev_dtype(r->dev), x->ndim, x->dim));
-    PF_TRY(sampler_eps(s, &cond, &uncond, x, s->ddim.t[k]));
-    PF_TRY(check_eps(s, &cond, k));
-    if (guided)
-        PF_TRY(check_eps(s, &uncond, k));
-    if (noise) {
-        PF_TRY(pf_dev_alloc(r->dev, &n, PF_F32, x->ndim, x->dim));
-        PF_TRY(sampler_put(r, &n, noise));
-    }
-    PF_TRY(pf_ddim_step(r->dev, x, &cond, guided ? &uncond : NULL, (float)s->m->conf.sampler.cfg_scale,
-                        &s->ddim.c[k], noise ? &n : NULL));
-    PF_TRY(dump_step(s, k, &cond, &uncond, x));
-    pf_dev_reset(r->dev, mark);
-    return PF_OK;
+    struct pf_ddim_coefficients c = s->ddim.c[k];
+    if (k == 0)
+        c.sigma = 0;                            /* the last step adds no noise (spec 03, 8) */
+    s->k = k;
+    PF_TRY(set_time(s, s->ddim.t[k], &c));
+    PF_TRY(r->dump ? step(s) : pf_replay(r->dev, &s->graph, step, s));
+    if (!pf_dev_is_cuda(r->dev) || k == 0)      /* a GPU is not waited for; what is not finite stays so */
+        PF_TRY(check(s, &s->x, k));
+    return dump_step(s, k, &s->cond, &s->uncond, &s->x);
 }
 
 /* ---- a sample ---- */
 
 static pf_err
-denoise(struct sampler *s, pf_tensor *x, pf_tensor *host, struct noise *noise)
+denoise(struct sampler *s, struct noise *noise)
 {
     const int steps = s->ddim.steps;
     pf_progress p;
     pf_progress_start(&p, "sampling", steps);
     for (int k = steps - 1; k >= 0; k--) {
         if (k)
-            PF_TRY(noise_step(noise, host, steps - 1 - k));
-        PF_TRY(sampler_step(s, x, k, k ? host : NULL));
+            PF_TRY(noise_step(noise, &s->m->run, &s->noise, steps - 1 - k));
+        PF_TRY(sampler_step(s, k));
         pf_progress_step(&p, steps - k, "t %d", s->ddim.t[k]);
     }
     pf_progress_end(&p);
@@ -360,7 +406,7 @@ sampler_run(struct sampler *s, pf_tensor *latents, const pf_tensor *moments, str
     struct run *r = &s->m->run;
     const int64_t side = s->m->unet.side, z = s->m->unet.z;
     const size_t mark = pf_dev_mark(r->dev);
-    pf_tensor eps = {0}, latent = {0}, x = {0};
+    pf_tensor eps = {0}, latent = {0};
     pf_err err;
     PF_TRY(new_latents(s, latents));
     if ((err = PF_TENSOR_NEW(&eps, PF_F32, 1, z, side, side)) || (err = PF_TENSOR_NEW(&latent, PF_F32, 1, z, side, side)))
@@ -368,16 +414,15 @@ sampler_run(struct sampler *s, pf_tensor *latents, const pf_tensor *moments, str
     if ((err = noise_posterior(noise, &eps)) || (err = sampler_latent(s->m, &latent, moments, &eps)) ||
         (err = sampler_condition(s, &latent)))
         goto out;
-    if ((err = noise_start(noise, latents)) || (err = dump_host(r, latents, "x_T")) ||
-        (err = PF_ALLOC(r->dev, &x, PF_F32, s->views.V, side, side, z)) || (err = sampler_put(r, &x, latents)))
+    if ((err = noise_start(noise, latents)) || (err = dump_host(r, latents, "x_T")) || (err = sampler_put(r, &s->x, latents)))
         goto out;
-    if ((err = denoise(s, &x, latents, noise)) || (err = sampler_get(r, latents, &x)))
+    if ((err = denoise(s, noise)) || (err = sampler_get(r, latents, &s->x)))
         goto out;
     err = dump_host(r, latents, "final_latents");
 out:
     pf_tensor_release(&eps);
     pf_tensor_release(&latent);
-    pf_dev_reset(r->dev, mark);
+    pf_dev_reset(r->dev, mark);                 /* so that the next sample's latent lies where this one's did */
     return err;
 }
 

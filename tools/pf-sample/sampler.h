@@ -25,6 +25,11 @@ struct sampler {
     int64_t branches;           /* 2 with guidance, 1 where cfg_scale is 1 */
     int64_t batch;              /* views in one evaluation of the UNet */
     size_t mark;                /* of the arena */
+    pf_tensor now;              /* f32 [W]: what differs from step to step */
+    pf_tensor x, noise;         /* f32 [V, h, w, z]: the state, and what this step adds to it */
+    pf_tensor cond, uncond;     /* act, the same shape */
+    pf_graph *graph;            /* of a step, on a GPU */
+    int k;                      /* the step */
 };
 
 /* moments [1, h, w, 2z] on the host of image [3, S, S]: mean and log variance, channels last. */
@@ -41,9 +46,9 @@ pf_err sampler_condition(struct sampler *s, const pf_tensor *latent) PF_MUST_USE
 /* cond, uncond [V, h, w, z], allocated by the caller, of x f32 [V, h, w, z] at time t. */
 pf_err sampler_eps(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor *x, int t)
     PF_MUST_USE;
-/* Step k = steps-1..0 of the schedule in place: x f32 [V, h, w, z]; noise [V, z, h, w] on the host,
- * or NULL in the last. */
-pf_err sampler_step(struct sampler *s, pf_tensor *x, int k, const pf_tensor *noise) PF_MUST_USE;
+/* Step k = steps-1..0 of the schedule: s->x in place, with s->noise, which the last step ignores
+ * (it must be finite all the same).  On a GPU it is under way when this returns. */
+pf_err sampler_step(struct sampler *s, int k) PF_MUST_USE;
 /* All of it: latents [V, z, h, w], new, on the host. */
 pf_err sampler_run(struct sampler *s, pf_tensor *latents, const pf_tensor *moments, struct noise *noise)
     PF_MUST_USE;

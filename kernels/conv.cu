@@ -1,0 +1,669 @@
+/* conv.cu - pf_conv on the GPU: an implicit matrix product, and pf_linear where cublasLt has no such.
+ *
+ * y [M, K] = x' [M, R] w [K, R]^T: M output pixels, R = taps * padded channels.  x' is never made: a
+ * row of it is the pixel's neighbourhood, in pieces of 16 bytes that lie in x as they are.
+ *
+ * One block makes BM x BN of y.  It walks over R in steps of 128 bytes: 64 numbers of 16 bits, 32 of f32.
+ * In shared memory a step is BM + BN lines of 128 bytes; piece j of line r is at place j ^ (r % 8), which
+ * suits ldmatrix, wgmma and float4 loads alike.  Two steps are on their way while one is multiplied: thread
+ * t copies piece t % 8 of every LINES-th line from t / 8 on by cp.async, zeros where the tap falls off x,
+ * and only counts (tap, channel) forward.  The products are
+ *   WGMMA  f16, bf16 on Hopper: two groups of four warps, both operands from shared memory.  Its 256 x 160
+ *          makes 128 blocks, or 256, of every level of the UNet at batch 32 (132 multiprocessors), and does 100
+ *          FLOP per byte that comes from the L2 cache;
+ *   MMA    f16, bf16, tf32: 2 x 2 warps, ldmatrix and mma.sync, f32 sums;
+ *   FFMA   f32 exactly: a thread has rows t/16 + 8 i, columns t%16 + 16 j, sums in order of R.
+ * At last the sums go through shared memory, so that 16 bytes of y are stored at a time, after bias,
+ * channel, activation and residual in f32.  Where C is no multiple of 16 bytes pieces are put together
+ * from single numbers.  Small M: the steps are split among blocks, f32 parts go to the arena and a
+ * second kernel adds them in order.  A transposed convolution is eight products, one for each parity of
+ * the output's position, in one launch.
+ *
+ * ResBlock 320 -> 320, 3 x 3, 32 x 32, batch 32: M 32768, R 2880: 60.4 GFLOP, 0.061 ms at 990 TFLOP/s;
+ * 21.0 + 21.0 + 1.8 MB, 0.013 ms at 3.35 TB/s.  1280 -> 1280 at 8 x 8: M 2048, R 11520: 60.4 GFLOP, 0.061
+ * ms; 5.2 + 5.2 + 29.5 MB, 0.012 ms.  VAE 128 -> 128 at 256 x 256, batch 16: 309 GFLOP, 0.31 ms; 537 MB, 0.16. */
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/product.cuh"
+
+enum how { FFMA, MMA, WGMMA };
+enum { LINE = 128, PIECE = 16, PIECES = LINE / PIECE, AHEAD = 2 };
+enum { FAR = -(1 << 30), MOST_PIXELS = 1 << 30 };
+
+template <how HOW, int BM, int BN> struct block {
+    enum {
+        THREADS = HOW == WGMMA ? 256 : 128,
+        RESIDENT = HOW == WGMMA ? 1 : BM * BN >= 128 * 128 ? 2 : BM * BN >= 128 * 64 ? 3 : 4,   // on a multiprocessor
+        LINES = THREADS / PIECES,       // that its threads copy at once
+        SUMS = BM * BN / THREADS,       // of a thread
+        STAGES = HOW == WGMMA ? AHEAD + 2 : AHEAD + 1,  // wgmma still reads the step before the present one
+        STAGE = (BM + BN) * LINE,
+        TILE = BM * (BN + 8) * (int)sizeof(float),
+        PLACES = TILE > STAGES * STAGE ? TILE : STAGES * STAGE,         // offset of the table of places
+        BYTES = PLACES + BM * 16,
+    };
+};
+
+struct conv {                   // what the kernel must know
+    const void *x, *w, *residual;
+    void *y;
+    float *part;                // [split, M, K] instead of y, or NULL
+    const float *bias, *channel;
+    int64_t channel_step;       // from one element of the batch to the next: K or 0
+    int in[3], out[3];          // depth, height, width; transposed: out is in, of one parity
+    int kernel[3], stride[3], before[3];
+    int M, C, padded, K;
+    int pixels;                 // rows of one element of the batch
+    int columns;                // of blocks
+    int steps;                  // of one block
+    enum pf_act act;
+    bool transposed;
+    bool whole;                 // y's rows, residual and channel are whole aligned 16 bytes
+};
+
+struct __align__(16) place {    // of a row's pixel in x, at tap 0
+    int z, y, x, pixel;
+};
+
+template <int BM> static __device__ void
+find_places(struct place *to, const struct conv &a, int m0)
+{
+    for (int i = threadIdx.x; i < BM; i += blockDim.x) {
+        struct place p = {FAR, 0, 0, 0};        // outside whatever the tap
+        if (m0 + i < a.M) {
+            const int x = (m0 + i) % a.out[2], rows = (m0 + i) / a.out[2];
+            const int y = rows % a.out[1], planes = rows / a.out[1];
+            const int z = planes % a.out[0], b = planes / a.out[0];
+            p.z = z * a.stride[0] - a.before[0];
+            p.y = y * a.stride[1] - a.before[1];
+            p.x = x * a.stride[2] - a.before[2];
+            p.pixel = ((b * a.in[0] + p.z) * a.in[1] + p.y) * a.in[2] + p.x;
+        }
+        to[i] = p;
+    }
+}
+
+// ---- loading ----
+
+// A thread's way through the reduction.  Its piece of each line is channels c.. of one tap.
+template <typename Type, typename Block, int BM_, int BN_, bool WHOLE> struct loader {
+    typedef Type T;
+    enum { BM = BM_, BN = BN_, LINES = Block::LINES, STAGE = Block::STAGE, ALIGNED = WHOLE };
+    enum { EACH = PIECE / sizeof(T), STEP = LINE / sizeof(T), MX = BM / LINES, NW = BN / LINES };
+    const struct place *places; // of this thread's first row, then every LINES-th
+    const T *w;                 // this thread's piece of its first row
+    int64_t w_step;             // LINES rows
+    int kernel[3], left;        // numbers from this piece to the reduction's end
+    int z, y, x, c;
+    int pixel[MX], shift;       // at tap 0, and from there to this tap
+    unsigned inside, real;      // bits: whose pixel is in x; which rows of w there are
+    unsigned to;                // this thread's piece of its first line, in stage 0
+};
+
+template <typename L> static __device__ __forceinline__ void
+look(L &l, const struct conv &a)
+{
+    l.inside = 0;
+    l.shift = (l.z * a.in[1] + l.y) * a.in[2] + l.x;
+    if (l.left > 0)
+        for (int i = 0; i < L::MX; i++) {
+            const struct place p = l.places[i * L::LINES];
+            if ((unsigned)(p.z + l.z) < (unsigned)a.in[0] && (unsigned)(p.y + l.y) < (unsigned)a.in[1] &&
+                (unsigned)(p.x + l.x) < (unsigned)a.in[2])
+                l.inside |= 1u << i;
+        }
+}
+
+// w: row n0 of the weight; step: the first of this block's.
+template <typename L> static __device__ __forceinline__ void
+start(L &l, const struct conv &a, const struct place *places, const typename L::T *w, int n0, int step, unsigned shared)
+{
+    const int line = threadIdx.x / PIECES, piece = threadIdx.x % PIECES;
+    const int R = l.kernel[0] * l.kernel[1] * l.kernel[2] * a.padded, at = step * L::STEP + piece * L::EACH;
+    const int tap = at / a.padded;
+    l.places = places + line;
+    l.w = w + (int64_t)line * R + at;
+    l.w_step = (int64_t)L::LINES * R;
+    l.left = R - at;
+    l.c = at % a.padded;
+    l.x = tap % l.kernel[2];
+    l.y = tap / l.kernel[2] % l.kernel[1];
+    l.z = tap / l.kernel[2] / l.kernel[1];
+    l.real = 0;
+    for (int i = 0; i < L::NW; i++)
+        l.real |= (unsigned)(n0 + line + i * L::LINES < a.K) << i;
+#pragma unroll
+    for (int i = 0; i < L::MX; i++)
+        l.pixel[i] = l.places[i * L::LINES].pixel;
+    l.to = shared + line * LINE + (piece ^ line % 8) * PIECE;
+    look(l, a);
+}
+
+// On to the next step.
+template <typename L> static __device__ __forceinline__ void
+advance(L &l, const struct conv &a)
+{
+    l.w += L::STEP;
+    l.left -= L::STEP;
+    l.c += L::STEP;
+    if (l.c < a.padded)
+        return;
+    do {
+        l.c -= a.padded;
+        if (++l.x == l.kernel[2]) {
+            l.x = 0;
+            if (++l.y == l.kernel[1]) {
+                l.y = 0;
+                l.z++;
+            }
+        }
+    } while (l.c >= a.padded);
+    look(l, a);
+}
+
+// A piece whose numbers do not lie on 16 bytes, or are fewer.
+template <typename T> static __device__ __forceinline__ void
+gather(void *to, const T *from, int n)
+{
+    struct pf_pack<T, PIECE / sizeof(T)> p;
+#pragma unroll
+    for (int k = 0; k < (int)(PIECE / sizeof(T)); k++)
+        p.v[k] = k < n ? from[k] : pf_store<T>(0.0f);
+    *(struct pf_pack<T, PIECE / sizeof(T)> *)to = p;
+}
+
+// This thread's pieces of the present step into a stage; base: shared memory.
+template <typename L> static __device__ __forceinline__ void
+load(const L &l, const struct conv &a, int stage, unsigned char *base, unsigned base_address)
+{
+    typedef typename L::T T;
+    const T *const x = (const T *)a.x;
+    const unsigned to = l.to + stage * L::STAGE;
+#pragma unroll
+    for (int i = 0; i < L::MX; i++) {
+        const bool inside = l.inside >> i & 1;
+        const T *const from = inside ? x + (int64_t)(l.pixel[i] + l.shift) * a.C + l.c : x;
+        if (L::ALIGNED)
+            pf_copy16(to + i * L::LINES * LINE, from, inside);
+        else
+            gather(base + (to - base_address) + i * L::LINES * LINE, from, inside ? a.C - l.c : 0);
+    }
+#pragma unroll
+    for (int i = 0; i < L::NW; i++) {
+        const bool inside = l.left > 0 && l.real >> i & 1;
+        pf_copy16(to + (L::BM + i * L::LINES) * LINE, inside ? l.w + i * l.w_step : (const T *)a.w, inside);
+    }
+}
+
+// ---- multiplying ----
+
+// MMA: warp w has rows (w / 2) * BM/2.. and columns (w % 2) * BN/2.. in tiles of 16 x 8;
+// sum[(i * tiles across + j) * 4 ..] is tile (i, j).
+template <typename T, int BM, int BN> static __device__ __forceinline__ void
+multiply_mma(float (&sum)[BM * BN / 128], unsigned x, unsigned w)
+{
+    enum { MT = BM / 32, NT = BN / 16 };
+    const int lane = threadIdx.x % PF_WARP, warp = threadIdx.x / PF_WARP;
+    x += (warp / 2 * (BM / 2) + lane % 16) * LINE;
+    w += (warp % 2 * (BN / 2) + lane % 8 + lane / 16 * 8) * LINE;
+#pragma unroll
+    for (int k = 0; k < LINE / 32; k++) {
+        const unsigned x_piece = ((2 * k + lane / 16) ^ lane % 8) * PIECE;
+        const unsigned w_piece = ((2 * k + lane / 8 % 2) ^ lane % 8) * PIECE;
+        unsigned fx[MT][4], fw[NT / 2][4];
+#pragma unroll
+        for (int i = 0; i < MT; i++)
+            pf_load_matrices(fx[i], x + i * 16 * LINE + x_piece);
+#pragma unroll
+        for (int j = 0; j < NT / 2; j++)
+            pf_load_matrices(fw[j], w + j * 16 * LINE + w_piece);
+        if (sizeof(T) == 4) {
+#pragma unroll
+            for (int q = 0; q < 4 * MT; q++)
+                fx[q / 4][q % 4] = pf_tf32(fx[q / 4][q % 4]);
+#pragma unroll
+            for (int q = 0; q < 2 * NT; q++)
+                fw[q / 4][q % 4] = pf_tf32(fw[q / 4][q % 4]);
+        }
+#pragma unroll
+        for (int i = 0; i < MT; i++)
+#pragma unroll
+            for (int j = 0; j < NT; j++)
+                pf_mma<T>(&sum[(i * NT + j) * 4], fx[i], &fw[j / 2][j % 2 * 2]);
+    }
+}
+
+// WGMMA: group g's instruction i has rows g * BM/2 + 64 i.., its warp w 16 w.. of these; all columns.
+template <typename T, int BM, int BN> static __device__ __forceinline__ void
+multiply_wgmma(float (&sum)[BM * BN / 256], unsigned x, unsigned w)
+{
+    x += threadIdx.x / 128 * (BM / 2) * LINE;
+    pf_group_begin();
+#pragma unroll
+    for (int k = 0; k < LINE / 32; k++)
+#pragma unroll
+        for (int i = 0; i < BM / 128; i++)
+            pf_group_mma<T, BN>(&sum[i * BN / 2], pf_group_operand(x + i * 64 * LINE + k * 32),
+                                pf_group_operand(w + k * 32));
+    pf_group_commit();
+}
+
+template <int BM, int BN> static __device__ __forceinline__ void
+multiply_ffma(float (&sum)[BM * BN / 128], const unsigned char *x, const unsigned char *w)
+{
+    enum { MI = BM / 8, NJ = BN / 16 };
+    const int row = threadIdx.x / 16, column = threadIdx.x % 16;
+    x += row * LINE;
+    w += column * LINE;
+#pragma unroll 1
+    for (int k = 0; k < PIECES; k++) {
+        float4 fw[NJ];
+#pragma unroll
+        for (int j = 0; j < NJ; j++)
+            fw[j] = *(const float4 *)(w + j * 16 * LINE + (k ^ column % 8) * PIECE);
+#pragma unroll
+        for (int i = 0; i < MI; i++) {
+            const float4 fx = *(const float4 *)(x + i * 8 * LINE + (k ^ row) * PIECE);
+#pragma unroll
+            for (int j = 0; j < NJ; j++) {
+                float &s = sum[i * NJ + j];
+                s = fmaf(fx.x, fw[j].x, s);
+                s = fmaf(fx.y, fw[j].y, s);
+                s = fmaf(fx.z, fw[j].z, s);
+                s = fmaf(fx.w, fw[j].w, s);
+            }
+        }
+    }
+}
+
+// ---- storing ----
+
+// The sums as a matrix [BM, BN + 8] in shared memory.
+template <how HOW, int BM, int BN> static __device__ __forceinline__ void
+spread(float *to, const float (&sum)[block<HOW, BM, BN>::SUMS])
+{
+    enum { ROW = BN + 8 };
+    const int lane = threadIdx.x % PF_WARP, warp = threadIdx.x / PF_WARP;
+    if (HOW == FFMA) {
+        to += threadIdx.x / 16 * ROW + threadIdx.x % 16;
+#pragma unroll
+        for (int i = 0; i < BM / 8; i++)
+#pragma unroll
+            for (int j = 0; j < BN / 16; j++)
+                to[i * 8 * ROW + j * 16] = sum[i * (BN / 16) + j];
+        return;
+    }
+    enum { MT = HOW == MMA ? BM / 32 : BM / 128, NT = HOW == MMA ? BN / 16 : BN / 8, DOWN = HOW == MMA ? 16 : 64 };
+    to += HOW == MMA ? warp / 2 * (BM / 2) * ROW + warp % 2 * (BN / 2) : (warp / 4 * (BM / 2) + warp % 4 * 16) * ROW;
+    to += lane / 4 * ROW + lane % 4 * 2;
+#pragma unroll
+    for (int i = 0; i < MT; i++)
+#pragma unroll
+        for (int j = 0; j < NT; j++) {
+            const float *const s = &sum[(i * NT + j) * 4];
+            *(float2 *)(to + i * DOWN * ROW + j * 8) = make_float2(s[0], s[1]);
+            *(float2 *)(to + (i * DOWN + 8) * ROW + j * 8) = make_float2(s[2], s[3]);
+        }
+}
+
+// y[at..] of row m, columns n..n+N-1, N * sizeof(T) = 16, as many as there are.
+template <typename T, int N> static __device__ __forceinline__ void
+finish(const struct conv &a, float (&v)[N], int m, int64_t at, int n)
+{
+    T *const y = (T *)a.y + at;
+    const T *const residual = (const T *)a.residual + at;
+    const float *const channel = a.channel + (a.channel ? m / a.pixels * a.channel_step + n : 0);
+    if (!a.whole) {
+        for (int k = 0; k < N && n + k < a.K; k++) {
+            float r = v[k] + (a.bias ? a.bias[n + k] : 0.0f) + (a.channel ? channel[k] : 0.0f);
+            r = pf_activated(r, a.act);
+            y[k] = pf_store<T>(a.residual ? r + pf_load(residual[k]) : r);
+        }
+        return;
+    }
+    if (a.bias) {
+        const struct pf_pack<float, 4> *const p = (const struct pf_pack<float, 4> *)(a.bias + n);
+#pragma unroll
+        for (int k = 0; k < N; k++)
+            v[k] += p[k / 4].v[k % 4];
+    }
+    if (a.channel) {
+        const struct pf_pack<float, 4> *const p = (const struct pf_pack<float, 4> *)channel;
+#pragma unroll
+        for (int k = 0; k < N; k++)
+            v[k] += p[k / 4].v[k % 4];
+    }
+    if (a.act != PF_NONE)
+#pragma unroll
+        for (int k = 0; k < N; k++)
+            v[k] = pf_activated(v[k], a.act);
+    if (a.residual) {
+        const struct pf_pack<T, N> p = *(const struct pf_pack<T, N> *)residual;
+#pragma unroll
+        for (int k = 0; k < N; k++)
+            v[k] += pf_load(p.v[k]);
+    }
+    struct pf_pack<T, N> p;
+#pragma unroll
+    for (int k = 0; k < N; k++)
+        p.v[k] = pf_store<T>(v[k]);
+    *(struct pf_pack<T, N> *)y = p;
+}
+
+// Where row m of y begins.
+static __device__ __forceinline__ int64_t
+row_of(const struct conv &a, int m, int parity)
+{
+    if (!a.transposed)
+        return (int64_t)m * a.K;
+    const int x = m % a.out[2], rows = m / a.out[2], y = rows % a.out[1], planes = rows / a.out[1];
+    const int64_t plane = 2 * (int64_t)planes + (parity & 1), row = plane * 2 * a.out[1] + 2 * y + (parity >> 1 & 1);
+    return (row * 2 * a.out[2] + 2 * x + (parity >> 2)) * a.K;
+}
+
+template <typename T, int BM, int BN> static __device__ __forceinline__ void
+store(const struct conv &a, const float *tile, int m0, int n0, int parity)
+{
+    enum { ROW = BN + 8, EACH = PIECE / sizeof(T), ACROSS = BN / EACH };
+#pragma unroll 1
+    for (int i = threadIdx.x; i < BM * ACROSS; i += blockDim.x) {
+        const int m = m0 + i / ACROSS, n = n0 + i % ACROSS * EACH;
+        float v[EACH];
+        if (m >= a.M)
+            return;                             // rows only grow
+        if (n >= a.K)
+            continue;
+#pragma unroll
+        for (int k = 0; k < EACH; k += 4)
+            *(float4 *)(v + k) = *(const float4 *)(tile + i / ACROSS * ROW + i % ACROSS * EACH + k);
+        if (!a.part) {
+            finish<T>(a, v, m, row_of(a, m, parity) + n, n);
+            continue;
+        }
+        float *const part = a.part + ((int64_t)blockIdx.y * a.M + m) * a.K + n;
+        if (a.whole)
+#pragma unroll
+            for (int k = 0; k < EACH; k += 4)
+                *(float4 *)(part + k) = *(const float4 *)(v + k);
+        else
+            for (int k = 0; k < EACH && n + k < a.K; k++)
+                part[k] = v[k];
+    }
+}
+
+// ---- the kernel ----
+
+// Blocks: x: column of y's tiles, fastest, then row; y: part of the reduction; z: parity, the one with
+// the most taps first.
+template <typename T, how HOW, int BM, int BN, bool ALIGNED>
+static __global__ void __launch_bounds__((block<HOW, BM, BN>::THREADS), (block<HOW, BM, BN>::RESIDENT))
+convolve(const __grid_constant__ struct conv a)
+{
+    typedef block<HOW, BM, BN> B;
+    extern __shared__ __align__(1024) unsigned char shared[];
+    struct place *const places = (struct place *)(shared + B::PLACES);
+    const int n0 = blockIdx.x % a.columns * BN, m0 = blockIdx.x / a.columns * BM;
+    const int parity = a.transposed ? 7 - (int)blockIdx.z : 0;
+    const T *w = (const T *)a.w;
+    struct loader<T, B, BM, BN, ALIGNED> l;
+    float sum[B::SUMS];
+    for (int i = 0; i < 3; i++)
+        l.kernel[i] = a.transposed ? 1 + (parity >> i & 1) : a.kernel[i];
+    if (a.transposed)
+        w += (int64_t)pf_parity_start(parity) * a.K * a.padded;
+    const int R = l.kernel[0] * l.kernel[1] * l.kernel[2] * a.padded, all = (R + l.STEP - 1) / l.STEP;
+    const int first = blockIdx.y * a.steps, steps = all - first < a.steps ? all - first : a.steps;
+    const unsigned address = pf_shared_address(shared);
+    if (HOW == WGMMA && address % 1024)
+        __trap();               // the places of pieces count on it
+    find_places<BM>(places, a, m0);
+    __syncthreads();
+    start(l, a, places, w + (int64_t)n0 * R, n0, first, address);
+#pragma unroll
+    for (int i = 0; i < B::SUMS; i++)
+        sum[i] = 0;
+    for (int s = 0; s < AHEAD; s++) {
+        if (s < steps) {
+            load(l, a, s, shared, address);
+            advance(l, a);
+        }
+        pf_copies_commit();
+    }
+    for (int s = 0; s < steps; s++) {
+        const int at = s % B::STAGES * B::STAGE;
+        pf_copies_wait<AHEAD - 1>();
+        if constexpr (HOW == WGMMA)
+            pf_group_sees_copies();
+        __syncthreads();        // step s has come from all threads; the step whose stage is loaded next is done with
+        if constexpr (HOW == WGMMA)
+            multiply_wgmma<T, BM, BN>(sum, address + at, address + at + BM * LINE);
+        if (s + AHEAD < steps) {
+            load(l, a, (s + AHEAD) % B::STAGES, shared, address);
+            advance(l, a);
+        }
+        pf_copies_commit();
+        if constexpr (HOW == WGMMA)
+            pf_group_wait<1>(); // step s - 1 is done with
+        if constexpr (HOW == MMA)
+            multiply_mma<T, BM, BN>(sum, address + at, address + at + BM * LINE);
+        if constexpr (HOW == FFMA)
+            multiply_ffma<BM, BN>(sum, shared + at, shared + at + BM * LINE);
+    }
+    pf_copies_wait<0>();
+    if constexpr (HOW == WGMMA) {
+        pf_group_wait<0>();
+#pragma unroll
+        for (int i = 0; i < B::SUMS; i++)
+            pf_group_own(sum[i]);
+    }
+    __syncthreads();
+    spread<HOW, BM, BN>((float *)shared, sum);
+    __syncthreads();
+    store<T, BM, BN>(a, (const float *)shared, m0, n0, parity);
+}
+
+// y from the parts, added in order; a thread has 16 bytes of y.
+template <typename T> static __global__ void
+add_parts(const __grid_constant__ struct conv a, int split)
+{
+    enum { EACH = PIECE / sizeof(T) };
+    const int across = (a.K + EACH - 1) / EACH;
+    const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, m = i / across;
+    const int n = (int)(i % across) * EACH;
+    float v[EACH] = {0};
+    if (m >= a.M)
+        return;
+    for (int s = 0; s < split; s++) {
+        const float *const part = a.part + ((int64_t)s * a.M + m) * a.K + n;
+#pragma unroll
+        for (int k = 0; k < EACH; k++)
+            if (n + k < a.K)
+                v[k] += part[k];
+    }
+    finish<T>(a, v, (int)m, m * a.K + n, n);
+}
+
+// ---- choosing ----
+
+template <typename T, how HOW, int BM, int BN, bool ALIGNED> static pf_err
+launch(pf_dev *dev, struct conv *a, int split)
+{
+    enum { BYTES = block<HOW, BM, BN>::BYTES };
+    const int64_t rows = (a->M + BM - 1) / BM;
+    a->columns = (a->K + BN - 1) / BN;
+    if (rows * a->columns > INT_MAX)
+        return pf_fail(PF_ESHAPE, "convolution: %d pixels of %d channels are too many for one launch", a->M, a->K);
+    PF_CUDA_TRY(cudaFuncSetAttribute(convolve<T, HOW, BM, BN, ALIGNED>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     BYTES), "convolution");
+    const dim3 grid((unsigned)(rows * a->columns), (unsigned)split, a->transposed ? 8 : 1);
+    convolve<T, HOW, BM, BN, ALIGNED><<<grid, block<HOW, BM, BN>::THREADS, BYTES, pf_cuda_stream(dev)>>>(*a);
+    return pf_launched(dev, "pf_conv");
+}
+
+struct plan {
+    int rows, columns, split;
+    double time;
+};
+
+// A model of the time, in units of one step of 128 x 128 by a multiprocessor with work enough.  Blocks are
+// dealt out evenly; how many a multiprocessor needs to be busy is least.
+static double
+time_of(const pf_dev *dev, const struct conv *a, int steps, int BM, int BN, double cost, double least, int split)
+{
+    const double blocks = (double)((a->M + BM - 1) / BM) * ((a->K + BN - 1) / BN) * split * (a->transposed ? 8 : 1);
+    const double turns = ceil(blocks / dev->cuda->processors);
+    const double each = cost * ((steps + split - 1) / split + 4);
+    const double parts = split == 1 ? 0 : 8 + (double)a->M * a->K * split * 8 / (dev->cuda->processors * 1e4);
+    return (turns > least ? turns : least) * each + parts;
+}
+
+static void
+try_block(const pf_dev *dev, struct plan *best, const struct conv *a, int steps, int BM, int BN, double cost,
+          double least)
+{
+    for (int split = 1; split <= 32 && split <= (steps + 3) / 4; split++) {
+        const double time = time_of(dev, a, steps, BM, BN, cost, least, split);
+        if ((split == 1 || (!a->transposed && (int64_t)split * a->M * a->K < 64 << 20)) && time < best->time)
+            *best = {BM, BN, split, time};
+    }
+}
+
+// Were the instructions of sm_90a compiled, and does this card run that code?  PF_WGMMA=0: no, for comparison.
+static bool
+has_wgmma(void)
+{
+    static int known = -1;
+    const char *const wanted = getenv("PF_WGMMA");
+    cudaFuncAttributes f;
+    if (known < 0)
+        known = !(wanted && !strcmp(wanted, "0")) &&
+                cudaFuncGetAttributes(&f, convolve<__nv_bfloat16, WGMMA, 256, 128, true>) == cudaSuccess &&
+                f.ptxVersion >= 90 && f.binaryVersion / 10 == 9;
+    return known;
+}
+
+template <typename T> static pf_err
+launch_best(pf_dev *dev, struct conv *a, const struct plan *p, bool aligned, bool exact)
+{
+    if (!aligned)
+        return exact ? launch<float, FFMA, 128, 64, false>(dev, a, p->split)
+                     : launch<T, MMA, 128, 64, false>(dev, a, p->split);
+    if (exact)
+        return p->columns == 64 ? launch<float, FFMA, 128, 64, true>(dev, a, p->split)
+                                : launch<float, FFMA, 128, 128, true>(dev, a, p->split);
+    if constexpr (sizeof(T) == 2)
+        if (p->rows == 256)
+            return p->columns == 160 ? launch<T, WGMMA, 256, 160, true>(dev, a, p->split)
+                                     : launch<T, WGMMA, 256, 128, true>(dev, a, p->split);
+    return p->columns == 128 ? launch<T, MMA, 128, 128, true>(dev, a, p->split)
+           : p->rows == 128  ? launch<T, MMA, 128, 64, true>(dev, a, p->split)
+                             : launch<T, MMA, 64, 64, true>(dev, a, p->split);
+}
+
+// Run a product whose sizes and pointers are set.
+template <typename T> static pf_err
+product(pf_dev *dev, struct conv *a)
+{
+    const int step = LINE / (int)sizeof(T), R = a->kernel[0] * a->kernel[1] * a->kernel[2] * a->padded;
+    const int steps = ((a->transposed ? R * 8 / 27 : R) + step - 1) / step;
+    const bool aligned = a->C == a->padded && pf_is_aligned(a->x), exact = sizeof(T) == 4 && !pf_dev_tf32(dev);
+    const bool group = sizeof(T) == 2 && aligned && has_wgmma();
+    struct plan p = {0, 0, 1, HUGE_VAL};
+    const double mma = group ? 1.7 : 1;         // costs against wgmma's
+    try_block(dev, &p, a, steps, 128, 64, 0.6 * mma, 2);
+    if (aligned)
+        try_block(dev, &p, a, steps, 128, 128, mma, 1.6);
+    if (aligned && !exact)
+        try_block(dev, &p, a, steps, 64, 64, 0.36 * mma, 2.5);
+    if (group) {
+        try_block(dev, &p, a, steps, 256, 128, 2.1, 1);
+        try_block(dev, &p, a, steps, 256, 160, 2.5, 1);
+    }
+    a->steps = a->transposed ? INT_MAX : (steps + p.split - 1) / p.split;
+    if (p.split == 1)
+        return launch_best<T>(dev, a, &p, aligned, exact);
+    p.split = (steps + a->steps - 1) / a->steps;        // as many as have something to do
+    const int64_t dim[] = {p.split, a->M, a->K};
+    pf_tensor part;
+    PF_TRY(pf_dev_alloc(dev, &part, PF_F32, 3, dim));
+    a->part = (float *)part.data;
+    PF_TRY(launch_best<T>(dev, a, &p, aligned, exact));
+    const int64_t pieces = a->M * ((a->K * (int64_t)sizeof(T) + PIECE - 1) / PIECE);
+    add_parts<T><<<pf_blocks(pieces, 256), 256, 0, pf_cuda_stream(dev)>>>(*a, p.split);
+    return pf_launched(dev, "pf_conv");
+}
+
+static pf_err
+run_product(pf_dev *dev, struct conv *a, pf_tensor *y, const pf_tensor *x, const pf_layer *l,
+            const struct pf_epilogue *e)
+{
+    const size_t mark = pf_dev_mark(dev);
+    const struct pf_weight *const w = pf_weight_of(l);
+    const int64_t pixels = (int64_t)a->in[0] * a->in[1] * a->in[2] * x->dim[0];
+    const int64_t R = l->kernel[0] * l->kernel[1] * l->kernel[2] * w->padded;
+    pf_err err = PF_OK;
+    if (pf_tensor_count(y) == 0)
+        return PF_OK;
+    if (pixels > MOST_PIXELS || pf_tensor_count(y) / l->K > MOST_PIXELS || R > MOST_PIXELS || l->K > MOST_PIXELS)
+        return pf_fail(PF_ESHAPE, "convolution: sizes above 2^30 pixels or weights of a channel are not done on a GPU");
+    a->x = x->data;
+    a->y = y->data;
+    a->w = w->data;
+    a->bias = (const float *)l->bias.data;
+    a->C = (int)l->C;
+    a->padded = (int)w->padded;
+    a->K = (int)l->K;
+    a->whole = l->K * (int64_t)pf_dtype_size(y->dtype) % PIECE == 0 && l->K % 4 == 0 && pf_is_aligned(y->data);
+    if (e) {
+        a->act = e->act;
+        a->residual = e->residual ? e->residual->data : NULL;
+        a->channel = e->channel ? (const float *)e->channel->data : NULL;
+        a->channel_step = e->channel && e->channel->dim[0] > 1 ? l->K : 0;
+        a->whole = a->whole && pf_is_aligned(a->residual) && pf_is_aligned(a->channel);
+    }
+    PF_FOR_TYPE(y->dtype, T, err = product<T>(dev, a));
+    pf_dev_reset(dev, mark);
+    return err;
+}
+
+pf_err
+pf_conv_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride, int before, int after,
+             const struct pf_epilogue *e)
+{
+    struct conv a = {};
+    (void)after;                // follows from y's size
+    for (int i = 0; i < 3; i++) {
+        const int axis = i - (3 - w->spatial);          // among the layer's own; depth of a 2-D one: -1
+        const bool moves = axis >= 0 && !w->transposed;
+        if (axis >= 0 && (x->dim[1 + axis] > MOST_PIXELS || y->dim[1 + axis] > MOST_PIXELS))
+            return pf_fail(PF_ESHAPE, "convolution: an axis of more than 2^30 is not done on a GPU");
+        a.in[i] = axis >= 0 ? (int)x->dim[1 + axis] : 1;
+        a.out[i] = axis < 0 ? 1 : w->transposed ? a.in[i] : (int)y->dim[1 + axis];
+        a.kernel[i] = (int)w->kernel[i];
+        a.stride[i] = moves ? stride : 1;
+        a.before[i] = moves ? before : 0;
+    }
+    a.transposed = w->transposed;
+    const int64_t pixels = (int64_t)a.out[0] * a.out[1] * a.out[2];
+    if (pixels * x->dim[0] > MOST_PIXELS)
+        return pf_fail(PF_ESHAPE, "convolution: more than 2^30 pixels are not done on a GPU");
+    a.pixels = (int)pixels;
+    a.M = (int)(pixels * x->dim[0]);
+    return run_product(dev, &a, y, x, w, e);
+}
+
+pf_err
+pf_linear_kernel(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, const struct pf_epilogue *e)
+{
+    const int64_t rows = pf_tensor_count(y) / w->K;
+    struct conv a = {};
+    if (rows > MOST_PIXELS)
+        return pf_fail(PF_ESHAPE, "linear map: more than 2^30 rows are not done on a GPU");
+    for (int i = 0; i < 3; i++)
+        a.in[i] = a.out[i] = a.kernel[i] = a.stride[i] = 1;
+    a.M = (int)rows;
+    a.pixels = y->dim[0] ? (int)(rows / y->dim[0]) : 1;
+    return run_product(dev, &a, y, x, w, e);
+}

@@ -1,0 +1,140 @@
+/* cuda.cuh - what the CUDA halves of the operators share.  Private to kernels/.
+ *
+ *     template <typename T> static __global__ void
+ *     scale(T *y, const T *x, int64_t n, float by)
+ *     {
+ *         const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+ *         if (i < n)
+ *             y[i] = pf_store<T>(by * pf_load(x[i]));
+ *     }
+ *     pf_err
+ *     pf_scale_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, float by)
+ *     {
+ *         const int64_t n = pf_tensor_count(y);
+ *         PF_FOR_TYPE(y->dtype, T,
+ *                     scale<T><<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(dev)>>>((T *)y->data, (const T *)x->data, n, by));
+ *         return pf_launched(dev, "pf_scale");
+ *     }
+ *
+ * Storage is f32, f16 or bf16, arithmetic is f32.  Launches are asynchronous on the device's one
+ * stream and may be captured in a graph: an operator must not synchronise, allocate from the driver
+ * or copy to the host.  Scratch memory comes from the arena (pf_dev_alloc between mark and reset). */
+#ifndef PF_CUDA_CUH
+#define PF_CUDA_CUH
+#include <cublasLt.h>
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include "kernels/dev_priv.h"
+#include "kernels/ops.h"
+
+enum { PF_STAGE_BYTES = 32 << 20 };
+
+struct pf_cuda {
+    int ordinal, processors;    /* multiprocessors */
+    size_t shared_bytes;        /* that one block may ask for */
+    cudaStream_t stream;        /* all work is in order on this one */
+    cublasLtHandle_t blas;
+    void *blas_work;            /* cublasLt's scratch memory */
+    size_t blas_bytes;
+    void *stage;                /* PF_STAGE_BYTES on the GPU: what arrives from the host in another type */
+    bool wait;                  /* PF_SYNC=1: every operator waits, so that errors name it */
+    void *plans;                /* linear.cu: cublasLt algorithms by shape */
+};
+
+static inline cudaStream_t
+pf_cuda_stream(const pf_dev *dev)
+{
+    return dev->cuda->stream;
+}
+
+/* After a launch: PF_EDEV "pf_scale: an illegal memory access was encountered". */
+pf_err pf_launched(pf_dev *dev, const char *op) PF_MUST_USE;
+pf_err pf_cuda_failed(cudaError_t e, const char *what);
+#define PF_CUDA_TRY(call, what)                   \
+    do {                                          \
+        const cudaError_t e_ = (call);            \
+        if (e_ != cudaSuccess)                    \
+            return pf_cuda_failed(e_, what);      \
+    } while (0)
+
+/* Run a statement with T as the C++ type of an activation's dtype. */
+#define PF_FOR_TYPE(dtype_, T, ...)                                                \
+    switch (dtype_) {                                                              \
+    case PF_F32: { using T = float; __VA_ARGS__; break; }                          \
+    case PF_F16: { using T = __half; __VA_ARGS__; break; }                         \
+    case PF_BF16: { using T = __nv_bfloat16; __VA_ARGS__; break; }                 \
+    default: pf_bug("no activation has type %s", pf_dtype_name(dtype_));           \
+    }
+
+/* Blocks of a one-dimensional grid. */
+static inline unsigned
+pf_blocks(int64_t n, int threads)
+{
+    return (unsigned)((n + threads - 1) / threads);
+}
+
+/* ---- numbers ---- */
+
+static __device__ __forceinline__ float pf_load(float v) { return v; }
+static __device__ __forceinline__ float pf_load(__half v) { return __half2float(v); }
+static __device__ __forceinline__ float pf_load(__nv_bfloat16 v) { return __bfloat162float(v); }
+template <typename T> static __device__ __forceinline__ T pf_store(float v);
+template <> __device__ __forceinline__ float pf_store<float>(float v) { return v; }
+template <> __device__ __forceinline__ __half pf_store<__half>(float v) { return __float2half_rn(v); }
+template <> __device__ __forceinline__ __nv_bfloat16 pf_store<__nv_bfloat16>(float v) { return __float2bfloat16_rn(v); }
+
+/* N consecutive numbers, moved as one: N * sizeof(T) is 2, 4, 8 or 16, the address a multiple. */
+template <typename T, int N> struct alignas(N * sizeof(T)) pf_pack {
+    T v[N];
+};
+
+static __device__ __forceinline__ float
+pf_activated(float x, enum pf_act act)
+{
+    switch (act) {
+    case PF_SILU: return x / (1.0f + expf(-x));
+    case PF_RELU: return fmaxf(x, 0.0f);
+    case PF_GELU: return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+    case PF_QUICK_GELU: return x / (1.0f + expf(-1.702f * x));
+    default: return x;
+    }
+}
+
+/* ---- warps and blocks ---- */
+
+enum { PF_WARP = 32 };
+#define PF_WHOLE_WARP 0xffffffffu
+
+static __device__ __forceinline__ float
+pf_warp_sum(float v)
+{
+    for (int d = PF_WARP / 2; d; d /= 2)
+        v += __shfl_xor_sync(PF_WHOLE_WARP, v, d);
+    return v;
+}
+
+static __device__ __forceinline__ float
+pf_warp_max(float v)
+{
+    for (int d = PF_WARP / 2; d; d /= 2)
+        v = fmaxf(v, __shfl_xor_sync(PF_WHOLE_WARP, v, d));
+    return v;
+}
+
+/* The sum over a block of at most 1024 threads, a multiple of 32, for all of them; shared: 32
+ * floats that may be used again after the next barrier. */
+static __device__ __forceinline__ float
+pf_block_sum(float v, float *shared)
+{
+    const int warp = threadIdx.x / PF_WARP, lane = threadIdx.x % PF_WARP, warps = blockDim.x / PF_WARP;
+    v = pf_warp_sum(v);
+    __syncthreads();
+    if (lane == 0)
+        shared[warp] = v;
+    __syncthreads();
+    return pf_warp_sum(lane < warps ? shared[lane] : 0.0f);
+}
+
+#endif

@@ -1,0 +1,278 @@
+/* dev.cu - a GPU as a device: opening, memory, copies and conversions.
+ *
+ * The arena and kept memory are dev.c's lists of pieces, here of cudaMalloc.  Weights come straight
+ * from the mapped file: raw bytes into a staging buffer, piece by piece, and a kernel converts them
+ * on their way to their place. */
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/cuda.cuh"
+
+enum { BLAS_BYTES = 32 << 20 };
+
+pf_err
+pf_cuda_failed(cudaError_t e, const char *what)
+{
+    return pf_fail(e == cudaErrorMemoryAllocation ? PF_ENOMEM : PF_EDEV, "%s: %s", what, cudaGetErrorString(e));
+}
+
+pf_err
+pf_launched(pf_dev *dev, const char *op)
+{
+    cudaError_t e = cudaGetLastError();
+    if (e == cudaSuccess && dev->cuda->wait)
+        e = cudaStreamSynchronize(dev->cuda->stream);
+    return e == cudaSuccess ? PF_OK : pf_cuda_failed(e, op);
+}
+
+int
+pf_cuda_count(void)
+{
+    int n = 0;
+    if (cudaGetDeviceCount(&n) != cudaSuccess) {
+        cudaGetLastError();             // no driver: not an error, there just is no GPU
+        return 0;
+    }
+    return n;
+}
+
+static pf_err
+choose_precision(pf_dev *dev, const char *precision, const cudaDeviceProp *p)
+{
+    if (!precision)
+        precision = p->major >= 8 ? "bf16" : "f16";
+    if (!strcmp(precision, "bf16") && p->major < 8)
+        return pf_fail(PF_EDEV, "%s does not compute in bf16; use --precision f16 or f32", p->name);
+    dev->tf32 = !strcmp(precision, "tf32");
+    if (dev->tf32 || !strcmp(precision, "f32"))
+        dev->act = PF_F32;
+    else if (!strcmp(precision, "f16"))
+        dev->act = PF_F16;
+    else if (!strcmp(precision, "bf16"))
+        dev->act = PF_BF16;
+    else
+        return pf_fail(PF_ESHAPE, "there is no precision \"%s\"; known are f32, tf32, f16 and bf16", precision);
+    return PF_OK;
+}
+
+pf_err
+pf_cuda_open(pf_dev *dev, int ordinal, const char *precision)
+{
+    const int count = pf_cuda_count();
+    const char *const sync = getenv("PF_SYNC");
+    cudaDeviceProp p;
+    if (ordinal >= count)
+        return count ? pf_fail(PF_EDEV, "there is no device cuda:%d; this machine has %d", ordinal, count)
+                     : pf_fail(PF_EDEV, "device cuda:%d: no GPU, or no driver for one; use -d cpu", ordinal);
+    PF_CUDA_TRY(cudaSetDevice(ordinal), "cannot use the GPU");
+    PF_CUDA_TRY(cudaGetDeviceProperties(&p, ordinal), "cannot ask the GPU what it is");
+    PF_TRY(choose_precision(dev, precision, &p));
+    struct pf_cuda *const c = (struct pf_cuda *)calloc(1, sizeof *c);
+    if (!c)
+        return pf_fail(PF_ENOMEM, "no memory for a device");
+    dev->cuda = c;                      // from here on pf_dev_close releases what there is
+    c->ordinal = ordinal;
+    c->processors = p.multiProcessorCount;
+    c->shared_bytes = p.sharedMemPerBlockOptin;
+    c->wait = sync && strcmp(sync, "0");
+    c->blas_bytes = BLAS_BYTES;
+    snprintf(dev->name, sizeof dev->name, "%.*s", (int)sizeof dev->name - 1, p.name);
+    PF_CUDA_TRY(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "cannot make a CUDA stream");
+    PF_CUDA_TRY(cudaMalloc(&c->stage, PF_STAGE_BYTES), "no GPU memory for copies");
+    PF_CUDA_TRY(cudaMalloc(&c->blas_work, c->blas_bytes), "no GPU memory for cublasLt");
+    if (cublasLtCreate(&c->blas) != CUBLAS_STATUS_SUCCESS)
+        return pf_fail(PF_EDEV, "cublasLt cannot be started");
+    return PF_OK;
+}
+
+void
+pf_cuda_close(pf_dev *dev)
+{
+    struct pf_cuda *const c = dev->cuda;
+    if (c->stream)
+        cudaStreamSynchronize(c->stream);
+    if (c->blas)
+        cublasLtDestroy(c->blas);
+    cudaFree(c->blas_work);
+    cudaFree(c->stage);
+    if (c->stream)
+        cudaStreamDestroy(c->stream);
+    free(c->plans);
+    free(c);
+    dev->cuda = NULL;
+}
+
+void *
+pf_cuda_malloc(size_t size)
+{
+    void *data = NULL;
+    if (cudaMalloc(&data, size) != cudaSuccess) {
+        cudaGetLastError();             // the caller says what was wanted
+        return NULL;
+    }
+    return data;
+}
+
+void
+pf_cuda_free(void *data)
+{
+    cudaFree(data);
+}
+
+size_t
+pf_cuda_free_bytes(void)
+{
+    size_t free_bytes = 0, all = 0;
+    return cudaMemGetInfo(&free_bytes, &all) == cudaSuccess ? free_bytes : 0;
+}
+
+pf_err
+pf_cuda_sync(pf_dev *dev)
+{
+    PF_CUDA_TRY(cudaStreamSynchronize(pf_cuda_stream(dev)), "the GPU failed");
+    return PF_OK;
+}
+
+// ---- conversions ----
+
+static __device__ __forceinline__ float pf_load(double v) { return (float)v; }
+template <> __device__ __forceinline__ double pf_store<double>(float v) { return v; }
+
+// Four numbers a thread; f64 goes through f32 like everything else.
+template <typename To, typename From> static __global__ void
+convert(To *to, const From *from, int64_t n)
+{
+    const int64_t i = 4 * (blockIdx.x * (int64_t)blockDim.x + threadIdx.x);
+    for (int64_t k = i; k < i + 4 && k < n; k++)
+        to[k] = pf_store<To>(pf_load(from[k]));
+}
+
+template <typename To> static void
+convert_from(pf_dev *dev, To *to, const void *from, pf_dtype type, int64_t n)
+{
+    const unsigned blocks = pf_blocks(n, 4 * 256);
+    if (type == PF_F64)
+        convert<To><<<blocks, 256, 0, pf_cuda_stream(dev)>>>(to, (const double *)from, n);
+    else
+        PF_FOR_TYPE(type, From, convert<To><<<blocks, 256, 0, pf_cuda_stream(dev)>>>(to, (const From *)from, n));
+}
+
+static pf_err
+convert_any(pf_dev *dev, void *to, pf_dtype to_type, const void *from, pf_dtype from_type, int64_t n)
+{
+    if (n == 0)
+        return PF_OK;
+    if (to_type == PF_F64)
+        convert_from(dev, (double *)to, from, from_type, n);
+    else
+        PF_FOR_TYPE(to_type, To, convert_from(dev, (To *)to, from, from_type, n));
+    return pf_launched(dev, "conversion");
+}
+
+pf_err
+pf_cuda_cast(pf_dev *dev, pf_tensor *to, const pf_tensor *from)
+{
+    if (to->dtype != from->dtype)
+        return convert_any(dev, to->data, to->dtype, from->data, from->dtype, pf_tensor_count(to));
+    PF_CUDA_TRY(cudaMemcpyAsync(to->data, from->data, pf_tensor_bytes(to), cudaMemcpyDeviceToDevice, pf_cuda_stream(dev)),
+                "copy on the GPU");
+    return PF_OK;
+}
+
+// ---- between host and device ----
+
+pf_err
+pf_cuda_put(pf_dev *dev, pf_tensor *to, const pf_tensor *host)
+{
+    const cudaStream_t stream = pf_cuda_stream(dev);
+    const size_t a = pf_dtype_size(host->dtype), b = pf_dtype_size(to->dtype);
+    const int64_t n = pf_tensor_count(to), most = PF_STAGE_BYTES / (int64_t)a;
+    if (to->dtype == host->dtype) {
+        PF_CUDA_TRY(cudaMemcpyAsync(to->data, host->data, (size_t)n * a, cudaMemcpyHostToDevice, stream), "copy to the GPU");
+    } else {
+        for (int64_t i = 0; i < n; i += most) {
+            const int64_t m = n - i < most ? n - i : most;
+            PF_CUDA_TRY(cudaMemcpyAsync(dev->cuda->stage, (const char *)host->data + i * (int64_t)a, (size_t)m * a,
+                                        cudaMemcpyHostToDevice, stream), "copy to the GPU");
+            PF_TRY(convert_any(dev, (char *)to->data + i * (int64_t)b, to->dtype, dev->cuda->stage, host->dtype, m));
+        }
+    }
+    return PF_OK;                       // pageable memory: the copy has left it when the call returns
+}
+
+pf_err
+pf_cuda_get(pf_dev *dev, pf_tensor *host, const pf_tensor *from)
+{
+    const cudaStream_t stream = pf_cuda_stream(dev);
+    const size_t a = pf_dtype_size(host->dtype), b = pf_dtype_size(from->dtype);
+    const int64_t n = pf_tensor_count(host), most = PF_STAGE_BYTES / (int64_t)a;
+    if (host->dtype == from->dtype) {
+        PF_CUDA_TRY(cudaMemcpyAsync(host->data, from->data, (size_t)n * a, cudaMemcpyDeviceToHost, stream), "copy from the GPU");
+    } else {
+        for (int64_t i = 0; i < n; i += most) {
+            const int64_t m = n - i < most ? n - i : most;
+            PF_TRY(convert_any(dev, dev->cuda->stage, host->dtype, (const char *)from->data + i * (int64_t)b, from->dtype, m));
+            PF_CUDA_TRY(cudaMemcpyAsync((char *)host->data + i * (int64_t)a, dev->cuda->stage, (size_t)m * a,
+                                        cudaMemcpyDeviceToHost, stream), "copy from the GPU");
+        }
+    }
+    PF_CUDA_TRY(cudaStreamSynchronize(stream), "the GPU failed");
+    return PF_OK;
+}
+
+// ---- graphs ----
+
+struct pf_graph {
+    cudaGraphExec_t exec;               // null after the first run, which is an ordinary one
+    cudaEvent_t done[2];                // of the last two launches
+    int64_t runs;
+};
+
+static pf_err
+record(pf_dev *dev, pf_graph *g, pf_err (*work)(void *ctx), void *ctx)
+{
+    cudaGraph_t graph = NULL;
+    PF_CUDA_TRY(cudaStreamBeginCapture(pf_cuda_stream(dev), cudaStreamCaptureModeRelaxed), "cannot record a graph");
+    const pf_err err = work(ctx);
+    const cudaError_t e = cudaStreamEndCapture(pf_cuda_stream(dev), &graph);
+    if (err)
+        return err;
+    PF_CUDA_TRY(e, "cannot record a graph");
+    const cudaError_t made = cudaGraphInstantiate(&g->exec, graph, 0);
+    cudaGraphDestroy(graph);
+    PF_CUDA_TRY(made, "cannot make a graph");
+    return PF_OK;
+}
+
+pf_err
+pf_cuda_replay(pf_dev *dev, pf_graph **to, pf_err (*work)(void *ctx), void *ctx)
+{
+    if (!*to && !(*to = (pf_graph *)calloc(1, sizeof **to)))
+        return pf_fail(PF_ENOMEM, "no memory for a graph");
+    pf_graph *const g = *to;
+    cudaEvent_t *const done = &g->done[g->runs % 2];
+    if (!*done)
+        PF_CUDA_TRY(cudaEventCreateWithFlags(done, cudaEventDisableTiming), "cannot make a CUDA event");
+    PF_CUDA_TRY(cudaEventSynchronize(*done), "the GPU failed");
+    if (g->runs == 1 && !dev->cuda->wait)
+        PF_TRY(record(dev, g, work, ctx));
+    if (g->exec)
+        PF_CUDA_TRY(cudaGraphLaunch(g->exec, pf_cuda_stream(dev)), "cannot launch a graph");
+    else
+        PF_TRY(work(ctx));
+    PF_CUDA_TRY(cudaEventRecord(*done, pf_cuda_stream(dev)), "cannot record a CUDA event");
+    g->runs++;
+    return PF_OK;
+}
+
+void
+pf_cuda_graph_free(pf_graph *g)
+{
+    for (int i = 0; i < 2; i++)
+        if (g->done[i])
+            cudaEventDestroy(g->done[i]);
+    if (g->exec)
+        cudaGraphExecDestroy(g->exec);
+    free(g);
+}

@@ -1,0 +1,229 @@
+/* product.cuh - products of a layer on the GPU: its packed weight, and the tensor cores' instructions.
+ * Private to layer.cu, linear.cu and conv.cu. */
+#ifndef PF_PRODUCT_CUH
+#define PF_PRODUCT_CUH
+#include "kernels/cuda.cuh"
+
+/* A layer's weight on the GPU, in the device's type T.  data is [K, taps, padded]: channels fastest,
+ * padded with zeros to whole 16 bytes; taps row-major.  A linear map has one tap.  A transposed
+ * convolution's 27 taps are in eight such arrays, one for each parity of the output's position:
+ * parity's bit a says that the position is odd on axis a; taps_a = 1 + bit.  On an even axis the
+ * tap is W[1], on an odd one the taps are W[2] for x[i], then W[0] for x[i + 1]. */
+struct pf_weight {
+    void *data, *bias;          /* bias: T [K], or NULL; layer->bias is the same in f32 */
+    int64_t padded;
+};
+
+static inline const struct pf_weight *
+pf_weight_of(const pf_layer *l)
+{
+    return (const struct pf_weight *)l->priv;
+}
+
+/* Taps of all parities before this one: 0 1 3 5 9 11 15 19. */
+static inline __host__ __device__ int
+pf_parity_start(int parity)
+{
+    return (int)(0x130f0b0905030100ull >> 8 * parity & 0xff);
+}
+
+/* conv.cu's kernel as y = act(x W^T + b + channel) + residual, for what cublasLt does not do. */
+pf_err pf_linear_kernel(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
+                        const struct pf_epilogue *e);
+
+/* May 16 bytes be moved at once from here on? */
+static inline bool
+pf_is_aligned(const void *p)
+{
+    return ((uintptr_t)p & 15) == 0;
+}
+
+/* ---- tensor cores ---- */
+
+static __device__ __forceinline__ unsigned
+pf_shared_address(const void *p)
+{
+    return (unsigned)__cvta_generic_to_shared(p);
+}
+
+/* 16 bytes from device to shared memory, without waiting; zeros unless inside. */
+static __device__ __forceinline__ void
+pf_copy16(unsigned to, const void *from, bool inside)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(inside ? 16 : 0) : "memory");
+}
+
+/* What was asked for since the last commit is one group. */
+static __device__ __forceinline__ void
+pf_copies_commit(void)
+{
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+/* Until all but the N newest groups of this thread have arrived. */
+template <int N> static __device__ __forceinline__ void
+pf_copies_wait(void)
+{
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+}
+
+/* Four 8 x 8 matrices of 16-bit numbers (8 x 4 of 32-bit ones); lane 8 i + r points to row r, 16
+ * bytes, of matrix i.  Lane 4 g + t gets the t-th 4 bytes of row g of each. */
+static __device__ __forceinline__ void
+pf_load_matrices(unsigned (&r)[4], unsigned row)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(row) : "memory");
+}
+
+/* d [16, 8] += a [16, 32 bytes] b [8, 32 bytes]^T by a warp.  Lane 4 g + t: d has (g, 2t), (g, 2t+1),
+ * (g+8, 2t), (g+8, 2t+1); a the t-th 4 bytes of row g, of row g+8, then of their second 16 bytes;
+ * b those of row g. */
+template <typename T> static __device__ __forceinline__ void
+pf_mma(float *d, const unsigned *a, const unsigned *b);
+
+#define PF_MMA_(instruction)                                                                                \
+    asm volatile(instruction " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"             \
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                           \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
+template <> __device__ __forceinline__ void
+pf_mma<__half>(float *d, const unsigned *a, const unsigned *b)
+{
+    PF_MMA_("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32");
+}
+template <> __device__ __forceinline__ void
+pf_mma<__nv_bfloat16>(float *d, const unsigned *a, const unsigned *b)
+{
+    PF_MMA_("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32");
+}
+template <> __device__ __forceinline__ void
+pf_mma<float>(float *d, const unsigned *a, const unsigned *b)
+{
+    PF_MMA_("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32");
+}
+
+/* f32 to the nearest tf32; the tensor cores would cut it off. */
+static __device__ __forceinline__ unsigned
+pf_tf32(unsigned v)
+{
+    unsigned r;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(__uint_as_float(v)));
+    return r;
+}
+/* ---- Hopper: four warps as one group, operands in shared memory ----
+ *
+ * d [64, N] += a [64, 32 bytes] b [N, 32 bytes]^T; both lie in lines of 128 bytes whose 16-byte pieces
+ * are at place j ^ (line % 8), line 0 on a multiple of 1024.  Warp w of the group has rows 16 w.., in it
+ * d[4 j..] is tile (rows, columns 8 j..8 j + 7) as in pf_mma.  Asynchronous from begin to wait. */
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define PF_ON_HOPPER_(...) __VA_ARGS__
+#else
+#define PF_ON_HOPPER_(...) __trap()
+#endif
+
+static __device__ __forceinline__ void
+pf_group_begin(void)
+{
+    PF_ON_HOPPER_(asm volatile("wgmma.fence.sync.aligned;" ::: "memory"));
+}
+
+static __device__ __forceinline__ void
+pf_group_commit(void)
+{
+    PF_ON_HOPPER_(asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"));
+}
+
+/* Until all but the N newest groups of products are done. */
+template <int N> static __device__ __forceinline__ void
+pf_group_wait(void)
+{
+    PF_ON_HOPPER_(asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory"));
+}
+
+/* Before the barrier between a thread's arrived copies and the products that read them. */
+static __device__ __forceinline__ void
+pf_group_sees_copies(void)
+{
+    PF_ON_HOPPER_(asm volatile("fence.proxy.async.shared::cta;" ::: "memory"));
+}
+
+/* For the compiler: v is read after what stands before. */
+static __device__ __forceinline__ void
+pf_group_own(float &v)
+{
+    asm volatile("" : "+f"(v)::"memory");
+}
+
+/* Lines from this address on (a multiple of 1024, plus 32 for each 32 bytes along them): swizzle of 128
+ * bytes, 8 lines are 1024 bytes. */
+static __device__ __forceinline__ uint64_t
+pf_group_operand(unsigned address)
+{
+    return (uint64_t)1 << 62 | (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 16 | (address & 0x3ffff) >> 4;
+}
+
+#define PF_WGMMA_128_(type)                                                                                     \
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type\
+                 " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                     \
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "             \
+                 "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "             \
+                 "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "            \
+                 "%64, %65, p, 1, 1, 0, 0; }"                                                                   \
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),          \
+                   "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),      \
+                   "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),   \
+                   "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),   \
+                   "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]), "+f"(d[32]), "+f"(d[33]), "+f"(d[34]),   \
+                   "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]), "+f"(d[40]), "+f"(d[41]),   \
+                   "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]),   \
+                   "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),   \
+                   "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]),   \
+                   "+f"(d[63])                                                                                  \
+                 : "l"(a), "l"(b))
+#define PF_WGMMA_160_(type)                                                                                     \
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned.m64n160k16.f32." type "." type\
+                 " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                     \
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "             \
+                 "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "             \
+                 "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "             \
+                 "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79}, "            \
+                 "%80, %81, p, 1, 1, 0, 0; }"                                                                   \
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),          \
+                   "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),      \
+                   "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),   \
+                   "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),   \
+                   "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]), "+f"(d[32]), "+f"(d[33]), "+f"(d[34]),   \
+                   "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]), "+f"(d[40]), "+f"(d[41]),   \
+                   "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]),   \
+                   "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),   \
+                   "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]),   \
+                   "+f"(d[63]), "+f"(d[64]), "+f"(d[65]), "+f"(d[66]), "+f"(d[67]), "+f"(d[68]), "+f"(d[69]),   \
+                   "+f"(d[70]), "+f"(d[71]), "+f"(d[72]), "+f"(d[73]), "+f"(d[74]), "+f"(d[75]), "+f"(d[76]),   \
+                   "+f"(d[77]), "+f"(d[78]), "+f"(d[79])                                                        \
+                 : "l"(a), "l"(b))
+
+template <typename T, int N> static __device__ __forceinline__ void
+pf_group_mma(float *d, uint64_t a, uint64_t b);
+template <> __device__ __forceinline__ void
+pf_group_mma<__half, 128>(float *d, uint64_t a, uint64_t b)
+{
+    PF_ON_HOPPER_(PF_WGMMA_128_("f16"));
+}
+template <> __device__ __forceinline__ void
+pf_group_mma<__nv_bfloat16, 128>(float *d, uint64_t a, uint64_t b)
+{
+    PF_ON_HOPPER_(PF_WGMMA_128_("bf16"));
+}
+template <> __device__ __forceinline__ void
+pf_group_mma<__half, 160>(float *d, uint64_t a, uint64_t b)
+{
+    PF_ON_HOPPER_(PF_WGMMA_160_("f16"));
+}
+template <> __device__ __forceinline__ void
+pf_group_mma<__nv_bfloat16, 160>(float *d, uint64_t a, uint64_t b)
+{
+    PF_ON_HOPPER_(PF_WGMMA_160_("bf16"));
+}
+/* ---- end of tensor cores ---- */
+
+#endif
