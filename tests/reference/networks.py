@@ -42,10 +42,11 @@ def write_safetensors(path, tensors, meta):
 
 
 class GroupNorm(nn.GroupNorm):
-    """GroupNorm whose parameters follow the input's precision (torch 1.13 insists on that)."""
+    """GroupNorm in the input's precision, statistics in f32: autocast would store f32, torch 1.13 wants parameters of one type."""
 
     def forward(self, x):
-        return F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+        with torch.autocast(x.device.type, enabled=False):
+            return F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
 
 
 # ---- VAE (spec 03, 4) ----
@@ -78,7 +79,7 @@ class AttnBlock(nn.Module):
         h = self.norm(x)
         q, k, v = (f(h).flatten(2) for f in (self.q, self.k, self.v))               # [B, C, T]
         w = torch.softmax(q.transpose(1, 2) @ k * q.shape[1] ** -0.5, -1)           # [B, T, T]
-        return x + self.proj_out((v @ w.transpose(1, 2)).view(x.shape))
+        return x + self.proj_out((v @ w.transpose(1, 2)).reshape(x.shape))
 
 
 class Holder(nn.Module):
@@ -181,7 +182,7 @@ class Attention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
 
     def forward(self, x):
-        q, k, v = (F.linear(x, self.in_proj_weight, self.in_proj_bias).view(*x.shape[:2], 3, self.heads, -1)
+        q, k, v = (F.linear(x, self.in_proj_weight, self.in_proj_bias).reshape(*x.shape[:2], 3, self.heads, -1)
                    .permute(2, 0, 3, 1, 4))                                         # 3 [B, heads, T, d]
         w = torch.softmax(q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5, -1)
         return self.out_proj((w @ v).transpose(1, 2).reshape(x.shape))
@@ -211,6 +212,8 @@ class ViT(nn.Module):
         self.positional_embedding = nn.Parameter(torch.randn((c['image_size'] // p) ** 2 + 1, w) * w ** -0.5)
         self.proj = nn.Parameter(torch.randn(w, c['output_dim']) * w ** -0.5)
         self.ln_pre, self.ln_post = nn.LayerNorm(w), nn.LayerNorm(w)
+        self.register_buffer('mean', torch.tensor(CLIP_MEAN).reshape(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(CLIP_STD).reshape(3, 1, 1), persistent=False)
         self.transformer = nn.Module()
         self.transformer.resblocks = nn.ModuleList(VitBlock(w, c['heads']) for _ in range(c['layers']))
 
@@ -219,8 +222,7 @@ class ViT(nn.Module):
         x = image
         if x.shape[-1] != self.size:
             x = F.interpolate(x, (self.size, self.size), mode='bicubic', align_corners=True)
-        mean, std = (torch.tensor(v, device=x.device).view(3, 1, 1) for v in (CLIP_MEAN, CLIP_STD))
-        x = self.conv1(((x + 1) / 2 - mean) / std).flatten(2).transpose(1, 2)       # [B, T, C]
+        x = self.conv1(((x + 1) / 2 - self.mean) / self.std).flatten(2).transpose(1, 2)       # [B, T, C]
         x = torch.cat([self.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], 1) + self.positional_embedding
         x = self.ln_pre(x)
         for b in self.transformer.resblocks:
@@ -236,7 +238,7 @@ def poses(elevation, n, device=None):
     a = (torch.arange(n, device=elevation.device) * (2 * math.pi / n)).expand(e.shape)
     se, ce, sa, ca, o = e.sin(), e.cos(), a.sin(), a.cos(), torch.zeros_like(e)
     rows = [-sa, ca, o, o, se * ca, se * sa, -ce, o, -ce * ca, -ce * sa, -se, o + 1.5]
-    return torch.stack(rows, -1).view(len(e), n, 3, 4)
+    return torch.stack(rows, -1).reshape(len(e), n, 3, 4)
 
 
 def viewpoint(e_in, e_target, n):
@@ -458,7 +460,7 @@ class SpatialVolume(nn.Module):
         at = (p[:, :, :2] * self.focal + h / 2 * p[:, :, 2:]) / depth[:, :, None]           # texels [B, N, 2, V^3]
         at = (at * (2 / (h - 1)) - 1).movedim(2, -1).flatten(0, 1)[:, None]
         f = F.grid_sample(f, at, align_corners=True)                                        # [B N, C, 1, V^3]
-        return self.spatial_volume_feats(f.view(B, -1, V, V, V), t)
+        return self.spatial_volume_feats(f.reshape(B, -1, V, V, V), t)
 
     def frustum_grid(self, pose):
         """Where the frustum's samples lie in the volume, -1..1 (x, y, z): [M, D, h, w, 3] for pose [M, 3, 4]."""
@@ -499,7 +501,7 @@ class SelfAttention(nn.Module):
         self.to_out = nn.ModuleList([nn.Linear(c, c)])
 
     def forward(self, x, mask=None):
-        q, k, v = (f(x).view(*x.shape[:2], self.heads, -1).transpose(1, 2) for f in (self.to_q, self.to_k, self.to_v))
+        q, k, v = (f(x).reshape(*x.shape[:2], self.heads, -1).transpose(1, 2) for f in (self.to_q, self.to_k, self.to_v))
         w = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5                             # [B, heads, T, T]
         if mask is not None:
             w = w + mask
@@ -561,11 +563,11 @@ class SPAD(nn.Module):
 
     def forward(self, x, context, mask, rays):
         B, c, h, w = x.shape
-        half = x.view(2 * B, c // 2, h, w)                                              # [B, 2] flattened
+        half = x.reshape(2 * B, c // 2, h, w)                                              # [B, 2] flattened
         u = self.proj_in(torch.cat([self.norm(half), rays.flatten(0, 1)], 1))           # [2B, C, h, w]
         u = u.flatten(2).transpose(1, 2).reshape(B, 2 * h * w, c)
         u = self.transformer_blocks[0](u, context, mask)
-        u = u.view(2 * B, h * w, c).transpose(1, 2).reshape(2 * B, c, h, w)
+        u = u.reshape(2 * B, h * w, c).transpose(1, 2).reshape(2 * B, c, h, w)
         return self.proj_out(u).reshape(x.shape)
 
 
@@ -589,10 +591,10 @@ class DepthAttention(nn.Module):
 
     def forward(self, x, volume):
         B, m, h, w = x.shape
-        q = self.to_q(x).view(B, 4, m // 4, 1, h, w)
-        k, v = (f(volume).view(B, 4, m // 4, -1, h, w) for f in (self.to_k, self.to_v))
+        q = self.to_q(x).reshape(B, 4, m // 4, 1, h, w)
+        k, v = (f(volume).reshape(B, 4, m // 4, -1, h, w) for f in (self.to_k, self.to_v))
         a = torch.softmax((q * k).sum(2, keepdim=True) * (m // 4) ** -0.5, 3)           # [B, 4, 1, D, h, w]
-        return self.to_out((a * v).sum(3).view(B, m, h, w))
+        return self.to_out((a.to(v.dtype) * v).sum(3).reshape(B, m, h, w))
 
 
 class DepthTransformer(nn.Module):
@@ -724,7 +726,7 @@ def shrink_rays(rays, side):
     n = rays.shape[-1]
     if side == n:
         return rays
-    return F.interpolate(rays.flatten(0, -4), (side, side), mode='bilinear', align_corners=False).view(*rays.shape[:-2], side, side)
+    return F.interpolate(rays.flatten(0, -4), (side, side), mode='bilinear', align_corners=False).reshape(*rays.shape[:-2], side, side)
 
 
 class Denoiser(nn.Module):
@@ -769,7 +771,7 @@ class Denoiser(nn.Module):
                 p.weight[row, at, p.weight.shape[2] // 2, p.weight.shape[3] // 2] = value
             out.weight[c, row, 1, 1] = sign
 
-    def cameras(self, e_in, e_target, masks_at=None):
+    def cameras(self, e_in, e_target):
         """Per view: v [B, N, 4], pose [B, N, 3, 4], and the pair's rays and masks by side, for angles [B]."""
         B, N, n = len(e_in), self.views, self.side
         v, pose = viewpoint(e_in, e_target, N), poses(e_target, N)
@@ -778,24 +780,24 @@ class Denoiser(nn.Module):
         et, ei = (np.repeat(e.double().cpu().numpy(), N) for e in (e_target, e_in))
         at = np.tile(np.arange(N) * 2 * np.pi / N, B)
         both = np.stack([pluecker(spad_cameras(e, a), n) for e, a in ((et, at), (ei, 0 * at))], 1)
-        rays = torch.from_numpy(both).to(e_in.device).view(B, N, 2, 6, n, n)
+        rays = torch.from_numpy(both).to(e_in.device).reshape(B, N, 2, 6, n, n)
         rays = {s: shrink_rays(rays, s) for s in sides}
         masks = {}
         if sides:
             full = epipolar_mask(et, at, ei, n, sides[0])
             for s in sides:
                 r = (sides[0] // s) ** 2
-                masks[s] = torch.from_numpy(full[:, ::r, ::r]).to(e_in.device).view(B, N, 2 * s * s, 2 * s * s)
+                masks[s] = torch.from_numpy(full[:, ::r, ::r]).to(e_in.device).reshape(B, N, 2 * s * s, 2 * s * s)
         return v, pose, rays, masks
 
     def context(self, clip, v):
         """clip [M, E], v [M, 4] -> [M, E]."""
         return self.cc_projection(torch.cat([clip, v], 1))
 
-    def predict(self, x, t, e_in, e_target, clip, concat, scale):
+    def predict(self, x, t, cameras, clip, concat, scale):
         """Guided noise of all views: x [B, N, 4, h, w], t [B], clip [B, E], concat [B, 4, h, w] -> like x."""
         B, N = x.shape[:2]
-        v, pose, rays, masks = self.cameras(e_in, e_target)
+        v, pose, rays, masks = cameras
         te = self.time_embed(sinusoid(t, self.time_embed[0].in_features))
         volume = self.spatial_volume.spatial(x, te, v, pose)
         rep = lambda a: a.repeat_interleave(N, 0)
@@ -807,7 +809,7 @@ class Denoiser(nn.Module):
             none = unet(torch.cat([flat, torch.zeros_like(flat)], 1), rep(t), torch.zeros_like(rep(clip)),
                         {s: torch.zeros_like(a) for s, a in volumes.items()}, masks, rays)
             eps = none + scale * (eps - none)
-        return eps.view(x.shape)
+        return eps.reshape(x.shape)
 
 
 def alphas_bar():

@@ -2,8 +2,8 @@
  *
  * An object is a union of at most 12 solids, PF_PARAMS numbers each, made by objects.py.  Every solid has an
  * exact signed distance; the union is exact outside and a lower bound inside.  The renderer traces one
- * pixel per call of shade_pixel(), so that the loop around it may be OpenMP here and a grid of threads in CUDA.
- * objects.py compiles this file at its first use; nothing of the tools depends on it. */
+ * pixel per call of shade_pixel(): the loop around it is OpenMP's, or a grid of threads where nvcc compiles this file.
+ * objects.py compiles it at its first use; nothing of the tools depends on it. */
 #include <math.h>
 #include <stdint.h>
 
@@ -23,6 +23,13 @@ along(struct vec o, struct vec d, float t)
 {
     struct vec p = {o.x + t * d.x, o.y + t * d.y, o.z + t * d.z};
     return p;
+}
+
+HD struct vec
+moved(struct vec p, float x, float y, float z)
+{
+    struct vec q = {p.x + x, p.y + y, p.z + z};
+    return q;
 }
 
 HD float
@@ -107,12 +114,12 @@ object_normal(const float *solids, int count, struct vec p)
     const float h = 1e-3f;
     int i;
     struct vec n = {
-        object_sdf(solids, count, (struct vec){p.x + h, p.y, p.z}, &i) -
-            object_sdf(solids, count, (struct vec){p.x - h, p.y, p.z}, &i),
-        object_sdf(solids, count, (struct vec){p.x, p.y + h, p.z}, &i) -
-            object_sdf(solids, count, (struct vec){p.x, p.y - h, p.z}, &i),
-        object_sdf(solids, count, (struct vec){p.x, p.y, p.z + h}, &i) -
-            object_sdf(solids, count, (struct vec){p.x, p.y, p.z - h}, &i)};
+        object_sdf(solids, count, moved(p, h, 0, 0), &i) -
+            object_sdf(solids, count, moved(p, -h, 0, 0), &i),
+        object_sdf(solids, count, moved(p, 0, h, 0), &i) -
+            object_sdf(solids, count, moved(p, 0, -h, 0), &i),
+        object_sdf(solids, count, moved(p, 0, 0, h), &i) -
+            object_sdf(solids, count, moved(p, 0, 0, -h), &i)};
     const float l = 1.0f / (sqrtf(n.x * n.x + n.y * n.y + n.z * n.z) + 1e-12f);
     n.x *= l;
     n.y *= l;
@@ -188,6 +195,51 @@ objects_render(float *rgba, const float *solids, int count, const float *poses, 
             shade_pixel(rgba + 4 * ((int64_t)row * size + j), solids, count, poses + 12 * (row / size), focal, size,
                         row % size, j, samples);
 }
+
+/* Many objects at once, on white: pixel p of rgb [objects, views, size, size, 3] from solids [objects, most, PF_PARAMS] of
+ * which counts [objects] are in use, and poses [objects, views, 3, 4]. */
+HD void
+white_pixel(uint8_t *rgb, const float *solids, const int *counts, int most, const float *poses, int views, float focal,
+            int size, int samples, int64_t p)
+{
+    const int64_t view = p / (size * size), object = view / views;
+    float rgba[4];
+    shade_pixel(rgba, solids + object * most * PF_PARAMS, counts[object], poses + 12 * view, focal, size,
+                (int)(p / size % size), (int)(p % size), samples);
+    for (int k = 0; k < 3; k++)
+        rgb[3 * p + k] = (uint8_t)clampf((rgba[k] * rgba[3] + 1.0f - rgba[3]) * 255.0f + 0.5f, 0.0f, 255.0f);
+}
+
+#ifdef __CUDACC__
+static __global__ void
+white_pixels(uint8_t *rgb, const float *solids, const int *counts, int most, const float *poses, int views, float focal,
+             int size, int samples, int64_t n)
+{
+    const int64_t p = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+    if (p < n)
+        white_pixel(rgb, solids, counts, most, poses, views, focal, size, samples, p);
+}
+
+/* All pointers are the device's.  0, or CUDA's error. */
+extern "C" int
+objects_white(uint8_t *rgb, const float *solids, const int *counts, int objects, int most, const float *poses, int views,
+              float focal, int size, int samples)
+{
+    const int64_t n = (int64_t)objects * views * size * size;
+    white_pixels<<<(unsigned)((n + 127) / 128), 128>>>(rgb, solids, counts, most, poses, views, focal, size, samples, n);
+    return cudaDeviceSynchronize();
+}
+#else
+int
+objects_white(uint8_t *rgb, const float *solids, const int *counts, int objects, int most, const float *poses, int views,
+              float focal, int size, int samples)
+{
+#pragma omp parallel for schedule(dynamic, 1024)
+    for (int64_t p = 0; p < (int64_t)objects * views * size * size; p++)
+        white_pixel(rgb, solids, counts, most, poses, views, focal, size, samples, p);
+    return 0;
+}
+#endif
 
 /* points [n, 3] -> sdf [n] and, unless null, colours [n, 3] of the nearest solid. */
 void

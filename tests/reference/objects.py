@@ -22,7 +22,7 @@ import tempfile
 import numpy as np
 
 KINDS = BOX, CYLINDER, CONE, SPHERE, TORUS, RING, CAPSULE = range(7)
-PARAMS = 20
+PARAMS, MOST = 20, 5         # numbers of a solid; solids of an object, at most
 PALETTE = np.array([[0.85, 0.16, 0.14], [0.95, 0.55, 0.12], [0.96, 0.83, 0.20], [0.25, 0.62, 0.24], [0.12, 0.60, 0.62],
                     [0.16, 0.32, 0.75], [0.50, 0.22, 0.62], [0.93, 0.52, 0.66], [0.45, 0.28, 0.16], [0.30, 0.30, 0.33],
                     [0.78, 0.74, 0.66]], np.float32)
@@ -32,11 +32,11 @@ PHOTO_SEED = 1 << 20        # photos and evaluation use seeds from here on, trai
 c_float, int64 = ctypes.c_float, ctypes.c_int64
 
 
-def library(source):
+def library(source, compiler):
     """A C file of this folder as a shared library, compiled once for each version of it."""
     here = os.path.join(os.path.dirname(os.path.abspath(__file__)), source)
     with open(here, 'rb') as f:
-        name = 'pf-%s-%s.so' % (source[:-2], hashlib.sha256(f.read()).hexdigest()[:16])
+        name = 'pf-%s-%s.so' % (source[:-2], hashlib.sha256(f.read() + ' '.join(compiler).encode()).hexdigest()[:16])
     cache = os.path.join(os.environ.get('XDG_CACHE_HOME', os.path.expanduser('~/.cache')), 'posefusion')
     try:
         os.makedirs(cache, exist_ok=True)
@@ -45,20 +45,22 @@ def library(source):
     path = os.path.join(cache, name)
     if not os.path.exists(path):
         part = '%s.%d' % (path, os.getpid())
-        subprocess.run(['gcc', '-O3', '-march=native', '-ffast-math', '-fopenmp', '-shared', '-fPIC', '-o', part, here, '-lm'],
-                       check=True)
+        subprocess.run([*compiler, '-o', part, here, '-lm'], check=True)
         os.rename(part, path)
     return ctypes.CDLL(path)
 
 
+CPU = ('gcc', '-O3', '-march=native', '-ffast-math', '-fopenmp', '-shared', '-fPIC')
+GPU = ('nvcc', '-x', 'cu', '-O3', '-arch=native', '--use_fast_math', '-shared', '-Xcompiler', '-fPIC')
 _libraries = {}
 
 
-def call(name, *args, file='objects.c'):
+def call(name, *args, file='objects.c', compiler=CPU):
     """A C function; arrays go as pointers."""
-    if file not in _libraries:
-        _libraries[file] = library(file)
-    getattr(_libraries[file], name)(*[a.ctypes.data_as(ctypes.c_void_p) if isinstance(a, np.ndarray) else a for a in args])
+    if (file, compiler) not in _libraries:
+        _libraries[file, compiler] = library(file, compiler)
+    f = getattr(_libraries[file, compiler], name)
+    return f(*[a.ctypes.data_as(ctypes.c_void_p) if isinstance(a, np.ndarray) else a for a in args])
 
 
 def solid(kind, centre, size, rng, colour, round_=0.0, yaw=0.0, band=None):
