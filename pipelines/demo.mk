@@ -10,7 +10,7 @@ demo:
 	$(MAKE) --no-print-directory -f $(HERE)reconstruct.mk INPUT=$(INPUT) OUTPUT=$(OUTPUT) \
 	  CKPT=$(HERE)../configs/demo/weights.safetensors CONFIG=$(HERE)../configs/demo/config.yaml \
 	  INPUT_ELEVATION=$(ELEVATION) TARGET_ELEVATION=30 RESOLUTION=128 FRAMES=90
-	echo; echo "made from $(INPUT):"
-	printf '  %-28s %s\n' $(OUTPUT)/0.png "the 16 views" $(OUTPUT)/masks.png "the same, cut out" \
+	@echo; echo "made from $(INPUT):"
+	@printf '  %-28s %s\n' $(OUTPUT)/0.png "the 16 views" $(OUTPUT)/masks.png "the same, cut out" \
 	  $(OUTPUT)/mesh.ply "mesh with vertex colours" $(OUTPUT)/mesh.glb "the same for viewers and browsers" \
 	  $(OUTPUT)/rendering.mp4 "turntable video" $(OUTPUT)/loss.csv "loss of every training step"

@@ -16,11 +16,11 @@ INPUT_ELEVATION  ?= 30
 # One elevation, or several separated by commas: all of them are fused into one field.
 TARGET_ELEVATION ?= 30
 CROP_SIZE        ?= -1
-CFG_SCALE        ?= 2.0
-SAMPLE_STEPS     ?= 50
 SEED             ?= 6033
 DEVICE           ?= auto
 # Empty: as in the config.
+CFG_SCALE        ?=
+SAMPLE_STEPS     ?=
 NEUS_STEPS       ?=
 RESOLUTION       ?=
 FRAMES           ?=
@@ -37,7 +37,7 @@ $(O)/input.pf: $(INPUT) $(CONFIG) $(CKPT)
 	  pf-clip-embed -c $(CONFIG) -w $(CKPT) -d $(DEVICE) -o $@
 $(O)/views.pf: $(O)/input.pf
 	pf-sample -c $(CONFIG) -w $(CKPT) -d $(DEVICE) --seed $(SEED) --target-elevation $(TARGET_ELEVATION) \
-	  --cfg-scale $(CFG_SCALE) --steps $(SAMPLE_STEPS) -o $@ $<
+	  $(call option,--cfg-scale,$(CFG_SCALE)) $(call option,--steps,$(SAMPLE_STEPS)) -o $@ $<
 $(O)/masked.pf: $(O)/views.pf
 	pf-mask -o $@ $<
 $(O)/field.pf: $(O)/masked.pf $(NEUS_CONFIG)
