@@ -31,7 +31,7 @@ ifneq ($(SAN),)
 CFLAGS    := -O1 -g -fno-omit-frame-pointer
 PF_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all
 endif
-LDLIBS   := $(shell pkg-config --libs $(PC) 2>/dev/null) -ldnnl -lopenblas -lm
+LDLIBS   := -Wl,--as-needed $(shell pkg-config --libs $(PC) 2>/dev/null) -ldnnl -lopenblas -lm
 PF_CFLAGS += $(shell pkg-config --cflags $(PC) 2>/dev/null)
 # Machine code for GPU_ARCH, and PTX from which the driver makes it for any other card.
 NVCCFLAGS := -std=c++17 -O3 -lineinfo -I. -DPF_WITH_CUDA -Xcompiler -Wall,-Wno-unknown-pragmas \

@@ -38,6 +38,17 @@ no_memory(size_t bytes, const char *what)
     return pf_fail(PF_ENOMEM, "no memory for %.1f MB of %s", (double)bytes / 1e6, what);
 }
 
+/* The same, and on a GPU how much of it is in use and free. */
+static pf_err
+no_device_memory(const pf_dev *dev, size_t bytes, const char *what)
+{
+    if (!PF_CUDA || !dev->cuda)
+        return no_memory(bytes, what);
+    return pf_fail(PF_ENOMEM, "the GPU has no %.1f MB for %s: this run holds %.1f MB, %.1f MB are free",
+                   (double)bytes / 1e6, what, (double)(dev->kept + dev->peak) / 1e6,
+                   (double)pf_cuda_free_bytes() / 1e6);
+}
+
 static void *
 get_memory(const pf_dev *dev, size_t size)
 {
@@ -209,7 +220,7 @@ next_chunk(pf_dev *dev, size_t size)
             c->data = get_memory(dev, want);
         if (!c || !c->data) {
             free(c);
-            return no_memory(want, "activations");
+            return no_device_memory(dev, want, "activations");
         }
         c->size = want;
         *link = c;
@@ -286,7 +297,7 @@ pf_dev_keep(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *
     void *const data = k ? get_memory(dev, size) : NULL;
     if (!data) {
         free(k);
-        return no_memory(size, "weights and constants");
+        return no_device_memory(dev, size, "weights and constants");
     }
     *k = (struct pf_kept){dev->blocks, data};
     dev->blocks = k;

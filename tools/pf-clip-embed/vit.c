@@ -56,6 +56,8 @@ load_linear(const struct place *at, pf_layer **w, const char *name, int64_t K, i
     PF_TRY(need(at, &weight, full, 2, (int64_t[]){K, C}));
     snprintf(full, sizeof full, "%sbias", name);
     PF_TRY(need(at, &bias, full, 1, &K));
+    if (!at->round)             /* straight from the mapped file */
+        return pf_layer_new(at->dev, w, &weight, &bias, false);
     PF_TRY(copy_rounded(&wcopy, &weight, at->round));
     const pf_err err = copy_rounded(&bcopy, &bias, at->round);
     if (err) {

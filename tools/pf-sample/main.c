@@ -174,6 +174,17 @@ out:
     return err;
 }
 
+/* Where memory was short: which option needs less of it. */
+static pf_err
+with_advice(pf_err err)
+{
+    char sentence[1000];
+    if (err != PF_ENOMEM || pf_conf.sampler.batch_view_num == 1)
+        return err;
+    snprintf(sentence, sizeof sentence, "%s", pf_error());
+    return pf_fail(err, "%s; a --batch-view-num below %d needs less", sentence, pf_conf.sampler.batch_view_num);
+}
+
 /* Write what was dumped, as a document of its own. */
 static pf_err
 write_dump(struct dump *d)
@@ -225,8 +236,8 @@ main(int argc, char *argv[])
     const int each = pf_conf.sampler.sample_num, count = n * opt.elevation_deg.n * each;
     for (int i = 0, index = 0; i < n; i++)
         for (int e = 0; e < opt.elevation_deg.n; e++, index += each)
-            pf_must(sample_elevation(&model, &photos[i], opt.elevation_deg.v[e], &noise, index, count,
-                                     pf_output_file(out)));
+            pf_must(with_advice(sample_elevation(&model, &photos[i], opt.elevation_deg.v[e], &noise, index,
+                                                 count, pf_output_file(out))));
     if (opt.dump)
         pf_must(write_dump(&dump));
     pf_must(pf_output_close(out));
