@@ -4,7 +4,7 @@
     train.py --work DIR [--config FILE] [--stage all|data|vae|encoder|diffusion] [--minutes M] [--export DIR]
 
 Everything is seeded.  Each stage keeps DIR/STAGE.pt (weights, their moving average, optimiser, step, random
-state) and goes on from it exactly; --minutes ends a call early, a later call resumes.  What is rendered and what
+state) and goes on from it, on the CPU exactly; --minutes ends a call early, a later call resumes.  What is rendered and what
 is derived from it is made once and kept in DIR.  The result goes to configs/demo (or the folder of --export):
 config.yaml and weights.safetensors, also after every validation.
 
