@@ -22,6 +22,10 @@
 extern "C" {
 #endif
 
+enum { PF_GRID_EVERY = 16 };    /* steps between updates */
+/* Width of the surface whose area counts (trainer.c), in cells. */
+#define PF_AREA_WIDTH 0.5f
+
 struct pf_occupancy;            /* opaque, owned by whoever made it */
 
 /* A grid of conf->neus.occupancy_resolution cells a side; until the first update every cell is

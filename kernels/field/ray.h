@@ -1,5 +1,5 @@
-/* ray.h - what happens along one ray, for a GPU's thread: occupancy.c's walk, neus_sample.c's hierarchy and
- * composite.c's blending once more, function by function.  Private to kernels/field. */
+/* ray.h - what happens along one ray or at one point, for a loop on the CPU (occupancy.c, composite.c) and for
+ * a GPU's thread alike; neus_sample.c's hierarchy once more, for the latter.  Private to kernels/field. */
 #ifndef PF_FIELD_RAY_H
 #define PF_FIELD_RAY_H
 #include "common/rng.h"
@@ -8,11 +8,14 @@
 
 /* ---- samples through the grid of distances (occupancy.c) ---- */
 
-#define PF_GRID_REACH 5.0f      /* as there */
+/* A field has hardly any weight where |sdf| inv_s is beyond this: sigmoid(-5) = 0.7 %. */
+#define PF_GRID_REACH 5.0f
+/* A trained field is not a perfect distance: it may say this many times too much. */
 #define PF_GRID_SLACK 1.25f
+/* Samples are never closer than this part of 1 / inv_s, nor of a cell. */
 #define PF_FINEST_PART 0.25f
 #define PF_FINEST_CELL 0.1f
-enum { PF_MOST_STRETCHES = 64 };
+enum { PF_MOST_STRETCHES = 64 };        /* beyond, gaps are taken for near: correct, only slower */
 
 struct pf_ray_grid {
     int R, ray_samples;
@@ -20,10 +23,11 @@ struct pf_ray_grid {
     const float *distance;      /* [R, R, R] z, y, x */
 };
 
-struct pf_stretch {
+struct pf_stretch {             /* a part of a ray that lies in near cells */
     float from, to;
 };
 
+/* Where the ray is inside the cube; false: nowhere. */
 PF_FN bool
 pf_ray_clip(float *from, float *to, const float o[3], const float d[3], float bound)
 {
@@ -42,6 +46,8 @@ pf_ray_clip(float *from, float *to, const float o[3], const float d[3], float bo
     return a < b && b < INFINITY;
 }
 
+/* The stretches of a ray, near to far, by walking from cell to cell (Amanatides and Woo 1987).  Returns their
+ * number. */
 PF_FN int
 pf_ray_walk(struct pf_stretch *s, const struct pf_ray_grid *g, const float o[3], const float d[3],
             float inv_s)
@@ -85,6 +91,7 @@ pf_ray_walk(struct pf_stretch *s, const struct pf_ray_grid *g, const float o[3],
     return n;
 }
 
+/* Samples that a ray with these stretches gets, and the distance between them. */
 PF_FN int
 pf_ray_plan(float *spacing, const struct pf_ray_grid *g, const struct pf_stretch *s, int n, float inv_s)
 {
@@ -262,11 +269,18 @@ pf_ray_pack(float *x, float *dir, float *dist, int32_t *skipped, const float *z,
 
 /* ---- opacity and light (composite.c) ---- */
 
+/* What the original adds so that nothing divides by zero (spec 04, 4). */
 #define PF_TINY_ALPHA 1e-5f
 #define PF_TINY_LEFT 1e-7f
 
+/* One point: the distance where its interval begins and ends, by the slope along the ray, and the part of the
+ * light that is lost between. */
 struct pf_section {
-    float cosine, turn, from, to, P, N, alpha;
+    float cosine;               /* d sdf / d t, annealed; never positive */
+    float turn;                 /* d cosine / d (dir . grad) */
+    float from, to;             /* sdf at both ends */
+    float P, N;                 /* their sigmoids */
+    float alpha;
     bool clipped;
 };
 
@@ -288,6 +302,7 @@ pf_ray_cut(float sdf, const float grad[3], const float dir[3], float dist, float
     return c;
 }
 
+/* Light that dropped points, of opacity 0, let through: a little more than came (samples.h). */
 PF_FN float
 pf_ray_pass(float left, int32_t skipped)
 {
@@ -334,6 +349,7 @@ pf_ray_blend(const struct pf_ray_points *s, float *alpha, float *left, int64_t b
     return to;
 }
 
+/* What alpha's cotangent means for point i's inputs (spec 04, 8).  Returns the share of inv_s. */
 PF_FN double
 pf_ray_cut_backward(float *d_sdf, float d_grad[3], float d_alpha, const struct pf_ray_points *s, int64_t i)
 {

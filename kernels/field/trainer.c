@@ -15,9 +15,6 @@
 #include "kernels/field/field_cuda.h"
 #include "kernels/field/occupancy.h"
 
-/* Width of the surface whose area counts, in cells of the occupancy grid. */
-#define AREA_WIDTH 0.5f
-
 enum { WHITE = 253 };           /* a pixel with all channels over 0.99 is background (spec 04, 7) */
 
 struct batch {                  /* of the current step, [rays, ...] */
@@ -174,7 +171,7 @@ surface(struct pf_trainer *t, const struct pf_neus_how *how, double lambda_area,
 {
     const struct pf_net_ops *ops = t->field->net->ops;
     const int64_t n = t->conf.neus.area_points;
-    const float width = AREA_WIDTH * pf_occupancy_cell(t->occupancy);
+    const float width = PF_AREA_WIDTH * pf_occupancy_cell(t->occupancy);
     const int64_t walls = n / 8, all = n + walls;
     PF_TRY(reserve_points(t, all));
     float *x = t->point, *sdf = x + 3 * all, *grad = sdf + all;

@@ -12,9 +12,8 @@
 #include <cstdlib>
 
 #include "kernels/field/net.cuh"
+#include "kernels/field/occupancy.h"
 
-enum { EVERY = 16 };            // steps between updates of the grid of distances (occupancy.c)
-#define AREA_WIDTH 0.5f         // of the surface whose area counts, in cells of that grid (trainer.c)
 enum { RAY_THREADS = 32, SUM_THREADS = 256 };
 
 struct part {                   // what one ray adds to the losses; doubles alone
@@ -248,7 +247,7 @@ surface_points(struct pf_trainer_cuda *t, int64_t *parts, struct part *part, con
     const struct pf_ray_grid g = pf_cuda_grid_of(&t->field->conf, net->host, pf_cuda_data<float>(&t->grid));
     struct surface s;
     *parts = 0;
-    s.width = AREA_WIDTH * g.cell;
+    s.width = PF_AREA_WIDTH * g.cell;
     if (!t->near_known)
         PF_TRY(pf_cuda_near_cells(t->dev, &t->near, &g, 5 * s.width));
     t->near_known = true;
@@ -344,7 +343,7 @@ pf_trainer_cuda_gradients(struct pf_trainer_cuda *t, struct pf_field_losses *los
     const bool grid = t->grid.data != NULL;
     struct part total = {};
     PF_TRY(pf_field_cuda_fresh(t->field));
-    if (grid && !(step > 0 && step % EVERY)) {
+    if (grid && !(step > 0 && step % PF_GRID_EVERY)) {
         PF_TRY(pf_cuda_grid_update(net, &t->grid, &t->field->conf));
         t->near_known = false;
     }
