@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/field/ray.h"
+
 enum { RAYS = 1024, MAX_DEPTHS = 4096 };        /* rays that are worked out at once */
 
 struct pf_neus_sampler
@@ -115,23 +117,6 @@ pf_neus_upsample(float *z_new, int fresh, const float *z, const float *sdf, int 
     invert(z_new, fresh, z, weight, n);
 }
 
-/* Merge m ascending depths and their distances into n, in place; sdf_new NULL: depths alone. */
-static void
-merge(float *z, float *sdf, int n, const float *z_new, const float *sdf_new, int m)
-{
-    int i = n - 1, j = m - 1;
-    for (int k = n + m - 1; j >= 0; k--) {
-        const bool old = i >= 0 && z[i] > z_new[j];
-        z[k] = old ? z[i] : z_new[j];
-        if (sdf_new)
-            sdf[k] = old ? sdf[i] : sdf_new[j];
-        if (old)
-            i--;
-        else
-            j--;
-    }
-}
-
 /* ---- many rays ---- */
 
 struct buffers {
@@ -183,8 +168,8 @@ some_rays(struct pf_net *net, const struct pf_neus_sampler *how, const struct bu
             PF_TRY(sdf_along(net, b, b->sdf_new, b->z_new, fine, fine, origin, dir, rays));
 #pragma omp parallel for schedule(static)
         for (int64_t r = 0; r < rays; r++)
-            merge(z + r * depths, b->sdf + r * depths, n, b->z_new + r * fine,
-                  last ? NULL : b->sdf_new + r * fine, fine);
+            pf_ray_merge(z + r * depths, b->sdf + r * depths, n, b->z_new + r * fine,
+                         last ? NULL : b->sdf_new + r * fine, fine, 1);
     }
     return PF_OK;
 }
@@ -256,24 +241,6 @@ pf_neus_pack(struct pf_samples *s, const float *z, int depths, const float *orig
     return PF_OK;
 }
 
-/* Whether the line meets the cube, a little enlarged. */
-static bool
-meets(const float o[3], const float d[3], double bound)
-{
-    double in = -INFINITY, out = INFINITY;
-    for (int k = 0; k < 3; k++) {
-        const double b = bound * 1.001, one = (-b - o[k]) / d[k], other = (b - o[k]) / d[k];
-        if (d[k] == 0) {
-            if (fabs(o[k]) > b)
-                return false;
-            continue;
-        }
-        in = fmax(in, fmin(one, other));
-        out = fmin(out, fmax(one, other));
-    }
-    return in <= out;
-}
-
 pf_err
 pf_neus_sample(struct pf_net *net, const struct pf_neus_sampler *how, struct pf_samples *s,
                const float *origin, const float *dir, int64_t rays, const float *offset)
@@ -287,7 +254,7 @@ pf_neus_sample(struct pf_net *net, const struct pf_neus_sampler *how, struct pf_
         return pf_fail(PF_ENOMEM, "no memory to sample %lld rays", (long long)rays);
     float *d = o + 3 * rays, *moved = d + 3 * rays, *z = moved + rays;
     for (int64_t r = 0; r < rays; r++)
-        if (meets(origin + 3 * r, dir + 3 * r, how->bound)) {
+        if (pf_ray_meets(origin + 3 * r, dir + 3 * r, how->bound)) {
             memcpy(o + 3 * hits, origin + 3 * r, 3 * sizeof(float));
             memcpy(d + 3 * hits, dir + 3 * r, 3 * sizeof(float));
             moved[hits++] = offset ? offset[r] : 0;
@@ -299,7 +266,7 @@ pf_neus_sample(struct pf_net *net, const struct pf_neus_sampler *how, struct pf_
         goto out;
     for (int64_t r = 0; r < rays; r++) {
         s->first[r] = s->n;
-        if (h < hits && meets(origin + 3 * r, dir + 3 * r, how->bound)) {
+        if (h < hits && pf_ray_meets(origin + 3 * r, dir + 3 * r, how->bound)) {
             pack(s, z + h * depths, depths, o + 3 * h, d + 3 * h, how->bound);
             h++;
         }

@@ -143,6 +143,25 @@ assert_pair_at(const struct pair *pair, int p, const char *file, int line)
     _fail(file, line);
 }
 
+/* A layer on both devices, from numbers of the GPU's type. */
+static inline void
+layer_pair(pf_layer *l[2], uint64_t seed, int ndim, const int64_t *dim, const pf_tensor *bias, bool transposed)
+{
+    const struct pair w = pair_of(uniform(seed, ndim, dim), pf_dev_dtype(gpu));
+    assert_ok(pf_layer_new(cpu, &l[0], &w.cpu, bias, transposed));
+    assert_ok(pf_layer_new(gpu, &l[1], &w.cpu, bias, transposed));
+}
+
+/* The error of sums of R terms grows with the root of R on either side, also in f32. */
+static inline void
+assert_product(const struct pair *y, int p, int64_t R)
+{
+    const double error = pair_error(y), f32 = 6e-8 * sqrt((double)R);
+    const double most = precisions[p].tolerance > f32 ? precisions[p].tolerance : f32;
+    if (!(error <= most))
+        fail_msg("%s: relative error %.3g, at most %.3g", precisions[p].name, error, most);
+}
+
 #define RUN_OPERATOR_TESTS(tests) cmocka_run_group_tests(tests, open_cpu, close_cpu)
 
 #endif

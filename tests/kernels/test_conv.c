@@ -195,25 +195,6 @@ test_wrong_shapes_are_refused(void **state)
 
 /* ---- CUDA ---- */
 
-/* A layer on both devices, from numbers of the GPU's type. */
-static void
-layer_pair(pf_layer *l[2], uint64_t seed, int ndim, const int64_t *dim, const pf_tensor *bias, bool transposed)
-{
-    const struct pair w = pair_of(uniform(seed, ndim, dim), pf_dev_dtype(gpu));
-    assert_ok(pf_layer_new(cpu, &l[0], &w.cpu, bias, transposed));
-    assert_ok(pf_layer_new(gpu, &l[1], &w.cpu, bias, transposed));
-}
-
-/* The error of sums of R terms grows with the root of R on either side, also in f32. */
-static void
-assert_product(const struct pair *y, int p, int64_t R)
-{
-    const double error = pair_error(y), f32 = 6e-8 * sqrt((double)R);
-    const double most = precisions[p].tolerance > f32 ? precisions[p].tolerance : f32;
-    if (!(error <= most))
-        fail_msg("%s: relative error %.3g, at most %.3g", precisions[p].name, error, most);
-}
-
 static void
 check_on_gpu(const struct conv_case *s, int p, uint64_t seed)
 {

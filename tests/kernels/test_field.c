@@ -1,8 +1,6 @@
 /* A field on a GPU against the same field on the CPU: what it looks like, its gradients, its training;
  * the same bytes twice, and a resumed run.  Skipped where there is no GPU. */
-#include "common/camera.h"
-#include "kernels/field/net.h"
-#include "tests/check.h"
+#include "tests/kernels/training.h"
 
 enum { V = 4, S = 24, PIXELS = V * S * S };
 
@@ -107,26 +105,13 @@ config(int which)
     return c;
 }
 
-/* A ball of radius 0.35 on white, seen from four sides; its colour says where a point is. */
+/* A ball, seen from four sides. */
 static void
 make_world(struct world *w, int which)
 {
     w->conf = config(which);
     assert_ok(pf_rig_tensors(&w->pose, &w->intrinsics, NULL, NULL, V, 0.4, S));
-    for (int p = 0; p < PIXELS; p++) {
-        float o[3], d[3];
-        double pose[12], K[9];
-        for (int i = 0; i < 12; i++)
-            pose[i] = ((float *)w->pose.data)[p / (S * S) * 12 + i];
-        for (int i = 0; i < 9; i++)
-            K[i] = ((float *)w->intrinsics.data)[p / (S * S) * 9 + i];
-        pf_camera_ray(o, d, pose, K, p % S, p / S % S);
-        const float b = o[0] * d[0] + o[1] * d[1] + o[2] * d[2];
-        const float under = b * b - (o[0] * o[0] + o[1] * o[1] + o[2] * o[2] - 0.35f * 0.35f);
-        w->alpha[p] = under > 0;
-        for (int k = 0; k < 3; k++)
-            w->image[3 * p + k] = under > 0 ? (uint8_t)(128 + 300 * (o[k] - d[k] * (b + sqrtf(under)))) : 255;
-    }
+    paint_ball(w->image, w->alpha, &w->pose, &w->intrinsics, V, S);
     w->views = (struct pf_field_views){V, S, w->image, w->alpha, w->pose.data, w->intrinsics.data};
 }
 
@@ -156,11 +141,6 @@ rough_field(pf_dev *dev, int which)
     return f;
 }
 
-struct run {
-    pf_field *field;
-    pf_trainer *trainer;
-};
-
 static struct run
 start(const struct world *w, pf_dev *dev)
 {
@@ -168,37 +148,6 @@ start(const struct world *w, pf_dev *dev)
     assert_ok(pf_field_new(&r.field, dev, &w->conf, 3));
     assert_ok(pf_trainer_new(&r.trainer, r.field, &w->views, &w->conf, 3));
     return r;
-}
-
-static struct pf_field_losses
-steps(struct run *r, int n)
-{
-    struct pf_field_losses l = {0};
-    for (int i = 0; i < n; i++) {
-        assert_ok(pf_trainer_step(r->trainer, &l));
-        assert_true(isfinite(l.total));
-    }
-    return l;
-}
-
-static void
-stop(struct run *r)
-{
-    pf_trainer_free(r->trainer);
-    pf_field_free(r->field);
-}
-
-static void
-assert_same(const pf_doc *a, const pf_doc *b)
-{
-    assert_int_equal(a->tensors, b->tensors);
-    for (int i = 0; i < a->tensors; i++) {
-        assert_string_equal(a->tensor[i].name, b->tensor[i].name);
-        assert_int_equal(pf_tensor_bytes(&a->tensor[i].t), pf_tensor_bytes(&b->tensor[i].t));
-        if (memcmp(a->tensor[i].t.data, b->tensor[i].t.data, pf_tensor_bytes(&a->tensor[i].t)))
-            fail_msg("%s differs", a->tensor[i].name);
-    }
-    assert_string_equal(pf_doc_get_meta(a, "field.config"), pf_doc_get_meta(b, "field.config"));
 }
 
 /* n rows of 3 within tol of their rms, but for one in 300: gradients jump where a cell of the grid ends,

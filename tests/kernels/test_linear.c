@@ -167,24 +167,6 @@ test_wrong_shapes_are_refused(void **state)
 
 /* ---- CUDA ---- */
 
-static void
-layer_pair(pf_layer *l[2], uint64_t seed, int64_t K, int64_t C, const pf_tensor *bias)
-{
-    const struct pair w = PAIR_UNIFORM(seed, K, C);
-    assert_ok(pf_layer_new(cpu, &l[0], &w.cpu, bias, false));
-    assert_ok(pf_layer_new(gpu, &l[1], &w.cpu, bias, false));
-}
-
-/* The error of sums of C terms grows with the root of C on either side, also in f32. */
-static void
-assert_product(const struct pair *y, int p, int64_t C)
-{
-    const double error = pair_error(y), f32 = 6e-8 * sqrt((double)C);
-    const double most = precisions[p].tolerance > f32 ? precisions[p].tolerance : f32;
-    if (!(error <= most))
-        fail_msg("%s: relative error %.3g, at most %.3g", precisions[p].name, error, most);
-}
-
 /* Rows that lie on 16 bytes (cublasLt) and that do not (conv.cu's kernel). */
 static void
 test_cuda_matches_cpu(void **state)
@@ -200,7 +182,7 @@ test_cuda_matches_cpu(void **state)
             struct pair y = PAIR_EMPTY(1, M, K);
             const pf_tensor bias = UNIFORM(i + 50, K);
             pf_layer *layer[2];
-            layer_pair(layer, i + 100, K, C, i % 3 ? &bias : NULL);
+            layer_pair(layer, i + 100, PF_DIMS_(K, C), i % 3 ? &bias : NULL, false);
             assert_ok(pf_linear(cpu, &y.cpu, &x.cpu, layer[0], NULL));
             assert_ok(pf_linear(gpu, &y.gpu, &x.gpu, layer[1], NULL));
             assert_product(&y, p, C);
@@ -222,7 +204,7 @@ test_cuda_epilogues_match(void **state)
             const pf_tensor bias = UNIFORM(4, K);
             struct pf_epilogue e[2] = {{.act = i % 5}, {.act = i % 5}};
             pf_layer *layer[2];
-            layer_pair(layer, 5, K, C, i % 2 ? &bias : NULL);
+            layer_pair(layer, 5, PF_DIMS_(K, C), i % 2 ? &bias : NULL, false);
             if (each) {
                 e[0].channel = &channel.cpu;
                 e[1].channel = &channel.gpu;
@@ -249,7 +231,7 @@ test_cuda_takes_any_address(void **state)
         const pf_tensor from = PF_VIEW(floats(&x.cpu) + 1, PF_F32, M, C),
                         from_gpu = PF_VIEW((char *)x.gpu.data + size, pf_dev_dtype(gpu), M, C);
         pf_layer *layer[2];
-        layer_pair(layer, 2, K, C, NULL);
+        layer_pair(layer, 2, PF_DIMS_(K, C), NULL, false);
         part.gpu = PF_VIEW((char *)y.gpu.data + size, pf_dev_dtype(gpu), M, K);
         assert_ok(pf_linear(cpu, &part.cpu, &from, layer[0], NULL));
         assert_ok(pf_linear(gpu, &part.gpu, &from_gpu, layer[1], NULL));
@@ -293,7 +275,7 @@ test_cuda_gives_the_same_bytes_twice(void **state)
             const struct pf_epilogue e = {.act = i / 2 ? PF_SILU : PF_NONE};
             struct pair x = PAIR_UNIFORM(1, M, C), y = PAIR_EMPTY(M, K), z = PAIR_EMPTY(M, K);
             pf_layer *layer[2];
-            layer_pair(layer, 2, K, C, NULL);
+            layer_pair(layer, 2, PF_DIMS_(K, C), NULL, false);
             assert_ok(pf_linear(gpu, &y.gpu, &x.gpu, layer[1], &e));
             assert_ok(pf_linear(gpu, &z.gpu, &x.gpu, layer[1], &e));
             assert_ok(pf_dev_get(gpu, &y.cpu, &y.gpu));
