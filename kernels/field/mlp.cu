@@ -1,11 +1,14 @@
-/* mlp.cu - the original's field on a GPU (mlp.c): products by cublasLt in plain f32, and between them
- * kernels that do what mlp.c does between its own.
+/* mlp.cu - the original's field on a GPU (mlp.c): products by cublasLt, and between them kernels that do
+ * what mlp.c does between its own.  Products are f32 but for those of training on a device that need not
+ * be exact (net->rough).
  *
  * Arrays are mlp.c's tape, [points, width] each, for as many points as the tape takes at once; the
  * number of points is rounded up to one of a few, so that cublasLt is asked for few shapes and arrays
- * begin at multiples of 256 bytes.  Points beyond the last repeat it and have cotangents of 0.  Weights
- * are w = g v / |v|, made again when the parameters change; the gradient of w adds up over the pieces of
- * a step in a buffer of its own and becomes that of g and v at the end.
+ * begin at multiples of 256 bytes.  Points beyond the last repeat it and have cotangents of 0.  Rows are
+ * pitch(width) apart, so that each starts at 16 bytes, and end in zeros; so do the rows and columns of
+ * weights, and products are of whole rows.  Weights are w = g v / |v|, made again when the parameters
+ * change; the gradient of w adds up over the pieces of a step in a buffer of its own and becomes that of
+ * g and v at the end.
  *
  * Production (configs/neus-mlp.yaml): 4096 rays, 112 distances each and 50 points inside.  Products:
  * 1.05 MFLOP a distance, 8 MFLOP a point forward and backward: 0.48 + 1.6 TFLOP a step, 42 ms at 50
@@ -14,20 +17,15 @@
 #include <cstdlib>
 
 #include "kernels/field/net.cuh"
+#include "kernels/field/matmul.cuh"
 #include "kernels/field/mlp.h"
 
-enum { MOST_POINTS = 1 << 15, COLUMNS = 128, ROWS = 4, SLICES = 128 };
+enum { MOST_POINTS = 1 << 15, COLUMNS = 128, ROWS = 4, SLICES = 512, SLICE_WARPS = 16 };
 #define PF_ROOT_HALF 0.70710678f
 
-struct plan {                   // how cublasLt does one product
-    int64_t m, n, k, lda, ldb, ldc;
-    bool ta, tb;
-    cublasLtMatmulAlgo_t algo;
-};
-
 struct mlp_layer {              // of a device
-    float *w;                   // [out, in]
-    float *dw;                  // [out, in] gradient
+    float *w, *wt;              // [pitch(out), pitch(in)] and its transpose, as tf32's products want it
+    float *dw;                  // of w: gradient
     double *length;             // [out] |v|
     float *g, *v, *b;           // parameters
     float *d_g, *d_v, *d_b;     // and their gradients
@@ -38,10 +36,9 @@ struct mlp_cuda {
     struct mlp_layer layer[2 * MAX_LAYERS];     // in the order of matrix()
     struct pf_cuda_buffer weights, lengths, tape, scratch, sums;
     int64_t numbers;            // of all w
-    struct plan *plan;          // owned
-    int plans, room;
+    struct pf_matmul_plans plans;
     const float *x, *dir;       // of the tape
-    int64_t points, rounded;
+    int64_t points;
     bool color;
 };
 
@@ -49,6 +46,13 @@ struct rows {                   // the tape: array s begins at at(s)
     float *base;
     int64_t n;                  // points, rounded
 };
+
+/* Numbers from one row to the next. */
+static __host__ __device__ __forceinline__ int64_t
+pitch(int64_t width)
+{
+    return (width + 3) / 4 * 4;
+}
 
 static float *
 at(const struct rows *t, struct slot s)
@@ -83,120 +87,12 @@ rounded_up(int64_t n)
 
 // ---- products ----
 
-struct shapes {                 // of one product, for cublasLt
-    cublasLtMatmulDesc_t how;
-    cublasLtMatrixLayout_t a, b, c;
-};
-
-static void
-release_shapes(struct shapes *s)
-{
-    if (s->c)
-        cublasLtMatrixLayoutDestroy(s->c);
-    if (s->b)
-        cublasLtMatrixLayoutDestroy(s->b);
-    if (s->a)
-        cublasLtMatrixLayoutDestroy(s->a);
-    if (s->how)
-        cublasLtMatmulDescDestroy(s->how);
-}
-
-static bool
-make_shapes(struct shapes *s, const struct plan *p)
-{
-    // Row-major c [m, n] = a b is column-major c^T [n, m] = b^T a^T: b comes first.
-    const cublasOperation_t first = p->tb ? CUBLAS_OP_T : CUBLAS_OP_N, second = p->ta ? CUBLAS_OP_T : CUBLAS_OP_N;
-    memset(s, 0, sizeof *s);
-    return cublasLtMatmulDescCreate(&s->how, CUBLAS_COMPUTE_32F, CUDA_R_32F) == CUBLAS_STATUS_SUCCESS &&
-           cublasLtMatmulDescSetAttribute(s->how, CUBLASLT_MATMUL_DESC_TRANSA, &first,
-                                          sizeof first) == CUBLAS_STATUS_SUCCESS &&
-           cublasLtMatmulDescSetAttribute(s->how, CUBLASLT_MATMUL_DESC_TRANSB, &second,
-                                          sizeof second) == CUBLAS_STATUS_SUCCESS &&
-           cublasLtMatrixLayoutCreate(&s->a, CUDA_R_32F, (uint64_t)(p->tb ? p->k : p->n),
-                                      (uint64_t)(p->tb ? p->n : p->k),
-                                      p->ldb) == CUBLAS_STATUS_SUCCESS &&
-           cublasLtMatrixLayoutCreate(&s->b, CUDA_R_32F, (uint64_t)(p->ta ? p->m : p->k),
-                                      (uint64_t)(p->ta ? p->k : p->m),
-                                      p->lda) == CUBLAS_STATUS_SUCCESS &&
-           cublasLtMatrixLayoutCreate(&s->c, CUDA_R_32F, (uint64_t)p->n, (uint64_t)p->m,
-                                      p->ldc) == CUBLAS_STATUS_SUCCESS;
-}
-
-static bool
-choose_algorithm(struct mlp_cuda *c, struct plan *p, const struct shapes *s)
-{
-    const struct pf_cuda *const cuda = c->net.dev->cuda;
-    cublasLtMatmulPreference_t want = NULL;
-    cublasLtMatmulHeuristicResult_t found;
-    int n = 0;
-    const bool ok = cublasLtMatmulPreferenceCreate(&want) == CUBLAS_STATUS_SUCCESS &&
-                    cublasLtMatmulPreferenceSetAttribute(want, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                         &cuda->blas_bytes,
-                                                         sizeof cuda->blas_bytes) == CUBLAS_STATUS_SUCCESS &&
-                    cublasLtMatmulAlgoGetHeuristic(cuda->blas, s->how, s->a, s->b, s->c, s->c, want, 1, &found, &n) ==
-                        CUBLAS_STATUS_SUCCESS && n > 0;
-    if (want)
-        cublasLtMatmulPreferenceDestroy(want);
-    if (ok)
-        p->algo = found.algo;
-    return ok;
-}
-
-/* The plan of a product like p, from the list or new at its end. */
-static struct plan *
-find_plan(struct mlp_cuda *c, const struct plan *p, const struct shapes *s)
-{
-    for (int i = 0; i < c->plans; i++) {
-        const struct plan *const q = &c->plan[i];
-        if (q->m == p->m && q->n == p->n && q->k == p->k && q->lda == p->lda && q->ldb == p->ldb && q->ldc == p->ldc &&
-            q->ta == p->ta && q->tb == p->tb)
-            return &c->plan[i];
-    }
-    if (c->plans == c->room) {
-        struct plan *const more = (struct plan *)realloc(c->plan, (size_t)(c->room + 64) * sizeof *more);
-        if (!more)
-            return NULL;
-        c->plan = more;
-        c->room += 64;
-    }
-    c->plan[c->plans] = *p;
-    return choose_algorithm(c, &c->plan[c->plans], s) ? &c->plan[c->plans++] : NULL;
-}
-
-/* c [m, n] = a b, row-major, plus c if add; ta: a is stored [k, m], tb: b is stored [n, k]. */
-static pf_err
-product(struct mlp_cuda *net, float *c, int64_t ldc, const float *a, int64_t lda, bool ta, const float *b, int64_t ldb,
-        bool tb, int64_t m, int64_t n, int64_t k, bool add)
-{
-    const struct pf_cuda *const cuda = net->net.dev->cuda;
-    const float one = 1, zero = 0;
-    struct plan p;
-    struct shapes s;
-    memset(&p, 0, sizeof p);
-    p.m = m;
-    p.n = n;
-    p.k = k;
-    p.lda = lda;
-    p.ldb = ldb;
-    p.ldc = ldc;
-    p.ta = ta;
-    p.tb = tb;
-    bool ok = make_shapes(&s, &p);
-    const struct plan *const found = ok ? find_plan(net, &p, &s) : NULL;
-    ok = found && cublasLtMatmul(cuda->blas, s.how, &one, b, s.a, a, s.b, add ? &one : &zero, c, s.c, c, s.c,
-                                 &found->algo,
-                                 cuda->blas_work, cuda->blas_bytes, stream_of(net)) == CUBLAS_STATUS_SUCCESS;
-    release_shapes(&s);
-    return ok ? PF_OK : pf_fail(PF_EDEV, "cublasLt refused a product of [%lld, %lld] and [%lld, %lld]", (long long)m,
-                                (long long)k, (long long)k, (long long)n);
-}
-
 /* y [n, out] = x [n, in] w^T */
 static pf_err
 times_transposed(struct mlp_cuda *c, float *y, const float *x, const struct layer *a, const struct mlp_layer *l,
                  int64_t n)
 {
-    return product(c, y, a->out, x, a->in, false, l->w, a->in, true, n, a->out, a->in, false);
+    return pf_matmul(c->net.dev, &c->plans, c->net.rough, y, x, false, l->w, true, n, pitch(a->out), pitch(a->in), false);
 }
 
 /* x [n, in] = y [n, out] w */
@@ -204,10 +100,17 @@ static pf_err
 times(struct mlp_cuda *c, float *x, const float *y, const struct layer *a, const struct mlp_layer *l, int64_t n,
       bool add)
 {
-    return product(c, x, a->in, y, a->out, false, l->w, a->in, false, n, a->in, a->out, add);
+    return pf_matmul(c->net.dev, &c->plans, c->net.rough, x, y, false, l->wt, true, n, pitch(a->in), pitch(a->out), add);
 }
 
-// ---- kernels over [n, width]: a thread has one column j and ROWS rows ----
+/* dw [out, in] += y^T x, y [n, out], x [n, in] */
+static pf_err
+add_outer(struct mlp_cuda *c, const struct mlp_layer *l, const float *y, const float *x, const struct layer *a, int64_t n)
+{
+    return pf_matmul(c->net.dev, &c->plans, c->net.rough, l->dw, y, true, x, false, pitch(a->out), pitch(a->in), n, true);
+}
+
+// ---- kernels over [n, width]: a thread has one column j and ROWS rows; what lies beyond the width is 0 ----
 
 #define FOR_ROWS(i, n)                                                                                \
     const int64_t j = blockIdx.x * (int64_t)COLUMNS + threadIdx.x, first_ = (int64_t)blockIdx.y * ROWS; \
@@ -215,7 +118,7 @@ times(struct mlp_cuda *c, float *x, const float *y, const struct layer *a, const
         if (i < (n))
 
 #define OVER(c, n, width)                                                                                  \
-    dim3((unsigned)(((width) + COLUMNS - 1) / COLUMNS), (unsigned)(((n) + ROWS - 1) / ROWS)), COLUMNS, 0, \
+    dim3((unsigned)((pitch(width) + COLUMNS - 1) / COLUMNS), (unsigned)(((n) + ROWS - 1) / ROWS)), COLUMNS, 0, \
         stream_of(c)
 
 /* log(1 + e) for 0 <= e <= 1, and softplus with its slope: mlp.c's. */
@@ -256,9 +159,10 @@ encoded(const float *x, int64_t j)
 static __global__ void
 encode(float *code, int64_t width, const float *x, int64_t points, int64_t n)
 {
+    const int64_t row = pitch(width);
     FOR_ROWS (i, n)
-        if (j < width)
-            code[i * width + j] = encoded(x + 3 * (i < points ? i : points - 1), j);
+        if (j < row)
+            code[i * row + j] = j < width ? encoded(x + 3 * (i < points ? i : points - 1), j) : 0.0f;
 }
 
 /* next [n, width] = scale [phi(z + b) | code], slope [n, out]; slope NULL: it is not wanted. */
@@ -266,14 +170,15 @@ static __global__ void
 activate(float *next, int64_t width, float *slope, const float *z, int64_t out, const float *b, const float *code,
          int64_t code_width, float scale, int64_t n)
 {
+    const int64_t row = pitch(width), out_row = pitch(out);
     FOR_ROWS (i, n) {
         if (j < out) {
             float s;
-            next[i * width + j] = scale * softplus(z[i * out + j] + b[j], &s);
+            next[i * row + j] = scale * softplus(z[i * out_row + j] + b[j], &s);
             if (slope)
-                slope[i * out + j] = s;
-        } else if (j < width) {
-            next[i * width + j] = scale * code[i * code_width + j - out];
+                slope[i * out_row + j] = s;
+        } else if (j < row) {
+            next[i * row + j] = j < width ? scale * code[i * pitch(code_width) + j - out] : 0.0f;
         }
     }
 }
@@ -284,7 +189,7 @@ first_column(float *sdf, const float *z, int64_t width, const float *b, int64_t 
 {
     const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     if (i < points)
-        sdf[i] = z[i * width] + b[0];
+        sdf[i] = z[i * pitch(width)] + b[0];
 }
 
 /* sdf [points] = h [points, width] . w + b: a warp a point, in an order that depends on width alone. */
@@ -297,23 +202,24 @@ dot_rows(float *sdf, const float *h, int64_t width, const float *w, const float 
     if (i >= points)
         return;
     for (int64_t j = lane; j < width; j += PF_WARP)
-        sum += h[i * width + j] * w[j];
+        sum += h[i * pitch(width) + j] * w[j];
     sum = pf_warp_sum(sum);
     if (lane == 0)
         sdf[i] = sum + b[0];
 }
 
-/* u [n, out] = slope scale p, p [n, in], or one row for all where stride is 0; columns beyond out go to
- * extra [n, in - out], times scale, where that is not NULL. */
+/* u [n, out] = slope scale p, p [n, in], or one row for all; columns beyond out go to extra [n, in - out], times
+ * scale, where that is not NULL. */
 static __global__ void
-chain(float *u, int64_t out, const float *slope, const float *p, int64_t stride, int64_t in, float *extra, float scale,
+chain(float *u, int64_t out, const float *slope, const float *p, bool one_row, int64_t in, float *extra, float scale,
       int64_t n)
 {
+    const int64_t row = one_row ? 0 : pitch(in), out_row = pitch(out);
     FOR_ROWS (i, n) {
-        if (j < out)
-            u[i * out + j] = slope[i * out + j] * (scale * p[i * stride + j]);
-        else if (extra && j < in)
-            extra[i * (in - out) + j - out] = scale * p[i * stride + j];
+        if (j < out_row)
+            u[i * out_row + j] = j < out ? slope[i * out_row + j] * (scale * p[i * row + j]) : 0.0f;
+        if (extra && j >= out && j < in)        // no factor of a product: its rows may end in anything
+            extra[i * pitch(in - out) + j - out] = scale * p[i * row + j];
     }
 }
 
@@ -334,7 +240,7 @@ space_gradient(float *grad, const float *q, const float *code, int64_t width, in
 {
     const int64_t t = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, i = t / 3;
     if (i < points)
-        grad[t] = encoded_transposed(q + i * width, code + i * width, frequencies, (int)(t % 3));
+        grad[t] = encoded_transposed(q + i * pitch(width), code + i * pitch(width), frequencies, (int)(t % 3));
 }
 
 /* frame [n, 8]: unit normal, |g|, view, view . normal; dir NULL looks along -normal. */
@@ -370,11 +276,11 @@ color_input(float *to, const float *x, const float *frame, int64_t code, const f
             int64_t features,
             int64_t points, int64_t n)
 {
-    const int64_t width = 6 + code + features;
+    const int64_t width = 6 + code + features, row = pitch(width);
     FOR_ROWS (i, n) {
         const float *const normal = frame + 8 * i, *const view = normal + 4;
-        float value;
-        if (j >= width)
+        float value = 0;
+        if (j >= row)
             continue;
         if (j < 3) {
             value = x[3 * (i < points ? i : points - 1) + j];
@@ -385,11 +291,11 @@ color_input(float *to, const float *x, const float *frame, int64_t code, const f
             value = encoded(reflected, j - 3);
         } else if (j < 6 + code) {
             value = normal[j - 3 - code];
-        } else {
+        } else if (j < width) {
             const int64_t f = j - 5 - code;
-            value = z[i * (1 + features) + f] + b[f];
+            value = z[i * pitch(1 + features) + f] + b[f];
         }
-        to[i * width + j] = value;
+        to[i * row + j] = value;
     }
 }
 
@@ -397,19 +303,20 @@ static __global__ void
 rectify(float *z, int64_t width, const float *b, int64_t n)
 {
     FOR_ROWS (i, n)
-        if (j < width) {
-            const float v = z[i * width + j] + b[j];
-            z[i * width + j] = v < 0 ? 0 : v;           // a NaN stays one
+        if (j < width) {                        // the product has written the zeros
+            const float v = z[i * pitch(width) + j] + b[j];
+            z[i * pitch(width) + j] = v < 0 ? 0 : v;    // a NaN stays one
         }
 }
 
+/* kept, rgb [n, 3] from z, whose rows are 4 apart. */
 static __global__ void
 logistic(float *kept, float *rgb, const float *z, const float *b, int64_t points, int64_t n)
 {
     const int64_t t = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     if (t >= 3 * n)
         return;
-    kept[t] = 1 / (1 + expf(-(z[t] + b[t % 3])));
+    kept[t] = 1 / (1 + expf(-(z[t / 3 * pitch(3) + t % 3] + b[t % 3])));
     if (t < 3 * points)
         rgb[t] = kept[t];
 }
@@ -426,13 +333,13 @@ reserve(struct mlp_cuda *c, struct rows *t, struct scratch *s, int64_t n, int64_
     const struct mlp *const m = host_of(c);
     t->n = rounded_up(n);
     PF_TRY(pf_cuda_reserve(&c->tape, (size_t)(t->n * width) * sizeof(float), "activations"));
-    PF_TRY(pf_cuda_reserve(&c->scratch, (size_t)(t->n * (2 * m->widest + m->encoded + 3)) * sizeof(float),
-                           "activations"));
+    const int64_t widest = pitch(m->widest), code = pitch(m->encoded);
+    PF_TRY(pf_cuda_reserve(&c->scratch, (size_t)(t->n * (2 * widest + code + 3)) * sizeof(float), "activations"));
     t->base = pf_cuda_data<float>(&c->tape);
     s->z = pf_cuda_data<float>(&c->scratch);
-    s->p = s->z + t->n * m->widest;
-    s->extra = s->p + t->n * m->widest;
-    s->g_bar = s->extra + t->n * m->encoded;
+    s->p = s->z + t->n * widest;
+    s->extra = s->p + t->n * widest;
+    s->g_bar = s->extra + t->n * code;
     return PF_OK;
 }
 
@@ -488,7 +395,7 @@ sdf_gradient(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, 
         if (l < L)
             PF_TRY(times(c, s->p, at(t, a->u), a, &c->layer[l], t->n, false));          // [n, in]
         chain<<<OVER(c, t->n, a->in)>>>(at(t, below->u), below->out, at(t, below->slope), l < L ? s->p : c->layer[L].w,
-                                        l < L ? a->in : 0, a->in, skip ? s->extra : NULL, skip ? PF_ROOT_HALF : 1.0f,
+                                        l == L, a->in, skip ? s->extra : NULL, skip ? PF_ROOT_HALF : 1.0f,
                                         t->n);
         PF_TRY(pf_launched(c->net.dev, "gradient of the distance"));
     }
@@ -547,17 +454,17 @@ some_forward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, 
 static __global__ void
 logistic_backward(float *z_bar, const float *d_rgb, const float *rgb, int64_t points, int64_t n)
 {
-    const int64_t t = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
-    if (t < 3 * n)
-        z_bar[t] = t < 3 * points ? d_rgb[t] * rgb[t] * (1 - rgb[t]) : 0.0f;
+    const int64_t t = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, i = t / pitch(3), k = t % pitch(3);
+    if (i < n)
+        z_bar[t] = i < points && k < 3 ? d_rgb[3 * i + k] * rgb[3 * i + k] * (1 - rgb[3 * i + k]) : 0.0f;
 }
 
 static __global__ void
 rectify_backward(float *x_bar, const float *x, int64_t width, int64_t n)
 {
     FOR_ROWS (i, n)
-        if (j < width && !(x[i * width + j] > 0))
-            x_bar[i * width + j] = 0;
+        if (j < width && !(x[i * pitch(width) + j] > 0))
+            x_bar[i * pitch(width) + j] = 0;
 }
 
 /* g_bar [n, 3] = d_grad, 0 beyond the last point, plus the normal's share of x_bar, the colour network's
@@ -574,8 +481,8 @@ frame_backward(float *g_bar, const float *d_grad, const float *x_bar, const floa
     for (int k = 0; k < 3 && i < points; k++)
         g[k] = d_grad[3 * i + k];
     if (x_bar) {
-        const float *const normal = frame + 8 * i, *const view = normal + 4, *const code = input + i * width + 3;
-        const float *const q = x_bar + i * width + 3, *const direct = q + 3 + 6 * frequencies;
+        const float *const normal = frame + 8 * i, *const view = normal + 4, *const code = input + i * pitch(width) + 3;
+        const float *const q = x_bar + i * pitch(width) + 3, *const direct = q + 3 + 6 * frequencies;
         float r_bar[3], n_bar[3];
         for (int k = 0; k < 3; k++)
             r_bar[k] = encoded_transposed(q, code, frequencies, k);
@@ -595,23 +502,26 @@ static __global__ void
 output_backward(float *z_bar, const float *d_sdf, const float *x_bar, int64_t width, int64_t features, int64_t points,
                 int64_t n)
 {
+    const int64_t row = pitch(1 + features);
     FOR_ROWS (i, n)
-        if (j <= features)
-            z_bar[i * (1 + features) + j] = j == 0  ? i < points ? d_sdf[i] : 0.0f
-                                            : x_bar ? x_bar[i * width + width - features + j - 1] : 0.0f;
+        if (j < row)
+            z_bar[i * row + j] = j == 0                   ? i < points ? d_sdf[i] : 0.0f
+                                 : x_bar && j <= features ? x_bar[i * pitch(width) + width - features + j - 1] : 0.0f;
 }
 
 /* J g_bar [n, width]: how the encoding changes when x moves by g_bar. */
 static __global__ void
 encode_moved(float *to, const float *g_bar, const float *code, int64_t width, int64_t n)
 {
+    const int64_t row = pitch(width);
     FOR_ROWS (i, n)
-        if (j < width) {
-            const float *const d = g_bar + 3 * i, *const ci = code + i * width;
+        if (j < row) {
+            const float *const d = g_bar + 3 * i, *const ci = code + i * row;
             const int k = (int)(j - 3) / 6, r = (int)(j - 3) % 6;
-            to[i * width + j] = j < 3   ? d[j]
-                                : r < 3 ? (float)(1 << k) * ci[j + 3] * d[r]
-                                        : -(float)(1 << k) * ci[j - 3] * d[r - 3];
+            to[i * row + j] = j < 3        ? d[j]
+                              : j >= width ? 0.0f
+                              : r < 3      ? (float)(1 << k) * ci[j + 3] * d[r]
+                                           : -(float)(1 << k) * ci[j - 3] * d[r - 3];
         }
 }
 
@@ -621,13 +531,17 @@ chain_backward(float *next, int64_t width, float *extra, const float *u_bar, con
                int64_t out,
                const float *q_bar, int64_t code_width, float scale, int64_t n)
 {
+    const int64_t row = pitch(width), out_row = pitch(out);
     FOR_ROWS (i, n) {
         if (j < out) {
-            const float s = slope[i * out + j], b = u_bar[i * out + j];
-            next[i * width + j] = scale * (s * b);
-            extra[i * out + j] = 100 * (1 - s) * u[i * out + j] * b;
-        } else if (j < width) {
-            next[i * width + j] = scale * q_bar[i * code_width + j - out];
+            const float s = slope[i * out_row + j], b = u_bar[i * out_row + j];
+            next[i * row + j] = scale * (s * b);
+            extra[i * out_row + j] = 100 * (1 - s) * u[i * out_row + j] * b;
+        } else {
+            if (j < row)
+                next[i * row + j] = j < width ? scale * q_bar[i * pitch(code_width) + j - out] : 0.0f;
+            if (j < out_row)
+                extra[i * out_row + j] = 0;
         }
     }
 }
@@ -638,7 +552,7 @@ softplus_backward(float *z_bar, int64_t out, const float *slope, const float *x_
 {
     FOR_ROWS (i, n)
         if (j < out)
-            z_bar[i * out + j] += scale * (slope[i * out + j] * x_bar[i * in + j]);
+            z_bar[i * pitch(out) + j] += scale * (slope[i * pitch(out) + j] * x_bar[i * pitch(in) + j]);
 }
 
 /* part [SLICES, width] = sums over a slice of rows each; then they are added to `to`, in order. */
@@ -647,25 +561,31 @@ add_rows(double *part, const float *x, int64_t width, int64_t n)
 {
     const int64_t j = blockIdx.x * (int64_t)COLUMNS + threadIdx.x, s = blockIdx.y;
     const int64_t from = n * s / SLICES, to = n * (s + 1) / SLICES;
-    double sum[4] = {0, 0, 0, 0};               // loads that do not wait for each other
+    double sum[8] = {0, 0, 0, 0, 0, 0, 0, 0};   // loads that do not wait for each other
     if (j >= width)
         return;
-    for (int64_t i = from; i < to; i += 4)
-        for (int k = 0; k < 4; k++)
-            sum[k] += i + k < to ? x[(i + k) * width + j] : 0.0f;
-    part[s * width + j] = sum[0] + sum[1] + (sum[2] + sum[3]);
+    for (int64_t i = from; i < to; i += 8)
+        for (int k = 0; k < 8; k++)
+            sum[k] += i + k < to ? x[(i + k) * pitch(width) + j] : 0.0f;
+    part[s * width + j] = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
 static __global__ void
 add_slices(float *to, const double *part, int64_t width)
 {
-    const int64_t j = blockIdx.x * (int64_t)COLUMNS + threadIdx.x;
-    double sum = 0;
-    if (j >= width)
+    __shared__ double sum[SLICE_WARPS][PF_WARP];
+    const int warp = threadIdx.x / PF_WARP, lane = threadIdx.x % PF_WARP;
+    const int64_t j = blockIdx.x * (int64_t)PF_WARP + lane;
+    double mine = 0;
+    for (int64_t s = warp; j < width && s < SLICES; s += SLICE_WARPS)
+        mine += part[s * width + j];
+    sum[warp][lane] = mine;
+    __syncthreads();
+    if (warp || j >= width)
         return;
-    for (int64_t s = 0; s < SLICES; s++)
-        sum += part[s * width + j];
-    to[j] += (float)sum;
+    for (int k = 1; k < SLICE_WARPS; k++)
+        mine += sum[k][lane];
+    to[j] += (float)mine;
 }
 
 static pf_err
@@ -674,7 +594,8 @@ column_sums(struct mlp_cuda *c, float *to, const float *x, int64_t width, int64_
     const unsigned columns = (unsigned)((width + COLUMNS - 1) / COLUMNS);
     PF_TRY(pf_cuda_reserve(&c->sums, (size_t)(SLICES * width) * sizeof(double), "sums"));
     add_rows<<<dim3(columns, SLICES), COLUMNS, 0, stream_of(c)>>>(pf_cuda_data<double>(&c->sums), x, width, n);
-    add_slices<<<columns, COLUMNS, 0, stream_of(c)>>>(to, pf_cuda_data<double>(&c->sums), width);
+    add_slices<<<pf_blocks(width, PF_WARP), SLICE_WARPS * PF_WARP, 0, stream_of(c)>>>(to, pf_cuda_data<double>(&c->sums),
+                                                                                     width);
     return pf_launched(c->net.dev, "sums over points");
 }
 
@@ -685,9 +606,8 @@ color_backward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s
     const struct mlp *const m = host_of(c);
     const struct mlp_layer *const l = &c->layer[m->sdf_layers];
     const int C = m->color_layers - 1;
-    logistic_backward<<<pf_blocks(3 * t->n, 256), 256, 0, stream_of(c)>>>(at(t, m->color[C].z_bar), d_rgb, at(t,
-                                                                                                              m->rgb),
-                                                                          c->points, t->n);
+    logistic_backward<<<pf_blocks(pitch(3) * t->n, 256), 256, 0, stream_of(c)>>>(at(t, m->color[C].z_bar), d_rgb,
+                                                                                 at(t, m->rgb), c->points, t->n);
     PF_TRY(pf_launched(c->net.dev, "colour backward"));
     for (int i = C; i >= 0; i--) {
         const struct layer *const a = &m->color[i];
@@ -743,12 +663,9 @@ layer_gradients(struct mlp_cuda *c, const struct rows *t, bool color)
     for (int i = 0; i < (color ? matrices(m) : m->sdf_layers); i++) {
         const struct layer *const a = matrix(m, i);
         const struct mlp_layer *const l = &c->layer[i];
-        PF_TRY(product(c, l->dw, a->in, at(t, a->z_bar), a->out, true, at(t, a->x), a->in, false, a->out, a->in, t->n,
-                       true));
+        PF_TRY(add_outer(c, l, at(t, a->z_bar), at(t, a->x), a, t->n));
         if (i < last)
-            PF_TRY(product(c, l->dw, a->in, at(t, a->u), a->out, true, at(t, a->p_bar), a->in, false, a->out, a->in,
-                           t->n,
-                           true));
+            PF_TRY(add_outer(c, l, at(t, a->u), at(t, a->p_bar), a, t->n));
         if (i == last)                          // u is (1, 0, 0, ...)
             PF_TRY(column_sums(c, l->dw, at(t, a->p_bar), a->in, t->n));
         PF_TRY(column_sums(c, l->d_b, at(t, a->z_bar), a->out, t->n));
@@ -758,9 +675,9 @@ layer_gradients(struct mlp_cuda *c, const struct rows *t, bool color)
 
 // ---- weight norm ----
 
-/* w [out, in] = g v / |v| by rows, |v| in double; one warp a row. */
+/* w [out, in] and wt [in, out] = g v / |v| by rows of v, which are dense, |v| in double.  One warp a row. */
 static __global__ void
-weight_norm(float *w, double *length, const float *g, const float *v, int64_t out, int64_t in)
+weight_norm(float *w, float *wt, double *length, const float *g, const float *v, int64_t out, int64_t in)
 {
     const int64_t o = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / PF_WARP;
     const int lane = threadIdx.x % PF_WARP;
@@ -776,7 +693,7 @@ weight_norm(float *w, double *length, const float *g, const float *v, int64_t ou
     if (lane == 0)
         length[o] = size;
     for (int64_t j = lane; j < in; j += PF_WARP)
-        w[o * in + j] = scale * v[o * in + j];
+        w[o * pitch(in) + j] = wt[j * pitch(out) + o] = scale * v[o * in + j];
 }
 
 /* d_g [out], d_v [out, in] from dw. */
@@ -791,7 +708,7 @@ weight_norm_backward(float *d_g, float *d_v, const float *dw, const float *g, co
         return;
     const double size = length[o];
     for (int64_t j = lane; j < in; j += PF_WARP)
-        dot += (double)dw[o * in + j] * v[o * in + j];
+        dot += (double)dw[o * pitch(in) + j] * v[o * in + j];
     for (int d = PF_WARP / 2; d; d /= 2)
         dot += __shfl_xor_sync(PF_WHOLE_WARP, dot, d);
     dot = size > 0 ? dot / size : 0;
@@ -799,7 +716,7 @@ weight_norm_backward(float *d_g, float *d_v, const float *dw, const float *g, co
     if (lane == 0)
         d_g[o] = (float)dot;
     for (int64_t j = lane; j < in; j += PF_WARP)
-        d_v[o * in + j] = scale * (dw[o * in + j] - along * v[o * in + j]);
+        d_v[o * in + j] = scale * (dw[o * pitch(in) + j] - along * v[o * in + j]);
 }
 
 // ---- the network as net.cuh wants it ----
@@ -812,8 +729,8 @@ mlp_changed(struct pf_net_cuda *base)
     for (int i = 0; i < matrices(m); i++) {
         const struct layer *const a = matrix(m, i);
         const struct mlp_layer *const l = &c->layer[i];
-        weight_norm<<<pf_blocks(a->out * PF_WARP, 128), 128, 0, stream_of(c)>>>(l->w, l->length, l->g, l->v, a->out,
-                                                                                a->in);
+        weight_norm<<<pf_blocks(a->out * PF_WARP, 128), 128, 0, stream_of(c)>>>(l->w, l->wt, l->length, l->g, l->v,
+                                                                                a->out, a->in);
         PF_TRY(pf_launched(base->dev, "weight norm"));
     }
     return PF_OK;
@@ -917,7 +834,7 @@ mlp_free(struct pf_net_cuda *base)
     pf_cuda_release(&c->tape);
     pf_cuda_release(&c->scratch);
     pf_cuda_release(&c->sums);
-    free(c->plan);
+    pf_matmul_release(&c->plans);
     free(c);
 }
 
@@ -925,13 +842,14 @@ static const struct pf_net_cuda_ops ops = {
     mlp_changed, mlp_sdf, mlp_forward, mlp_backward, mlp_clear, mlp_collect, mlp_free,
 };
 
+/* Of a layer's w, to 256 bytes. */
 static int64_t
-to_256_bytes(int64_t floats)
+numbers_of(const struct layer *a)
 {
-    return (floats + 63) / 64 * 64;
+    return (pitch(a->in) * pitch(a->out) + 63) / 64 * 64;
 }
 
-/* Memory of all w, dw and lengths; where each layer's parameters are among the field's: g, v, b in turn. */
+/* Memory of all w, wt, dw and lengths; where each layer's parameters are among the field's: g, v, b in turn. */
 static pf_err
 lay_out(struct mlp_cuda *c)
 {
@@ -939,18 +857,21 @@ lay_out(struct mlp_cuda *c)
     int64_t out = 0, parameter = 0;
     c->numbers = 0;
     for (int i = 0; i < matrices(m); i++) {
-        c->numbers += to_256_bytes(matrix(m, i)->in * matrix(m, i)->out);
+        c->numbers += numbers_of(matrix(m, i));
         out += matrix(m, i)->out;
     }
-    PF_TRY(pf_cuda_reserve(&c->weights, (size_t)(2 * c->numbers) * sizeof(float), "a field's weights"));
+    PF_TRY(pf_cuda_reserve(&c->weights, (size_t)(3 * c->numbers) * sizeof(float), "a field's weights"));
     PF_TRY(pf_cuda_reserve(&c->lengths, (size_t)out * sizeof(double), "a field's weights"));
+    PF_CUDA_TRY(cudaMemsetAsync(c->weights.data, 0, (size_t)(3 * c->numbers) * sizeof(float), stream_of(c)),
+                "clearing a field's weights");
     float *w = pf_cuda_data<float>(&c->weights);
     double *length = pf_cuda_data<double>(&c->lengths);
     for (int i = 0; i < matrices(m); i++) {
         const struct layer *const a = matrix(m, i);
         struct mlp_layer *const l = &c->layer[i];
         l->w = w;
-        l->dw = w + c->numbers;
+        l->wt = w + c->numbers;
+        l->dw = w + 2 * c->numbers;
         l->length = length;
         l->g = c->net.value + parameter;
         l->v = l->g + a->g->n;
@@ -958,7 +879,7 @@ lay_out(struct mlp_cuda *c)
         l->d_g = c->net.grad + parameter;
         l->d_v = l->d_g + a->g->n;
         l->d_b = l->d_v + a->v->n;
-        w += to_256_bytes(a->in * a->out);
+        w += numbers_of(a);
         length += a->out;
         parameter += a->g->n + a->v->n + a->b->n;
     }

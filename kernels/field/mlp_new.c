@@ -54,7 +54,7 @@ static struct slot
 take(struct mlp *m, int64_t width)
 {
     const struct slot s = {m->width, width};
-    m->width += width;
+    m->width += (width + 3) / 4 * 4;            /* room for mlp.cu, whose rows start at 16 bytes */
     return s;
 }
 

@@ -1,7 +1,7 @@
 /* net.cuh - the network of a field on a GPU: net.h with device pointers.  Private to kernels/field.
  *
  * Everything runs in order on the device's one stream.  Arithmetic is f32 whatever the device's
- * precision: the second derivative of a distance does not bear less. */
+ * precision; while it is trained a network may round the factors of its products (rough). */
 #ifndef PF_FIELD_NET_CUH
 #define PF_FIELD_NET_CUH
 #include <cmath>
@@ -45,6 +45,7 @@ struct pf_net_cuda {
     const struct pf_net_cuda_ops *ops;
     pf_dev *dev;                // borrowed
     struct pf_net *host;        // borrowed
+    bool rough;                 // products of f32 may be rounded to tf32 now
     int64_t chunk;              // points that a forward with tape takes at most
     int64_t count;              // numbers of all parameters, one parameter after the other
     float *value, *grad;        // [count] owned

@@ -334,9 +334,9 @@ go_through(struct pf_trainer_cuda *t, struct part *total, const struct pf_neus_h
     return PF_OK;
 }
 
-pf_err
-pf_trainer_cuda_gradients(struct pf_trainer_cuda *t, struct pf_field_losses *losses, float *d_variance, float ratio,
-                          int step, uint64_t seed)
+static pf_err
+gradients(struct pf_trainer_cuda *t, struct pf_field_losses *losses, float *d_variance, float ratio, int step,
+          uint64_t seed)
 {
     struct pf_net_cuda *const net = pf_field_cuda_net(t->field);
     const float inv_s = pf_field_inv_s(t->field);
@@ -363,6 +363,17 @@ pf_trainer_cuda_gradients(struct pf_trainer_cuda *t, struct pf_field_losses *los
     losses->psnr = (float)(-10 * log10(sums->square / (3 * (double)t->rays) + 1e-12));
     losses->rays = t->rays;
     return PF_OK;
+}
+
+pf_err
+pf_trainer_cuda_gradients(struct pf_trainer_cuda *t, struct pf_field_losses *losses, float *d_variance, float ratio,
+                          int step, uint64_t seed)
+{
+    struct pf_net_cuda *const net = pf_field_cuda_net(t->field);
+    net->rough = pf_dev_tf32(t->dev) || pf_dev_dtype(t->dev) != PF_F32;
+    const pf_err err = gradients(t, losses, d_variance, ratio, step, seed);
+    net->rough = false;
+    return err;
 }
 
 // ---- AdamW ----
