@@ -45,7 +45,7 @@ COMMON  := $(wildcard common/*.c)
 KERNELS := $(wildcard kernels/*.c kernels/field/*.c) $(if $(filter 1,$(CUDA)),$(wildcard kernels/*.cu kernels/field/*.cu))
 TOOLS   := $(notdir $(wildcard tools/pf-*))
 TESTS   := $(wildcard tests/common/test_*.c tests/kernels/test_*.c tests/tools/test_*.c)
-BENCH   := $(wildcard tests/bench/*.c)
+BENCH   := $(filter-out tests/bench/device_time.c,$(wildcard tests/bench/*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 .DELETE_ON_ERROR:
@@ -57,6 +57,8 @@ $(B)/%.c.o: %.c
 	mkdir -p $(@D); $(CC) $(CPPFLAGS) $(PF_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/%.cu.o: %.cu
 	mkdir -p $(@D); $(NVCC) $(NVCCFLAGS) -MMD -MP -c -o $@ $<
+# The bits of the CPU: no product joins a sum in one rounding (common/spad.h).
+$(B)/kernels/epipolar.cu.o: NVCCFLAGS += --fmad=false
 $(B)/libpf.a: $(COMMON:%=$(B)/%.o)
 	$(RM) $@; $(AR) rcs $@ $^
 $(B)/libpfk.a: $(KERNELS:%=$(B)/%.o)
@@ -78,7 +80,15 @@ $(B)/$(basename $(1)): $(B)/$(1).o $(patsubst %,$(B)/%.o,$(call uses,$(1))) $(B)
 endef
 $(foreach t,$(TESTS) $(BENCH) $(FUZZ),$(eval $(call test,$(t))))
 tests: all $(TESTS:%.c=$(B)/%) $(FUZZ:%.c=$(B)/%)
-bench: all $(BENCH:%.c=$(B)/%)
+
+# What the GPU did while a tool ran: for tests/bench/bench_tools, where the toolkit has CUPTI.
+CUPTI       := $(if $(filter 1,$(CUDA)),$(firstword $(wildcard $(foreach d,include extras/CUPTI/include,$(dir $(NVCC))../$d/cupti.h))))
+CUPTI_LIBS  := $(dir $(CUDART)) $(dir $(CUPTI))../lib64
+DEVICE_TIME := $(if $(CUPTI),$(B)/tests/bench/libpf_device_time.so)
+$(B)/tests/bench/libpf_device_time.so: tests/bench/device_time.c
+	mkdir -p $(@D); $(CC) $(PF_CFLAGS) $(CFLAGS) -isystem $(dir $(CUPTI)) -isystem $(dir $(NVCC))../include -MMD -MP -shared -fPIC \
+	  -o $@ $< $(CUPTI_LIBS:%=-L%) -Wl,-rpath,'$$ORIGIN/../lib' $(CUPTI_LIBS:%=-Wl,-rpath,%) -lcupti -lstdc++
+bench: all $(BENCH:%.c=$(B)/%) $(DEVICE_TIME)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 

@@ -1,9 +1,9 @@
-/* camera.h - the rig, Pluecker maps and epipolar masks (spec 01).
+/* camera.h - the rig and its cameras (spec 01; spad.h: Pluecker maps and epipolar lines).
  *
  * World: right-handed, z up, the object in a unit cube around the origin, cameras 1.5 from it and
  * looking at it.  Cameras: x right, y down, z forward.  Angles in radians.  Poses are world to
  * camera, X_cam = R X_world + t.  Pixel (column j, row i) has coordinates (j, i), no half pixel,
- * except in Pluecker maps and masks (spec 01, 1 and 5). */
+ * except in spad.h (spec 01, 1 and 5). */
 #ifndef PF_CAMERA_H
 #define PF_CAMERA_H
 #include <stdbool.h>
@@ -42,18 +42,6 @@ struct pf_spad_camera {
     double center[3], right[3], up[3], forward[3];
 };
 void pf_spad_camera(struct pf_spad_camera *c, double elevation, double azimuth);
-/* map [6, n, n] channels first, f32 (spec 01, 5). */
-void pf_plucker(float *map, const struct pf_spad_camera *c, int n);
-/* The [2n*n, 2n*n] mask of (target, input): row p is ceil(2n*n/32) words, bit q%32 (from the
- * least) of word q/32 says whether query p sees key q (spec 01, 6).  Identical cameras get empty
- * cross blocks (Q5). */
-void pf_epipolar_mask(uint32_t *bits, const struct pf_spad_camera *target,
-                      const struct pf_spad_camera *input, int n);
-/* The mask at feature side h of one made for side n, h divides n: nearest on the flattened index
- * (spec 01, 7; Q6).  to: [2h*h, ceil(2h*h/32)]. */
-void pf_epipolar_mask_shrink(uint32_t *to, int h, const uint32_t *from, int n);
-/* Pluecker map at side h of one made for side n: 2x2 mean (spec 01, 5). */
-void pf_plucker_shrink(float *to, int h, const float *from, int n);
 
 #ifdef __cplusplus
 }

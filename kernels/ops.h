@@ -91,6 +91,17 @@ PF_OP(pf_unproject, pf_tensor *y, const pf_tensor *x, const pf_tensor *proj, flo
 PF_OP(pf_frustum_sample, pf_tensor *y, const pf_tensor *x, const pf_tensor *unproj, float length,
       float near, float far);
 
+/* pf_plucker_tokens: Pluecker coordinates of the latent's pixels in pairs of cameras (spec 01, 5).
+ *   y act [V, 2hh, 6]          direction, then moment; token 2 * pixel + view, view 0 the target's
+ *   cameras f64 [V, 2, 4, 3]   struct pf_spad_camera of target and input
+ *   The map made for side n, a multiple of h; n <= 16384. */
+PF_OP(pf_plucker_tokens, pf_tensor *y, const pf_tensor *cameras, int n, int h);
+
+/* pf_epipolar_mask: which tokens see each other: all of one view, and of the other view those on the
+ * epipolar line (spec 01, 6 and 7).  The mask made for side n, at side h; the same bits on every device.
+ *   mask u32 [V, 2hh, ceil(2hh / 32)]   as pf_attention wants it; tokens, cameras, n, h as above */
+PF_OP(pf_epipolar_mask, pf_tensor *mask, const pf_tensor *cameras, int n, int h);
+
 /* pf_ddim_step: guidance and update in one pass (spec 03, 7 and 8), in place.
  *   eps = uncond + cfg (cond - uncond), or cond where uncond is NULL
  *   x0 = (x - sqrt(1-a) eps) / sqrt(a);   x = sqrt(a_prev) x0 + dir eps + sigma noise

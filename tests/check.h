@@ -85,6 +85,14 @@ test_device(void)
     return name ? name : "cpu";
 }
 
+/* Under compute-sanitizer's racecheck kernels take a thousand times as long: tests leave out then what is large
+ * and what the same code does for another type (tests/gpu/sanitizer.sh). */
+static inline bool
+sanitized(void)
+{
+    return getenv("PF_SANITIZED") != NULL;
+}
+
 /* Fill with seeded uniform numbers in -1..1. */
 static inline void
 fill_uniform(float *p, int64_t n, uint64_t seed)

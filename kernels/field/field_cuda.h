@@ -7,6 +7,7 @@
 #define PF_FIELD_FIELD_CUDA_H
 #include "kernels/field/adam.h"
 #include "kernels/field/batch.h"
+#include "kernels/field/march.h"
 #include "kernels/field/net.h"
 
 #ifdef __cplusplus
@@ -27,6 +28,9 @@ pf_err pf_field_cuda_eval(pf_field *f, float *sdf, float *grad, float *rgb, cons
                           int64_t n) PF_MUST_USE;
 pf_err pf_field_cuda_render(pf_field *f, float *rgb, float *opacity, float *normal, const float *origin,
                             const float *dir, int64_t n) PF_MUST_USE;
+/* As pf_field_march. */
+pf_err pf_field_cuda_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_field *f,
+                           const struct pf_march_options *options) PF_MUST_USE;
 
 /* Views and pools are copied. */
 pf_err pf_trainer_cuda_new(struct pf_trainer_cuda **t, pf_field *f, const struct pf_field_views *views,

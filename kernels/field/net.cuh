@@ -25,6 +25,9 @@ pf_cuda_data(const struct pf_cuda_buffer *b)
     return (T *)b->data;
 }
 
+// first [n + 1] = 0 and the running sums of count [n] (sample.cu).
+pf_err pf_cuda_scan(pf_dev *dev, int64_t *first, const int32_t *count, int64_t n) PF_MUST_USE;
+
 struct pf_net_cuda;
 struct pf_net_cuda_ops {
     // The parameters on the device are others now.

@@ -72,7 +72,7 @@ reserve_points(struct pf_cuda_samples *s, int64_t n, bool skipped)
 
 // ---- counts to places ----
 
-// first [n + 1] = 0 and the running sums of count [n]: one block, a piece of the counts a thread.
+// One block, a piece of the counts a thread.
 static __global__ void
 scan(int64_t *first, const int32_t *count, int64_t n)
 {
@@ -98,13 +98,19 @@ scan(int64_t *first, const int32_t *count, int64_t n)
     }
 }
 
+pf_err
+pf_cuda_scan(pf_dev *dev, int64_t *first, const int32_t *count, int64_t n)
+{
+    scan<<<1, SCAN_THREADS, 0, pf_cuda_stream(dev)>>>(first, count, n);
+    return pf_launched(dev, "running sums");
+}
+
 static pf_err
 find_places(pf_dev *dev, struct pf_cuda_samples *s, const int32_t *counts, int64_t rays)
 {
     const cudaStream_t stream = pf_cuda_stream(dev);
     const int64_t from = s->want_first ? 0 : rays;
-    scan<<<1, SCAN_THREADS, 0, stream>>>(s->first, counts, rays);
-    PF_TRY(pf_launched(dev, "samples"));
+    PF_TRY(pf_cuda_scan(dev, s->first, counts, rays));
     PF_CUDA_TRY(cudaMemcpyAsync(s->host_first + from, s->first + from, (size_t)(rays + 1 - from) * sizeof(int64_t),
                                 cudaMemcpyDeviceToHost, stream), "number of samples");
     PF_CUDA_TRY(cudaStreamSynchronize(stream), "the GPU failed");
@@ -257,7 +263,7 @@ pf_cuda_near_cells(pf_dev *dev, struct pf_cuda_cells *to, const struct pf_ray_gr
     int64_t *const first = pf_cuda_data<int64_t>(&to->counts);
     int32_t *const count = (int32_t *)(first + parts + 1);
     count_near<<<pf_blocks(parts, 64), 64, 0, stream>>>(count, *g, cells, most);
-    scan<<<1, SCAN_THREADS, 0, stream>>>(first, count, parts);
+    PF_TRY(pf_cuda_scan(dev, first, count, parts));
     list_near<<<pf_blocks(parts, 64), 64, 0, stream>>>(pf_cuda_data<int32_t>(&to->list), first, *g, cells, most);
     PF_TRY(pf_launched(dev, "cells near the surface"));
     PF_CUDA_TRY(cudaMemcpyAsync(&to->n, first + parts, sizeof to->n, cudaMemcpyDeviceToHost, stream),

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/camera.h"
 #include "common/opt.h"
 #include "common/rng.h"
 #include "kernels/ops.h"
@@ -334,6 +335,34 @@ bench_depth_attention(const char *kind, int64_t side, int64_t D, int64_t d)
     pf_dev_reset(dev, mark);
 }
 
+/* What 16 views know of their cameras, at one side of those made from a latent of 32. */
+static void
+bench_epipolar(const char *kind, int h)
+{
+    static struct pf_spad_camera c[16][2];
+    const int64_t T = 2 * h * h;
+    const size_t mark = pf_dev_mark(dev);
+    char name[100];
+    for (int v = 0; v < 16; v++) {
+        pf_spad_camera(&c[v][0], 0.52, pf_rig_azimuth(v, 16));
+        pf_spad_camera(&c[v][1], 0.35, 0);
+    }
+    pf_tensor host = PF_VIEW(c, PF_F64, 16, 2, 4, 3), cameras = constant(&host), map = TENSOR(16, T, 6), mask;
+    double s;
+    pf_must(PF_ALLOC(dev, &mask, PF_U32, 16, T, (T + 31) / 32));
+    snprintf(name, sizeof name, "%s epipolar_mask 16 views, side %d", kind, h);
+    if (wanted(name)) {
+        MEASURE(s, pf_epipolar_mask(dev, &mask, &cameras, 32, h));
+        print_bytes(name, s, (double)(pf_tensor_bytes(&mask) / pf_dtype_size(pf_dev_dtype(dev))));
+    }
+    snprintf(name, sizeof name, "%s plucker_tokens 16 views, side %d", kind, h);
+    if (wanted(name)) {
+        MEASURE(s, pf_plucker_tokens(dev, &map, &cameras, 32, h));
+        print_bytes(name, s, (double)pf_tensor_count(&map));
+    }
+    pf_dev_reset(dev, mark);
+}
+
 /* The UNet's four levels: sides 32, 16, 8, 4. */
 static void
 bench_unet(const char *kind, const int64_t channels[4], int heads)
@@ -417,6 +446,8 @@ main(int argc, char *argv[])
     }
     bench_unet("full", (int64_t[]){320, 640, 1280, 1280}, 8);
     bench_volume_nets("full", (int64_t[]){64, 128, 256, 512});
+    for (int h = 32; h >= 4; h /= 2)
+        bench_epipolar("full", h);
     bench_conv("vae", 0, 256, 128, 128, 1, true);
     bench_conv("vae", 0, 256, 128, 3, 1, false);
     bench_conv("vae", 0, 128, 256, 256, 1, false);

@@ -45,6 +45,14 @@ need_gpu(void)
 
 enum { ODD, WIDE, HUGE_ONE, USUAL, FULL_MLP, SMALL_MLP, KINDS };
 
+/* Racecheck is about shared memory, of which these have next to none of their own.  In what remains each of the kernels runs
+ * on some tiles that are full and on one that is not: a point and a ray's sample are some 10^4 accesses. */
+static bool
+left_out(int which)
+{
+    return sanitized() && (which == HUGE_ONE || which == FULL_MLP);
+}
+
 static struct pf_config
 config(int which)
 {
@@ -105,6 +113,12 @@ config(int which)
     c.neus.area_points = 203;
     c.neus.lr_variance = 0.3;
     c.neus.lr = 1e-2;
+    if (sanitized()) {
+        c.neus.batch_rays = 12;
+        c.neus.foreground_rays = 4;
+        c.neus.area_points = 19;
+        c.neus.occupancy_resolution = 8;
+    }
     return c;
 }
 
@@ -177,7 +191,7 @@ close_but_few(const char *what, int which, const float *got, const float *want, 
 static void
 test_points_look_the_same(void **state)
 {
-    static const int counts[] = {1, 63, 64, 65, 3000};
+    static const int counts[] = {1, 65, 63, 64, 3000};
     enum { MOST = 3000 };
     static float x[3 * MOST], dir[3 * MOST], want[7 * MOST], got[7 * MOST], alone[MOST];
     (void)state;
@@ -193,8 +207,10 @@ test_points_look_the_same(void **state)
         }
     }
     for (int which = 0; which < KINDS; which++) {
+        if (left_out(which))
+            continue;
         pf_field *a = rough_field(NULL, which), *b = rough_field(gpu, which);
-        for (int c = 0; c < 5; c++)
+        for (int c = 0; c < (sanitized() ? 2 : 5); c++)
             for (int looking = 0; looking < 2; looking++) {
                 const int n = counts[c] > 300 && which == FULL_MLP ? 300 : counts[c];
                 const float *way = looking ? dir : NULL;
@@ -237,8 +253,10 @@ test_rays_look_the_same(void **state)
             d[3 * i + k] /= sqrtf(length);
     }
     for (int which = 0; which < KINDS; which++) {
+        if (left_out(which))
+            continue;
         pf_field *a = rough_field(NULL, which), *b = rough_field(gpu, which);
-        const int n = which == FULL_MLP ? N / 10 : N;
+        const int n = sanitized() ? N / 25 : which == FULL_MLP ? N / 10 : N;
         memset(got, 0xff, sizeof(got));
         assert_ok(pf_field_render(a, want, want + 3 * n, want + 4 * n, o, d, n));
         assert_ok(pf_field_render(b, got, got + 3 * n, got + 4 * n, o, d, n));
@@ -259,6 +277,8 @@ test_one_step_has_the_gradients_of_the_cpu(void **state)
         struct pf_field_losses la, lb;
         float va = 0, vb = 0;
         struct world w;
+        if (left_out(which))
+            continue;
         make_world(&w, which);
         struct run a = {rough_field(NULL, which), NULL}, b = {rough_field(gpu, which), NULL};
         assert_ok(pf_trainer_new(&a.trainer, a.field, &w.views, &w.conf, 3));
@@ -292,6 +312,8 @@ test_losses_stay_those_of_the_cpu(void **state)
     static const int kinds[] = {USUAL, SMALL_MLP, SMALL_MLP};
     (void)state;
     need_gpu();
+    if (sanitized())
+        skip();
     for (int k = 0; k < 3; k++) {
         struct world w;
         make_world(&w, kinds[k]);
@@ -320,6 +342,8 @@ test_the_same_seed_gives_the_same_bytes(void **state)
     static const int kinds[] = {ODD, USUAL, SMALL_MLP};
     (void)state;
     need_gpu();
+    if (sanitized())
+        skip();
     for (int k = 0; k < 3; k++) {
         struct world w;
         pf_doc whole = {0}, twice = {0}, half = {0}, again = {0};
@@ -359,7 +383,7 @@ test_a_saved_field_looks_the_same(void **state)
 {
     (void)state;
     need_gpu();
-    for (int which = 0; which < KINDS; which += KINDS - 1) {
+    for (int which = 0; which < KINDS && !left_out(which); which += KINDS - 1) {
         enum { N = 200 };
         struct world w;
         pf_doc doc = {0};
@@ -390,7 +414,7 @@ test_a_loss_that_is_not_finite_leaves_the_field(void **state)
 {
     (void)state;
     need_gpu();
-    for (int which = 0; which < KINDS; which += KINDS - 1) {
+    for (int which = 0; which < KINDS && !left_out(which); which += KINDS - 1) {
         struct world w;
         struct pf_field_losses l;
         pf_doc before = {0}, after = {0};

@@ -267,7 +267,15 @@ make_dep(struct maker *m, const char *at, int c, int n)
     MAKE(m, ".proj_out.5.weight", c, w, 3, 3);
 }
 
-/* attention_resolutions are taken to be 4, 2, 1. */
+static inline bool
+attends(const struct pf_config *c, int level)
+{
+    for (int i = 0; i < 3; i++)
+        if (c->unet.attention_resolutions[i] == 1 << level)
+            return true;
+    return false;
+}
+
 static inline void
 make_unet(struct maker *m, const struct pf_config *c)
 {
@@ -284,7 +292,7 @@ make_unet(struct maker *m, const struct pf_config *c)
             SUB(res, "%s.input_blocks.%d.0", u, k); SUB(dt, "%s.input_blocks.%d.1", u, k);
             make_res(m, res, mc * c->unet.channel_mult[l], C, E);
             width[k] = C = mc * c->unet.channel_mult[l];
-            if (l < 3)
+            if (attends(c, l))
                 make_dt(m, dt, C, ctx);
         }
         SUB(op, "%s.input_blocks.%d.0.op", u, k);
@@ -304,11 +312,11 @@ make_unet(struct maker *m, const struct pf_config *c)
             const int K = mc * c->unet.channel_mult[l];
             const bool up = l && i == r;
             SUB(res, "%s.output_blocks.%d.0", u, o); SUB(dt, "%s.output_blocks.%d.1", u, o);
-            SUB(conv, "%s.output_blocks.%d.%d.conv", u, o, l < 3 ? 2 : 1);
+            SUB(conv, "%s.output_blocks.%d.%d.conv", u, o, attends(c, l) ? 2 : 1);
             SUB(dep, "%s.output_conditions.%d", u, o - r - 1);
             make_res(m, res, K, C + width[--k], E);
             C = K;
-            if (l < 3)
+            if (attends(c, l))
                 make_dt(m, dt, C, ctx);
             if (up)
                 make_conv(m, conv, C, C, 3, 2);

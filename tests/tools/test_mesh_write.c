@@ -1,5 +1,5 @@
 /* The bytes of PLY, OBJ and GLB files, read back. */
-// uses: tools/pf-extract-mesh/mesh_write.c tools/pf-extract-mesh/mesh.c
+// uses: tools/pf-extract-mesh/mesh_write.c
 #include "tests/check.h"
 
 #include <jansson.h>

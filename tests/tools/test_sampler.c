@@ -100,6 +100,16 @@ teardown(void **state)
     return 0;
 }
 
+/* The same sums over another number of rows: the same bytes on a CPU; on a GPU other tiles add in another order. */
+static void
+assert_same_sums(const float got[STATE], const float want[STATE])
+{
+    if (strcmp(test_device(), "cpu"))
+        assert_true(check_rms(got, want, STATE) < 1e-5);
+    else
+        assert_memory_equal(got, want, STATE * sizeof *got);
+}
+
 /* Every view keeps its own mask and Pluecker map in both branches (Q3), in any batch. */
 static void
 test_batch_view_num_changes_nothing(void **state)
@@ -111,7 +121,7 @@ test_batch_view_num_changes_nothing(void **state)
         struct pf_config conf = small;
         conf.sampler.batch_view_num = batch;
         run_with(few, &maker, &conf, 30);
-        assert_memory_equal(few, all, sizeof all);
+        assert_same_sums(few, all);
     }
 }
 
@@ -186,7 +196,7 @@ test_scale_1_is_the_conditional_branch_alone(void **state)
     (void)state;
     eps_with(both, uncond, 2);
     eps_with(alone, NULL, 1);
-    assert_memory_equal(alone, both, sizeof both);
+    assert_same_sums(alone, both);
     assert_true(check_rms(uncond, both, STATE) > 1e-2);
 }
 
@@ -366,7 +376,8 @@ test_damaged_weights_stop_the_first_step(void **state)
     make_model(&m, &small);
     scale(&m, "out.2.bias", "diffusion_model", NAN);
     assert_ok(load(l, &m, &small));
-    assert_fails(sample_at(l, out, 30, 0), PF_EFORMAT, "step 1 of 3");
+    assert_fails(sample_at(l, out, 30, 0), PF_EFORMAT,  // a GPU is asked once, at the end
+                 strcmp(test_device(), "cpu") ? "is not finite" : "step 1 of 3");
     unload(l);
     free(l);
     pf_doc_release(&m.doc);
@@ -391,32 +402,6 @@ test_any_number_of_steps(void **state)
     }
 }
 
-/* Interleaving moves bit (v * P + p, w * P + q) to (2p + v, 2q + w), for any number of pixels. */
-static void
-test_masks_are_interleaved(void **state)
-{
-    static const int pixels[] = {1, 4, 16, 36, 64, 144};
-    (void)state;
-    for (int i = 0; i < 6; i++) {
-        const int P = pixels[i], T = 2 * P, words = (T + 31) / 32;
-        uint32_t *from = calloc((size_t)(T * words), 4), *to = calloc((size_t)(T * words), 4);
-        assert_non_null(from);
-        assert_non_null(to);
-        for (int r = 0; r < T; r++)
-            for (int c = 0; c < T; c++)
-                if (pf_rng_u32(7, PF_RNG_TEST, (uint64_t)(r * T + c)) & 1)
-                    from[r * words + c / 32] |= 1u << c % 32;
-        views_interleave(to, from, P);
-        for (int r = 0; r < T; r++)
-            for (int c = 0; c < T; c++) {
-                const int row = r % 2 * P + r / 2, column = c % 2 * P + c / 2;
-                assert_int_equal(to[r * words + c / 32] >> c % 32 & 1, from[row * words + column / 32] >> column % 32 & 1);
-            }
-        free(from);
-        free(to);
-    }
-}
-
 int
 main(void)
 {
@@ -435,7 +420,6 @@ main(void)
         cmocka_unit_test(test_sizes_that_do_not_divide_are_refused),
         cmocka_unit_test(test_damaged_weights_stop_the_first_step),
         cmocka_unit_test(test_any_number_of_steps),
-        cmocka_unit_test(test_masks_are_interleaved),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -8,8 +8,8 @@
 #include "common/progress.h"
 #include "common/stream.h"
 #include "kernels/dev.h"
-#include "kernels/field/field.h"
-#include "tools/pf-extract-mesh/march.h"
+#include "kernels/field/march.h"
+#include "tools/pf-extract-mesh/keep_largest.h"
 #include "tools/pf-extract-mesh/mesh_write.h"
 
 static struct {
@@ -26,21 +26,7 @@ static const struct pf_opt opts[] = {
     PF_OPT_END
 };
 
-enum { COLOR_BATCH = 1 << 16 };
-
-/* Distances as the original's grid has them: 1 outside the unit ball, which in its cube of half
- * side 0.6 are the corners alone (spec 04, 11). */
-static pf_err
-distance(void *field, float *out, const float *x, int64_t n)
-{
-    PF_TRY(pf_field_sdf(field, out, x, n));
-    for (int64_t i = 0; i < n; i++) {
-        const float *p = x + 3 * i;
-        if (p[0] * p[0] + p[1] * p[1] + p[2] * p[2] >= 1)
-            out[i] = 1;
-    }
-    return PF_OK;
-}
+enum { COLOR_BATCH = 1 << 20 };
 
 static uint8_t
 to_byte(float v)
@@ -120,7 +106,7 @@ main(int argc, char *argv[])
     const struct pf_march_options march = {.resolution = pf_conf.mesh.resolution,
                                            .bound = pf_field_bound(field), .dense = opt.dense};
     double t = pf_seconds();
-    pf_must(pf_march(&mesh, &stats, distance, field, &march));      // [V, 3], [F, 3]
+    pf_must(pf_field_march(&mesh, &stats, field, &march));          // [V, 3], [F, 3]
     t = stage("surface", t);
     if (opt.largest)
         pf_must(pf_mesh_keep_largest(&mesh));

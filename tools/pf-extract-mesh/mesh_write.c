@@ -25,7 +25,42 @@ pf_mesh_format_find(enum pf_mesh_format *format, const char *name, const char *p
     return false;
 }
 
+enum { ROWS = 1 << 12 };        /* that are written at once */
+
+static size_t
+rows_from(int64_t i, int64_t n)
+{
+    return (size_t)(n - i < ROWS ? n - i : ROWS);
+}
+
 /* ---- PLY ---- */
+
+enum { PLY_VERTEX = 16, PLY_FACE = 13 };        /* bytes of a row */
+
+static void
+write_ply_rows(const struct pf_mesh *m, FILE *to)
+{
+    uint8_t rows[ROWS * PLY_VERTEX];
+    for (int64_t v = 0; v < m->vertices; v += ROWS) {
+        const size_t n = rows_from(v, m->vertices);
+        uint8_t *row = rows;
+        for (int64_t i = v; i < v + (int64_t)n; i++, row += PLY_VERTEX) {
+            memcpy(row, m->vertex + 3 * i, 12);
+            memcpy(row + 12, m->color + 3 * i, 3);
+            row[15] = 255;
+        }
+        fwrite(rows, PLY_VERTEX, n, to);
+    }
+    for (int64_t f = 0; f < m->faces; f += ROWS) {
+        const size_t n = rows_from(f, m->faces);
+        uint8_t *row = rows;
+        for (int64_t i = f; i < f + (int64_t)n; i++, row += PLY_FACE) {
+            row[0] = 3;
+            memcpy(row + 1, m->face + 3 * i, 12);
+        }
+        fwrite(rows, PLY_FACE, n, to);
+    }
+}
 
 static void
 write_ply(const struct pf_mesh *m, FILE *to)
@@ -35,18 +70,7 @@ write_ply(const struct pf_mesh *m, FILE *to)
             "property uchar red\nproperty uchar green\nproperty uchar blue\nproperty uchar alpha\n"
             "element face %lld\nproperty list uchar int vertex_indices\nend_header\n",
             PF_VERSION, (long long)m->vertices, (long long)m->faces);
-    for (int64_t v = 0; v < m->vertices; v++) {
-        uint8_t row[16];
-        memcpy(row, m->vertex + 3 * v, 12);
-        memcpy(row + 12, m->color + 3 * v, 3);
-        row[15] = 255;
-        fwrite(row, sizeof row, 1, to);
-    }
-    for (int64_t f = 0; f < m->faces; f++) {
-        uint8_t row[13] = {3};
-        memcpy(row + 1, m->face + 3 * f, 12);
-        fwrite(row, sizeof row, 1, to);
-    }
+    write_ply_rows(m, to);
 }
 
 /* ---- OBJ ---- */
@@ -78,23 +102,42 @@ enum {                          // numbers that glTF 2.0 gives these things
 #define GLB_BIN 0x004E4942u
 
 /* sRGB 0..255 to linear light 0..65535. */
-static uint16_t
-linear(uint8_t v)
+static void
+linear_light(uint16_t linear[256])
 {
-    const double s = v / 255.0;
-    return (uint16_t)lround(65535 * (s <= 0.04045 ? s / 12.92 : pow((s + 0.055) / 1.055, 2.4)));
+    for (int v = 0; v < 256; v++) {
+        const double s = v / 255.0;
+        linear[v] = (uint16_t)lround(65535 * (s <= 0.04045 ? s / 12.92 : pow((s + 0.055) / 1.055, 2.4)));
+    }
+}
+
+static void
+write_glb_colors(const struct pf_mesh *m, FILE *to)
+{
+    uint16_t linear[256], rows[ROWS][4];
+    linear_light(linear);
+    for (int64_t v = 0; v < m->vertices; v += ROWS) {
+        const size_t n = rows_from(v, m->vertices);
+        for (size_t i = 0; i < n; i++) {
+            for (int k = 0; k < 3; k++)
+                rows[i][k] = linear[m->color[3 * (v + (int64_t)i) + k]];
+            rows[i][3] = UINT16_MAX;
+        }
+        fwrite(rows, sizeof *rows, n, to);
+    }
 }
 
 static void
 bounds(double low[3], double high[3], const struct pf_mesh *m)
 {
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 3; k++)
         low[k] = high[k] = m->vertices ? m->vertex[k] : 0;
-        for (int64_t v = 1; v < m->vertices; v++) {
-            low[k] = fmin(low[k], m->vertex[3 * v + k]);
-            high[k] = fmax(high[k], m->vertex[3 * v + k]);
+    for (int64_t v = 1; v < m->vertices; v++)
+        for (int k = 0; k < 3; k++) {
+            const double at = m->vertex[3 * v + k];
+            low[k] = at < low[k] ? at : low[k];
+            high[k] = at > high[k] ? at : high[k];
         }
-    }
 }
 
 /* The scene graph: one node, one mesh, three views of one buffer: positions, colours, indices. */
@@ -157,11 +200,7 @@ write_glb(const struct pf_mesh *m, FILE *to)
     write_u32((uint32_t)binary, to);
     write_u32(GLB_BIN, to);
     fwrite(m->vertex, 12, (size_t)m->vertices, to);
-    for (int64_t v = 0; v < m->vertices; v++) {
-        const uint8_t *c = m->color + 3 * v;
-        const uint16_t row[4] = {linear(c[0]), linear(c[1]), linear(c[2]), UINT16_MAX};
-        fwrite(row, sizeof row, 1, to);
-    }
+    write_glb_colors(m, to);
     fwrite(m->face, 12, (size_t)m->faces, to);
     return PF_OK;
 }

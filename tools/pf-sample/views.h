@@ -22,8 +22,5 @@ struct views {
 pf_err views_make(struct run *r, struct views *w, const struct pf_config *conf, bool spad,
                   float elevation, float input_elevation, float input_azimuth) PF_MUST_USE;
 void views_release(struct views *w);            /* the host's part */
-/* The mask [2n*n, words] of pf_epipolar_mask with tokens reordered from view * n*n + pixel to
- * 2 * pixel + view, rows and columns. */
-void views_interleave(uint32_t *to, const uint32_t *from, int64_t pixels);
 
 #endif

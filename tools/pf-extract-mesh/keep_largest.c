@@ -1,16 +1,7 @@
-#include "tools/pf-extract-mesh/mesh.h"
+#include "tools/pf-extract-mesh/keep_largest.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-void
-pf_mesh_release(struct pf_mesh *mesh)
-{
-    free(mesh->vertex);
-    free(mesh->face);
-    free(mesh->color);
-    *mesh = (struct pf_mesh){0};
-}
 
 /* Root of i's component; halves the path on the way. */
 static uint32_t

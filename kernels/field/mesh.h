@@ -1,9 +1,13 @@
 /* mesh.h - an indexed triangle mesh: welded vertices, faces counter-clockwise seen from outside. */
-#ifndef PF_MESH_H
-#define PF_MESH_H
+#ifndef PF_FIELD_MESH_H
+#define PF_FIELD_MESH_H
 #include <stdint.h>
 
 #include "common/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 struct pf_mesh {                /* zero to initialise */
     int64_t vertices, faces;
@@ -13,7 +17,11 @@ struct pf_mesh {                /* zero to initialise */
 };
 
 void pf_mesh_release(struct pf_mesh *mesh);     /* back to the empty mesh */
-/* Drop all but the connected component that has the most faces (of equals the first). */
-pf_err pf_mesh_keep_largest(struct pf_mesh *mesh) PF_MUST_USE;
+/* Memory for a mesh of this size, without colours; what mesh held before is forgotten.  PF_ESHAPE if there are
+ * more vertices than a PLY file can count. */
+pf_err pf_mesh_new(struct pf_mesh *mesh, int64_t vertices, int64_t faces) PF_MUST_USE;
 
+#ifdef __cplusplus
+}
+#endif
 #endif

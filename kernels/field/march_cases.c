@@ -1,23 +1,25 @@
 /* march_cases.c - the table is derived, not typed: contours on the cell's faces, joined to loops,
  * cut into triangles. */
-#include "tools/pf-extract-mesh/march_cases.h"
+#include "kernels/field/march_cases.h"
 
 #include <stdbool.h>
 #include <string.h>
 
 #include "common/error.h"
 
-const struct pf_march_edge pf_march_edge[PF_CELL_EDGES] = {
+enum { NONE = -1, EDGES = 12, FACES = 6, LOOP_MAX = 7 };
+
+static const struct edge {
+    int corner, axis;
+} edges[EDGES] = {
     {0, 0}, {2, 0}, {4, 0}, {6, 0}, {0, 1}, {1, 1}, {4, 1}, {5, 1}, {0, 2}, {1, 2}, {2, 2}, {3, 2},
 };
-
-enum { NONE = -1, FACES = 6, LOOP_MAX = 7 };
 
 static int
 edge_between(int a, int b)
 {
-    for (int e = 0; e < PF_CELL_EDGES; e++) {
-        const int from = pf_march_edge[e].corner, to = from | 1 << pf_march_edge[e].axis;
+    for (int e = 0; e < EDGES; e++) {
+        const int from = edges[e].corner, to = from | 1 << edges[e].axis;
         if ((a == from && b == to) || (a == to && b == from))
             return e;
     }
@@ -38,9 +40,9 @@ face_corners(int corner[4], int face)
  * own, so two opposite ones stay apart: that depends on the face alone, and the cell on its other
  * side, which sees it the other way round, draws the same contour in the opposite direction. */
 static void
-contours(int next[PF_CELL_EDGES], int inside)
+contours(int next[EDGES], int inside)
 {
-    for (int e = 0; e < PF_CELL_EDGES; e++)
+    for (int e = 0; e < EDGES; e++)
         next[e] = NONE;
     for (int face = 0; face < FACES; face++) {
         int c[4];
@@ -62,12 +64,18 @@ share_face(int e, int f)
 {
     for (int face = 0; face < FACES; face++) {
         const int axis = face / 2, side = face % 2;
-        const struct pf_march_edge *a = &pf_march_edge[e], *b = &pf_march_edge[f];
+        const struct edge *a = &edges[e], *b = &edges[f];
         if (a->axis != axis && b->axis != axis && (a->corner >> axis & 1) == side &&
             (b->corner >> axis & 1) == side)
             return true;
     }
     return false;
+}
+
+static uint8_t
+number(int e)
+{
+    return (uint8_t)(edges[e].corner + 8 * edges[e].axis);
 }
 
 /* Cut the polygon loop[i..j] into triangles none of whose diagonals lies in a face: such a one
@@ -85,9 +93,9 @@ cut(struct pf_march_case *to, const int *loop, int i, int j)
             continue;
         if (cut(to, loop, i, k) && cut(to, loop, k, j)) {
             uint8_t *t = to->edge[to->triangles++];
-            t[0] = (uint8_t)loop[i];
-            t[1] = (uint8_t)loop[k];
-            t[2] = (uint8_t)loop[j];
+            t[0] = number(loop[i]);
+            t[1] = number(loop[k]);
+            t[2] = number(loop[j]);
             return true;
         }
         to->triangles = had;
@@ -98,9 +106,9 @@ cut(struct pf_march_case *to, const int *loop, int i, int j)
 static void
 make_case(struct pf_march_case *to, int inside)
 {
-    int next[PF_CELL_EDGES];
+    int next[EDGES];
     contours(next, inside);
-    for (int start = 0; start < PF_CELL_EDGES; start++) {
+    for (int start = 0; start < EDGES; start++) {
         int loop[LOOP_MAX], n = 0;
         for (int e = start; next[e] != NONE;) {
             const int then = next[e];
