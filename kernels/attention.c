@@ -73,7 +73,7 @@ pf_attention(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float s
         PF_EXPECT(mask, PF_U32, -1, T, (T + WORD - 1) / WORD);
     if (mask && mask->dim[0] < 1)
         return pf_fail(PF_ESHAPE, "attention: the mask is empty");
-    return PF_DISPATCH(dev, pf_attention, y, qkv, heads, scale, mask);
+    return PF_DISPATCH_SCRATCH(dev, pf_attention, y, qkv, heads, scale, mask);
 }
 
 /* How the sums of a small product begin: at c, at 0, or at what the mask's bits say, 0 or -inf. */
@@ -354,6 +354,10 @@ pf_attention_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, flo
     pf_tensor panels, scratch;
     PF_TRY(PF_ALLOC(dev, &panels, PF_F32, group, packed));
     PF_TRY(PF_ALLOC(dev, &scratch, PF_F32, omp_get_max_threads(), block_floats(&shape)));
+    if (pf_dev_is_dry(dev)) {
+        pf_dev_reset(dev, mark);
+        return PF_OK;
+    }
 #pragma omp parallel
     for (int64_t g = 0; g < all; g += group) {
         const int64_t n = all - g < group ? all - g : group;

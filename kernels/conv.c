@@ -56,7 +56,7 @@ pf_conv(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int st
     dim[n - 1] = w->K;
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), n, dim));
     PF_TRY(pf_epilogue_check(e, y));
-    return PF_DISPATCH(dev, pf_conv, y, x, w, stride, before, after, e);
+    return PF_DISPATCH_SCRATCH(dev, pf_conv, y, x, w, stride, before, after, e);
 }
 
 static pf_err
@@ -72,20 +72,13 @@ convolve(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int s
     return pf_product_all(dev, w, &shape, y, x, e);
 }
 
-/* The part of a transposed layer for the outputs of one parity, bit a: odd on axis a. */
+/* Fill in the weight [K, C, d, h, w] of a part. */
 static pf_err
-new_part(pf_dev *dev, pf_layer **part, const pf_layer *w, int parity)
+part_weight(pf_tensor *weight, const pf_layer *w, int parity)
 {
-    const int64_t C = w->C, K = w->K;
-    int64_t dim[5] = {K, C};
-    pf_tensor weight, all;
-    for (int a = 0; a < 3; a++)
-        dim[2 + a] = 1 + (parity >> a & 1);
-    const int64_t taps = dim[2] * dim[3] * dim[4];
+    const int64_t C = w->C, K = w->K, *const dim = weight->dim, taps = dim[2] * dim[3] * dim[4];
+    pf_tensor all;
     PF_TRY(pf_tensor_new(&all, PF_F32, w->weight.ndim, w->weight.dim));
-    pf_err err = pf_tensor_new(&weight, PF_F32, 5, dim);
-    if (err)
-        goto out;
     pf_to_f32(all.data, w->weight.data, w->weight.dtype, pf_tensor_count(&all));
     for (int64_t t = 0; t < taps; t++) {
         const int64_t at[3] = {t / (dim[3] * dim[4]), t / dim[4] % dim[3], t % dim[4]};
@@ -94,16 +87,33 @@ new_part(pf_dev *dev, pf_layer **part, const pf_layer *w, int parity)
             tap = 3 * tap + (parity >> a & 1 ? 2 - 2 * at[a] : 1);
         for (int64_t k = 0; k < K; k++)
             for (int64_t c = 0; c < C; c++)
-                ((float *)weight.data)[(k * C + c) * taps + t] =
+                ((float *)weight->data)[(k * C + c) * taps + t] =
                     ((const float *)all.data)[(c * K + k) * 27 + tap];
     }
-    err = pf_layer_new(dev, part, &weight, w->bias.data ? &w->bias : NULL, false);
+    pf_tensor_release(&all);
+    return PF_OK;
+}
+
+/* The part of a transposed layer for the outputs of one parity, bit a: odd on axis a. */
+static pf_err
+new_part(pf_dev *dev, pf_layer **part, const pf_layer *w, int parity)
+{
+    int64_t dim[5] = {w->K, w->C};
+    pf_tensor weight;
+    for (int a = 0; a < 3; a++)
+        dim[2 + a] = 1 + (parity >> a & 1);
+    if (pf_dev_is_dry(dev)) {   /* the shape is all that counts */
+        weight = pf_tensor_view(w->weight.data, PF_F32, 5, dim);
+        return pf_layer_new(dev, part, &weight, &w->bias, false);
+    }
+    PF_TRY(pf_tensor_new(&weight, PF_F32, 5, dim));
+    pf_err err = part_weight(&weight, w, parity);
+    if (!err)
+        err = pf_layer_new(dev, part, &weight, &w->bias, false);
     if (err)
         pf_tensor_release(&weight);
     else
         pf_pack_take_weight(*part);
-out:
-    pf_tensor_release(&all);
     return err;
 }
 
@@ -147,7 +157,8 @@ transposed(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
             PF_TRY(pf_linear(dev, &part, x, layer[0], &own));
         else
             PF_TRY(convolve(dev, &part, x, layer[parity], 1, 0, &own));
-        interleave(y, &part, parity, e ? e->residual : NULL);
+        if (!pf_dev_is_dry(dev))
+            interleave(y, &part, parity, e ? e->residual : NULL);
     }
     return PF_OK;
 }

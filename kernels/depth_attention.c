@@ -27,7 +27,7 @@ pf_depth_attention(pf_dev *dev, pf_tensor *y, const pf_tensor *q, const pf_tenso
     PF_TRY(pf_tensor_expect(kv, "kv", pf_dev_dtype(dev), 5, (int64_t[]){B, -1, H, W, 2 * C}));
     if (kv->dim[1] < 1)
         return pf_fail(PF_ESHAPE, "depth_attention: kv has no samples");
-    return PF_DISPATCH(dev, pf_depth_attention, y, q, kv, heads, scale);
+    return PF_DISPATCH_SCRATCH(dev, pf_depth_attention, y, q, kv, heads, scale);
 }
 
 /* One head of one pixel: y [d], q [d]; keys k and values v of sample s lie step * s further on. */
@@ -82,6 +82,10 @@ pf_depth_attention_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *q, const pf_t
     const size_t mark = pf_dev_mark(dev);
     pf_tensor scratch;
     PF_TRY(PF_ALLOC(dev, &scratch, PF_F32, omp_get_max_threads(), D));
+    if (pf_dev_is_dry(dev)) {
+        pf_dev_reset(dev, mark);
+        return PF_OK;
+    }
 #pragma omp parallel for
     for (int64_t i = 0; i < B * P; i++) {
         const float *const keys = (const float *)kv->data + (i / P * D * P + i % P) * 2 * C;

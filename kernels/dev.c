@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "kernels/dev_priv.h"
 #include "kernels/pack.h"
@@ -23,6 +24,7 @@ struct pf_chunk {
 
 struct pf_kept {
     struct pf_kept *next;
+    size_t size;
     void *data;
 };
 
@@ -44,21 +46,35 @@ no_device_memory(const pf_dev *dev, size_t bytes, const char *what)
 {
     if (!PF_CUDA || !dev->cuda)
         return no_memory(bytes, what);
-    return pf_fail(PF_ENOMEM, "the GPU has no %.1f MB for %s: this run holds %.1f MB, %.1f MB are free",
-                   (double)bytes / 1e6, what, (double)(dev->kept + dev->peak) / 1e6,
-                   (double)pf_cuda_free_bytes() / 1e6);
+    const size_t held = dev->kept + dev->chunks + dev->workspace;
+    return pf_fail(PF_ENOMEM,
+                   "the GPU has no %.1f MB for %s: this run holds %.1f MB, %.1f MB are free",
+                   (double)bytes / 1e6, what, (double)held / 1e6, (double)pf_cuda_free_bytes() / 1e6);
+}
+
+/* Addresses that nothing else has and that stop whoever touches them; NULL if there are none left. */
+static void *
+get_addresses(size_t size)
+{
+    const int how = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void *const none = mmap(NULL, size, PROT_NONE, how, -1, 0);
+    return none == MAP_FAILED ? NULL : none;
 }
 
 static void *
 get_memory(const pf_dev *dev, size_t size)
 {
+    if (dev->dry)
+        return get_addresses(size);
     return PF_CUDA && dev->cuda ? pf_cuda_malloc(size) : aligned_alloc(ALIGN, size);
 }
 
 static void
-free_memory(const pf_dev *dev, void *data)
+free_memory(const pf_dev *dev, void *data, size_t size)
 {
-    if (PF_CUDA && dev->cuda)
+    if (dev->dry)
+        munmap(data, size);
+    else if (PF_CUDA && dev->cuda)
         pf_cuda_free(data);
     else
         free(data);
@@ -90,8 +106,8 @@ cuda_ordinal(const char *name)
     return *end || n > 1024 ? -1 : (int)n;
 }
 
-pf_err
-pf_dev_open(pf_dev **dev, const char *name, const char *precision)
+static pf_err
+open_device(pf_dev **dev, const char *name, const char *precision, bool dry)
 {
     *dev = NULL;
     if (!name || !strcmp(name, "auto"))
@@ -105,6 +121,7 @@ pf_dev_open(pf_dev **dev, const char *name, const char *precision)
     pf_dev *d = calloc(1, sizeof *d);
     if (!d)
         return no_memory(sizeof *d, "device");
+    d->dry = dry;
     const pf_err err = PF_CUDA && ordinal >= 0 ? pf_cuda_open(d, ordinal, precision)
                                                : open_cpu(d, precision);
     if (err)
@@ -114,13 +131,32 @@ pf_dev_open(pf_dev **dev, const char *name, const char *precision)
     return err;
 }
 
+pf_err
+pf_dev_open(pf_dev **dev, const char *name, const char *precision)
+{
+    return open_device(dev, name, precision, false);
+}
+
+pf_err
+pf_dev_open_dry(pf_dev **dev, const char *name, const char *precision)
+{
+    return open_device(dev, name, precision, true);
+}
+
+static void
+free_chunk(pf_dev *dev, struct pf_chunk *c)
+{
+    dev->chunks -= c->size;
+    free_memory(dev, c->data, c->size);
+    free(c);
+}
+
 static void
 free_chunks(pf_dev *dev)
 {
     for (struct pf_chunk *c = dev->first, *next; c; c = next) {
         next = c->next;
-        free_memory(dev, c->data);
-        free(c);
+        free_chunk(dev, c);
     }
     dev->first = dev->current = NULL;
 }
@@ -130,7 +166,7 @@ free_kept(pf_dev *dev)
 {
     for (struct pf_kept *k = dev->blocks, *next; k; k = next) {
         next = k->next;
-        free_memory(dev, k->data);
+        free_memory(dev, k->data, k->size);
         free(k);
     }
 }
@@ -177,6 +213,12 @@ pf_dev_is_cuda(const pf_dev *dev)
     return dev->cuda != NULL;
 }
 
+bool
+pf_dev_is_dry(const pf_dev *dev)
+{
+    return dev->dry;
+}
+
 pf_dtype
 pf_dev_dtype(const pf_dev *dev)
 {
@@ -192,7 +234,8 @@ pf_dev_tf32(const pf_dev *dev)
 pf_err
 pf_dev_sync(pf_dev *dev)
 {
-    return PF_CUDA && dev->cuda ? pf_cuda_sync(dev) : PF_OK;   /* CPU operators are done */
+    const bool busy = PF_CUDA && dev->cuda && !dev->dry;        /* CPU operators are done */
+    return busy ? pf_cuda_sync(dev) : PF_OK;
 }
 
 /* ---- arena ---- */
@@ -206,8 +249,7 @@ next_chunk(pf_dev *dev, size_t size)
     if (*link && (*link)->size < size) {        /* all behind the current one is free */
         struct pf_chunk *const small = *link;
         *link = small->next;
-        free_memory(dev, small->data);
-        free(small);
+        free_chunk(dev, small);
         return next_chunk(dev, size);
     }
     if (!*link) {
@@ -224,6 +266,8 @@ next_chunk(pf_dev *dev, size_t size)
         }
         c->size = want;
         *link = c;
+        dev->chunks += want;
+        dev->most_chunks = dev->chunks > dev->most_chunks ? dev->chunks : dev->most_chunks;
     }
     dev->current = *link;
     dev->current->base = here ? here->base + here->size : 0;
@@ -287,6 +331,33 @@ pf_dev_kept(const pf_dev *dev)
     return dev->kept;
 }
 
+size_t
+pf_dev_need(const pf_dev *dev)
+{
+    return dev->kept + dev->most_chunks + dev->workspace;
+}
+
+/* What Linux thinks can be had without swapping. */
+static size_t
+free_host_bytes(void)
+{
+    char line[128];
+    unsigned long long kb, found = 0;
+    FILE *const f = fopen("/proc/meminfo", "r");
+    while (f && !found && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu kB", &kb) == 1)
+            found = kb;
+    if (f)
+        fclose(f);
+    return (size_t)found << 10;
+}
+
+size_t
+pf_dev_free_bytes(const pf_dev *dev)
+{
+    return PF_CUDA && dev->cuda ? pf_cuda_free_bytes() : free_host_bytes();
+}
+
 pf_err
 pf_dev_keep(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *dim)
 {
@@ -299,7 +370,7 @@ pf_dev_keep(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *
         free(k);
         return no_device_memory(dev, size, "weights and constants");
     }
-    *k = (struct pf_kept){dev->blocks, data};
+    *k = (struct pf_kept){dev->blocks, size, data};
     dev->blocks = k;
     dev->kept += size;
     *t = pf_tensor_view(data, dtype, ndim, dim);
@@ -350,6 +421,8 @@ pf_err
 pf_dev_put(pf_dev *dev, pf_tensor *to, const pf_tensor *host)
 {
     PF_TRY(check_copy(dev, to, host));
+    if (dev->dry)
+        return PF_OK;
     if (PF_CUDA && dev->cuda)
         return pf_cuda_put(dev, to, host);
     convert(to, host);
@@ -360,6 +433,11 @@ pf_err
 pf_dev_get(pf_dev *dev, pf_tensor *host, const pf_tensor *from)
 {
     PF_TRY(check_copy(dev, host, from));
+    if (dev->dry) {
+        if (pf_tensor_count(host))
+            memset(host->data, 0, pf_tensor_bytes(host));
+        return PF_OK;
+    }
     if (PF_CUDA && dev->cuda)
         return pf_cuda_get(dev, host, from);
     convert(host, from);
@@ -370,6 +448,8 @@ pf_err
 pf_dev_cast(pf_dev *dev, pf_tensor *to, const pf_tensor *from)
 {
     PF_TRY(check_copy(dev, to, from));
+    if (dev->dry)
+        return PF_OK;
     if (PF_CUDA && dev->cuda)
         return pf_cuda_cast(dev, to, from);
     convert(to, from);
@@ -388,7 +468,7 @@ pf_dev_vector(pf_dev *dev, pf_tensor *t, const pf_tensor *host)
 pf_err
 pf_replay(pf_dev *dev, pf_graph **g, pf_err (*work)(void *ctx), void *ctx)
 {
-    return PF_CUDA && dev->cuda ? pf_cuda_replay(dev, g, work, ctx) : work(ctx);
+    return PF_CUDA && dev->cuda && !dev->dry ? pf_cuda_replay(dev, g, work, ctx) : work(ctx);
 }
 
 void
@@ -479,6 +559,8 @@ pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const
                        (long long)c0, (long long)c1 - 1, (long long)C);
     pf_tensor part, shape = *weight;
     shape.dim[1] = c1 - c0;
+    if (dev->dry)                               /* the shape is all that counts */
+        return pf_layer_new(dev, layer, &shape, bias, false);
     PF_TRY(pf_tensor_new(&part, PF_F32, shape.ndim, shape.dim));
     int64_t taps = 1;
     for (int i = 2; i < weight->ndim; i++)
@@ -506,7 +588,10 @@ pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weight
     if (n < 1)
         return pf_fail(PF_ESHAPE, "a stack of no weights");
     const int64_t C = weights[0].dim[1];
-    pf_tensor all, bias = {0};
+    pf_tensor all = PF_VIEW(weights[0].data, PF_F32, K, C), bias = PF_VIEW(all.data, PF_F32, K);
+    if (dev->dry)                               /* the shapes are all that counts */
+        return pf_layer_new(dev, layer, &all, biases ? &bias : NULL, false);
+    bias = (pf_tensor){0};
     PF_TRY(PF_TENSOR_NEW(&all, PF_F32, K, C));
     pf_err err = biases ? PF_TENSOR_NEW(&bias, PF_F32, K) : PF_OK;
     if (err) {

@@ -2,7 +2,10 @@
  *
  * The arena and kept memory are dev.c's lists of pieces, here of cudaMalloc.  Weights come straight
  * from the mapped file: raw bytes into a staging buffer, piece by piece, and a kernel converts them
- * on their way to their place. */
+ * on their way to their place.
+ *
+ * A dry device's stream records from beginning to end and what it recorded is thrown away, so nothing
+ * that is launched on it ever runs; copies, and cublasLt's own launches, are left out by the callers. */
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -56,6 +59,24 @@ choose_precision(pf_dev *dev, const char *precision, const cudaDeviceProp *p)
     return PF_OK;
 }
 
+/* What a device computes with; a dry one gets no memory and a stream that only records. */
+static pf_err
+open_stream(pf_dev *dev, struct pf_cuda *c)
+{
+    dev->workspace = PF_STAGE_BYTES + BLAS_BYTES;
+    c->blas_bytes = BLAS_BYTES;
+    PF_CUDA_TRY(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "cannot make a CUDA stream");
+    if (!dev->dry) {
+        PF_CUDA_TRY(cudaMalloc(&c->stage, PF_STAGE_BYTES), "no GPU memory for copies");
+        PF_CUDA_TRY(cudaMalloc(&c->blas_work, c->blas_bytes), "no GPU memory for cublasLt");
+    }
+    if (cublasLtCreate(&c->blas) != CUBLAS_STATUS_SUCCESS)
+        return pf_fail(PF_EDEV, "cublasLt cannot be started");
+    if (dev->dry)
+        PF_CUDA_TRY(cudaStreamBeginCapture(c->stream, cudaStreamCaptureModeRelaxed), "cannot make a CUDA stream record");
+    return PF_OK;
+}
+
 pf_err
 pf_cuda_open(pf_dev *dev, int ordinal, const char *precision)
 {
@@ -75,23 +96,23 @@ pf_cuda_open(pf_dev *dev, int ordinal, const char *precision)
     c->ordinal = ordinal;
     c->processors = p.multiProcessorCount;
     c->shared_bytes = p.sharedMemPerBlockOptin;
-    c->wait = sync && strcmp(sync, "0");
-    c->blas_bytes = BLAS_BYTES;
+    c->wait = sync && strcmp(sync, "0") && !dev->dry;
     snprintf(dev->name, sizeof dev->name, "%.*s", (int)sizeof dev->name - 1, p.name);
-    PF_CUDA_TRY(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "cannot make a CUDA stream");
-    PF_CUDA_TRY(cudaMalloc(&c->stage, PF_STAGE_BYTES), "no GPU memory for copies");
-    PF_CUDA_TRY(cudaMalloc(&c->blas_work, c->blas_bytes), "no GPU memory for cublasLt");
-    if (cublasLtCreate(&c->blas) != CUBLAS_STATUS_SUCCESS)
-        return pf_fail(PF_EDEV, "cublasLt cannot be started");
-    return PF_OK;
+    return open_stream(dev, c);
 }
 
 void
 pf_cuda_close(pf_dev *dev)
 {
     struct pf_cuda *const c = dev->cuda;
-    if (c->stream)
+    cudaGraph_t recorded = NULL;
+    if (c->stream && dev->dry)
+        cudaStreamEndCapture(c->stream, &recorded);
+    else if (c->stream)
         cudaStreamSynchronize(c->stream);
+    if (recorded)
+        cudaGraphDestroy(recorded);
+    cudaGetLastError();                 // of a recording that failed: it has been reported
     if (c->blas)
         cublasLtDestroy(c->blas);
     cudaFree(c->blas_work);

@@ -10,7 +10,10 @@
  *
  * Activations come from an arena that serves one stage: mark, compute, reset.  On a device that
  * computes in 16 bits activations have dtype pf_dev_dtype(dev); statistics, masks, coefficients and
- * everything that ops.h calls f32 stay f32.  The CPU computes in f32 alone. */
+ * everything that ops.h calls f32 stay f32.  The CPU computes in f32 alone.
+ *
+ * A dry device has no memory and does no work: the same calls run on it, check their shapes and are
+ * counted, so that pf_dev_peak, _kept and _need are afterwards exactly those of a real run. */
 #ifndef PF_DEV_H
 #define PF_DEV_H
 #include "common/tensor.h"
@@ -31,9 +34,13 @@ typedef struct pf_dev pf_dev;   /* opaque, owned by whoever opened it */
  * f16, bf16, or NULL for the default (CPU f32; GPU bf16).  PF_EDEV if there is no such device,
  * PF_ESHAPE if it cannot compute in that type. */
 pf_err pf_dev_open(pf_dev **dev, const char *name, const char *precision) PF_MUST_USE;
+/* The same, dry.  Tensors have addresses that nobody may touch; weights and what is put are not
+ * read, what is got is zeros.  Of a GPU it takes no memory, but the GPU must be there. */
+pf_err pf_dev_open_dry(pf_dev **dev, const char *name, const char *precision) PF_MUST_USE;
 void pf_dev_close(pf_dev *dev);                 /* NULL is fine; frees arena, layers and weights */
 const char *pf_dev_name(const pf_dev *dev);     /* "cpu (2 threads)", "NVIDIA H200" */
 bool pf_dev_is_cuda(const pf_dev *dev);
+bool pf_dev_is_dry(const pf_dev *dev);
 pf_dtype pf_dev_dtype(const pf_dev *dev);       /* of activations */
 bool pf_dev_tf32(const pf_dev *dev);            /* may products of f32 be rounded to tf32 */
 pf_err pf_dev_sync(pf_dev *dev) PF_MUST_USE;    /* wait; reports what asynchronous work met */
@@ -50,6 +57,10 @@ pf_err pf_dev_keep(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const in
 #define PF_KEEP(dev, t, dtype, ...) pf_dev_keep(dev, t, dtype, PF_DIMS_(__VA_ARGS__))
 size_t pf_dev_peak(const pf_dev *dev);          /* most bytes of arena in use at once so far */
 size_t pf_dev_kept(const pf_dev *dev);          /* bytes of weights and constants */
+/* Bytes that would have done so far: what is kept, the arena with the unused ends of its pieces at
+ * its largest, a GPU's workspace. */
+size_t pf_dev_need(const pf_dev *dev);
+size_t pf_dev_free_bytes(const pf_dev *dev);    /* to be had now; 0 where nobody knows */
 
 /* Copy between host and device tensors of one shape; floats are converted between types. */
 pf_err pf_dev_put(pf_dev *dev, pf_tensor *to, const pf_tensor *host) PF_MUST_USE;
@@ -96,6 +107,11 @@ pf_err pf_dev_vector(pf_dev *dev, pf_tensor *t, const pf_tensor *host) PF_MUST_U
     pf_err name##_cpu(pf_dev *dev, __VA_ARGS__);           \
     pf_err name##_cuda(pf_dev *dev, __VA_ARGS__)
 #define PF_DISPATCH(dev, name, ...)                                  \
+    (pf_dev_is_dry(dev) && !pf_dev_is_cuda(dev) ? PF_OK              \
+                                                : PF_DISPATCH_SCRATCH(dev, name, __VA_ARGS__))
+/* For operators that take scratch memory on the CPU: on a dry one they take it, and leave.  A GPU's
+ * operators need not know: what they launch on a dry GPU is recorded and thrown away. */
+#define PF_DISPATCH_SCRATCH(dev, name, ...)                          \
     (PF_CUDA && pf_dev_is_cuda(dev) ? name##_cuda(dev, __VA_ARGS__) \
                                     : name##_cpu(dev, __VA_ARGS__))
 

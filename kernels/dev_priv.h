@@ -15,8 +15,11 @@ struct pf_dev {
     struct pf_cuda *cuda;       /* NULL: the CPU */
     pf_dtype act;               /* of activations */
     bool tf32;
+    bool dry;                   /* addresses without memory, operators without work */
     struct pf_chunk *first, *current;
     size_t in_use, peak, kept;
+    size_t chunks, most_chunks; /* bytes of the arena's chunks, now and at most */
+    size_t workspace;           /* bytes of a GPU's own: copies, cublasLt */
     struct pf_kept *blocks;
     pf_layer *layers;
     struct dnnl_engine *engine;         /* of the CPU */
@@ -25,7 +28,7 @@ struct pf_dev {
 
 /* ---- dev.cu ---- */
 int pf_cuda_count(void);                        /* usable GPUs; 0 without a driver */
-/* Sets name, act, tf32 and cuda; precision NULL: bf16. */
+/* Sets name, act, tf32, cuda and workspace; precision NULL: bf16. */
 pf_err pf_cuda_open(pf_dev *dev, int ordinal, const char *precision) PF_MUST_USE;
 void pf_cuda_close(pf_dev *dev);
 void *pf_cuda_malloc(size_t size);              /* NULL: the GPU has no more */

@@ -105,6 +105,8 @@ new_weight(pf_dev *dev, pf_layer *l, struct pf_weight *w)
     const int64_t dim[] = {l->K, l->kernel[0] * l->kernel[1] * l->kernel[2], w->padded};
     PF_TRY(pf_dev_keep(dev, &packed, pf_dev_dtype(dev), 3, dim));
     w->data = packed.data;
+    if (dev->dry)                       // there is nothing to fill
+        return new_bias(dev, l, w);
     if (w->padded > l->C)
         PF_CUDA_TRY(cudaMemsetAsync(packed.data, 0, pf_tensor_bytes(&packed), pf_cuda_stream(dev)), "clearing a weight");
     PF_TRY(upload(dev, l, &packed));

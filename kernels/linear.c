@@ -24,7 +24,7 @@ pf_linear(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
     dim[last] = w->K;
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), x->ndim, dim));
     PF_TRY(pf_epilogue_check(e, y));
-    return PF_DISPATCH(dev, pf_linear, y, x, w, e);
+    return PF_DISPATCH_SCRATCH(dev, pf_linear, y, x, w, e);
 }
 
 pf_err

@@ -357,6 +357,28 @@ reorder(pf_dev *dev, struct packed *to, const dnnl_memory_desc_t *from, void *da
     return st == dnnl_success ? PF_OK : failed(st, "packed weights");
 }
 
+/* Memory for w->desc, and the layer's weight in it. */
+static pf_err
+fill_packed(pf_dev *dev, const pf_layer *l, struct packed *w, size_t bytes)
+{
+    pf_tensor plain = {0};
+    dnnl_memory_desc_t plain_desc;
+    pf_err err = PF_OK;
+    if (!(w->data = aligned_alloc(64, bytes)))
+        return pf_fail(PF_ENOMEM, "no memory for %.1f MB of packed weights", (double)bytes / 1e6);
+    memset(w->data, 0, bytes);
+    const dnnl_status_t st = dnnl_memory_create(&w->memory, &w->desc, dev->engine, w->data);
+    if (st != dnnl_success)
+        err = failed(st, "packed weights");
+    if (!err)
+        err = plain_weight(l, &plain, &plain_desc);
+    if (!err)
+        err = reorder(dev, w, &plain_desc, plain.data);
+    if (plain.data && plain.data != l->weight.data && l->weight.data)
+        pf_tensor_release(&plain);
+    return err;
+}
+
 static pf_err
 pack_weight(pf_dev *dev, const pf_layer *l, const dnnl_memory_desc_t *desc, struct packed **out)
 {
@@ -367,25 +389,11 @@ pack_weight(pf_dev *dev, const pf_layer *l, const dnnl_memory_desc_t *desc, stru
             return PF_OK;
         }
     const size_t bytes = (dnnl_memory_desc_get_size(desc) + 63) / 64 * 64;
-    pf_tensor plain = {0};
-    dnnl_memory_desc_t plain_desc;
     struct packed *const w = calloc(1, sizeof *w);
-    if (!w || !(w->data = aligned_alloc(64, bytes))) {
-        free(w);
-        return pf_fail(PF_ENOMEM, "no memory for %.1f MB of packed weights", (double)bytes / 1e6);
-    }
+    if (!w)
+        return pf_fail(PF_ENOMEM, "no memory for packed weights");
     w->desc = *desc;
-    memset(w->data, 0, bytes);
-    pf_err err = PF_OK;
-    const dnnl_status_t st = dnnl_memory_create(&w->memory, desc, dev->engine, w->data);
-    if (st != dnnl_success)
-        err = failed(st, "packed weights");
-    if (!err)
-        err = plain_weight(l, &plain, &plain_desc);
-    if (!err)
-        err = reorder(dev, w, &plain_desc, plain.data);
-    if (plain.data && plain.data != l->weight.data && l->weight.data)
-        pf_tensor_release(&plain);
+    const pf_err err = dev->dry ? PF_OK : fill_packed(dev, l, w, bytes);
     if (err) {
         free_packed(w);
         return err;
@@ -439,7 +447,7 @@ make_primitive(pf_dev *dev, const pf_layer *l, const struct pf_product *s, struc
     err = pack_weight(dev, l, dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0), &weight);
     if (!err)
         err = make_memories(dev, e, l, pd);
-    if (!err) {
+    if (!err && !dev->dry) {
         const dnnl_status_t st = dnnl_primitive_create(&e->run, pd);
         err = st == dnnl_success ? PF_OK : failed(st, "a primitive");
     }
@@ -473,8 +481,11 @@ execute(pf_dev *dev, struct primitive *e, float *y, const float *x, const float 
         {DNNL_ARG_SRC, e->src}, {DNNL_ARG_DST, e->dst}, {DNNL_ARG_WEIGHTS, e->weight}};
     int n = 3;
     pf_tensor scratch = {0};
-    if (e->scratch_bytes) {
+    if (e->scratch_bytes)
         PF_TRY(PF_ALLOC(dev, &scratch, PF_U8, e->scratch_bytes));
+    if (dev->dry)
+        return PF_OK;
+    if (scratch.data) {
         dnnl_memory_set_data_handle(e->scratch, scratch.data);
         args[n++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, e->scratch};
     }
@@ -535,7 +546,8 @@ run_in_scratch(pf_dev *dev, const pf_layer *layer, const struct pf_product *shap
     for (int i = 0; i < axes_of(layer); i++)
         n *= s.dst[i];
     if (layer->spatial && residual && residual != y && act == PF_NONE) {
-        copy(y, residual, n); /* oneDNN's fast convolution adds to its output, not another tensor */
+        if (!dev->dry)          /* oneDNN's fast convolution adds to its output, not another tensor */
+            copy(y, residual, n);
         residual = y;
     }
     s.act = act;
@@ -548,7 +560,8 @@ run_in_scratch(pf_dev *dev, const pf_layer *layer, const struct pf_product *shap
     if (residual == y)
         PF_TRY(PF_ALLOC(dev, &product, PF_F32, n));
     PF_TRY(execute(dev, e, product.data, x, bias, NULL));
-    finish(y, product.data, residual, n, act);
+    if (!dev->dry)
+        finish(y, product.data, residual, n, act);
     return PF_OK;
 }
 
@@ -597,7 +610,7 @@ run_rows(pf_dev *dev, const pf_layer *layer, const struct pf_product *shape, pf_
     PF_TRY(PF_ALLOC(dev, &bias, PF_F32, K));
     float *const sum = bias.data;
     for (int64_t b = 0; b < rows; b++) {
-        for (int64_t k = 0; k < K; k++)
+        for (int64_t k = 0; k < K && !dev->dry; k++)
             sum[k] = channel[b * K + k] + (own ? own[k] : 0);
         PF_TRY(pf_product_run(dev, layer, &part, (float *)y->data + b * ny,
                               (const float *)x->data + b * nx, sum, e->act,

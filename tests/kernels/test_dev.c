@@ -1,4 +1,6 @@
 #include <omp.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include "tests/kernels/operator.h"
 
@@ -234,6 +236,120 @@ test_threads_do_not_change_results(void **state)
     omp_set_num_threads(threads);
 }
 
+/* ---- a dry device ---- */
+
+/* Every operator takes what it takes on a real one, and neither reads nor writes. */
+static void
+test_dry_operators_count_and_do_nothing(void **state)
+{
+    (void)state;
+    for (int i = 0; i < OPERATORS; i++) {
+        pf_dev *real, *dry;
+        pf_tensor y;
+        assert_ok(pf_dev_open(&real, "cpu", NULL));
+        assert_ok(pf_dev_open_dry(&dry, "cpu", NULL));
+        assert_true(pf_dev_is_dry(dry) && !pf_dev_is_dry(real));
+        assert_string_equal(pf_dev_name(dry), pf_dev_name(real));
+        assert_ok(run_operator(real, i, &y));
+        assert_ok(run_operator(dry, i, &y));
+        for (int64_t k = 0; k < pf_tensor_count(&y); k++)
+            assert_true(isnan(floats(&y)[k]));
+        if (pf_dev_peak(dry) != pf_dev_peak(real) || pf_dev_kept(dry) != pf_dev_kept(real) ||
+            pf_dev_need(dry) != pf_dev_need(real))
+            fail_msg("operator %d takes something else on a dry device", i);
+        pf_dev_close(real);
+        pf_dev_close(dry);
+    }
+}
+
+/* A dry device refuses what a real one refuses. */
+static void
+test_dry_operators_check_their_shapes(void **state)
+{
+    pf_tensor x = UNIFORM(1, 4, 6), w = UNIFORM(2, 5, 7), y = EMPTY(4, 5);
+    pf_layer *l;
+    pf_dev *dry;
+    (void)state;
+    assert_ok(pf_dev_open_dry(&dry, "cpu", NULL));
+    assert_ok(pf_layer_new(dry, &l, &w, NULL, false));
+    assert_fails(pf_linear(dry, &y, &x, l, NULL), PF_ESHAPE, "x is F32 [4, 6]");
+    assert_fails(pf_layer_norm(dry, &y, &x, &x, &x, 1e-5f), PF_ESHAPE, "");
+    assert_fails(pf_dev_put(dry, &y, &x), PF_ESHAPE, "cannot copy");
+    pf_dev_close(dry);
+    assert_fails(pf_dev_open_dry(&dry, "gpu", NULL), PF_ESHAPE, "no device");
+}
+
+static bool
+can_be_read(const void *p)
+{
+    int status;
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        signal(SIGSEGV, SIG_DFL);       /* not cmocka's, nor a sanitizer's */
+        _exit(*(const volatile char *)p & 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* Its tensors lie apart, as far from each other as they are large; nobody can touch them.  What is put is
+ * not read, what is got is zeros. */
+static void
+test_dry_memory_is_addresses_alone(void **state)
+{
+    const int64_t huge = INT64_C(1) << 36;
+    float host[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    pf_tensor a, b, c, part, t = PF_VIEW(host, PF_F32, 8), nowhere = PF_VIEW((void *)64, PF_F32, 8);
+    pf_dev *dry;
+    (void)state;
+    assert_ok(pf_dev_open_dry(&dry, "cpu", NULL));
+    assert_ok(PF_KEEP(dry, &a, PF_U8, huge));
+    assert_ok(PF_ALLOC(dry, &b, PF_U8, huge));
+    assert_ok(PF_ALLOC(dry, &c, PF_U8, 100));
+    const char *const at[] = {a.data, b.data, c.data};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal((uintptr_t)at[i] % 64, 0);
+        for (int k = 0; k < i; k++)
+            assert_true(at[i] >= at[k] + (k < 2 ? huge : 100) || at[k] >= at[i] + (i < 2 ? huge : 100));
+        assert_false(can_be_read(at[i]));
+    }
+    assert_true(can_be_read(host));
+    assert_int_equal(pf_dev_kept(dry), huge);
+    assert_int_equal(pf_dev_peak(dry), huge + 128);
+    assert_true(pf_dev_need(dry) >= 2 * (size_t)huge + 128);
+    assert_ok(PF_KEEP(dry, &part, PF_F32, 8));
+    assert_ok(pf_dev_put(dry, &part, &nowhere));
+    assert_ok(pf_dev_cast(dry, &part, &part));
+    assert_ok(pf_dev_get(dry, &t, &part));
+    for (int i = 0; i < 8; i++)
+        assert_true(host[i] == 0);
+    assert_ok(pf_dev_sync(dry));
+    pf_dev_close(dry);
+}
+
+/* The bytes that a device says it needs: kept, and whole pieces of the arena. */
+static void
+test_need_counts_pieces_at_their_most(void **state)
+{
+    enum { MB = 1 << 20 };
+    pf_tensor t;
+    pf_dev *dev;
+    (void)state;
+    assert_ok(pf_dev_open(&dev, "cpu", NULL));
+    assert_int_equal(pf_dev_need(dev), 0);
+    assert_ok(PF_KEEP(dev, &t, PF_U8, 100));
+    for (int i = 0; i < 3; i++)
+        assert_ok(PF_ALLOC(dev, &t, PF_U8, 20 * MB));
+    assert_int_equal(pf_dev_need(dev), 128 + 3 * 32 * MB);      /* one to a piece */
+    pf_dev_reset(dev, 0);
+    for (int i = 0; i < 3; i++)
+        assert_ok(PF_ALLOC(dev, &t, PF_U8, 20 * MB));           /* all in one */
+    assert_int_equal(pf_dev_need(dev), 128 + 3 * 32 * MB);
+    assert_int_equal(pf_dev_peak(dev), 60 * MB);
+    pf_dev_close(dev);
+}
+
 int
 main(void)
 {
@@ -246,6 +362,10 @@ main(void)
         cmocka_unit_test(test_too_much_memory_is_a_sentence),
         cmocka_unit_test(test_put_and_get_convert),
         cmocka_unit_test(test_threads_do_not_change_results),
+        cmocka_unit_test(test_dry_operators_count_and_do_nothing),
+        cmocka_unit_test(test_dry_operators_check_their_shapes),
+        cmocka_unit_test(test_dry_memory_is_addresses_alone),
+        cmocka_unit_test(test_need_counts_pieces_at_their_most),
     };
     return RUN_OPERATOR_TESTS(tests);
 }

@@ -1,8 +1,9 @@
 /* pf-sample's networks on a small model of random weights: laws that hold for any weights. */
-// uses: tools/pf-sample/network.c tools/pf-sample/dump.c tools/pf-sample/vae.c tools/pf-sample/volume.c tools/pf-sample/transformer.c tools/pf-sample/depth_transformer.c tools/pf-sample/unet.c tools/pf-sample/ddim.c tools/pf-sample/noise.c tools/pf-sample/views.c tools/pf-sample/model.c tools/pf-sample/sampler.c
+// uses: tools/pf-sample/network.c tools/pf-sample/dump.c tools/pf-sample/vae.c tools/pf-sample/volume.c tools/pf-sample/transformer.c tools/pf-sample/depth_transformer.c tools/pf-sample/unet.c tools/pf-sample/ddim.c tools/pf-sample/noise.c tools/pf-sample/views.c tools/pf-sample/model.c tools/pf-sample/sampler.c tools/pf-sample/plan.c
 #include "common/camera.h"
 #include "common/opt.h"
 #include "tests/tools/random_model.h"
+#include "tools/pf-sample/plan.h"
 #include "tools/pf-sample/sampler.h"
 
 enum { V = 3, Z = 4, SIDE = 8, STATE = V * Z * SIDE * SIDE };
@@ -88,6 +89,8 @@ setup(void **state)
 {
     (void)state;
     pf_common.quiet = true;
+    pf_common.device = test_device();           /* a plan's */
+    pf_common.precision = "f32";
     make_model(&maker, &small);
     return 0;
 }
@@ -295,6 +298,106 @@ test_memory_does_not_grow_with_steps(void **state)
     assert_int_equal(kept[0], kept[1]);
 }
 
+/* All that pf-sample does for one photo. */
+static void
+run_all(struct loaded *l, int elevations)
+{
+    float clip[12] = {0};
+    const struct sampler_input in = {.clip = clip};
+    pf_tensor image, moments;
+    struct noise noise;
+    assert_ok(PF_TENSOR_NEW(&image, PF_F32, 3, 8 * SIDE, 8 * SIDE));
+    fill_uniform(image.data, pf_tensor_count(&image), 1);
+    assert_ok(noise_open(&noise, NULL, 6033));
+    assert_ok(sampler_encode(&l->m, &moments, &image));
+    for (int e = 0; e < elevations; e++) {
+        struct sampler s;
+        assert_ok(sampler_begin(&s, &l->m, &in, 0.2f * (float)e));
+        for (int i = 0; i < l->m.conf.sampler.sample_num; i++) {
+            pf_tensor latents, pictures;
+            assert_ok(sampler_run(&s, &latents, &moments, &noise));
+            assert_ok(sampler_decode(&l->m, &pictures, NULL, &latents));
+            pf_tensor_release(&latents);
+            pf_tensor_release(&pictures);
+        }
+        sampler_end(&s);
+    }
+    noise_close(&noise);
+    pf_tensor_release(&image);
+    pf_tensor_release(&moments);
+}
+
+/* To the byte, whatever the options.  So many views that the UNet takes more than the VAE does. */
+static void
+test_a_plan_is_what_the_run_takes(void **state)
+{
+    static const struct { int batch, cfg, samples, elevations, steps; } with[] = {
+        {1, 2, 1, 1, 1}, {5, 1, 1, 2, 2}, {8, 2, 3, 1, 1}, {12, 2, 1, 1, 3}};
+    static const int batches[] = {1, 2, 4, 5, 8, 12};   /* of the second: powers of two, its own, all views */
+    struct maker twelve = {0};
+    struct pf_config conf = small;
+    size_t peak[4];
+    (void)state;
+    conf.model.view_num = 12;
+    make_model(&twelve, &conf);
+    for (int i = 0; i < 4; i++) {
+        struct loaded *l = calloc(1, sizeof *l);
+        struct plan p;
+        assert_non_null(l);
+        conf.sampler.batch_view_num = with[i].batch;
+        conf.sampler.cfg_scale = with[i].cfg;
+        conf.sampler.sample_num = with[i].samples;
+        conf.sampler.steps = with[i].steps;
+        assert_ok(load(l, &twelve, &conf));
+        assert_ok(plan_make(&p, l->weights, &conf));
+        run_all(l, with[i].elevations);
+        assert_int_equal(p.row[p.own].batch, with[i].batch);
+        assert_int_equal(p.row[p.own].kept, pf_dev_kept(l->dev));
+        assert_int_equal(p.row[p.own].peak, pf_dev_peak(l->dev));
+        assert_int_equal(p.row[p.own].need, pf_dev_need(l->dev));
+        assert_string_equal(p.device, pf_dev_name(l->dev));
+        for (int b = 0; i == 1 && b < 6; b++)
+            assert_int_equal(p.row[b].batch, batches[b]);
+        assert_int_equal(p.n, i == 1 ? 6 : 5);
+        peak[i] = p.row[p.own].peak;
+        unload(l);
+        free(l);
+    }
+    assert_true(peak[0] < peak[2] && peak[2] < peak[3]);
+    pf_doc_release(&twelve.doc);
+}
+
+/* Where the run does not fit, the largest batch that does is named. */
+static void
+test_a_plan_that_does_not_fit_says_what_does(void **state)
+{
+    static const struct { size_t mb_free; const char *says; } want[] = {
+        {0, NULL}, {400, NULL}, {399, "--batch-view-num 2 does, it needs 250.0 MB"},
+        {249, "--batch-view-num 1 does, it needs 150.0 MB"}, {149, "even --batch-view-num 1 needs 150.0 MB"}};
+    struct plan p = {.device = "a card", .n = 3, .own = 2};
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        p.row[i] = (struct plan_row){1 << i, 50000000, 90000000, (size_t)(150 + 100 * i + 50 * (i == 2)) * 1000000};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        char *text = NULL;
+        size_t size;
+        FILE *const to = open_memstream(&text, &size);
+        assert_non_null(to);
+        p.free = want[i].mb_free * 1000000;
+        assert_ok(plan_print(&p, to));
+        fclose(to);
+        assert_non_null(strstr(text, "400.0 MB  this run"));
+        assert_true((strstr(text, "free: a card") != NULL) == (p.free != 0));
+        assert_true((strstr(text, "does not fit") != NULL) == (want[i].says != NULL));
+        assert_true(!want[i].says || strstr(text, want[i].says));
+        free(text);
+    }
+    FILE *const full = fopen("/dev/full", "w");
+    assert_non_null(full);
+    assert_fails(plan_print(&p, full), PF_EIO, "cannot write");
+    fclose(full);
+}
+
 static void
 test_pictures_are_clamped_and_truncated(void **state)
 {
@@ -414,6 +517,8 @@ main(void)
         cmocka_unit_test(test_sync_dreamer_is_recognised),
         cmocka_unit_test(test_any_elevation_is_finite),
         cmocka_unit_test(test_memory_does_not_grow_with_steps),
+        cmocka_unit_test(test_a_plan_is_what_the_run_takes),
+        cmocka_unit_test(test_a_plan_that_does_not_fit_says_what_does),
         cmocka_unit_test(test_pictures_are_clamped_and_truncated),
         cmocka_unit_test(test_weights_of_another_size_are_refused),
         cmocka_unit_test(test_a_missing_tensor_is_named),

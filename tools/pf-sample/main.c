@@ -13,13 +13,14 @@
 #include "common/opt.h"
 #include "common/progress.h"
 #include "tools/pf-sample/dump.h"
+#include "tools/pf-sample/plan.h"
 #include "tools/pf-sample/sampler.h"
 
 static struct {
     struct pf_list elevation_deg;
     const char *noise, *dump, *png;
     int dump_view;
-    bool latents;
+    bool latents, plan;
 } opt = {.elevation_deg = {1, {30}}, .dump_view = 3};
 
 static const struct pf_opt opts[] = {
@@ -36,6 +37,7 @@ static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "dump-view", opt.dump_view, "N", "the view whose activations --dump writes", 0, 255),
     PF_OPT_FLAG(0, "latents", opt.latents, "also write views.latent"),
     PF_OPT_STR(0, "png", opt.png, "DIR", "also write DIR/0.png ..., N views side by side"),
+    PF_OPT_FLAG(0, "plan", opt.plan, "say how much memory the run will take, and do not run"),
     PF_OPT_END
 };
 
@@ -174,15 +176,37 @@ out:
     return err;
 }
 
-/* Where memory was short: which option needs less of it. */
-static pf_err
-with_advice(pf_err err)
+/* --plan. */
+static void
+print_plan(void)
 {
-    char sentence[1000];
-    if (err != PF_ENOMEM || pf_conf.sampler.batch_view_num == 1)
+    struct plan plan;
+    pf_checkpoint *weights;
+    pf_must(pf_checkpoint_open(&weights, pf_common.weights));
+    pf_must(plan_make(&plan, weights, &pf_conf));
+    pf_must(plan_print(&plan, stdout));
+    pf_checkpoint_close(weights);
+}
+
+/* Where memory was short: how much the run needs, and which option lowers it.  The device is closed, so
+ * that what is free is what the next try will find. */
+static pf_err
+with_advice(pf_err err, pf_dev *dev, pf_checkpoint *weights)
+{
+    char sentence[800], less[100] = "";
+    struct plan plan;
+    if (err != PF_ENOMEM)
         return err;
     snprintf(sentence, sizeof sentence, "%s", pf_error());
-    return pf_fail(err, "%s; a --batch-view-num below %d needs less", sentence, pf_conf.sampler.batch_view_num);
+    pf_dev_close(dev);
+    if (plan_make(&plan, weights, &pf_conf))
+        return pf_fail(err, "%s", sentence);
+    const struct plan_row *const fits = plan_smaller(&plan), *const least = fits ? fits : plan.row;
+    if (plan.own)
+        snprintf(less, sizeof less, ", %swith --batch-view-num %d %.1f MB", fits ? "" : "even ", least->batch,
+                 (double)least->need / 1e6);
+    return pf_fail(err, "%s; the whole run needs %.1f MB%s (see --plan)", sentence,
+                   (double)plan.row[plan.own].need / 1e6, less);
 }
 
 /* Write what was dumped, as a document of its own. */
@@ -216,6 +240,10 @@ main(int argc, char *argv[])
         pf_usage("one stream at a time, not %d", argc);
     if (!pf_common.weights)
         pf_usage("-w WEIGHTS is missing: the diffusion checkpoint");
+    if (opt.plan) {
+        print_plan();
+        return 0;
+    }
     if (opt.png && mkdir(opt.png, 0777) && errno != EEXIST)
         pf_die("--png %s: %s", opt.png, strerror(errno));
     pf_must(pf_output_open(&out, pf_common.out));
@@ -224,26 +252,27 @@ main(int argc, char *argv[])
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     double start = pf_seconds();
     pf_must(pf_checkpoint_open(&weights, pf_common.weights));
-    pf_must(model_load(&model, dev, weights, &pf_conf));
+    pf_must(with_advice(model_load(&model, dev, weights, &pf_conf), dev, weights));
     pf_stage_time("weights", pf_seconds() - start);
     dump.view = opt.dump_view;
     model.run.dump = opt.dump ? &dump : NULL;
     start = pf_seconds();
     for (int i = 0; i < n; i++)
-        pf_must(photo_prepare(&photos[i], &model));
+        pf_must(with_advice(photo_prepare(&photos[i], &model), dev, weights));
     pf_stage_time("encoding", pf_seconds() - start);
 
     const int each = pf_conf.sampler.sample_num, count = n * opt.elevation_deg.n * each;
     for (int i = 0, index = 0; i < n; i++)
         for (int e = 0; e < opt.elevation_deg.n; e++, index += each)
             pf_must(with_advice(sample_elevation(&model, &photos[i], opt.elevation_deg.v[e], &noise, index,
-                                                 count, pf_output_file(out))));
+                                                 count, pf_output_file(out)), dev, weights));
     if (opt.dump)
         pf_must(write_dump(&dump));
     pf_must(pf_output_close(out));
     if (pf_common.verbose)
-        fprintf(stderr, "pf-sample: memory: %.1f MB of weights and constants, %.1f MB of activations at most, on %s\n",
-                (double)pf_dev_kept(dev) / 1e6, (double)pf_dev_peak(dev) / 1e6, pf_dev_name(dev));
+        fprintf(stderr, "pf-sample: memory: %.1f MB of weights and constants, %.1f MB of activations at most, %.1f MB "
+                "in all, on %s\n", (double)pf_dev_kept(dev) / 1e6, (double)pf_dev_peak(dev) / 1e6,
+                (double)pf_dev_need(dev) / 1e6, pf_dev_name(dev));
     for (int i = 0; i < n; i++) {
         pf_doc_release(&photos[i].doc);
         pf_tensor_release(&photos[i].moments);
