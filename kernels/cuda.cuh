@@ -29,7 +29,7 @@
 #include "kernels/dev_priv.h"
 #include "kernels/ops.h"
 
-enum { PF_STAGE_BYTES = 32 << 20 };
+enum { PF_STAGE_BYTES = 32 << 20, PF_PINNED_BYTES = 8 << 20 };
 
 struct pf_cuda {
     int ordinal, processors;    /* multiprocessors */
@@ -39,6 +39,9 @@ struct pf_cuda {
     void *blas_work;            /* cublasLt's scratch memory */
     size_t blas_bytes;
     void *stage;                /* PF_STAGE_BYTES on the GPU: what arrives from the host in another type */
+    void *pinned[2];            /* PF_PINNED_BYTES on the host: what is on its way; NULL until something is */
+    cudaEvent_t sent[2];        /* it has arrived */
+    int turn;
     bool wait;                  /* PF_SYNC=1: every operator waits, so that errors name it */
     void *plans;                /* linear.cu: cublasLt algorithms by shape */
 };
@@ -48,6 +51,9 @@ pf_cuda_stream(const pf_dev *dev)
 {
     return dev->cuda->stream;
 }
+
+/* Bytes from the host to the GPU, in order with all other work; they have left the host's memory on return. */
+pf_err pf_cuda_send(pf_dev *dev, void *to, const void *host, size_t bytes) PF_MUST_USE;
 
 /* After a launch: PF_EDEV "pf_scale: an illegal memory access was encountered". */
 pf_err pf_launched(pf_dev *dev, const char *op) PF_MUST_USE;

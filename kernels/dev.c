@@ -238,6 +238,15 @@ pf_dev_sync(pf_dev *dev)
     return busy ? pf_cuda_sync(dev) : PF_OK;
 }
 
+void
+pf_copy_bytes(void *to, const void *from, size_t bytes)
+{
+    const size_t piece = 256 << 10;
+#pragma omp parallel for schedule(dynamic) if (bytes > piece)
+    for (size_t i = 0; i < bytes; i += piece)
+        memcpy((char *)to + i, (const char *)from + i, bytes - i < piece ? bytes - i : piece);
+}
+
 /* ---- arena ---- */
 
 /* Make the chunk behind dev->current able to take size bytes, and the current one. */

@@ -1,8 +1,8 @@
 /* dev.cu - a GPU as a device: opening, memory, copies and conversions.
  *
  * The arena and kept memory are dev.c's lists of pieces, here of cudaMalloc.  Weights come straight
- * from the mapped file: raw bytes into a staging buffer, piece by piece, and a kernel converts them
- * on their way to their place.
+ * from the mapped file: raw bytes through two pinned buffers, one of which threads fill while the other
+ * is on the bus, into a staging buffer, piece by piece; a kernel converts them on their way to their place.
  *
  * A dry device's stream records from beginning to end and what it recorded is thrown away, so nothing
  * that is launched on it ever runs; copies, and cublasLt's own launches, are left out by the callers. */
@@ -117,6 +117,11 @@ pf_cuda_close(pf_dev *dev)
         cublasLtDestroy(c->blas);
     cudaFree(c->blas_work);
     cudaFree(c->stage);
+    for (int i = 0; i < 2; i++) {
+        cudaFreeHost(c->pinned[i]);
+        if (c->sent[i])
+            cudaEventDestroy(c->sent[i]);
+    }
     if (c->stream)
         cudaStreamDestroy(c->stream);
     free(c->plans);
@@ -203,23 +208,51 @@ pf_cuda_cast(pf_dev *dev, pf_tensor *to, const pf_tensor *from)
 
 // ---- between host and device ----
 
+static bool
+has_pinned(struct pf_cuda *c)
+{
+    for (int i = 0; i < 2; i++)
+        if (!c->pinned[i] && (cudaEventCreateWithFlags(&c->sent[i], cudaEventDisableTiming) != cudaSuccess ||
+                              cudaHostAlloc(&c->pinned[i], PF_PINNED_BYTES, cudaHostAllocDefault) != cudaSuccess)) {
+            cudaGetLastError();         // not an error: only slower
+            return false;
+        }
+    return true;
+}
+
+pf_err
+pf_cuda_send(pf_dev *dev, void *to, const void *host, size_t bytes)
+{
+    struct pf_cuda *const c = dev->cuda;
+    if (bytes < PF_PINNED_BYTES / 8 || !has_pinned(c)) {        // the driver has buffers of its own
+        PF_CUDA_TRY(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, c->stream), "copy to the GPU");
+        return PF_OK;
+    }
+    for (size_t i = 0; i < bytes; i += PF_PINNED_BYTES) {
+        const size_t n = bytes - i < PF_PINNED_BYTES ? bytes - i : PF_PINNED_BYTES;
+        const int k = c->turn ^= 1;
+        PF_CUDA_TRY(cudaEventSynchronize(c->sent[k]), "copy to the GPU");
+        pf_copy_bytes(c->pinned[k], (const char *)host + i, n);
+        PF_CUDA_TRY(cudaMemcpyAsync((char *)to + i, c->pinned[k], n, cudaMemcpyHostToDevice, c->stream),
+                    "copy to the GPU");
+        PF_CUDA_TRY(cudaEventRecord(c->sent[k], c->stream), "copy to the GPU");
+    }
+    return PF_OK;
+}
+
 pf_err
 pf_cuda_put(pf_dev *dev, pf_tensor *to, const pf_tensor *host)
 {
-    const cudaStream_t stream = pf_cuda_stream(dev);
     const size_t a = pf_dtype_size(host->dtype), b = pf_dtype_size(to->dtype);
     const int64_t n = pf_tensor_count(to), most = PF_STAGE_BYTES / (int64_t)a;
-    if (to->dtype == host->dtype) {
-        PF_CUDA_TRY(cudaMemcpyAsync(to->data, host->data, (size_t)n * a, cudaMemcpyHostToDevice, stream), "copy to the GPU");
-    } else {
-        for (int64_t i = 0; i < n; i += most) {
-            const int64_t m = n - i < most ? n - i : most;
-            PF_CUDA_TRY(cudaMemcpyAsync(dev->cuda->stage, (const char *)host->data + i * (int64_t)a, (size_t)m * a,
-                                        cudaMemcpyHostToDevice, stream), "copy to the GPU");
-            PF_TRY(convert_any(dev, (char *)to->data + i * (int64_t)b, to->dtype, dev->cuda->stage, host->dtype, m));
-        }
+    if (to->dtype == host->dtype)
+        return pf_cuda_send(dev, to->data, host->data, (size_t)n * a);
+    for (int64_t i = 0; i < n; i += most) {
+        const int64_t m = n - i < most ? n - i : most;
+        PF_TRY(pf_cuda_send(dev, dev->cuda->stage, (const char *)host->data + i * (int64_t)a, (size_t)m * a));
+        PF_TRY(convert_any(dev, (char *)to->data + i * (int64_t)b, to->dtype, dev->cuda->stage, host->dtype, m));
     }
-    return PF_OK;                       // pageable memory: the copy has left it when the call returns
+    return PF_OK;
 }
 
 pf_err

@@ -26,6 +26,9 @@ struct pf_dev {
     struct dnnl_stream *stream;
 };
 
+/* memcpy by all threads: one does not keep up with a bus, nor with the page faults of a mapped file. */
+void pf_copy_bytes(void *to, const void *from, size_t bytes);
+
 /* ---- dev.cu ---- */
 int pf_cuda_count(void);                        /* usable GPUs; 0 without a driver */
 /* Sets name, act, tf32, cuda and workspace; precision NULL: bf16. */
