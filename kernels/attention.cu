@@ -1,13 +1,13 @@
 /* attention.cu - pf_attention on the GPU; attention.c has the contract.
  *
- * 16 bits, heads up to 160 wide: attend().  A block of 4 warps takes 128 (or 64) queries of one head
- * and walks over tiles of 64 keys and values, which cp.async brings one tile ahead.  A warp owns
- * ROWS = 32 (or 16) queries: scores and output live in registers as fragments of mma.m16n8k16, and the
- * fragment of the weights is at once the A operand of the second product.  ROWS = 32 because a warp
- * reads the whole tile from shared memory: 16 queries would need 80 cycles of reading for 57 of
- * products at d = 40.  Sums of weights are one more product, by a column of ones: it takes the same
- * rounded weights and the tensor cores have the time.  The output is scaled down only when a maximum
- * grows by 2^8: until then weights are at most 2^8 and lose nothing.
+ * 16 bits, heads of 40, 64 and 80 on Hopper: attention_hopper.cu.  Else, up to 160 wide: attend().  A
+ * block of 4 warps takes 128 (or 64) queries of one head and walks over tiles of 64 keys and values,
+ * which cp.async brings one tile ahead.  A warp owns ROWS = 32 (or 16) queries: scores and output live in
+ * registers as fragments of mma.m16n8k16, and the fragment of the weights is at once the A operand of the
+ * second product.  ROWS = 32 because a warp reads the whole tile from shared memory: 16 queries would
+ * need 80 cycles of reading for 57 of products at d = 40.  Sums of weights are one more product, by a
+ * column of ones: it takes the same rounded weights and the tensor cores have the time.  The output is
+ * scaled down only when a maximum grows by 2^8: until then weights are at most 2^8 and lose nothing.
  * Wider heads: attend_wide(), a block for each 128 columns of the output; scores are computed by each.
  * f32, and tf32 too, which is allowed to be exact: attend_f32(), plain multiplications and additions.
  *
@@ -15,77 +15,11 @@
  * and who sees all and who nothing of them; the rest is neither loaded nor multiplied.
  *
  * T = Q = 1024, d = 40, B = 32, h = 8: 42.9 GFLOP, 43 us at 990 TFLOP/s (mma.sync reaches about 2/3 of
- * it: 65); 84 MB, 25 us at 3.35 TB/s; but 268 M powers of 2, 16 a cycle and multiprocessor: 72 us.
- * T = Q = 2048 masked, 30 % of the tiles alive: 51.5 GFLOP, 52 us (78); 176 MB, 53 us; powers: 87 us. */
+ * it: 65; measured on an H100: 203); 84 MB, 25 us at 3.35 TB/s; 268 M powers of 2, 16 a cycle and
+ * multiprocessor: 72 us.  T = Q = 64, d = 160: 0.7 GFLOP, 1 us; 21 MB, 6 us. */
 #include <cmath>
 
-#include "kernels/cuda.cuh"
-
-enum { WORD = 32 };             /* keys in a word of the mask */
-
-template <typename T> struct job {
-    T *y;                       // [B, queries, E], E = heads * d
-    const T *qkv;               // [B, tokens, 3E]
-    const uint32_t *mask;       // [masks, tokens, words], or NULL
-    const uint32_t *lists;      // [min(B, masks), blocks, 1 + tiles] of survey(), or NULL
-    int tokens, queries, heads, d, masks, words;
-    int blocks, tiles;          // of queries and of keys
-    float scale;                // times log2 e: scores are in units of ln 2; f32: any, else positive
-    bool negative;              // 16 bits: the queries change their signs instead
-    bool sixteen, pairs;        // rows of heads are aligned to 16 bytes; to two numbers, in y
-};
-
-/* What a block works on.  Neighbours share keys: queries are the fastest axis. */
-struct place {
-    int64_t b;
-    int head, q0, column;       // first query; first column of the output within the head
-    const uint32_t *list;
-};
-
-template <typename T> static __device__ __forceinline__ place
-place_of(const job<T> &j, int queries, int columns)
-{
-    const int slices = (j.d + columns - 1) / columns;
-    int64_t i = blockIdx.x;
-    const int block = i % j.blocks;
-    i /= j.blocks;
-    const int slice = i % slices;
-    i /= slices;
-    const int64_t b = i / j.heads;
-    const uint32_t *const list =
-        j.lists ? j.lists + (b % j.masks * j.blocks + block) * (1 + j.tiles) : nullptr;
-    return {b, (int)(i % j.heads), block * queries, slice * columns, list};
-}
-
-/* A tile of keys in one register: its number << 16 | all << 8 | some, a bit for each warp that sees all
- * and some of it. */
-enum { NUMBER = 16, ALL = 8, EVERYONE = 0xff };
-
-template <int KEYS, typename T> static __device__ __forceinline__ uint32_t
-tile_at(const job<T> &j, const uint32_t *list, int i)
-{
-    if (list)
-        return list[1 + i];
-    return (uint32_t)i << NUMBER | (i * KEYS + KEYS <= j.tokens ? EVERYONE << ALL : 0) | EVERYONE;
-}
-
-static __device__ __forceinline__ int
-number_of(uint32_t tile)
-{
-    return tile >> NUMBER;
-}
-
-static __device__ __forceinline__ bool
-seen_by(uint32_t tile, int warp)
-{
-    return tile >> warp & 1;
-}
-
-static __device__ __forceinline__ bool
-all_seen_by(uint32_t tile, int warp)
-{
-    return tile >> ALL >> warp & 1;
-}
+#include "kernels/attention.cuh"
 
 static __device__ __forceinline__ bool
 needs_bits(uint32_t tile)
@@ -93,30 +27,20 @@ needs_bits(uint32_t tile)
     return tile & ~(tile >> ALL) & EVERYONE;
 }
 
-template <typename T> static __device__ __forceinline__ int
-tiles_in(const job<T> &j, const uint32_t *list)
-{
-    return list ? (int)list[0] : j.tiles;
-}
+/* One block for each mask and block of queries, SPLIT warps for each group of `rows` of them.  A lane
+ * takes one tile and its warp every SPLIT-th row, so that a warp reads pieces of rows and all of them are
+ * on their way at once; warp 0 joins what the warps found and appends the tiles that are alive to the
+ * list, which begins with their count. */
+enum { SPLIT = 8 };
 
-/* Bits of word w that stand for keys: the last word may be short, and a tile may go beyond it. */
-static __device__ __forceinline__ uint32_t
-keys_in(int tokens, int w)
-{
-    const int left = tokens - w * WORD;
-    return left >= WORD ? ~0u : left > 0 ? (1u << left) - 1 : 0;
-}
-
-/* One block for each mask and block of queries, one warp for each `rows` of them.  A lane takes one
- * tile and goes down the rows, so that a warp reads pieces of rows; warp 0 joins what the warps found
- * and appends the tiles that are alive to the list, which begins with their count. */
-static __global__ void
+static __global__ void __launch_bounds__(32 * PF_WARP)
 survey(uint32_t *lists, const uint32_t *mask, int tokens, int queries, int rows, int tile_words, int blocks)
 {
-    __shared__ uint32_t found[8][PF_WARP];
+    __shared__ uint32_t found[32][PF_WARP];
     const int warps = blockDim.x / PF_WARP, warp = threadIdx.x / PF_WARP, lane = threadIdx.x % PF_WARP;
     const int words = (tokens + WORD - 1) / WORD, tiles = (words + tile_words - 1) / tile_words;
-    const int q0 = (blockIdx.x % blocks * warps + warp) * rows, q1 = min(q0 + rows, queries);
+    const int groups = warps / SPLIT, group = warp / SPLIT;
+    const int q0 = (blockIdx.x % blocks * groups + group) * rows, q1 = min(q0 + rows, queries);
     const uint32_t *const bits = mask + (int64_t)(blockIdx.x / blocks) * tokens * words;
     uint32_t *const list = lists + (int64_t)blockIdx.x * (1 + tiles);
     int count = 0;
@@ -125,7 +49,7 @@ survey(uint32_t *lists, const uint32_t *mask, int tokens, int queries, int rows,
         for (int w = (first + lane) * tile_words; w < (first + lane + 1) * tile_words; w++) {
             uint32_t a = 0, b = ~0u;
 #pragma unroll 8
-            for (int q = q0; q < q1; q++) {
+            for (int q = q0 + warp % SPLIT; q < q1; q += SPLIT) {
                 const uint32_t v = w < words ? bits[(int64_t)q * words + w] : 0;
                 a |= v;
                 b &= v;
@@ -133,12 +57,13 @@ survey(uint32_t *lists, const uint32_t *mask, int tokens, int queries, int rows,
             any |= a & keys_in(tokens, w);
             all &= b & keys_in(tokens, w);
         }
-        found[warp][lane] = (any ? 1u << warp : 0) | (all == ~0u ? 1u << ALL << warp : 0);
+        found[warp][lane] = (any ? 1u << group : 0) | (all == ~0u ? 0 : 1u << ALL << group);
         __syncthreads();
         if (warp == 0) {
-            uint32_t entry = (uint32_t)(first + lane) << NUMBER;
+            uint32_t joined = 0;                // who sees some, and who does not see all
             for (int i = 0; i < warps; i++)
-                entry |= found[i][lane];
+                joined |= found[i][lane];
+            const uint32_t entry = (uint32_t)(first + lane) << NUMBER | (joined ^ EVERYONE << ALL);
             const bool alive = entry & EVERYONE;
             const unsigned who = __ballot_sync(PF_WHOLE_WARP, alive);
             if (alive)
@@ -246,31 +171,7 @@ multiply8(float *c, const uint32_t *a, uint32_t b, __nv_bfloat16)
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(b));
 }
 
-/* 2^x to 2 ulp; 0 below 2^-126. */
-static __device__ __forceinline__ float
-power(float x)
-{
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 // ---- 16 bits ----
-
-/* Two numbers in a register, the first in the low half. */
-static __device__ __forceinline__ uint32_t
-packed(float a, float b, __half)
-{
-    const __half2 v = __floats2half2_rn(a, b);
-    return *(const uint32_t *)&v;
-}
-
-static __device__ __forceinline__ uint32_t
-packed(float a, float b, __nv_bfloat16)
-{
-    const __nv_bfloat162 v = __floats2bfloat162_rn(a, b);
-    return *(const uint32_t *)&v;
-}
 
 /* Elements from row to row in shared memory: an odd number of 16 bytes, so that the 8 rows of a matrix
  * lie in different banks. */
@@ -306,7 +207,7 @@ template <int KEYS, int ROWS, int THREADS, typename T> static __device__ __force
 fetch_bits(uint32_t *to, const job<T> &j, const place &p, int first)
 {
     constexpr int W = KEYS / WORD;
-    const uint32_t *const bits = j.mask + (p.b % j.masks * j.tokens + p.q0) * j.words + first / WORD;
+    const uint32_t *const bits = j.mask + (p.mask * j.tokens + p.q0) * j.words + first / WORD;
 #pragma unroll
     for (int i = threadIdx.x; i < ROWS * W; i += THREADS) {
         const int r = i / W, w = i % W;
@@ -555,7 +456,7 @@ attend(const job<T> j)
     extern __shared__ uint4 shared[];
     T *const q = (T *)shared, *const tiles = q + QUERIES * step_of<D>;
     uint32_t *const bits = (uint32_t *)(tiles + 4 * TILE);
-    const place p = place_of(j, QUERIES, j.d);
+    const place p = place_of(j, blockIdx.x, QUERIES, j.d);
     const int warp = threadIdx.x / PF_WARP, own = warp * 16 * M;        // first row of the warp
     const int E = j.heads * j.d, count = tiles_in(j, p.list);
     const T *const from = j.qkv + p.b * j.tokens * 3 * E + p.head * j.d;
@@ -614,7 +515,7 @@ attend_wide(const job<T> j)
     extern __shared__ uint4 shared[];
     T *const buffers = (T *)shared;
     uint32_t *const bits = (uint32_t *)(buffers + 2 * WIDE_BUFFER);
-    const place p = place_of(j, WIDE_QUERIES, WIDE);
+    const place p = place_of(j, blockIdx.x, WIDE_QUERIES, WIDE);
     const int warp = threadIdx.x / PF_WARP, own = warp * 16, parts = (j.d + PART - 1) / PART;
     const int E = j.heads * j.d, count = tiles_in(j, p.list);
     const T *const from = j.qkv + p.b * j.tokens * 3 * E + p.head * j.d;
@@ -742,7 +643,7 @@ hide_f32(float (&s)[4][4], const job<float> &j, const place &p, int q, int k)
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const bool in = p.list && q + i < j.queries && k < j.tokens;
-        const uint32_t row = in ? j.mask[(p.b % j.masks * j.tokens + q + i) * j.words + k / WORD] : ~0u,
+        const uint32_t row = in ? j.mask[(p.mask * j.tokens + q + i) * j.words + k / WORD] : ~0u,
                        see = (row & keys_in(j.tokens, k / WORD)) >> k % WORD;
 #pragma unroll
         for (int n = 0; n < 4; n++)
@@ -802,7 +703,7 @@ attend_f32(const job<float> j)
     extern __shared__ uint4 shared[];
     float *const qs = (float *)shared, *const ks = qs + F32_PART * F32_STEP, *const vs = ks + F32_PART * F32_STEP,
                  *const ws = qs;                // [F32_ROWS, F32_STEP]
-    const place p = place_of(j, F32_ROWS, 16 * N);
+    const place p = place_of(j, blockIdx.x, F32_ROWS, 16 * N);
     const int x = threadIdx.x % 16, y = threadIdx.x / 16, count = tiles_in(j, p.list);
     const int64_t E = (int64_t)j.heads * j.d, step = 3 * E;
     const float *const from = j.qkv + p.b * j.tokens * step + (int64_t)p.head * j.d;
@@ -853,29 +754,37 @@ attend_f32(const job<float> j)
 
 // ---- launches ----
 
-/* Fill in what depends on the kernel's blocks, find the tiles that are alive, launch.  rows: queries
- * of what the survey tells apart, of which a block has `groups`. */
+pf_err
+pf_attention_survey(pf_dev *dev, struct attention_sizes *s, int64_t B, int rows, int groups, int keys, int columns,
+                    unsigned *grid)
+{
+    const int queries = rows * groups;
+    s->blocks = (s->queries + queries - 1) / queries;
+    s->tiles = (s->tokens + keys - 1) / keys;
+    const int64_t masks = s->masks < B ? s->masks : B, dim[] = {masks, s->blocks, 1 + s->tiles};
+    const int64_t blocks = B * s->heads * ((s->d + columns - 1) / columns) * s->blocks;
+    if (blocks > INT32_MAX || masks * s->blocks > INT32_MAX)
+        return pf_fail(PF_EDEV, "attention: %lld blocks are too many for one launch", (long long)blocks);
+    *grid = (unsigned)blocks;
+    if (!s->mask)
+        return PF_OK;
+    pf_tensor lists;
+    PF_TRY(pf_dev_alloc(dev, &lists, PF_U32, 3, dim));
+    s->lists = (const uint32_t *)lists.data;
+    survey<<<(unsigned)(masks * s->blocks), groups * SPLIT * PF_WARP, 0, pf_cuda_stream(dev)>>>(
+        (uint32_t *)lists.data, s->mask, s->tokens, s->queries, rows, keys / WORD, s->blocks);
+    return pf_launched(dev, "pf_attention");
+}
+
 template <typename T> static pf_err
 start(pf_dev *dev, void (*kernel)(job<T>), job<T> j, int64_t B, int rows, int groups, int keys, int columns,
       int threads, int bytes)
 {
-    const int queries = rows * groups;
-    pf_tensor lists;
-    j.blocks = (j.queries + queries - 1) / queries;
-    j.tiles = (j.tokens + keys - 1) / keys;
-    const int64_t masks = j.masks < B ? j.masks : B, dim[] = {masks, j.blocks, 1 + j.tiles};
-    const int64_t blocks = B * j.heads * ((j.d + columns - 1) / columns) * j.blocks;
-    if (blocks > INT32_MAX || masks * j.blocks > INT32_MAX)
-        return pf_fail(PF_EDEV, "attention: %lld blocks are too many for one launch", (long long)blocks);
-    if (j.mask) {
-        PF_TRY(pf_dev_alloc(dev, &lists, PF_U32, 3, dim));
-        j.lists = (const uint32_t *)lists.data;
-        survey<<<(unsigned)(masks * j.blocks), groups * PF_WARP, 0, pf_cuda_stream(dev)>>>(
-            (uint32_t *)lists.data, j.mask, j.tokens, j.queries, rows, keys / WORD, j.blocks);
-    }
+    unsigned grid = 0;
+    PF_TRY(pf_attention_survey(dev, &j, B, rows, groups, keys, columns, &grid));
     PF_CUDA_TRY(cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
                 "pf_attention");
-    kernel<<<(unsigned)blocks, threads, bytes, pf_cuda_stream(dev)>>>(j);
+    kernel<<<grid, threads, bytes, pf_cuda_stream(dev)>>>(j);
     return pf_launched(dev, "pf_attention");
 }
 
@@ -890,16 +799,12 @@ start_narrow(pf_dev *dev, const job<T> &j, int64_t B)
 template <typename T> static pf_err
 start_for(pf_dev *dev, const job<T> &j, int64_t B)
 {
-    if (j.d <= 16)
-        return start_narrow<16, 2, 64, 4>(dev, j, B);
+    if (pf_attention_hopper_takes(&j))
+        return pf_attention_hopper(dev, j, B);
     if (j.d <= 40)
         return start_narrow<40, 2, 64, 3>(dev, j, B);
-    if (j.d <= 64)
-        return start_narrow<64, 2, 64, 2>(dev, j, B);
     if (j.d <= 80)
         return start_narrow<80, 2, 64, 2>(dev, j, B);
-    if (j.d <= 128)
-        return start_narrow<128, 1, 64, 2>(dev, j, B);
     if (j.d <= 160)
         return start_narrow<160, 1, 64, 2>(dev, j, B);
     return start(dev, attend_wide<T>, j, B, 16, WIDE_WARPS, WIDE_KEYS, WIDE, WIDE_WARPS * PF_WARP, WIDE_BYTES);
@@ -930,7 +835,9 @@ template <typename T> static pf_err
 attention(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scale, const pf_tensor *mask)
 {
     const int64_t B = qkv->dim[0], E = qkv->dim[2] / 3;
-    job<T> j = {(T *)y->data, (const T *)qkv->data};
+    job<T> j = {};
+    j.y = (T *)y->data;
+    j.qkv = (const T *)qkv->data;
     j.tokens = (int)qkv->dim[1];
     j.queries = (int)y->dim[1];
     j.heads = heads;

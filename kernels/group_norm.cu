@@ -6,7 +6,8 @@
  * double and by fixed teams of threads, so the result does not depend on who is first: channel sums
  * over the threads, then a group's mean and squared deviations over its channels - where the channel
  * vector enters - then over blocks by Chan's formula.  y = (x - center) * scale + shift per channel,
- * with the rounding of center in shift.
+ * with the rounding of center in shift; each channel's three numbers are found once in a block: found by
+ * every thread, they would be most of the work in maps of 64 pixels.
  *
  *   slab     one block per batch element and slice (whole groups, about 128 bytes of a row) keeps its
  *            numbers in shared memory between summing and writing: one launch, x is read once.  All
@@ -29,6 +30,7 @@ enum {
     MERGE_FROM = 1024,          /* moments of a batch element from which merge pays */
     ROW_BYTES = 128,            /* of a slice: what a slab wants of each row */
     SECTOR = 32,                /* bytes that memory moves at least */
+    PAD = 4,                    /* so that a warp's sums of neighbouring channels are in different banks */
     SLAB_BYTES = 96 << 10,      /* two such blocks on a multiprocessor */
     PART_BYTES = 26 << 20,      /* of x: what the L2 keeps from measure to apply */
 };
@@ -90,7 +92,7 @@ team_sum(double v, int team)
 // ---- sums ----
 
 /* Sums over a thread's rows of x - base and its square, base being row 0 of the place: to
- * sums[2 N][threads].  slab, if not NULL, keeps the vectors, in the order [rows][columns]. */
+ * sums[2 N][threads + PAD].  slab, if not NULL, keeps the vectors, in the order [rows][columns]. */
 template <typename T, int N> static __device__ __forceinline__ void
 sum_rows(float *sums, T *slab, const T *x, int64_t C, const place &at)
 {
@@ -123,8 +125,8 @@ sum_rows(float *sums, T *slab, const T *x, int64_t C, const place &at)
     }
 #pragma unroll
     for (int k = 0; k < N; k++) {
-        sums[k * blockDim.x + threadIdx.x] = s1[k];
-        sums[(N + k) * blockDim.x + threadIdx.x] = s2[k];
+        sums[k * (blockDim.x + PAD) + threadIdx.x] = s1[k];
+        sums[(N + k) * (blockDim.x + PAD) + threadIdx.x] = s2[k];
     }
 }
 
@@ -140,11 +142,11 @@ join_threads(double *mean, double *m2, const float *sums, const T *x, const floa
     const int lane = threadIdx.x % team, step = threads / team;
     for (int first = 0; first < at.channels; first += step) {
         const int c = first + threadIdx.x / team;
-        const float *const from = sums + c % N * threads + c / N;
+        const float *const from = sums + c % N * (threads + PAD) + c / N;
         double s1 = 0, s2 = 0;
         for (int r = lane; r < deep && c < at.channels; r += team) {
             s1 += from[r * columns];
-            s2 += from[N * threads + r * columns];
+            s2 += from[N * (threads + PAD) + r * columns];
         }
         s1 = team_sum(s1, team);
         s2 = team_sum(s2, team);
@@ -178,12 +180,12 @@ join_channels(const double *mean, const double *m2, int64_t width, const place &
     }
 }
 
-/* All of the above.  work: floats [2 N][threads] and, behind them, doubles [2][channels of a tile]. */
+/* All of the above.  work: floats [2 N][threads + PAD] and, behind them, doubles [2][channels of a tile]. */
 template <typename T, int N, typename Put> static __device__ __forceinline__ void
 find_moments(float *work, T *slab, const job<T> &j, const place &at, Put put)
 {
     const T *const x = j.x + (at.b * j.P + at.p0) * j.C + at.c0;
-    double *const mean = (double *)(work + 2 * N * blockDim.x), *const m2 = mean + at.channels;
+    double *const mean = (double *)(work + 2 * N * (blockDim.x + PAD)), *const m2 = mean + at.channels;
     sum_rows<T, N>(work, slab, x, j.C, at);
     __syncthreads();
     join_threads<T, N>(mean, m2, work, x, j.channel ? j.channel + at.b * j.channel_step + at.c0 : NULL, at);
@@ -191,10 +193,10 @@ find_moments(float *work, T *slab, const job<T> &j, const place &at, Put put)
     join_channels(mean, m2, j.width, at, put);
 }
 
-template <int N> static size_t
+template <int N> static __host__ __device__ size_t
 work_bytes(int threads, int64_t channels)
 {
-    return 2 * N * threads * sizeof(float) + 2 * (size_t)channels * sizeof(double);
+    return 2 * N * (threads + PAD) * sizeof(float) + 2 * (size_t)channels * sizeof(double);
 }
 
 // ---- writing ----
@@ -214,24 +216,29 @@ template <int N> struct affine {
     float center[N], scale[N], shift[N];
 };
 
-/* Of the N channels from c on in the tile; of: the scalings of the place's groups. */
-template <typename T, int N> static __device__ __forceinline__ void
-find_affine(affine<N> &a, const scaling *of, const job<T> &j, const place &at, int c)
+/* Of all channels of the tile, once for each: to[3][channels]; of: the scalings of the place's groups.  Then
+ * for a thread's N from c on. */
+template <typename T> static __device__ __forceinline__ void
+find_affine(float *to, const scaling *of, const job<T> &j, const place &at)
 {
-    int64_t channel = at.c0 + c, group = channel / j.width, end = (group + 1) * j.width;
-#pragma unroll
-    for (int k = 0; k < N; k++, channel++) {
-        if (channel >= end) {
-            group++;
-            end += j.width;
-        }
-        const scaling s = of[group - at.first];
+    for (int c = threadIdx.x; c < at.channels; c += blockDim.x) {
+        const int64_t channel = at.c0 + c;
+        const scaling s = of[(int)channel / (int)j.width - at.first];
         const double m = s.mean - (j.channel ? j.channel[at.b * j.channel_step + channel] : 0.0);
         const double scale = s.factor * j.gamma[channel];
-        a.center[k] = (float)m;
-        a.scale[k] = (float)scale;
-        a.shift[k] = (float)(j.beta[channel] + ((double)a.center[k] - m) * scale);
+        const float center = (float)m;
+        to[c] = center;
+        to[at.channels + c] = (float)scale;
+        to[2 * at.channels + c] = (float)(j.beta[channel] + ((double)center - m) * scale);
     }
+}
+
+template <int N> static __device__ __forceinline__ void
+read_affine(affine<N> &a, const float *from, int channels, int c)
+{
+    pf_read(a.center, from + c);
+    pf_read(a.scale, from + channels + c);
+    pf_read(a.shift, from + 2 * channels + c);
 }
 
 template <typename T, int N> static __device__ __forceinline__ void
@@ -248,22 +255,24 @@ write_normalised(T *y, const pf_run<T, N> &x, const affine<N> &a, enum pf_act ac
 
 // ---- one kernel ----
 
-/* Shared memory: work, then scalings of the slice's groups, then the slab. */
+/* Shared memory: work, later the affine map; then scalings of the slice's groups, then the slab. */
 template <typename T, int N> static __global__ void __launch_bounds__(MOST_THREADS)
 slab(const job<T> j)
 {
-    extern __shared__ __align__(16) char shared[];
+    extern __shared__ __align__(32) char shared[];
     const place at = place_of(j, blockIdx.x);
     const int columns = at.channels / N, deep = blockDim.x / columns, row = threadIdx.x / columns,
               column = threadIdx.x % columns;
-    scaling *const of = (scaling *)(shared + 2 * N * blockDim.x * sizeof(float) + 2 * at.channels * sizeof(double));
+    scaling *const of = (scaling *)(shared + work_bytes<N>(blockDim.x, at.channels));
     T *const kept = (T *)(of + at.groups);
     find_moments<T, N>((float *)shared, kept, j, at, [&](int g, const moments &m) { of[g] = scaling_of(m, j.eps); });
+    __syncthreads();
+    find_affine((float *)shared, of, j, at);
     __syncthreads();
     if (row >= deep)
         return;
     affine<N> a;
-    find_affine(a, of, j, at, column * N);
+    read_affine(a, (const float *)shared, at.channels, column * N);
     T *const y = j.y + at.b * j.P * j.C + at.c0 + column * N;
     for (int64_t p = row; p < at.rows; p += deep)
         write_normalised(y + p * j.C, pf_read_run<T, N>(kept + (p * columns + column) * N), a, j.act);
@@ -287,7 +296,7 @@ tiles_of(const job<T> &j, int64_t group)
 template <typename T, int N> static __global__ void __launch_bounds__(THREADS)
 measure(const job<T> j)
 {
-    extern __shared__ __align__(16) char shared[];
+    extern __shared__ __align__(32) char shared[];
     const place at = place_of(j, blockIdx.x);
     find_moments<T, N>((float *)shared, (T *)NULL, j, at, [&](int g, const moments &m) {
         const int64_t group = at.first + g, slot = at.tile - first_tile(j, group);
@@ -327,12 +336,19 @@ merge(moments *to, const job<T> j, int64_t count)
         to[i] = m;
 }
 
+static __host__ __device__ size_t
+map_bytes(int64_t channels)
+{
+    return (3 * (size_t)channels * sizeof(float) + 15) / 16 * 16;
+}
+
 /* whole: what merge made, or NULL: every block joins the parts of its groups itself. */
 template <typename T, int N> static __global__ void __launch_bounds__(THREADS)
 apply(const job<T> j, const moments *whole)
 {
-    extern __shared__ __align__(16) char shared[];
-    scaling *const of = (scaling *)shared;
+    extern __shared__ __align__(32) char shared[];
+    float *const map = (float *)shared;             // affine, [3][channels of a tile]
+    scaling *const of = (scaling *)(shared + map_bytes(j.tile));
     const place at = place_of(j, (int64_t)gridDim.x - 1 - blockIdx.x);
     const int columns = at.channels / N, deep = THREADS / columns, row = threadIdx.x / columns, column = threadIdx.x % columns;
     int team = TEAM;
@@ -348,10 +364,12 @@ apply(const job<T> j, const moments *whole)
             of[g] = scaling_of(m, j.eps);
     }
     __syncthreads();
+    find_affine(map, of, j, at);
+    __syncthreads();
     if (row >= deep)
         return;
     affine<N> a;
-    find_affine(a, of, j, at, column * N);
+    read_affine(a, map, at.channels, column * N);
     const int64_t offset = (at.b * j.P + at.p0) * j.C + at.c0 + column * N;
     const T *const x = j.x + offset;
     T *const y = j.y + offset;
@@ -463,13 +481,17 @@ run_parts(pf_dev *dev, job<T> j, int64_t B)
     PF_TRY(pf_dev_alloc(dev, &joined, PF_F64, 2, one));
     j.parts = (moments *)scratch.data;
     moments *const whole = each > MERGE_FROM ? (moments *)joined.data : NULL;
+    const size_t work = work_bytes<N>(THREADS, j.tile);
+    if (work > 48 << 10)
+        PF_CUDA_TRY(cudaFuncSetAttribute(measure<T, N>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)dev->cuda->shared_bytes),
+                    "pf_group_norm");
     for (int64_t b = 0; b < B; b += part) {
         const int64_t n = B - b < part ? B - b : part;
         const unsigned blocks = (unsigned)(n * j.tiles * j.chunks);
-        measure<T, N><<<blocks, THREADS, work_bytes<N>(THREADS, j.tile), pf_cuda_stream(dev)>>>(j);
+        measure<T, N><<<blocks, THREADS, work, pf_cuda_stream(dev)>>>(j);
         if (whole)
             merge<T><<<pf_blocks(n * j.groups * PF_WARP, THREADS), THREADS, 0, pf_cuda_stream(dev)>>>(whole, j, n * j.groups);
-        apply<T, N><<<blocks, THREADS, most_groups * sizeof(scaling), pf_cuda_stream(dev)>>>(j, whole);
+        apply<T, N><<<blocks, THREADS, map_bytes(j.tile) + most_groups * sizeof(scaling), pf_cuda_stream(dev)>>>(j, whole);
         j.x += n * element;
         j.y += n * element;
         j.channel = j.channel ? j.channel + n * j.channel_step : NULL;

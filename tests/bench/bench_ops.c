@@ -140,18 +140,19 @@ print_bytes(const char *name, double s, double count)
 }
 
 static void
-bench_conv(const char *kind, int64_t D, int64_t side, int64_t C, int64_t K, int stride,
+bench_conv(const char *kind, int64_t B, int64_t D, int64_t side, int64_t C, int64_t K, int stride,
            bool residual)
 {
-    char name[100];
+    char name[100], deep[32] = "";
     const int64_t d = D ? D / stride : 1, h = side / stride;
-    snprintf(name, sizeof name, "%s conv%s %lldx%lld %lld -> %lld%s%s", kind, D ? "3d" : "",
+    if (D)
+        snprintf(deep, sizeof deep, "3d %lld x %lldx", (long long)B, (long long)D);
+    snprintf(name, sizeof name, "%s conv%s%lldx%lld %lld -> %lld%s%s", kind, D ? deep : " ",
              (long long)side, (long long)side, (long long)C, (long long)K,
              stride > 1 ? " stride 2" : "", residual ? " + residual" : "");
     if (!wanted(name))
         return;
     const size_t mark = pf_dev_mark(dev);
-    const int64_t B = !D ? rows : D > 32 || C < 256 ? views : 1;        // the spatial volume is one
     pf_tensor x = D ? TENSOR(B, D, side, side, C) : TENSOR(B, side, side, C),
               y = D ? TENSOR(B, d, h, h, K) : TENSOR(B, h, h, K);
     pf_tensor w = D ? WEIGHT(K, C, 3, 3, 3) : WEIGHT(K, C, 3, 3),
@@ -166,22 +167,22 @@ bench_conv(const char *kind, int64_t D, int64_t side, int64_t C, int64_t K, int 
 }
 
 static void
-bench_transposed(const char *kind, int64_t D, int64_t side, int64_t C, int64_t K)
+bench_transposed(const char *kind, int64_t B, int64_t D, int64_t side, int64_t C, int64_t K)
 {
     char name[100];
-    snprintf(name, sizeof name, "%s transposed %lldx%lldx%lld %lld -> %lld", kind, (long long)D,
-             (long long)side, (long long)side, (long long)C, (long long)K);
+    snprintf(name, sizeof name, "%s transposed conv3d %lld x %lldx%lldx%lld %lld -> %lld", kind, (long long)B,
+             (long long)D, (long long)side, (long long)side, (long long)C, (long long)K);
     if (!wanted(name))
         return;
     const size_t mark = pf_dev_mark(dev);
-    pf_tensor x = TENSOR(views, D, side, side, C), y = TENSOR(views, 2 * D, 2 * side, 2 * side, K),
+    pf_tensor x = TENSOR(B, D, side, side, C), y = TENSOR(B, 2 * D, 2 * side, 2 * side, K),
               w = WEIGHT(C, K, 3, 3, 3);
     const struct pf_epilogue e = {.residual = &y};
     pf_layer *l;
     double s;
     pf_must(pf_layer_new(dev, &l, &w, NULL, true));
     MEASURE(s, pf_conv(dev, &y, &x, l, 2, 1, 1, &e));
-    print_products(name, s, 2.0 * (double)(views * D * side * side * C * K) * 27);
+    print_products(name, s, 2.0 * (double)(B * D * side * side * C * K) * 27);
     pf_dev_reset(dev, mark);
 }
 
@@ -369,9 +370,9 @@ bench_unet(const char *kind, const int64_t channels[4], int heads)
 {
     for (int i = 0; i < 4; i++) {
         const int64_t side = 32 >> i, C = channels[i], P = side * side;
-        bench_conv(kind, 0, side, C, C, 1, false);
-        bench_conv(kind, 0, side, C, C, 1, true);
-        bench_conv(kind, 0, side, 2 * C, C, 1, false);
+        bench_conv(kind, rows, 0, side, C, C, 1, false);
+        bench_conv(kind, rows, 0, side, C, C, 1, true);
+        bench_conv(kind, rows, 0, side, 2 * C, C, 1, false);
         bench_linear(kind, rows * P, C, C);
         bench_linear(kind, rows * P, C, 8 * C);
         bench_linear(kind, rows * P, 4 * C, C);
@@ -383,22 +384,26 @@ bench_unet(const char *kind, const int64_t channels[4], int heads)
         }
     }
     bench_linear(kind, 1, 4 * channels[0], channels[3]);
-    bench_conv(kind, 0, 32, 8, channels[0], 1, false);
-    bench_conv(kind, 0, 32, channels[0], 4, 1, false);
-    bench_conv(kind, 0, 32, channels[0], channels[0], 2, false);
+    bench_conv(kind, views, 0, 32, 4, channels[0], 1, false);
+    bench_conv(kind, views, 0, 32, channels[0], 4, 1, false);
+    for (int i = 0; i < 3; i++)
+        bench_conv(kind, rows, 0, 32 >> i, channels[i], channels[i], 2, false);
+    for (int i = 2; i >= 0; i--)                        // after the upsampling
+        bench_conv(kind, rows, 0, 32 >> i, channels[i + 1], channels[i + 1], 1, false);
 }
 
 static void
 bench_volume_nets(const char *kind, const int64_t channels[4])
 {
     static const int64_t depth[] = {48, 24, 12, 6};
-    bench_conv(kind, 32, 32, 256, channels[0], 1, false);
+    bench_conv(kind, 1, 32, 32, 256, channels[0], 1, false);
     for (int i = 0; i < 4; i++) {
-        bench_conv(kind, depth[i], 32 >> i, channels[i], channels[i], 1, false);
+        bench_conv(kind, views, depth[i], 32 >> i, channels[i], channels[i], 1, false);
+        bench_conv(kind, 1, 32 >> i, 32 >> i, channels[i], channels[i], 1, false);
         if (i < 3)
-            bench_conv(kind, depth[i], 32 >> i, channels[i], channels[i + 1], 2, false);
+            bench_conv(kind, views, depth[i], 32 >> i, channels[i], channels[i + 1], 2, false);
         if (i > 0)
-            bench_transposed(kind, depth[i], 32 >> i, channels[i], channels[i - 1]);
+            bench_transposed(kind, views, depth[i], 32 >> i, channels[i], channels[i - 1]);
         bench_depth_attention(kind, 32 >> i, depth[i], channels[i] / 2);
     }
     bench_volumes(kind, 16, channels[0]);
@@ -448,11 +453,11 @@ main(int argc, char *argv[])
     bench_volume_nets("full", (int64_t[]){64, 128, 256, 512});
     for (int h = 32; h >= 4; h /= 2)
         bench_epipolar("full", h);
-    bench_conv("vae", 0, 256, 128, 128, 1, true);
-    bench_conv("vae", 0, 256, 128, 3, 1, false);
-    bench_conv("vae", 0, 128, 256, 256, 1, false);
-    bench_conv("vae", 0, 64, 512, 512, 1, false);
-    bench_conv("vae", 0, 32, 512, 512, 1, false);
+    bench_conv("vae", views, 0, 256, 128, 128, 1, true);
+    bench_conv("vae", views, 0, 256, 128, 3, 1, false);
+    bench_conv("vae", views, 0, 128, 256, 256, 1, false);
+    bench_conv("vae", views, 0, 64, 512, 512, 1, false);
+    bench_conv("vae", views, 0, 32, 512, 512, 1, false);
     bench_norms("vae", 65536, 128);
     bench_attention("vae", 1, 1024, 1, 512, false);
     bench_linear("clip", 257, 1024, 4096);

@@ -226,7 +226,6 @@ test_cuda_matches_cpu(void **state)
         {5, {1, 11, 13}, 72, 136, {1, 3, 3}, 2, 1, 1, 1, false},
         {1, {1, 20, 20}, 128, 3, {1, 3, 3}, 2, 1, 1, 1, false},
         {2, {1, 16, 16}, 4, 320, {1, 3, 3}, 2, 1, 1, 1, false},
-        {3, {1, 4, 4}, 640, 640, {1, 3, 3}, 2, 1, 1, 1, false},
         {1, {5, 6, 7}, 16, 8, {3, 3, 3}, 3, 1, 1, 1, false},
         {2, {6, 4, 4}, 20, 16, {3, 3, 3}, 3, 2, 1, 1, false},
         {1, {8, 8, 8}, 64, 64, {3, 3, 3}, 3, 1, 1, 1, false},
@@ -247,6 +246,7 @@ static void
 test_cuda_matches_cpu_at_production_sizes(void **state)
 {
     static const struct conv_case s[] = {
+        {3, {1, 4, 4}, 640, 640, {1, 3, 3}, 2, 1, 1, 1, false},
         {32, {1, 16, 16}, 320, 320, {1, 3, 3}, 2, 1, 1, 1, false},
         {32, {1, 4, 4}, 1280, 640, {1, 3, 3}, 2, 1, 1, 1, false},
         {2, {1, 128, 128}, 128, 128, {1, 3, 3}, 2, 1, 1, 1, false},
@@ -254,22 +254,75 @@ test_cuda_matches_cpu_at_production_sizes(void **state)
         {2, {1, 128, 128}, 128, 3, {1, 3, 3}, 2, 1, 1, 1, false},
         {32, {1, 32, 32}, 8, 320, {1, 3, 3}, 2, 1, 1, 1, false},
         {1, {32, 32, 32}, 64, 64, {3, 3, 3}, 3, 1, 1, 1, false},
+        {2, {12, 32, 32}, 64, 64, {3, 3, 3}, 3, 1, 1, 1, false},
+        {2, {12, 32, 32}, 64, 128, {3, 3, 3}, 3, 2, 1, 1, false},
+        {16, {1, 32, 32}, 320, 4, {1, 3, 3}, 2, 1, 1, 1, false},
+        {16, {6, 4, 4}, 512, 256, {3, 3, 3}, 3, 2, 1, 1, true},
         {8, {12, 8, 8}, 128, 64, {3, 3, 3}, 3, 2, 1, 1, true},
     };
     (void)state;
+    if (sanitized())
+        skip();                                 /* the next test has these tiles */
     for (int p = 0; gpu_opened(p); p++)
         for (size_t i = 0; i < sizeof s / sizeof *s; i++)
             check_on_gpu(&s[i], p, 10 * i + 500);
 }
 
-/* Every epilogue; K that fills 16 bytes and that does not; sides of which the second's sums are split. */
+/* The large tiles, of which the last ones are not full, on sums just long enough to use each of their stages
+ * twice: all that is left of the production sizes under racecheck.  The first two are for Hopper's 16 bits,
+ * with whole sums and with split ones. */
+static void
+test_cuda_matches_cpu_in_large_tiles(void **state)
+{
+    static const struct conv_case s[] = {
+        {1, {1, 67, 256}, 64, 136, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 36, 35}, 256, 320, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 157, 163}, 16, 128, {1, 3, 3}, 2, 1, 1, 1, false},
+    };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = p == F32 || p == TF32 ? 2 : 0; i < sizeof s / sizeof *s; i++)
+            check_on_gpu(&s[i], p, 10 * i + 600);
+}
+
+/* Channels in whole steps of 64, which Hopper's tile wants: several images in a tile, some of which are not
+ * there; sides that do not suit; parts of the sums. */
+static void
+test_cuda_matches_cpu_in_whole_steps(void **state)
+{
+    static const struct conv_case s[] = {
+        {1, {1, 16, 16}, 64, 64, {1, 3, 3}, 2, 1, 1, 1, false},
+        {3, {1, 32, 32}, 128, 160, {1, 3, 3}, 2, 1, 1, 1, false},
+        {5, {1, 8, 8}, 64, 136, {1, 3, 3}, 2, 1, 1, 1, false},
+        {3, {1, 4, 4}, 1280, 130, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 24, 40}, 64, 72, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 11, 13}, 192, 33, {1, 3, 3}, 2, 1, 1, 1, false},
+        {2, {1, 16, 16}, 64, 64, {1, 3, 3}, 2, 2, 1, 1, false},
+        {2, {1, 16, 16}, 128, 4, {1, 3, 3}, 2, 2, 0, 1, false},
+        {5, {1, 8, 8}, 128, 200, {1, 2, 2}, 2, 1, 0, 1, false},
+        {2, {6, 8, 8}, 64, 64, {3, 3, 3}, 3, 1, 1, 1, false},
+        {1, {5, 8, 4}, 64, 130, {3, 3, 3}, 3, 1, 1, 1, false},
+        {2, {6, 8, 8}, 64, 64, {3, 3, 3}, 3, 2, 1, 1, false},
+        {1, {3, 16, 16}, 128, 64, {3, 3, 3}, 3, 2, 1, 1, true},
+        {3, {3, 4, 4}, 64, 40, {3, 3, 3}, 3, 2, 1, 1, true},
+        {2, {3, 3, 5}, 64, 64, {3, 3, 3}, 3, 2, 1, 1, true},
+    };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = 0; i < sizeof s / sizeof *s; i++)
+            check_on_gpu(&s[i], p, 10 * i + 300);
+}
+
+/* Every epilogue; K that fills 16 bytes and that does not; sides of which the second's sums are split.  Under
+ * racecheck each of their parts, but not each combination. */
 static void
 test_cuda_epilogues_match(void **state)
 {
-    static const int64_t sizes[][4] = {{2, 5, 8, 40}, {2, 4, 6, 33}, {3, 4, 264, 16}}; /* B, side, C, K */
+    static const int64_t sizes[][4] = {                 /* B, side, C, K; the last two in whole steps */
+        {2, 5, 8, 40}, {2, 4, 6, 33}, {3, 4, 264, 16}, {9, 16, 64, 72}, {2, 16, 64, 35}};
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
-        for (int i = 0; i < 3 * 5 * 3 * 3; i++) {
+        for (int i = 0; i < 5 * 5 * 3 * 3; i += sanitized() ? 7 : 1) {
             const int64_t *const n = sizes[i / 45], B = n[0], S = n[1], C = n[2], K = n[3];
             const int each = i / 5 % 3, residual = i / 15 % 3;
             const struct pair x = PAIR_UNIFORM(1, B, S, S, C), other = PAIR_UNIFORM(2, B, S, S, K),
@@ -316,6 +369,8 @@ test_cuda_gives_the_same_bytes_twice(void **state)
 {
     enum { B = 8, S = 4, C = 640, K = 320 };
     (void)state;
+    if (sanitized())
+        skip();
     for (int p = 0; gpu_opened(p); p++) {
         struct pair x = PAIR_UNIFORM(1, B, S, S, C), y = PAIR_EMPTY(B, S, S, K), z = PAIR_EMPTY(B, S, S, K);
         pf_layer *layer[2];
@@ -338,7 +393,9 @@ main(void)
         cmocka_unit_test(test_convolution_commutes_with_shifts),
         cmocka_unit_test(test_wrong_shapes_are_refused),
         cmocka_unit_test(test_cuda_matches_cpu),
+        cmocka_unit_test(test_cuda_matches_cpu_in_whole_steps),
         cmocka_unit_test(test_cuda_matches_cpu_at_production_sizes),
+        cmocka_unit_test(test_cuda_matches_cpu_in_large_tiles),
         cmocka_unit_test(test_cuda_epilogues_match),
         cmocka_unit_test(test_cuda_transposed_epilogue_matches),
         cmocka_unit_test(test_cuda_gives_the_same_bytes_twice),

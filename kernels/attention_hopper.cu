@@ -1,0 +1,555 @@
+/* attention_hopper.cu - pf_attention by wgmma: 16 bits, heads of 40, 64 or 80.
+ *
+ * A job is 256 queries of one head; each multiprocessor has one block, which does job blockIdx, then the one gridDim
+ * further, and so on.  4 groups of 4 warps have 64 of the queries each: scores of a tile of 96 (or 64) keys,
+ * weights, values.  Groups do not wait for each other: while one takes powers of 2, others have the tensor cores.
+ * Four more warps only bring queries, keys and values by cp.async, up to STAGES tiles ahead and beyond the job's
+ * end.  Barriers say that a tile is there (full) and that nobody reads it any more (empty).
+ *
+ * In shared memory there are panels of 64 columns: lines of 128 bytes whose 16-byte pieces are at place
+ * j ^ (line % 8).  The first product takes steps of 16 columns: columns 40..47 of heads of 40 are zeros.  Behind
+ * the values stand 8 columns of ones: the second product gives the sums of weights too, of the same rounded weights.
+ * Weights stay in registers; each 16 keys' are multiplied while the next ones are computed.  The output is scaled down
+ * only when a maximum grows by 2^8, and masks are surveyed, as in attention.cu.
+ *
+ * T = Q = 1024, d = 40, B = 32, h = 8: each multiprocessor has 341 times 64 queries and 96 keys.  In cycles that is
+ * 3 * 48 + 6 * 24 = 288 of products, 384 of powers of 2, of which the special function units make 16 a cycle, and 350
+ * instructions of each quarter, as compiled: 131 k cycles, 75 us at 1.755 GHz.  185 MB of tiles come from L2 in this
+ * time; 84 MB are 18 us at 4.8 TB/s.  d = 80, T = 256: 64 queries and 64 keys are 336 cycles of products, 16 times,
+ * twice: 6 us.  Powers by polynomials, 1 or 2 of each 8, were tried and are slower (SPEED.md). */
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <type_traits>
+
+#include "kernels/attention.cuh"
+#include "kernels/product.cuh"
+
+enum { LINE = 128, PIECE = 16, PIECES = LINE / PIECE, PANEL = 64 };     // bytes, bytes; columns of a panel
+enum { GROUPS = 4, ROWS = 64, QUERIES = GROUPS * ROWS, WARPS = 4 * GROUPS, THREADS = (WARPS + 4) * PF_WARP };
+enum { WORKERS_REGISTERS = 112, CARRIERS_REGISTERS = 32 };      // of 480 for each five threads at the start
+enum : uint32_t { LAST = 1u << 31 };    // in a tile's register: the job's last one
+
+/* Shared memory of heads of D, in bytes: twice queries, then places for tiles. */
+template <int D, int KEYS> struct room {
+    enum {
+        STAGES = D == 80 ? 3 : 4,
+        STEPS = (D + 15) / 16,                          // of the first product
+        PANELS = (D + PANEL - 1) / PANEL,               // of queries or keys
+        SUMS = D + 8,                                   // columns of the second product
+        VALUES = PANELS * KEYS * LINE,                  // offset in a tile
+        TILE = VALUES + (SUMS + PANEL - 1) / PANEL * KEYS * LINE,
+        QUERIES_BYTES = PANELS * QUERIES * LINE,
+        TILES = 2 * QUERIES_BYTES,                      // offset
+        BARRIERS = TILES + STAGES * TILE,               // offset of struct signals
+    };
+};
+
+/* tile[i] is what lies in place i, as tile_at() says it.  full: it is there; empty: all warps are done with it;
+ * answered: they are done with these queries. */
+template <int STAGES> struct signals {
+    uint64_t full[STAGES], empty[STAGES], answered[2];
+    uint32_t tile[STAGES];
+};
+
+/* A place in a ring of N, and whether the ring is gone round for an odd time. */
+template <int N> struct turn {
+    int at;
+    unsigned odd;
+};
+
+template <int N> static __device__ __forceinline__ void
+advance(turn<N> &t)
+{
+    if (++t.at == N) {
+        t.at = 0;
+        t.odd ^= 1;
+    }
+}
+
+// ---- instructions ----
+
+static __device__ __forceinline__ void
+barrier_init(uint64_t *barrier, int arrivals)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(pf_shared_address(barrier)), "r"(arrivals) : "memory");
+}
+
+static __device__ __forceinline__ void
+barrier_arrive(uint64_t *barrier)
+{
+    PF_ON_HOPPER_(asm volatile("mbarrier.arrive.release.cta.shared::cta.b64 _, [%0];"
+                               ::"r"(pf_shared_address(barrier)) : "memory"));
+}
+
+/* Has the phase of this parity ended?  May wait a while before it says no. */
+static __device__ __forceinline__ bool
+barrier_passed(uint64_t *barrier, unsigned parity)
+{
+    unsigned passed = 0;
+    PF_ON_HOPPER_(asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.acquire.cta.shared::cta.b64 p, [%1], %2; "
+                               "selp.u32 %0, 1, 0, p; }"
+                               : "=r"(passed) : "r"(pf_shared_address(barrier)), "r"(parity) : "memory"));
+    return passed;
+}
+
+#define SUMS_4_(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define SUMS_24_ PF_SUMS_8_(0), PF_SUMS_8_(8), PF_SUMS_8_(16)
+#define SUMS_32_ SUMS_24_, PF_SUMS_8_(24)
+#define NAMES_24_                                                                       \
+    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "            \
+    "%16, %17, %18, %19, %20, %21, %22, %23"
+#define NAMES_32_ NAMES_24_ ", %24, %25, %26, %27, %28, %29, %30, %31"
+#define NAMES_36_ NAMES_32_ ", %32, %33, %34, %35"
+#define NAMES_44_ NAMES_36_ ", %36, %37, %38, %39, %40, %41, %42, %43"
+#define NAMES_48_ NAMES_44_ ", %44, %45, %46, %47"
+
+/* d [64, N] (+)= a [64, 16] b [N, 16]^T, both in shared memory; add: 0 or 1. */
+#define SCORES_(shape, type, names, operands, add_, ...)                                                            \
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, " add_ ", 0; wgmma.mma_async.sync.aligned." shape ".f32." type     \
+                 "." type " {" names "}, " operands ", p, 1, 1, 0, 0; }" : __VA_ARGS__ : "l"(a), "l"(b), "r"(add))
+#define SCORES_64_(type) SCORES_("m64n64k16", type, NAMES_32_, "%32, %33", "%34", SUMS_32_)
+#define SCORES_96_(type)                                                                                            \
+    SCORES_("m64n96k16", type, NAMES_48_, "%48, %49", "%50", SUMS_32_, PF_SUMS_8_(32), PF_SUMS_8_(40))
+
+template <typename T, int N> static __device__ __forceinline__ void
+multiply_scores(float (&d)[N / 2], uint64_t a, uint64_t b, int add)
+{
+    if constexpr (N == 64 && std::is_same_v<T, __half>)
+        PF_ON_HOPPER_(SCORES_64_("f16"));
+    else if constexpr (N == 64)
+        PF_ON_HOPPER_(SCORES_64_("bf16"));
+    else if constexpr (std::is_same_v<T, __half>)
+        PF_ON_HOPPER_(SCORES_96_("f16"));
+    else
+        PF_ON_HOPPER_(SCORES_96_("bf16"));
+}
+
+/* d [64, N] += a [64, 16] b [16, N]; a in registers, as pf_mma's, b in shared memory. */
+#define VALUES_(shape, type, names, operands, ...)                                                                  \
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned." shape ".f32." type "." type   \
+                 " {" names "}, " operands ", p, 1, 1, 1; }" : __VA_ARGS__                                          \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
+#define VALUES_48_(type) VALUES_("m64n48k16", type, NAMES_24_, "{%24, %25, %26, %27}, %28", SUMS_24_)
+#define VALUES_72_(type) VALUES_("m64n72k16", type, NAMES_36_, "{%36, %37, %38, %39}, %40", SUMS_32_, SUMS_4_(32))
+#define VALUES_88_(type)                                                                                            \
+    VALUES_("m64n88k16", type, NAMES_44_, "{%44, %45, %46, %47}, %48", SUMS_32_, PF_SUMS_8_(32), SUMS_4_(40))
+
+template <typename T, int N> static __device__ __forceinline__ void
+multiply_values(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b)
+{
+    if constexpr (N == 48 && std::is_same_v<T, __half>)
+        PF_ON_HOPPER_(VALUES_48_("f16"));
+    else if constexpr (N == 48)
+        PF_ON_HOPPER_(VALUES_48_("bf16"));
+    else if constexpr (N == 72 && std::is_same_v<T, __half>)
+        PF_ON_HOPPER_(VALUES_72_("f16"));
+    else if constexpr (N == 72)
+        PF_ON_HOPPER_(VALUES_72_("bf16"));
+    else if constexpr (std::is_same_v<T, __half>)
+        PF_ON_HOPPER_(VALUES_88_("f16"));
+    else
+        PF_ON_HOPPER_(VALUES_88_("bf16"));
+}
+
+/* Lines that are rows of b [16, N] above: 8 of them are 1024 bytes, as in pf_group_operand(), and columns go
+ * on `panel` bytes further.  An operand plus n / 16 begins n bytes later: addresses are its lowest bits. */
+static __device__ __forceinline__ uint64_t
+values_operand(unsigned address, int panel)
+{
+    return pf_group_operand(address) + ((uint64_t)(panel / 16 - 1) << 16);
+}
+
+// ---- end of instructions ----
+
+static __device__ __forceinline__ void
+arrive(uint64_t *barrier)
+{
+    __syncwarp();
+    if (threadIdx.x % PF_WARP == 0)
+        barrier_arrive(barrier);
+}
+
+static __device__ __forceinline__ void
+wait_for(uint64_t *barrier, unsigned parity)
+{
+    while (!barrier_passed(barrier, parity))
+        ;
+    __syncwarp();
+}
+
+/* What no copy writes: zeros beside queries and keys, and ones behind the values. */
+template <typename T, int D, int KEYS> static __device__ __forceinline__ void
+fill_constants(unsigned char *shared)
+{
+    typedef room<D, KEYS> R;
+    const uint32_t one = packed(1.0f, 1.0f, T());
+    const uint4 zeros = {}, ones = {one, one, one, one};
+    const auto put = [&](int at, int lines, int piece, uint4 v) {
+        for (int r = threadIdx.x; r < lines; r += THREADS)
+            *(uint4 *)(shared + at + piece / PIECES * lines * LINE + r * LINE + (piece % PIECES ^ r % 8) * PIECE) = v;
+    };
+    for (int i = 0; i < 2 && D % 16; i++)
+        put(i * R::QUERIES_BYTES, QUERIES, D / 8, zeros);
+    for (int i = 0; i < R::STAGES; i++) {
+        if (D % 16)
+            put(R::TILES + i * R::TILE, KEYS, D / 8, zeros);
+        put(R::TILES + i * R::TILE + R::VALUES, KEYS, D / 8, ones);
+    }
+    pf_group_sees_copies();
+}
+
+// ---- bringing ----
+
+/* Start copying N rows of D columns from row `first` on and, unless behind is 0, so many bytes behind them the
+ * values of these keys.  from: this thread's piece of row 0; a row is `step` bytes.  Rows beyond the last one are it
+ * again: nobody sees them. */
+template <int D, int N> static __device__ __forceinline__ void
+fetch(unsigned to, const unsigned char *from, unsigned step, int first, int last, int behind)
+{
+    const int line = threadIdx.x % 128 / PIECES, piece = threadIdx.x % PIECES;
+    to += line * LINE + (piece ^ line % 8) * PIECE;
+    first += line;
+#pragma unroll 4
+    for (int r = 0; r < N; r += 128 / PIECES) {
+        const unsigned char *const row = from + (uint64_t)(unsigned)min(first + r, last) * step;
+#pragma unroll
+        for (int c = 0; c < D; c += PANEL)
+            if (c + PANEL <= D || piece < D % PANEL / 8) {
+                pf_copy16(to + (c / PANEL * N + r) * LINE, row + 2 * c, true);
+                if (behind)
+                    pf_copy16(to + behind + (c / PANEL * N + r) * LINE, row + step / 3 + 2 * c, true);
+            }
+    }
+}
+
+/* Four warps bring what the others work on, as far ahead as there are places.  A tile is full when the next one is
+ * on its way: with the first of a job its queries are there.  A job of no tiles has one that nobody sees. */
+template <typename T, int D, int KEYS> static __device__ __forceinline__ void
+bring(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned jobs)
+{
+    typedef room<D, KEYS> R;
+    const unsigned E = (unsigned)sizeof(T) * j.heads * D, step = 3 * E;         // bytes
+    turn<R::STAGES> t = {0, 0};
+    turn<2> asked = {0, 0};
+    uint64_t *before = nullptr;                 // the barrier of the tile before this one
+    bool again = false, asked_again = false;    // places have been used
+#pragma unroll 1
+    for (unsigned n = blockIdx.x; n < jobs; n += gridDim.x) {
+        const place p = place_of(j, n, QUERIES, D);
+        const int count = tiles_in(j, p.list);
+        const unsigned char *const from = (const unsigned char *)j.qkv + p.b * j.tokens * step +
+                                          p.head * D * sizeof(T) + threadIdx.x % PIECES * PIECE;
+        if (asked_again)
+            wait_for(&s->answered[asked.at], asked.odd ^ 1);
+        fetch<D, QUERIES>(base + asked.at * R::QUERIES_BYTES, from, step, p.q0, j.queries - 1, 0);
+        asked_again |= asked.at == 1;
+        advance(asked);
+#pragma unroll 1
+        for (int i = 0; i == 0 || i < count; i++) {
+            const uint32_t tile = i < count ? tile_at<KEYS>(j, p.list, i) : 0;
+            const unsigned to = base + R::TILES + t.at * R::TILE;
+            if (again)
+                wait_for(&s->empty[t.at], t.odd ^ 1);
+            if (i < count)
+                fetch<D, KEYS>(to, from + E, step, number_of(tile) * KEYS, j.tokens - 1, R::VALUES);
+            pf_copies_commit();
+            if (threadIdx.x == WARPS * PF_WARP)
+                s->tile[t.at] = tile | (i + 1 < count ? 0 : LAST);
+            pf_copies_wait<1>();
+            pf_group_sees_copies();
+            if (before)
+                arrive(before);
+            before = &s->full[t.at];
+            again |= t.at == R::STAGES - 1;
+            advance(t);
+        }
+    }
+    pf_copies_wait<0>();
+    pf_group_sees_copies();
+    if (before)
+        arrive(before);
+}
+
+// ---- working ----
+
+/* The mask of a thread's two rows: words of the first, or NULL, and how far behind it the second is.  Rows beyond the
+ * queries see what the last one sees. */
+struct sight {
+    const uint32_t *row;
+    int behind;
+};
+
+static __device__ __forceinline__ sight
+sight_of(const attention_sizes &s, const place &p, int row)
+{
+    const int q = min(p.q0 + row, s.queries - 1), r = min(p.q0 + row + 8, s.queries - 1);
+    return {s.mask ? s.mask + (p.mask * s.tokens + q) * s.words : nullptr, (r - q) * s.words};
+}
+
+/* What the two rows see of a tile. */
+template <int KEYS> static __device__ __forceinline__ void
+look(uint32_t (&see)[2][KEYS / WORD], const attention_sizes &s, const sight &mask, int tile)
+{
+    const int first = tile * (KEYS / WORD);
+#pragma unroll
+    for (int i = 0; i < KEYS / WORD; i++) {
+        const int w = min(first + i, s.words - 1);
+        see[0][i] = mask.row ? mask.row[w] : ~0u;
+        see[1][i] = mask.row ? mask.row[w + mask.behind] : ~0u;
+    }
+    if ((tile + 1) * KEYS <= s.tokens)
+        return;
+#pragma unroll
+    for (int i = 0; i < KEYS / WORD; i++) {
+        see[0][i] &= keys_in(s.tokens, first + i);
+        see[1][i] &= keys_in(s.tokens, first + i);
+    }
+}
+
+/* s [64, KEYS]: of a thread s[4 n + i] is row g + i / 2 * 8 of its warp's, column 8 n + 2 t + i % 2. */
+template <int KEYS> static __device__ __forceinline__ void
+hide(float (&s)[KEYS / 2], const uint32_t (&see)[2][KEYS / WORD])
+{
+    const int t = threadIdx.x % 4;
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+#pragma unroll
+        for (int w = 0; w < KEYS / WORD; w++) {
+            const uint32_t bits = see[half][w] >> 2 * t;
+#pragma unroll
+            for (int n = 0; n < 4; n++) {
+                float *const pair = s + 4 * (4 * w + n) + 2 * half;
+                pair[0] = bits & 1u << 8 * n ? pair[0] : -INFINITY;
+                pair[1] = bits & 2u << 8 * n ? pair[1] : -INFINITY;
+            }
+        }
+}
+
+/* A group's output on its way: values weighted and summed, then sums of weights, as the scores are laid out;
+ * and the exponents that weights are relative to, of rows g and g + 8. */
+template <int D> struct output {
+    float sum[(D + 8) / 2], top[2];
+};
+
+/* Rows whose maximum is far beyond the last one start from it. */
+template <int D, int KEYS> static __device__ __forceinline__ void
+raise(output<D> &o, const float (&s)[KEYS / 2], float scale)
+{
+    float x[4] = {s[0], s[1], s[2], s[3]}, most[2];
+    bool grow = false;
+#pragma unroll
+    for (int n = 1; n < KEYS / 8; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            x[i] = fmaxf(x[i], s[4 * n + i]);
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        float a = fmaxf(x[2 * half], x[2 * half + 1]);
+        a = fmaxf(a, __shfl_xor_sync(PF_WHOLE_WARP, a, 1));
+        a = fmaxf(a, __shfl_xor_sync(PF_WHOLE_WARP, a, 2));
+        most[half] = a * scale;
+        grow |= most[half] > o.top[half] + 8.0f;
+    }
+    if (!__any_sync(PF_WHOLE_WARP, grow))
+        return;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const float before = o.top[half], now = most[half];
+        const float shrink = now > before + 8.0f ? power(before - now) : 1.0f;
+        o.top[half] = now > before + 8.0f ? now : before;
+#pragma unroll
+        for (int n = 0; n <= D / 8; n++) {
+            o.sum[4 * n + 2 * half] *= shrink;
+            o.sum[4 * n + 2 * half + 1] *= shrink;
+        }
+    }
+}
+
+/* o += weights of the scores s, by `values`, 16 keys at a time.  Who has seen nothing yet has weights of 0. */
+template <typename T, int D, int KEYS> static __device__ __forceinline__ void
+add_values(output<D> &o, const float (&s)[KEYS / 2], float scale, uint64_t values)
+{
+    float zero[2];
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+        zero[half] = o.top[half] == -INFINITY ? 0.0f : o.top[half];
+#pragma unroll
+    for (int k = 0; k < KEYS / 16; k++) {
+        float w[8];
+        uint32_t a[4];
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            w[i] = power(fmaf(s[8 * k + i], scale, -zero[i / 2 % 2]));
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            a[i] = packed(w[2 * i], w[2 * i + 1], T());
+        pf_group_begin();
+        multiply_values<T, D + 8>(o.sum, a, values + k * (16 * LINE / 16));
+    }
+    pf_group_commit();
+}
+
+/* Write the rows from query q on, divided by their sums of weights. */
+template <typename T, int D> static __device__ __forceinline__ void
+finish(const output<D> &o, const job<T> &j, const place &p, int q)
+{
+    const int64_t E = (int64_t)j.heads * D;
+    const int t = threadIdx.x % 4;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const float total = o.sum[4 * (D / 8) + 2 * half], by = o.top[half] > -INFINITY ? 1.0f / total : 0.0f;
+        T *const to = j.y + (p.b * j.queries + q + 8 * half) * E + (int64_t)p.head * D + 2 * t;
+        if (q + 8 * half < j.queries)
+#pragma unroll
+            for (int n = 0; n < D / 8; n++)
+                *(uint32_t *)(to + 8 * n) =
+                    packed(o.sum[4 * n + 2 * half] * by, o.sum[4 * n + 2 * half + 1] * by, T());
+    }
+}
+
+/* o += what this group's queries, at `queries`, see of a tile, at `tile`. */
+template <typename T, int D, int KEYS> static __device__ __forceinline__ void
+add_tile(output<D> &o, const job<T> &j, unsigned queries, unsigned tile, uint32_t now, const sight &mask)
+{
+    typedef room<D, KEYS> R;
+    const uint64_t a = pf_group_operand(queries), b = pf_group_operand(tile);
+    const bool all = all_seen_by(now, threadIdx.x / 128);
+    float s[KEYS / 2];
+    uint32_t see[2][KEYS / WORD];
+    if (!all)
+        look<KEYS>(see, j, mask, number_of(now & ~LAST));
+    pf_group_begin();
+#pragma unroll
+    for (int k = 0; k < R::STEPS; k++)
+        multiply_scores<T, KEYS>(s, a + (k / 4 * QUERIES * LINE + k % 4 * 32) / 16,
+                                 b + (k / 4 * KEYS * LINE + k % 4 * 32) / 16, k > 0);
+    pf_group_commit();
+    pf_group_wait<0>();
+#pragma unroll
+    for (int n = 0; n < KEYS / 2; n++)
+        pf_group_own(s[n]);
+    if (!all)
+        hide<KEYS>(s, see);
+    raise<D, KEYS>(o, s, j.scale);
+    add_values<T, D, KEYS>(o, s, j.scale, values_operand(tile + R::VALUES, KEYS * LINE));
+    pf_group_wait<0>();
+#pragma unroll
+    for (int n = 0; n < (D + 8) / 2; n++)
+        pf_group_own(o.sum[n]);
+}
+
+/* A group's part in all of the block's jobs. */
+template <typename T, int D, int KEYS> static __device__ __forceinline__ void
+work(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned jobs)
+{
+    typedef room<D, KEYS> R;
+    const int warp = threadIdx.x / PF_WARP, group = warp / 4;
+    const int row = warp * 16 + threadIdx.x % PF_WARP / 4;              // this thread's first one
+    turn<R::STAGES> t = {0, 0};
+    turn<2> asked = {0, 0};
+#pragma unroll 1
+    for (unsigned n = blockIdx.x; n < jobs; n += gridDim.x) {
+        const place p = place_of(j, n, QUERIES, D);
+        const sight mask = sight_of(j, p, row);
+        const unsigned queries = base + asked.at * R::QUERIES_BYTES + group * ROWS * LINE;
+        output<D> o = {};
+        uint32_t now;
+        o.top[0] = o.top[1] = -INFINITY;
+#pragma unroll 1
+        do {
+            wait_for(&s->full[t.at], t.odd);
+            now = s->tile[t.at];
+            if (seen_by(now, group))
+                add_tile<T, D, KEYS>(o, j, queries, base + R::TILES + t.at * R::TILE, now, mask);
+            arrive(&s->empty[t.at]);
+            advance(t);
+        } while (!(now & LAST));
+        arrive(&s->answered[asked.at]);
+        advance(asked);
+        finish<T, D>(o, j, p, p.q0 + row);
+    }
+}
+
+template <typename T, int D, int KEYS> static __global__ void __launch_bounds__(THREADS, 1)
+attend(const __grid_constant__ job<T> j, const unsigned jobs)
+{
+    typedef room<D, KEYS> R;
+    extern __shared__ __align__(1024) unsigned char shared[];
+    signals<R::STAGES> *const s = (signals<R::STAGES> *)(shared + R::BARRIERS);
+    const unsigned base = pf_shared_address(shared);
+    if (base % 1024)
+        __trap();               // the places of pieces count on it
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < R::STAGES; i++) {
+            barrier_init(&s->full[i], 4);
+            barrier_init(&s->empty[i], WARPS);
+        }
+        barrier_init(&s->answered[0], WARPS);
+        barrier_init(&s->answered[1], WARPS);
+    }
+    fill_constants<T, D, KEYS>(shared);
+    __syncthreads();
+    if (threadIdx.x / PF_WARP >= WARPS) {
+        PF_ON_HOPPER_(asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"((int)CARRIERS_REGISTERS)));
+        bring<T, D, KEYS>(j, base, s, jobs);
+    } else {
+        PF_ON_HOPPER_(asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"((int)WORKERS_REGISTERS)));
+        work<T, D, KEYS>(j, base, s, jobs);
+    }
+}
+
+// ---- launches ----
+
+/* Were the instructions of sm_90a compiled, and does this card run that code?  PF_WGMMA=0: no, for comparison. */
+static bool
+has_wgmma(void)
+{
+    static int known = -1;
+    const char *const wanted = getenv("PF_WGMMA");
+    cudaFuncAttributes f;
+    if (known < 0)
+        known = !(wanted && !strcmp(wanted, "0")) &&
+                cudaFuncGetAttributes(&f, attend<__nv_bfloat16, 40, 96>) == cudaSuccess && f.ptxVersion >= 90 &&
+                f.binaryVersion / 10 == 9;
+    return known;
+}
+
+bool
+pf_attention_hopper_takes(const struct attention_sizes *s)
+{
+    return (s->d == 40 || s->d == 64 || s->d == 80) && s->sixteen && s->pairs && !s->negative && has_wgmma();
+}
+
+template <typename T, int D, int KEYS> static pf_err
+start(pf_dev *dev, job<T> j, int64_t B)
+{
+    enum { BYTES = room<D, KEYS>::BARRIERS + sizeof(signals<room<D, KEYS>::STAGES>) };
+    unsigned jobs = 0;
+    PF_TRY(pf_attention_survey(dev, &j, B, ROWS, GROUPS, KEYS, D, &jobs));
+    const unsigned processors = dev->cuda->processors, grid = jobs < processors ? jobs : processors;
+    PF_CUDA_TRY(cudaFuncSetAttribute(attend<T, D, KEYS>, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
+                "pf_attention");
+    attend<T, D, KEYS><<<grid, THREADS, BYTES, pf_cuda_stream(dev)>>>(j, jobs);
+    return pf_launched(dev, "pf_attention");
+}
+
+template <typename T> static pf_err
+start_for(pf_dev *dev, const job<T> &j, int64_t B)
+{
+    return j.d == 64   ? start<T, 64, 64>(dev, j, B)
+           : j.d == 80 ? start<T, 80, 64>(dev, j, B)
+                       : start<T, 40, 96>(dev, j, B);
+}
+
+pf_err
+pf_attention_hopper(pf_dev *dev, const job<__half> &j, int64_t B)
+{
+    return start_for(dev, j, B);
+}
+
+pf_err
+pf_attention_hopper(pf_dev *dev, const job<__nv_bfloat16> &j, int64_t B)
+{
+    return start_for(dev, j, B);
+}
