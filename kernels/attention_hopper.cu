@@ -16,7 +16,8 @@
  * 3 * 48 + 6 * 24 = 288 of products, 384 of powers of 2, of which the special function units make 16 a cycle, and 350
  * instructions of each quarter, as compiled: 131 k cycles, 75 us at 1.755 GHz.  185 MB of tiles come from L2 in this
  * time; 84 MB are 18 us at 4.8 TB/s.  d = 80, T = 256: 64 queries and 64 keys are 336 cycles of products, 16 times,
- * twice: 6 us.  Powers by polynomials, 1 or 2 of each 8, were tried and are slower (SPEED.md). */
+ * twice: 6 us.  Tried and slower (SPEED.md): powers by polynomials, 1 or 2 of each 8; scores of the next half of a
+ * tile multiplied beside the weights of this one. */
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -176,6 +177,13 @@ wait_for(uint64_t *barrier, unsigned parity)
     while (!barrier_passed(barrier, parity))
         ;
     __syncwarp();
+}
+
+/* What lane 0 has, for the whole warp: the compiler knows that it is one number, and keeps it in one register. */
+static __device__ __forceinline__ uint32_t
+of_lane_0(uint32_t v)
+{
+    return __shfl_sync(PF_WHOLE_WARP, v, 0);
 }
 
 /* What no copy writes: zeros beside queries and keys, and ones behind the values. */
@@ -408,13 +416,12 @@ finish(const output<D> &o, const job<T> &j, const place &p, int q)
     }
 }
 
-/* o += what this group's queries, at `queries`, see of a tile, at `tile`. */
+/* o += what this group's queries, at `queries`, see of a tile, at `tile`; all: each sees each key. */
 template <typename T, int D, int KEYS> static __device__ __forceinline__ void
-add_tile(output<D> &o, const job<T> &j, unsigned queries, unsigned tile, uint32_t now, const sight &mask)
+add_tile(output<D> &o, const job<T> &j, unsigned queries, unsigned tile, uint32_t now, bool all, const sight &mask)
 {
     typedef room<D, KEYS> R;
     const uint64_t a = pf_group_operand(queries), b = pf_group_operand(tile);
-    const bool all = all_seen_by(now, threadIdx.x / 128);
     float s[KEYS / 2];
     uint32_t see[2][KEYS / WORD];
     if (!all)
@@ -444,8 +451,8 @@ template <typename T, int D, int KEYS> static __device__ __forceinline__ void
 work(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned jobs)
 {
     typedef room<D, KEYS> R;
-    const int warp = threadIdx.x / PF_WARP, group = warp / 4;
-    const int row = warp * 16 + threadIdx.x % PF_WARP / 4;              // this thread's first one
+    const int lane = threadIdx.x % PF_WARP, warp = of_lane_0(threadIdx.x / PF_WARP), group = warp / 4;
+    const int row = warp * 16 + lane / 4;       // this thread's first one
     turn<R::STAGES> t = {0, 0};
     turn<2> asked = {0, 0};
 #pragma unroll 1
@@ -459,9 +466,9 @@ work(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned
 #pragma unroll 1
         do {
             wait_for(&s->full[t.at], t.odd);
-            now = s->tile[t.at];
+            now = of_lane_0(lane ? 0 : s->tile[t.at]);  // who reads it is who will say that the place is free
             if (seen_by(now, group))
-                add_tile<T, D, KEYS>(o, j, queries, base + R::TILES + t.at * R::TILE, now, mask);
+                add_tile<T, D, KEYS>(o, j, queries, base + R::TILES + t.at * R::TILE, now, all_seen_by(now, group), mask);
             arrive(&s->empty[t.at]);
             advance(t);
         } while (!(now & LAST));

@@ -17,7 +17,7 @@
  * channel, activation and residual in f32.  Where C is no multiple of 16 bytes pieces are put together
  * from single numbers.  Small M: the steps are split among blocks, f32 parts go to the arena and a
  * second kernel adds them in order.  A transposed convolution is eight products, one for each parity of
- * the output's position, in one launch.
+ * the output's position, in one launch.  Where conv_hopper.cu is expected to be faster it does the work.
  *
  * ResBlock 320 -> 320, 3 x 3, 32 x 32, batch 32: M 32768, R 2880: 60.4 GFLOP, 0.061 ms at 990 TFLOP/s;
  * 21.0 + 21.0 + 1.8 MB, 0.013 ms at 3.35 TB/s.  1280 -> 1280 at 8 x 8: M 2048, R 11520: 60.4 GFLOP, 0.061
@@ -26,11 +26,10 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "kernels/product.cuh"
+#include "kernels/conv.cuh"
 
 enum how { FFMA, MMA, WGMMA };
-enum { LINE = 128, PIECE = 16, PIECES = LINE / PIECE, AHEAD = 2 };
-enum { FAR = -(1 << 30), MOST_PIXELS = 1 << 30 };
+enum { AHEAD = 2, FAR = -(1 << 30), MOST_PIXELS = 1 << 30 };
 
 template <how HOW, int BM, int BN> struct block {
     enum {
@@ -44,23 +43,6 @@ template <how HOW, int BM, int BN> struct block {
         PLACES = TILE > STAGES * STAGE ? TILE : STAGES * STAGE,         // offset of the table of places
         BYTES = PLACES + BM * 16,
     };
-};
-
-struct conv {                   // what the kernel must know
-    const void *x, *w, *residual;
-    void *y;
-    float *part;                // [split, M, K] instead of y, or NULL
-    const float *bias, *channel;
-    int64_t channel_step;       // from one element of the batch to the next: K or 0
-    int in[3], out[3];          // depth, height, width; transposed: out is in, of one parity
-    int kernel[3], stride[3], before[3];
-    int M, C, padded, K;
-    int pixels;                 // rows of one element of the batch
-    int columns;                // of blocks
-    int steps;                  // of one block
-    enum pf_act act;
-    bool transposed;
-    bool whole;                 // y's rows, residual and channel are whole aligned 16 bytes
 };
 
 struct __align__(16) place {    // of a row's pixel in x, at tap 0
@@ -314,8 +296,8 @@ finish(const struct conv &a, float (&v)[N], int m, int64_t at, int n)
 {
     T *const y = (T *)a.y + at;
     const T *const residual = (const T *)a.residual + at;
-    const float *const channel = a.channel + (a.channel ? m / a.pixels * a.channel_step + n : 0);
     if (!a.whole) {
+        const float *const channel = a.channel + (a.channel ? m / a.pixels * a.channel_step + n : 0);
         for (int k = 0; k < N && n + k < a.K; k++) {
             float r = v[k] + (a.bias ? a.bias[n + k] : 0.0f) + (a.channel ? channel[k] : 0.0f);
             r = pf_activated(r, a.act);
@@ -323,44 +305,10 @@ finish(const struct conv &a, float (&v)[N], int m, int64_t at, int n)
         }
         return;
     }
-    if (a.bias) {
-        const struct pf_pack<float, 4> *const p = (const struct pf_pack<float, 4> *)(a.bias + n);
-#pragma unroll
-        for (int k = 0; k < N; k++)
-            v[k] += p[k / 4].v[k % 4];
-    }
-    if (a.channel) {
-        const struct pf_pack<float, 4> *const p = (const struct pf_pack<float, 4> *)channel;
-#pragma unroll
-        for (int k = 0; k < N; k++)
-            v[k] += p[k / 4].v[k % 4];
-    }
-    if (a.act != PF_NONE)
-#pragma unroll
-        for (int k = 0; k < N; k++)
-            v[k] = pf_activated(v[k], a.act);
-    if (a.residual) {
-        const struct pf_pack<T, N> p = *(const struct pf_pack<T, N> *)residual;
-#pragma unroll
-        for (int k = 0; k < N; k++)
-            v[k] += pf_load(p.v[k]);
-    }
-    struct pf_pack<T, N> p;
-#pragma unroll
-    for (int k = 0; k < N; k++)
-        p.v[k] = pf_store<T>(v[k]);
-    *(struct pf_pack<T, N> *)y = p;
-}
-
-// Where row m of y begins.
-static __device__ __forceinline__ int64_t
-row_of(const struct conv &a, int m, int parity)
-{
-    if (!a.transposed)
-        return (int64_t)m * a.K;
-    const int x = m % a.out[2], rows = m / a.out[2], y = rows % a.out[1], planes = rows / a.out[1];
-    const int64_t plane = 2 * (int64_t)planes + (parity & 1), row = plane * 2 * a.out[1] + 2 * y + (parity >> 1 & 1);
-    return (row * 2 * a.out[2] + 2 * x + (parity >> 2)) * a.K;
+    struct pf_pack<T, N> r = {};
+    if (a.residual)
+        r = *(const struct pf_pack<T, N> *)residual;
+    *(struct pf_pack<T, N> *)y = finished<true, T>(a, v, r, m, n);
 }
 
 template <typename T, int BM, int BN> static __device__ __forceinline__ void
@@ -562,13 +510,10 @@ launch_best(pf_dev *dev, struct conv *a, const struct plan *p, bool aligned, boo
                              : launch<T, MMA, 64, 64, true>(dev, a, p->split);
 }
 
-// Run a product whose sizes and pointers are set.
-template <typename T> static pf_err
-product(pf_dev *dev, struct conv *a)
+// The present kernel's best way; steps: of the reduction.
+template <typename T> static struct plan
+best_plan(const pf_dev *dev, const struct conv *a, int steps, bool aligned, bool exact)
 {
-    const int step = LINE / (int)sizeof(T), R = a->kernel[0] * a->kernel[1] * a->kernel[2] * a->padded;
-    const int steps = ((a->transposed ? R * 8 / 27 : R) + step - 1) / step;
-    const bool aligned = a->C == a->padded && pf_is_aligned(a->x), exact = sizeof(T) == 4 && !pf_dev_tf32(dev);
     const bool group = sizeof(T) == 2 && aligned && has_wgmma();
     struct plan p = {0, 0, 1, HUGE_VAL};
     const double mma = group ? 1.7 : 1;         // costs against wgmma's
@@ -581,18 +526,52 @@ product(pf_dev *dev, struct conv *a)
         try_block(dev, &p, a, steps, 256, 128, 2.1, 1);
         try_block(dev, &p, a, steps, 256, 160, 2.5, 1);
     }
-    a->steps = a->transposed ? INT_MAX : (steps + p.split - 1) / p.split;
-    if (p.split == 1)
-        return launch_best<T>(dev, a, &p, aligned, exact);
-    p.split = (steps + a->steps - 1) / a->steps;        // as many as have something to do
-    const int64_t dim[] = {p.split, a->M, a->K};
+    return p;
+}
+
+// Memory for parts of the sums, if there are any.
+static pf_err
+take_parts(pf_dev *dev, struct conv *a, int split)
+{
+    const int64_t dim[] = {split, a->M, a->K};
     pf_tensor part;
+    if (split == 1)
+        return PF_OK;
     PF_TRY(pf_dev_alloc(dev, &part, PF_F32, 3, dim));
     a->part = (float *)part.data;
-    PF_TRY(launch_best<T>(dev, a, &p, aligned, exact));
+    return PF_OK;
+}
+
+template <typename T> static pf_err
+join_parts(pf_dev *dev, const struct conv *a, int split)
+{
     const int64_t pieces = a->M * ((a->K * (int64_t)sizeof(T) + PIECE - 1) / PIECE);
-    add_parts<T><<<pf_blocks(pieces, 256), 256, 0, pf_cuda_stream(dev)>>>(*a, p.split);
+    if (split == 1)
+        return PF_OK;
+    add_parts<T><<<pf_blocks(pieces, 256), 256, 0, pf_cuda_stream(dev)>>>(*a, split);
     return pf_launched(dev, "pf_conv");
+}
+
+// Run a product whose sizes and pointers are set.
+template <typename T> static pf_err
+product(pf_dev *dev, struct conv *a, pf_dtype type)
+{
+    const int step = LINE / (int)sizeof(T), R = a->kernel[0] * a->kernel[1] * a->kernel[2] * a->padded;
+    const int steps = ((a->transposed ? R * 8 / 27 : R) + step - 1) / step;
+    const bool aligned = a->C == a->padded && pf_is_aligned(a->x), exact = sizeof(T) == 4 && !pf_dev_tf32(dev);
+    struct plan p = best_plan<T>(dev, a, steps, aligned, exact);
+    const struct hopper_plan h = pf_conv_hopper_plan(dev, a, type);
+    if (h.time < p.time) {
+        PF_TRY(take_parts(dev, a, h.split));
+        PF_TRY(pf_conv_hopper(dev, a, &h, type));
+        return join_parts<T>(dev, a, h.split);
+    }
+    a->steps = a->transposed ? INT_MAX : (steps + p.split - 1) / p.split;
+    if (p.split > 1)
+        p.split = (steps + a->steps - 1) / a->steps;    // as many as have something to do
+    PF_TRY(take_parts(dev, a, p.split));
+    PF_TRY(launch_best<T>(dev, a, &p, aligned, exact));
+    return join_parts<T>(dev, a, p.split);
 }
 
 static pf_err
@@ -623,7 +602,7 @@ run_product(pf_dev *dev, struct conv *a, pf_tensor *y, const pf_tensor *x, const
         a->channel_step = e->channel && e->channel->dim[0] > 1 ? l->K : 0;
         a->whole = a->whole && pf_is_aligned(a->residual) && pf_is_aligned(a->channel);
     }
-    PF_FOR_TYPE(y->dtype, T, err = product<T>(dev, a));
+    PF_FOR_TYPE(y->dtype, T, err = product<T>(dev, a, y->dtype));
     pf_dev_reset(dev, mark);
     return err;
 }

@@ -1,5 +1,5 @@
 /* product.cuh - products of a layer on the GPU: its packed weight, and the tensor cores' instructions.
- * Private to layer.cu, linear.cu and conv.cu. */
+ * Private to layer.cu, linear.cu, conv.cu and conv_hopper.cu; attention_hopper.cu takes the instructions. */
 #ifndef PF_PRODUCT_CUH
 #define PF_PRODUCT_CUH
 #include "kernels/cuda.cuh"
@@ -164,6 +164,10 @@ pf_group_operand(unsigned address)
 
 #define PF_SUMS_8_(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
 #define PF_SUMS_64_ PF_SUMS_8_(0), PF_SUMS_8_(8), PF_SUMS_8_(16), PF_SUMS_8_(24), PF_SUMS_8_(32), PF_SUMS_8_(40), PF_SUMS_8_(48), PF_SUMS_8_(56)
+#define PF_SUMS_32_ PF_SUMS_8_(0), PF_SUMS_8_(8), PF_SUMS_8_(16), PF_SUMS_8_(24)
+#define PF_NAMES_32_                                                                    \
+    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "            \
+    "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define PF_NAMES_64_                                                                    \
     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "            \
     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "  \
@@ -174,11 +178,22 @@ pf_group_operand(unsigned address)
 #define PF_WGMMA_(shape, type, names, operands, ...)                                                                    \
     asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned." shape ".f32." type "." type " {"  \
                  names "}, " operands ", p, 1, 1, 0, 0; }" : __VA_ARGS__ : "l"(a), "l"(b))
+#define PF_WGMMA_64_(type) PF_WGMMA_("m64n64k16", type, PF_NAMES_32_, "%32, %33", PF_SUMS_32_)
 #define PF_WGMMA_128_(type) PF_WGMMA_("m64n128k16", type, PF_NAMES_64_, "%64, %65", PF_SUMS_64_)
 #define PF_WGMMA_160_(type) PF_WGMMA_("m64n160k16", type, PF_NAMES_80_, "%80, %81", PF_SUMS_64_, PF_SUMS_8_(64), PF_SUMS_8_(72))
 
 template <typename T, int N> static __device__ __forceinline__ void
 pf_group_mma(float *d, uint64_t a, uint64_t b);
+template <> __device__ __forceinline__ void
+pf_group_mma<__half, 64>(float *d, uint64_t a, uint64_t b)
+{
+    PF_ON_HOPPER_(PF_WGMMA_64_("f16"));
+}
+template <> __device__ __forceinline__ void
+pf_group_mma<__nv_bfloat16, 64>(float *d, uint64_t a, uint64_t b)
+{
+    PF_ON_HOPPER_(PF_WGMMA_64_("bf16"));
+}
 template <> __device__ __forceinline__ void
 pf_group_mma<__half, 128>(float *d, uint64_t a, uint64_t b)
 {

@@ -156,6 +156,23 @@ band_mask(int64_t M, int64_t T)
     return t;
 }
 
+/* Every other 64 rows see the first and the last 40 keys only, the others all.  Who passes many tiles over must not
+ * keep the place of one that others wait for. */
+static pf_tensor
+far_mask(int64_t M, int64_t T)
+{
+    pf_tensor t = {0};
+    const int64_t words = (T + 31) / 32;
+    assert_ok(PF_KEEP(cpu, &t, PF_U32, M, T, words));
+    uint32_t *const bits = t.data;
+    memset(bits, 0, pf_tensor_bytes(&t));
+    for (int64_t i = 0; i < M * T; i++)
+        for (int64_t k = 0; k < T; k++)
+            if (i % T / 64 % 2 || k < 40 || k >= T - 40)
+                bits[i * words + k / 32] |= UINT32_C(1) << k % 32;
+    return t;
+}
+
 /* A tensor that is the same on the GPU. */
 static pf_tensor
 on_gpu(const pf_tensor *t)
@@ -180,9 +197,9 @@ compare(int p, int64_t B, int64_t T, int64_t Q, int64_t h, int64_t d, float scal
 
 struct attention_case {
     int64_t B, T, Q, h, d, M;
-    float share;                /* of keys that the mask shows; BAND: band_mask() */
+    float share;                /* of keys that the mask shows; BAND: band_mask(); FAR: far_mask() */
 };
-enum { BAND = -1 };
+enum { BAND = -1, FAR = -2 };
 
 /* Under racecheck not tf32, which is f32's kernel. */
 static void
@@ -193,7 +210,9 @@ compare_all(const struct attention_case *s, size_t n)
             const float scale = (s[i].share == BAND ? 1.0f : 1.5f) / sqrtf((float)s[i].d);
             pf_tensor mask = {0};
             if (s[i].M)
-                mask = s[i].share == BAND ? band_mask(s[i].M, s[i].T) : random_mask(s[i].M, s[i].T, s[i].share);
+                mask = s[i].share == BAND  ? band_mask(s[i].M, s[i].T)
+                       : s[i].share == FAR ? far_mask(s[i].M, s[i].T)
+                                           : random_mask(s[i].M, s[i].T, s[i].share);
             compare(p, s[i].B, s[i].T, s[i].Q, s[i].h, s[i].d, scale, s[i].M ? &mask : NULL);
         }
 }
@@ -212,6 +231,7 @@ test_cuda_matches_cpu(void **state)
         {1, 96, 96, 1, 512, 1, 0.01f}, {1, 300, 1, 1, 24, 0, 0},
         {2, 512, 300, 2, 16, 1, BAND}, {2, 128, 64, 2, 160, 2, BAND}, {1, 320, 320, 1, 5, 1, BAND},
         {1, 512, 130, 1, 40, 1, BAND}, {1, 512, 70, 1, 200, 1, BAND},
+        {1, 900, 200, 1, 40, 1, FAR}, {1, 600, 200, 1, 80, 1, FAR},
     };
     (void)state;
     COMPARE_ALL(s);

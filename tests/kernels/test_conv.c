@@ -269,24 +269,27 @@ test_cuda_matches_cpu_at_production_sizes(void **state)
 }
 
 /* The large tiles, of which the last ones are not full, on sums just long enough to use each of their stages
- * twice: all that is left of the production sizes under racecheck.  The first two are for Hopper's 16 bits,
- * with whole sums and with split ones. */
+ * twice: all that is left of the production sizes under racecheck.  All but the last are for Hopper's 16 bits,
+ * with whole sums, with split ones, with fewer columns. */
 static void
 test_cuda_matches_cpu_in_large_tiles(void **state)
 {
     static const struct conv_case s[] = {
         {1, {1, 67, 256}, 64, 136, {1, 3, 3}, 2, 1, 1, 1, false},
         {1, {1, 36, 35}, 256, 320, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 121, 250}, 64, 168, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 200, 200}, 64, 64, {1, 3, 3}, 2, 1, 1, 1, false},
         {1, {1, 157, 163}, 16, 128, {1, 3, 3}, 2, 1, 1, 1, false},
     };
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
-        for (size_t i = p == F32 || p == TF32 ? 2 : 0; i < sizeof s / sizeof *s; i++)
+        for (size_t i = p == F32 || p == TF32 ? 4 : 0; i < sizeof s / sizeof *s; i++)
             check_on_gpu(&s[i], p, 10 * i + 600);
 }
 
-/* Channels in whole steps of 64, which Hopper's tile wants: several images in a tile, some of which are not
- * there; sides that do not suit; parts of the sums. */
+/* Channels in whole steps of 64, which Hopper's patches want: several images in a patch, some of which are not
+ * there; sides that do not suit; parts of the sums.  Then each of its tiles, with pairs of blocks of which one has
+ * nothing, columns that are not all there, and more jobs than pairs. */
 static void
 test_cuda_matches_cpu_in_whole_steps(void **state)
 {
@@ -306,10 +309,18 @@ test_cuda_matches_cpu_in_whole_steps(void **state)
         {1, {3, 16, 16}, 128, 64, {3, 3, 3}, 3, 2, 1, 1, true},
         {3, {3, 4, 4}, 64, 40, {3, 3, 3}, 3, 2, 1, 1, true},
         {2, {3, 3, 5}, 64, 64, {3, 3, 3}, 3, 2, 1, 1, true},
+        {3, {1, 4, 4}, 1280, 136, {1, 3, 3}, 2, 1, 1, 1, false},
+        {67, {1, 16, 16}, 64, 160, {1, 3, 3}, 2, 1, 1, 1, false},
+        {133, {1, 8, 8}, 64, 320, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 121, 250}, 64, 168, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 200, 200}, 64, 64, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {9, 60, 60}, 64, 64, {3, 3, 3}, 3, 1, 1, 1, false},
+        {2, {1, 99, 128}, 128, 128, {1, 3, 3}, 2, 2, 1, 1, false},
+        {3, {11, 12, 16}, 64, 64, {3, 3, 3}, 3, 2, 1, 1, true},
     };
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
-        for (size_t i = 0; i < sizeof s / sizeof *s; i++)
+        for (size_t i = 0; i < (sanitized() ? 16 : sizeof s / sizeof *s); i++)
             check_on_gpu(&s[i], p, 10 * i + 300);
 }
 

@@ -1,0 +1,772 @@
+/* conv_hopper.cu - pf_conv of 16 bits on Hopper: the copy engine (TMA) brings what wgmma multiplies.
+ *
+ * A group of 4 warps has a patch of 64 * units pixels of y, a box of width x height x depth x elements of the batch
+ * whose sides are powers of 2, and BN columns.  Its x at one tap and 64 channels is such a box of x, which one
+ * instruction copies: lines of 128 bytes whose 16-byte pieces are at place j ^ (line % 8), zeros where the box
+ * reaches over an edge.  For most convolutions the box is kernel - 1 rows higher, a slab: the taps along y are
+ * products with the same slab from another line on (shared).  Rows of such patches are whole multiples of 8 lines.
+ *
+ * A block has two groups that work, a warp that brings slabs, one that brings w.  Two blocks are a pair (cluster):
+ * their patches differ, their columns do not, and each brings half of w for both.  Slabs and w's steps lie in two
+ * rings of places.  Barriers say that a place has arrived (full: counts bytes) and that nobody reads it any more
+ * (empty; w's waits for both blocks).  A pair does job after job, the rings run on.  Sums stay in registers; four
+ * threads exchange theirs so that each has 16 bytes of y, which are finished as in conv.cu.  The parities of a
+ * transposed convolution are jobs too, most taps first.  Activations, which no convolution of the networks has, odd
+ * channels and K stay with conv.cu.
+ *
+ * ResBlock 320 -> 320, 3 x 3, 32 x 32, batch 32: 256 tiles of 256 x 160, two for most multiprocessors.  60.4 GFLOP,
+ * 0.061 ms at 990 TFLOP/s; 44 MB, 0.009 ms at 4.8 TB/s.  From L2 come 40 KB of slabs for three steps and 10 KB of w
+ * for each, where conv.cu takes 53 KB a step: 0.27 GB in all, 0.05 ms at 5.5 TB/s.  From shared memory a step reads
+ * 112 KB in its 1280 cycles of products, which could be 160 KB; 33 KB arrive meanwhile.  Volumes 64 -> 64,
+ * 16 x 48 x 32 x 32: 174 GFLOP, 0.18 ms; wgmma with 64 columns reads 128 bytes a cycle, all that shared memory has,
+ * so that with what arrives 0.25 ms are the floor. */
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <cuda.h>
+
+#include "kernels/conv.cuh"
+
+enum { GROUPS = 2, UNIT = 64, WARPS = 4 * GROUPS, THREADS = (WARPS + 4) * PF_WARP, PAIR = 2 };
+enum { CHANNELS = 64 };                                         // of a step: a line
+enum { WORKERS_REGISTERS = 232, CARRIERS_REGISTERS = 40 };      // of 504 for each three threads at the start
+enum { PARITIES = 8 };
+
+/* Shared memory, in bytes: places for slabs, for w's steps, then struct signals. */
+template <int UNITS, int BN> struct room {
+    enum {
+        LINES = 80 * UNITS,             // of a slab at most
+        SLAB = LINES * LINE,
+        SLABS = UNITS == 2 ? 3 : 5,     // for both groups
+        STEP = BN * LINE,
+        STEPS = BN == 160 ? 5 : BN == 128 ? 6 : 8,
+        W = SLABS * GROUPS * SLAB,      // offset
+        SIGNALS = W + STEPS * STEP,
+    };
+};
+
+template <typename Room> struct signals {
+    uint64_t slab_full[Room::SLABS], slab_empty[Room::SLABS];
+    uint64_t w_full[Room::STEPS], w_empty[Room::STEPS];
+};
+
+struct job {
+    CUtensorMap x, w[PARITIES];
+    struct conv c;
+    int shift[3];               // log2 of a patch's depth, height, width
+    int across[3];              // patches along these
+    int lines, unit;            // of a slab; from its first 64 pixels to the next
+    int rows;                   // lines from one tap of a slab to the next
+    int pairs, split, slabs;    // slabs of one part
+    int batch;                  // elements
+    int count;                  // of jobs
+    bool shared;
+};
+
+/* One job, or this block's share in it. */
+struct task {
+    int parity, part, n0, patch;
+    int kernel[3];              // taps along depth, height, width
+    int taps;                   // of a slab
+    int first, slabs;
+};
+
+/* A place in a ring of N, and whether the ring is gone round for an odd time. */
+template <int N> struct turn {
+    int at;
+    unsigned odd;
+};
+
+template <int N> static __device__ __forceinline__ void
+advance(turn<N> &t)
+{
+    if (++t.at == N) {
+        t.at = 0;
+        t.odd ^= 1;
+    }
+}
+
+template <int N> static __device__ __forceinline__ int
+before(const turn<N> &t)
+{
+    return t.at ? t.at - 1 : N - 1;
+}
+
+// ---- instructions ----
+
+static __device__ __forceinline__ void
+barrier_init(uint64_t *barrier, int arrivals)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;"
+                 ::"r"(pf_shared_address(barrier)), "r"(arrivals) : "memory");
+}
+
+/* All threads of both blocks; barriers that were set up before are seen after. */
+static __device__ __forceinline__ void
+pair_sync(void)
+{
+    PF_ON_HOPPER_(asm volatile("fence.mbarrier_init.release.cluster; barrier.cluster.arrive.release; "
+                               "barrier.cluster.wait.acquire;" ::: "memory"));
+}
+
+static __device__ __forceinline__ void
+barrier_arrive(uint64_t *barrier)
+{
+    PF_ON_HOPPER_(asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];"
+                               ::"r"(pf_shared_address(barrier)) : "memory"));
+}
+
+/* The same barrier of block `rank` of the pair. */
+static __device__ __forceinline__ void
+barrier_arrive_at(uint64_t *barrier, unsigned rank)
+{
+    PF_ON_HOPPER_(asm volatile("{ .reg .b32 there; mapa.shared::cluster.u32 there, %0, %1; "
+                               "mbarrier.arrive.shared::cluster.b64 _, [there]; }"
+                               ::"r"(pf_shared_address(barrier)), "r"(rank) : "memory"));
+}
+
+/* Arrive, and let the phase end only when so many bytes have come. */
+static __device__ __forceinline__ void
+barrier_expect(uint64_t *barrier, unsigned bytes)
+{
+    PF_ON_HOPPER_(asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
+                               ::"r"(pf_shared_address(barrier)), "r"(bytes) : "memory"));
+}
+
+/* Has the phase of this parity ended?  May wait a while before it says no. */
+static __device__ __forceinline__ bool
+barrier_passed(uint64_t *barrier, unsigned parity)
+{
+    unsigned passed = 0;
+    PF_ON_HOPPER_(asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; "
+                               "selp.u32 %0, 1, 0, p; }"
+                               : "=r"(passed) : "r"(pf_shared_address(barrier)), "r"(parity) : "memory"));
+    return passed;
+}
+
+/* The box at this place of a map's tensor to this block; its bytes are counted by the barrier. */
+static __device__ __forceinline__ void
+bring_box(unsigned to, const CUtensorMap *map, uint64_t *barrier, int c, int x, int y, int z, int b)
+{
+    PF_ON_HOPPER_(asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+                               "[%0], [%1, {%3, %4, %5, %6, %7}], [%2];"
+                               ::"r"(to), "l"(map), "r"(pf_shared_address(barrier)), "r"(c), "r"(x), "r"(y), "r"(z),
+                               "r"(b) : "memory"));
+}
+
+/* The same to the same place of both blocks, counted by the barriers of both. */
+static __device__ __forceinline__ void
+bring_to_pair(unsigned to, const CUtensorMap *map, uint64_t *barrier, int r, int k)
+{
+    PF_ON_HOPPER_(asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+                               ".multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;"
+                               ::"r"(to), "l"(map), "r"(pf_shared_address(barrier)), "r"(r), "r"(k),
+                               "h"((unsigned short)((1 << PAIR) - 1)) : "memory"));
+}
+
+// ---- end of instructions ----
+
+static __device__ __forceinline__ void
+wait_for(uint64_t *barrier, unsigned parity)
+{
+    while (!barrier_passed(barrier, parity))
+        ;
+}
+
+/* Which block of its pair this is. */
+static __device__ __forceinline__ int
+rank(void)
+{
+    return blockIdx.x % PAIR;
+}
+
+/* This block's share in job i.  Neighbours have the same pixels: columns are fastest. */
+template <int BN> static __device__ __forceinline__ task
+task_of(const job &j, int i)
+{
+    task t;
+    t.n0 = i % j.c.columns * BN;
+    i /= j.c.columns;
+    t.patch = (i % j.pairs * PAIR + rank()) * GROUPS;
+    i /= j.pairs;
+    t.part = i % j.split;
+    t.parity = j.c.transposed ? PARITIES - 1 - i / j.split : 0;
+    for (int k = 0; k < 3; k++)
+        t.kernel[k] = j.c.transposed ? 1 + (t.parity >> k & 1) : j.c.kernel[k];
+    t.taps = j.shared ? t.kernel[1] : 1;
+    const int all = t.kernel[0] * (t.kernel[1] / t.taps) * t.kernel[2] * (j.c.C / CHANNELS);
+    t.first = t.part * j.slabs;
+    t.slabs = min(all - t.first, j.slabs);
+    return t;
+}
+
+/* A slab's tap, of those that are not in slabs, and channels. */
+struct tap {
+    int z, y, x, c;
+};
+
+static __device__ __forceinline__ tap
+tap_of(const job &j, const task &t, int slab)
+{
+    const int blocks = j.c.C / CHANNELS, at = slab / blocks, rows = t.kernel[1] / t.taps;
+    return {at / t.kernel[2] / rows, at / t.kernel[2] % rows, at % t.kernel[2], slab % blocks * CHANNELS};
+}
+
+static __device__ __forceinline__ void
+advance(tap &p, const job &j, const task &t)
+{
+    if ((p.c += CHANNELS) < j.c.C)
+        return;
+    p.c = 0;
+    if (++p.x < t.kernel[2])
+        return;
+    p.x = 0;
+    if (++p.y < t.kernel[1] / t.taps)
+        return;
+    p.y = 0;
+    p.z++;
+}
+
+/* Where a patch begins in y. */
+struct corner {
+    int z, y, x, b;
+};
+
+static __device__ __forceinline__ corner
+corner_of(const job &j, int patch)
+{
+    const int x = patch % j.across[2], rows = patch / j.across[2];
+    const int y = rows % j.across[1], planes = rows / j.across[1];
+    return {planes % j.across[0] << j.shift[0], y << j.shift[1], x << j.shift[2], planes / j.across[0]};
+}
+
+/* One thread brings the slabs of both groups. */
+template <typename R, int UNITS, int BN> static __device__ __forceinline__ void
+bring_slabs(const job &j, unsigned base, signals<R> *s)
+{
+    const int log_patch = UNITS == 2 ? 7 : 6, log_batch = log_patch - j.shift[0] - j.shift[1] - j.shift[2];
+    turn<R::SLABS> at = {0, 0};
+#pragma unroll 1
+    for (int i = blockIdx.x / PAIR; i < j.count; i += gridDim.x / PAIR) {
+        const task t = task_of<BN>(j, i);
+        tap p = tap_of(j, t, t.first);
+        corner from[GROUPS];
+        for (int g = 0; g < GROUPS; g++) {
+            const corner k = corner_of(j, t.patch + g);
+            from[g] = {k.z * j.c.stride[0] - j.c.before[0], k.y * j.c.stride[1] - j.c.before[1],
+                       k.x * j.c.stride[2] - j.c.before[2], k.b << log_batch};
+        }
+#pragma unroll 1
+        for (int q = 0; q < t.slabs; q++) {
+            wait_for(&s->slab_empty[at.at], at.odd ^ 1);
+            barrier_expect(&s->slab_full[at.at], GROUPS * j.lines * LINE);
+#pragma unroll
+            for (int g = 0; g < GROUPS; g++)
+                bring_box(base + (at.at * GROUPS + g) * R::SLAB, &j.x, &s->slab_full[at.at], p.c, from[g].x + p.x,
+                          from[g].y + p.y, from[g].z + p.z, from[g].b);
+            advance(p, j, t);
+            advance(at);
+        }
+    }
+}
+
+/* One thread brings half of each step's w, to both blocks. */
+template <typename R, int BN> static __device__ __forceinline__ void
+bring_w(const job &j, unsigned base, signals<R> *s)
+{
+    const unsigned half = base + R::W + rank() * (R::STEP / PAIR);
+    turn<R::STEPS> at = {0, 0};
+#pragma unroll 1
+    for (int i = blockIdx.x / PAIR; i < j.count; i += gridDim.x / PAIR) {
+        const task t = task_of<BN>(j, i);
+        const int row = t.n0 + rank() * (BN / PAIR), down = t.kernel[2] * j.c.C;
+        tap p = tap_of(j, t, t.first);
+#pragma unroll 1
+        for (int q = 0; q < t.slabs; q++) {
+            int r = ((p.z * t.kernel[1] + p.y) * t.kernel[2] + p.x) * j.c.C + p.c;
+#pragma unroll 1
+            for (int y = 0; y < t.taps; y++) {
+                wait_for(&s->w_empty[at.at], at.odd ^ 1);
+                barrier_expect(&s->w_full[at.at], R::STEP);
+                bring_to_pair(half + at.at * R::STEP, &j.w[t.parity], &s->w_full[at.at], r, row);
+                r += down;
+                advance(at);
+            }
+            advance(p, j, t);
+        }
+    }
+}
+
+// ---- working ----
+
+/* This warp is done with a slab, or with a step of w. */
+template <typename R> static __device__ __forceinline__ void
+leave_slab(signals<R> *s, int place)
+{
+    __syncwarp();
+    if (threadIdx.x % PF_WARP == 0)
+        barrier_arrive(&s->slab_empty[place]);
+}
+
+template <typename R> static __device__ __forceinline__ void
+leave_w(signals<R> *s, int place)
+{
+    __syncwarp();
+    if (threadIdx.x % PF_WARP < PAIR)
+        barrier_arrive_at(&s->w_empty[place], threadIdx.x % PF_WARP);
+}
+
+/* sum [64 * UNITS, BN] += one tap and 64 channels; unit: bytes from the first 64 pixels to the next. */
+template <typename T, int UNITS, int BN> static __device__ __forceinline__ void
+multiply(float (&sum)[UNITS * BN / 2], unsigned x, unsigned w, unsigned unit)
+{
+    pf_group_begin();
+#pragma unroll
+    for (int k = 0; k < LINE / 32; k++)
+#pragma unroll
+        for (int i = 0; i < UNITS; i++)
+            pf_group_mma<T, BN>(&sum[i * BN / 2], pf_group_operand(x + i * unit + k * 32),
+                                pf_group_operand(w + k * 32));
+    pf_group_commit();
+}
+
+/* All steps of a task.  A place is left when the next step's products are on their way. */
+template <typename T, typename R, int UNITS, int BN> static __device__ __forceinline__ void
+add_up(float (&sum)[UNITS * BN / 2], const job &j, const task &t, unsigned base, signals<R> *s, turn<R::SLABS> &slab,
+       turn<R::STEPS> &w)
+{
+    const unsigned x = base + threadIdx.x / 128 * R::SLAB, unit = j.unit * LINE, down = j.rows * LINE;
+    const int steps = t.slabs * t.taps;
+    int y = 0;
+#pragma unroll
+    for (int i = 0; i < UNITS * BN / 2; i++)
+        sum[i] = 0;
+#pragma unroll 1
+    for (int n = 0; n < steps; n++) {
+        if (y == 0)
+            wait_for(&s->slab_full[slab.at], slab.odd);
+        wait_for(&s->w_full[w.at], w.odd);
+        __syncwarp();
+        multiply<T, UNITS, BN>(sum, x + slab.at * GROUPS * R::SLAB + y * down, base + R::W + w.at * R::STEP, unit);
+        pf_group_wait<1>();     // the step before is done with
+        if (n > 0)
+            leave_w(s, before(w));
+        if (n > 0 && y == 0)
+            leave_slab(s, before(slab));
+        advance(w);
+        if (++y == t.taps) {
+            y = 0;
+            advance(slab);
+        }
+    }
+    pf_group_wait<0>();
+#pragma unroll
+    for (int i = 0; i < UNITS * BN / 2; i++)
+        pf_group_own(sum[i]);
+    leave_w(s, before(w));
+    leave_slab(s, before(slab));
+}
+
+/* The pixel of y, or of a parity, that is number r of a patch; -1: none. */
+template <int UNITS> static __device__ __forceinline__ int
+pixel_of(const job &j, const corner &k, int r)
+{
+    const int log_patch = UNITS == 2 ? 7 : 6, log_batch = log_patch - j.shift[0] - j.shift[1] - j.shift[2];
+    const int x = k.x + (r & ((1 << j.shift[2]) - 1)), rows = r >> j.shift[2];
+    const int y = k.y + (rows & ((1 << j.shift[1]) - 1)), planes = rows >> j.shift[1];
+    const int z = k.z + (planes & ((1 << j.shift[0]) - 1));
+    const int b = (k.b << log_batch) + (planes >> j.shift[0]);
+    return x < j.c.out[2] && y < j.c.out[1] && z < j.c.out[0] && b < j.batch
+               ? ((b * j.c.out[0] + z) * j.c.out[1] + y) * j.c.out[2] + x : -1;
+}
+
+/* Four threads have tiles j of 8 columns, thread t columns 2t, 2t + 1 of each: s[4 j..].  After: thread t has tile
+ * t. */
+static __device__ __forceinline__ void
+exchange(float (&v)[8], const float *s)
+{
+    const bool odd = threadIdx.x & 1, high = threadIdx.x & 2;
+    float mine[2][4];           // of two tiles, those of my two threads: even one's, odd one's
+#pragma unroll
+    for (int p = 0; p < 2; p++)
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const float even_tile = s[8 * p + i], odd_tile = s[8 * p + 4 + i];
+            const float got = __shfl_xor_sync(PF_WHOLE_WARP, odd ? even_tile : odd_tile, 1);
+            mine[p][i] = odd ? got : even_tile;
+            mine[p][2 + i] = odd ? odd_tile : got;
+        }
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const float got = __shfl_xor_sync(PF_WHOLE_WARP, high ? mine[0][i] : mine[1][i], 2);
+        v[i] = high ? got : mine[0][i];
+        v[4 + i] = high ? mine[1][i] : got;
+    }
+}
+
+/* Row m of y, of which this thread gets 8 columns from n on, 8 that are 32 further, and so on; s: its sums of the
+ * first 8 columns, 4 further those of the next.  m = -1: there is no such row, but others want its sums. */
+template <typename T, int BN> static __device__ __forceinline__ void
+store_row(const float *s, const struct conv &a, const task &t, int m, int n)
+{
+    const int64_t at = m < 0 ? 0 : row_of(a, m, t.parity) + n;
+    const bool add = m >= 0 && a.residual && !a.part;
+    struct pf_pack<T, 8> residual[BN / 32];
+#pragma unroll
+    for (int q = 0; q < BN / 32; q++)
+        if (add && n + 32 * q < a.K)
+            residual[q] = *(const struct pf_pack<T, 8> *)((const T *)a.residual + at + 32 * q);
+#pragma unroll
+    for (int q = 0; q < BN / 32; q++) {
+        float v[8];
+        exchange(v, s + 16 * q);
+        if (m < 0 || n + 32 * q >= a.K)
+            continue;
+        if (a.part) {
+            float *const part = a.part + (int64_t)t.part * a.M * a.K + at + 32 * q;
+            *(float4 *)part = make_float4(v[0], v[1], v[2], v[3]);
+            *(float4 *)(part + 4) = make_float4(v[4], v[5], v[6], v[7]);
+        } else {
+            *(struct pf_pack<T, 8> *)((T *)a.y + at + 32 * q) =
+                finished<false, T>(a, v, residual[q], m, n + 32 * q);
+        }
+    }
+}
+
+/* All of this thread's in job i.  Of the task nothing else is kept until here: registers are scarce. */
+template <typename T, int UNITS, int BN> static __device__ __forceinline__ void
+store(const float (&sum)[UNITS * BN / 2], const job &j, int i)
+{
+    asm volatile("" : "+r"(i));
+    const task t = task_of<BN>(j, i);
+    const corner k = corner_of(j, t.patch + threadIdx.x / 128);
+    const int row = threadIdx.x % 128 / PF_WARP * 16 + threadIdx.x % PF_WARP / 4, n = t.n0 + threadIdx.x % 4 * 8;
+#pragma unroll
+    for (int r = 0; r < 2 * UNITS; r++)         // rows row, row + 8, row + 64, row + 72
+        store_row<T, BN>(&sum[r / 2 * (BN / 2) + r % 2 * 2], j.c, t,
+                         pixel_of<UNITS>(j, k, row + r / 2 * UNIT + r % 2 * 8), n);
+}
+
+template <typename T, typename R, int UNITS, int BN> static __device__ __forceinline__ void
+work(const job &j, unsigned base, signals<R> *s)
+{
+    turn<R::SLABS> slab = {0, 0};
+    turn<R::STEPS> w = {0, 0};
+    float sum[UNITS * BN / 2];
+#pragma unroll 1
+    for (int i = blockIdx.x / PAIR; i < j.count; i += gridDim.x / PAIR) {
+        add_up<T, R, UNITS, BN>(sum, j, task_of<BN>(j, i), base, s, slab, w);
+        store<T, UNITS, BN>(sum, j, i);
+    }
+}
+
+template <typename R> static __device__ __forceinline__ void
+set_up(signals<R> *s)
+{
+    for (int i = 0; i < R::SLABS; i++) {
+        barrier_init(&s->slab_full[i], 1);
+        barrier_init(&s->slab_empty[i], WARPS);
+    }
+    for (int i = 0; i < R::STEPS; i++) {
+        barrier_init(&s->w_full[i], 1);
+        barrier_init(&s->w_empty[i], PAIR * WARPS);
+    }
+}
+
+#if defined __CUDA_ARCH__ && __CUDA_ARCH__ < 900
+#define IN_PAIRS
+#else
+#define IN_PAIRS __cluster_dims__(PAIR, 1, 1)
+#endif
+template <typename T, int UNITS, int BN>
+static __global__ void IN_PAIRS __launch_bounds__(THREADS, 1)
+convolve(const __grid_constant__ struct job j)
+{
+    typedef room<UNITS, BN> R;
+    extern __shared__ __align__(1024) unsigned char shared[];
+    signals<R> *const s = (signals<R> *)(shared + R::SIGNALS);
+    const unsigned base = pf_shared_address(shared);
+    if (base % 1024)
+        __trap();               // the places of pieces count on it
+    if (threadIdx.x == 0)
+        set_up(s);
+    pair_sync();
+    if (threadIdx.x / PF_WARP >= WARPS) {
+        PF_ON_HOPPER_(asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"((int)CARRIERS_REGISTERS)));
+        if (threadIdx.x == WARPS * PF_WARP)
+            bring_slabs<R, UNITS, BN>(j, base, s);
+        else if (threadIdx.x == (WARPS + 1) * PF_WARP)
+            bring_w<R, BN>(j, base, s);
+        __syncwarp();
+    } else {
+        PF_ON_HOPPER_(asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"((int)WORKERS_REGISTERS)));
+        work<T, R, UNITS, BN>(j, base, s);
+    }
+    pair_sync();                // nobody leaves whose barriers or memory the other one still uses
+}
+
+// ---- maps ----
+
+typedef CUresult encode_tiled(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *, const cuuint64_t *,
+                              const cuuint64_t *, const cuuint32_t *, const cuuint32_t *, CUtensorMapInterleave,
+                              CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+
+/* The driver's function that makes maps, asked for at run time so that nothing links with the driver. */
+static encode_tiled *
+encoder(void)
+{
+    static void *found;
+    cudaDriverEntryPointQueryResult result;
+#if CUDART_VERSION >= 12050
+    if (!found && (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault,
+                                                    &result) != cudaSuccess || result != cudaDriverEntryPointSuccess))
+        found = NULL;
+#else
+    if (!found && (cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &found, cudaEnableDefault, &result) !=
+                   cudaSuccess || result != cudaDriverEntryPointSuccess))
+        found = NULL;
+#endif
+    return (encode_tiled *)found;
+}
+
+/* A map of a tensor of n axes, fastest first, without gaps. */
+static pf_err
+make_map(CUtensorMap *map, pf_dtype type, const void *data, int n, const cuuint64_t *dim, const cuuint32_t *box,
+         const cuuint32_t *step)
+{
+    cuuint64_t stride[4];
+    for (int i = 0; i + 1 < n; i++)
+        stride[i] = (i ? stride[i - 1] : pf_dtype_size(type)) * dim[i];
+    const CUtensorMapDataType number = type == PF_F16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                                      : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+    const CUresult e = encoder()(map, number, n, (void *)data, dim, stride, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                 CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                                 CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (e != CUDA_SUCCESS)
+        return pf_fail(PF_EDEV, "convolution: the driver refuses a tensor map, error %d", (int)e);
+    return PF_OK;
+}
+
+/* Rows of x that one of y's sees along height: taps of a slab at most. */
+static int
+taps_down(const struct conv *a)
+{
+    return a->transposed ? 2 : a->kernel[1];
+}
+
+static int64_t
+batch_of(const struct conv *a)
+{
+    return a->M / ((int64_t)a->out[0] * a->out[1] * a->out[2]);
+}
+
+static int
+log_batch(const struct hopper_plan *p)
+{
+    return (p->units == 2 ? 7 : 6) - p->shift[0] - p->shift[1] - p->shift[2];
+}
+
+static pf_err
+make_maps(struct job *j, const struct hopper_plan *p, pf_dtype type)
+{
+    const struct conv *const a = &j->c;
+    const cuuint64_t dim[] = {(cuuint64_t)a->C, (cuuint64_t)a->in[2], (cuuint64_t)a->in[1], (cuuint64_t)a->in[0],
+                              (cuuint64_t)batch_of(a)};
+    const cuuint32_t high = (cuuint32_t)((1 << p->shift[1]) + (p->shared ? taps_down(a) - 1 : 0));
+    const cuuint32_t step[] = {1, (cuuint32_t)a->stride[2], (cuuint32_t)a->stride[1], (cuuint32_t)a->stride[0], 1};
+    const cuuint32_t box[] = {CHANNELS, step[1] << p->shift[2], step[2] * high, step[3] << p->shift[0],
+                              1u << log_batch(p)};
+    PF_TRY(make_map(&j->x, type, a->x, 5, dim, box, step));
+    for (int i = 0; i < (a->transposed ? PARITIES : 1); i++) {
+        int64_t R = a->C;
+        for (int k = 0; k < 3; k++)
+            R *= a->transposed ? 1 + (i >> k & 1) : a->kernel[k];
+        const int64_t at = a->transposed ? (int64_t)pf_parity_start(i) * a->K * a->C : 0;
+        const cuuint64_t w_dim[] = {(cuuint64_t)R, (cuuint64_t)a->K};
+        const cuuint32_t w_box[] = {CHANNELS, (cuuint32_t)p->columns / PAIR}, ones[] = {1, 1};
+        PF_TRY(make_map(&j->w[i], type, (const uint16_t *)a->w + at, 2, w_dim, w_box, ones));
+    }
+    return PF_OK;
+}
+
+// ---- choosing ----
+
+/* Does this card run what was compiled for sm_90a, and has the driver such maps?  PF_WGMMA=0, PF_CONV=old: no. */
+static bool
+is_usable(void)
+{
+    static int known = -1;
+    const char *const group = getenv("PF_WGMMA"), *const which = getenv("PF_CONV");
+    cudaFuncAttributes f;
+    if (known < 0)
+        known = !(group && !strcmp(group, "0")) && !(which && !strcmp(which, "old")) &&
+                cudaFuncGetAttributes(&f, convolve<__nv_bfloat16, 2, 160>) == cudaSuccess && f.ptxVersion >= 90 &&
+                f.binaryVersion / 10 == 9 && encoder();
+    return known;
+}
+
+/* Lines of a plan's slab; 0: there is none, as places would not do or a group's 64 pixels would not follow. */
+static int
+lines_of(const struct conv *a, const struct hopper_plan *p)
+{
+    const int width = 1 << p->shift[2], height = 1 << p->shift[1], images = 1 << (p->shift[0] + log_batch(p));
+    if (!p->shared)
+        return UNIT * p->units;
+    const int lines = width * (height + taps_down(a) - 1) * images;
+    return (width == 8 || width == 16) && width * height >= UNIT && lines <= 80 * p->units ? lines : 0;
+}
+
+static int64_t
+across(const struct conv *a, const struct hopper_plan *p, int axis)
+{
+    return (a->out[axis] + (1 << p->shift[axis]) - 1) >> p->shift[axis];
+}
+
+/* Fill in the patch that makes the fewest, of these the widest.  False: there is none. */
+static bool
+choose_patch(const struct conv *a, struct hopper_plan *p)
+{
+    const int all = p->units == 2 ? 7 : 6;
+    struct hopper_plan best = *p;
+    int64_t least = INT_MAX;
+    for (int x = all; x >= 0; x--)
+        for (int y = all - x; y >= 0; y--)
+            for (int z = all - x - y; z >= 0; z--) {
+                p->shift[0] = z, p->shift[1] = y, p->shift[2] = x;
+                const int64_t images = (batch_of(a) + (1 << log_batch(p)) - 1) >> log_batch(p);
+                const int64_t n = across(a, p, 0) * across(a, p, 1) * across(a, p, 2) * images;
+                const bool box = a->stride[2] << x <= 256 && a->stride[1] << y <= 256 && a->stride[0] << z <= 256;
+                if (n >= least || !box || !lines_of(a, p))
+                    continue;
+                least = n;
+                best = *p;
+                best.patches = (int)n;
+            }
+    *p = best;
+    return least < INT_MAX;
+}
+
+/* Blocks of 64 channels of taps; slabs of each `taps`. */
+static int
+slabs_of(const struct conv *a, int taps)
+{
+    return a->kernel[0] * a->kernel[1] * a->kernel[2] / taps * (a->C / CHANNELS);
+}
+
+/* In conv.cu's units, 0.48 us: a step takes what its products, shared memory or L2 need. */
+static double
+time_of(const pf_dev *dev, const struct conv *a, const struct hopper_plan *p)
+{
+    const int taps = p->shared ? taps_down(a) : 1, BN = p->columns;
+    const int64_t pairs = (p->patches + PAIR * GROUPS - 1) / (PAIR * GROUPS);
+    const int64_t jobs = pairs * ((a->K + BN - 1) / BN) * p->split * (a->transposed ? PARITIES : 1);
+    const double slabs = GROUPS * LINE * (double)lines_of(a, p) / (a->transposed && p->shared ? 1.5 : taps);
+    const double reads = GROUPS * p->units * 4 * (2048.0 + BN * 32), w = BN * LINE;
+    const double products = GROUPS * p->units * UNIT * BN / 16384.0 * 0.74;
+    const double memory = (reads + slabs + w) / 104e3, l2 = (slabs + w / PAIR) / 20e3;
+    const double step = fmax(products, fmax(memory, l2));
+    const double all = a->transposed ? 27.0 / 8 * (a->C / CHANNELS) : slabs_of(a, taps) * taps;
+    const double parts = p->split == 1 ? 0 : 8 + (double)a->M * a->K * p->split * 8 / (dev->cuda->processors * 1e4);
+    const double turns = ceil((double)jobs / (dev->cuda->processors / PAIR));
+    return turns * (step * (all / p->split + 1) + 2.5 * p->units) + parts;
+}
+
+static void
+try_plan(const pf_dev *dev, const struct conv *a, struct hopper_plan *best, int units, int columns, bool shared)
+{
+    struct hopper_plan p = {units, columns, 1, {0, 0, 0}, 0, shared, 0};
+    const int slabs = slabs_of(a, shared ? taps_down(a) : 1);
+    if (!choose_patch(a, &p))
+        return;
+    for (int split = 1; split <= 16 && (split == 1 || (split <= slabs && !a->transposed)); split++) {
+        p.split = split;
+        if (split > 1 && (int64_t)split * a->M * a->K >= 64 << 20)
+            break;
+        p.time = time_of(dev, a, &p);
+        if (p.time < best->time)
+            *best = p;
+    }
+}
+
+struct hopper_plan
+pf_conv_hopper_plan(const pf_dev *dev, const struct conv *a, pf_dtype type)
+{
+    static const int units[] = {2, 2, 2, 1}, columns[] = {160, 128, 64, 160};
+    struct hopper_plan best = {};
+    best.split = 1;
+    best.time = HUGE_VAL;
+    if (pf_dtype_size(type) != 2 || a->C % CHANNELS || !a->whole || a->act != PF_NONE || !pf_is_aligned(a->x))
+        return best;
+    if (!is_usable() || dev->cuda->processors < PAIR)
+        return best;
+    for (int k = 0; k < 3; k++)
+        if (a->stride[k] > 8)
+            return best;                        // more than a map can have
+    for (int i = 0; i < 4; i++) {
+        try_plan(dev, a, &best, units[i], columns[i], false);
+        if (a->stride[1] == 1 && taps_down(a) > 1)
+            try_plan(dev, a, &best, units[i], columns[i], true);
+    }
+    if (best.split > 1) {                       // as many as have something to do
+        const int all = slabs_of(a, best.shared ? taps_down(a) : 1), each = (all + best.split - 1) / best.split;
+        best.split = (all + each - 1) / each;
+    }
+    return best;
+}
+
+static struct job
+job_of(const struct conv *a, const struct hopper_plan *p)
+{
+    struct job j = {};
+    j.c = *a;
+    j.c.columns = (a->K + p->columns - 1) / p->columns;
+    j.shared = p->shared;
+    for (int i = 0; i < 3; i++) {
+        j.shift[i] = p->shift[i];
+        j.across[i] = (int)across(a, p, i);
+    }
+    j.lines = lines_of(a, p);
+    j.rows = 1 << p->shift[2];
+    j.unit = j.rows << p->shift[1] >= UNIT * p->units ? UNIT : j.lines / p->units;
+    j.pairs = (p->patches + PAIR * GROUPS - 1) / (PAIR * GROUPS);
+    j.split = p->split;
+    j.batch = (int)batch_of(a);
+    const int all = slabs_of(a, p->shared ? taps_down(a) : 1);
+    j.slabs = a->transposed ? INT_MAX : (all + p->split - 1) / p->split;
+    return j;
+}
+
+template <typename T, int UNITS, int BN> static pf_err
+launch(pf_dev *dev, const struct job *j)
+{
+    typedef room<UNITS, BN> R;
+    enum { BYTES = (int)R::SIGNALS + (int)sizeof(signals<R>) };
+    const int most = dev->cuda->processors / PAIR, pairs = j->count < most ? j->count : most;
+    PF_CUDA_TRY(cudaFuncSetAttribute(convolve<T, UNITS, BN>, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
+                "convolution");
+    convolve<T, UNITS, BN><<<pairs * PAIR, THREADS, BYTES, pf_cuda_stream(dev)>>>(*j);
+    return pf_launched(dev, "pf_conv");
+}
+
+template <typename T> static pf_err
+launch_for(pf_dev *dev, const struct job *j, const struct hopper_plan *p)
+{
+    return p->units == 1        ? launch<T, 1, 160>(dev, j)
+           : p->columns == 160 ? launch<T, 2, 160>(dev, j)
+           : p->columns == 128 ? launch<T, 2, 128>(dev, j)
+                               : launch<T, 2, 64>(dev, j);
+}
+
+pf_err
+pf_conv_hopper(pf_dev *dev, const struct conv *a, const struct hopper_plan *p, pf_dtype type)
+{
+    struct job j = job_of(a, p);
+    const int64_t count = (int64_t)j.pairs * j.c.columns * p->split * (a->transposed ? PARITIES : 1);
+    if (count > INT_MAX / 2)
+        return pf_fail(PF_ESHAPE, "convolution: %d pixels of %d channels are too many for one launch", a->M, a->K);
+    j.count = (int)count;
+    if (dev->dry)               // its memory has no addresses
+        return PF_OK;
+    PF_TRY(make_maps(&j, p, type));
+    return type == PF_F16 ? launch_for<__half>(dev, &j, p) : launch_for<__nv_bfloat16>(dev, &j, p);
+}
