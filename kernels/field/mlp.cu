@@ -11,9 +11,10 @@
  * g and v at the end.
  *
  * Production (configs/neus-mlp.yaml): 4096 rays, 112 distances each and 50 points inside.  Products:
- * 1.05 MFLOP a distance, 8 MFLOP a point forward and backward: 0.48 + 1.6 TFLOP a step, 42 ms at 50
- * TFLOP/s of f32.  Bytes: 12.8 k floats of tape a point, read or written some 3 times: 31 GB, 10 ms at
- * 3.3 TB/s.  Elementwise kernels: one thread a column and 4 rows, coalesced. */
+ * 1.05 MFLOP a distance, 8 MFLOP a point forward and backward: 0.48 + 1.6 TFLOP a step, 31 ms at 67
+ * TFLOP/s of f32, 4 ms at 495 of tf32.  Bytes: 12.8 k floats of tape a point, read or written some 3 times:
+ * 31 GB, 6.5 ms at 4.8 TB/s.  Seen: 54 ms with tf32, of which half are elementwise kernels and sums: one
+ * thread a column and 4 rows, coalesced. */
 #include <cstdlib>
 
 #include "kernels/field/net.cuh"
