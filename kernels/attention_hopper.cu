@@ -21,7 +21,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <type_traits>
 
 #include "kernels/attention.cuh"
 #include "kernels/product.cuh"
@@ -53,55 +52,14 @@ template <int STAGES> struct signals {
     uint32_t tile[STAGES];
 };
 
-/* A place in a ring of N, and whether the ring is gone round for an odd time. */
-template <int N> struct turn {
-    int at;
-    unsigned odd;
-};
-
-template <int N> static __device__ __forceinline__ void
-advance(turn<N> &t)
-{
-    if (++t.at == N) {
-        t.at = 0;
-        t.odd ^= 1;
-    }
-}
-
 // ---- instructions ----
-
-static __device__ __forceinline__ void
-barrier_init(uint64_t *barrier, int arrivals)
-{
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(pf_shared_address(barrier)), "r"(arrivals) : "memory");
-}
-
-static __device__ __forceinline__ void
-barrier_arrive(uint64_t *barrier)
-{
-    PF_ON_HOPPER_(asm volatile("mbarrier.arrive.release.cta.shared::cta.b64 _, [%0];"
-                               ::"r"(pf_shared_address(barrier)) : "memory"));
-}
-
-/* Has the phase of this parity ended?  May wait a while before it says no. */
-static __device__ __forceinline__ bool
-barrier_passed(uint64_t *barrier, unsigned parity)
-{
-    unsigned passed = 0;
-    PF_ON_HOPPER_(asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.acquire.cta.shared::cta.b64 p, [%1], %2; "
-                               "selp.u32 %0, 1, 0, p; }"
-                               : "=r"(passed) : "r"(pf_shared_address(barrier)), "r"(parity) : "memory"));
-    return passed;
-}
 
 #define SUMS_4_(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define SUMS_24_ PF_SUMS_8_(0), PF_SUMS_8_(8), PF_SUMS_8_(16)
-#define SUMS_32_ SUMS_24_, PF_SUMS_8_(24)
 #define NAMES_24_                                                                       \
     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "            \
     "%16, %17, %18, %19, %20, %21, %22, %23"
-#define NAMES_32_ NAMES_24_ ", %24, %25, %26, %27, %28, %29, %30, %31"
-#define NAMES_36_ NAMES_32_ ", %32, %33, %34, %35"
+#define NAMES_36_ PF_NAMES_32_ ", %32, %33, %34, %35"
 #define NAMES_44_ NAMES_36_ ", %36, %37, %38, %39, %40, %41, %42, %43"
 #define NAMES_48_ NAMES_44_ ", %44, %45, %46, %47"
 
@@ -109,21 +67,17 @@ barrier_passed(uint64_t *barrier, unsigned parity)
 #define SCORES_(shape, type, names, operands, add_, ...)                                                            \
     asm volatile("{ .reg .pred p; setp.ne.b32 p, " add_ ", 0; wgmma.mma_async.sync.aligned." shape ".f32." type     \
                  "." type " {" names "}, " operands ", p, 1, 1, 0, 0; }" : __VA_ARGS__ : "l"(a), "l"(b), "r"(add))
-#define SCORES_64_(type) SCORES_("m64n64k16", type, NAMES_32_, "%32, %33", "%34", SUMS_32_)
+#define SCORES_64_(type) SCORES_("m64n64k16", type, PF_NAMES_32_, "%32, %33", "%34", PF_SUMS_32_)
 #define SCORES_96_(type)                                                                                            \
-    SCORES_("m64n96k16", type, NAMES_48_, "%48, %49", "%50", SUMS_32_, PF_SUMS_8_(32), PF_SUMS_8_(40))
+    SCORES_("m64n96k16", type, NAMES_48_, "%48, %49", "%50", PF_SUMS_32_, PF_SUMS_8_(32), PF_SUMS_8_(40))
 
 template <typename T, int N> static __device__ __forceinline__ void
 multiply_scores(float (&d)[N / 2], uint64_t a, uint64_t b, int add)
 {
-    if constexpr (N == 64 && std::is_same_v<T, __half>)
-        PF_ON_HOPPER_(SCORES_64_("f16"));
-    else if constexpr (N == 64)
-        PF_ON_HOPPER_(SCORES_64_("bf16"));
-    else if constexpr (std::is_same_v<T, __half>)
-        PF_ON_HOPPER_(SCORES_96_("f16"));
+    if constexpr (N == 64)
+        PF_ON_HOPPER_FOR_(T, SCORES_64_);
     else
-        PF_ON_HOPPER_(SCORES_96_("bf16"));
+        PF_ON_HOPPER_FOR_(T, SCORES_96_);
 }
 
 /* d [64, N] += a [64, 16] b [16, N]; a in registers, as pf_mma's, b in shared memory. */
@@ -132,25 +86,19 @@ multiply_scores(float (&d)[N / 2], uint64_t a, uint64_t b, int add)
                  " {" names "}, " operands ", p, 1, 1, 1; }" : __VA_ARGS__                                          \
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
 #define VALUES_48_(type) VALUES_("m64n48k16", type, NAMES_24_, "{%24, %25, %26, %27}, %28", SUMS_24_)
-#define VALUES_72_(type) VALUES_("m64n72k16", type, NAMES_36_, "{%36, %37, %38, %39}, %40", SUMS_32_, SUMS_4_(32))
+#define VALUES_72_(type) VALUES_("m64n72k16", type, NAMES_36_, "{%36, %37, %38, %39}, %40", PF_SUMS_32_, SUMS_4_(32))
 #define VALUES_88_(type)                                                                                            \
-    VALUES_("m64n88k16", type, NAMES_44_, "{%44, %45, %46, %47}, %48", SUMS_32_, PF_SUMS_8_(32), SUMS_4_(40))
+    VALUES_("m64n88k16", type, NAMES_44_, "{%44, %45, %46, %47}, %48", PF_SUMS_32_, PF_SUMS_8_(32), SUMS_4_(40))
 
 template <typename T, int N> static __device__ __forceinline__ void
 multiply_values(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b)
 {
-    if constexpr (N == 48 && std::is_same_v<T, __half>)
-        PF_ON_HOPPER_(VALUES_48_("f16"));
-    else if constexpr (N == 48)
-        PF_ON_HOPPER_(VALUES_48_("bf16"));
-    else if constexpr (N == 72 && std::is_same_v<T, __half>)
-        PF_ON_HOPPER_(VALUES_72_("f16"));
+    if constexpr (N == 48)
+        PF_ON_HOPPER_FOR_(T, VALUES_48_);
     else if constexpr (N == 72)
-        PF_ON_HOPPER_(VALUES_72_("bf16"));
-    else if constexpr (std::is_same_v<T, __half>)
-        PF_ON_HOPPER_(VALUES_88_("f16"));
+        PF_ON_HOPPER_FOR_(T, VALUES_72_);
     else
-        PF_ON_HOPPER_(VALUES_88_("bf16"));
+        PF_ON_HOPPER_FOR_(T, VALUES_88_);
 }
 
 /* Lines that are rows of b [16, N] above: 8 of them are 1024 bytes, as in pf_group_operand(), and columns go
@@ -168,14 +116,13 @@ arrive(uint64_t *barrier)
 {
     __syncwarp();
     if (threadIdx.x % PF_WARP == 0)
-        barrier_arrive(barrier);
+        pf_barrier_arrive(barrier);
 }
 
 static __device__ __forceinline__ void
 wait_for(uint64_t *barrier, unsigned parity)
 {
-    while (!barrier_passed(barrier, parity))
-        ;
+    pf_barrier_wait(barrier, parity);
     __syncwarp();
 }
 
@@ -238,8 +185,8 @@ bring(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigne
 {
     typedef room<D, KEYS> R;
     const unsigned E = (unsigned)sizeof(T) * j.heads * D, step = 3 * E;         // bytes
-    turn<R::STAGES> t = {0, 0};
-    turn<2> asked = {0, 0};
+    pf_turn<R::STAGES> t = {0, 0};
+    pf_turn<2> asked = {0, 0};
     uint64_t *before = nullptr;                 // the barrier of the tile before this one
     bool again = false, asked_again = false;    // places have been used
 #pragma unroll 1
@@ -252,7 +199,7 @@ bring(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigne
             wait_for(&s->answered[asked.at], asked.odd ^ 1);
         fetch<D, QUERIES>(base + asked.at * R::QUERIES_BYTES, from, step, p.q0, j.queries - 1, 0);
         asked_again |= asked.at == 1;
-        advance(asked);
+        pf_advance(asked);
 #pragma unroll 1
         for (int i = 0; i == 0 || i < count; i++) {
             const uint32_t tile = i < count ? tile_at<KEYS>(j, p.list, i) : 0;
@@ -270,7 +217,7 @@ bring(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigne
                 arrive(before);
             before = &s->full[t.at];
             again |= t.at == R::STAGES - 1;
-            advance(t);
+            pf_advance(t);
         }
     }
     pf_copies_wait<0>();
@@ -453,8 +400,8 @@ work(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned
     typedef room<D, KEYS> R;
     const int lane = threadIdx.x % PF_WARP, warp = of_lane_0(threadIdx.x / PF_WARP), group = warp / 4;
     const int row = warp * 16 + lane / 4;       // this thread's first one
-    turn<R::STAGES> t = {0, 0};
-    turn<2> asked = {0, 0};
+    pf_turn<R::STAGES> t = {0, 0};
+    pf_turn<2> asked = {0, 0};
 #pragma unroll 1
     for (unsigned n = blockIdx.x; n < jobs; n += gridDim.x) {
         const place p = place_of(j, n, QUERIES, D);
@@ -470,10 +417,10 @@ work(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned
             if (seen_by(now, group))
                 add_tile<T, D, KEYS>(o, j, queries, base + R::TILES + t.at * R::TILE, now, all_seen_by(now, group), mask);
             arrive(&s->empty[t.at]);
-            advance(t);
+            pf_advance(t);
         } while (!(now & LAST));
         arrive(&s->answered[asked.at]);
-        advance(asked);
+        pf_advance(asked);
         finish<T, D>(o, j, p, p.q0 + row);
     }
 }
@@ -489,11 +436,11 @@ attend(const __grid_constant__ job<T> j, const unsigned jobs)
         __trap();               // the places of pieces count on it
     if (threadIdx.x == 0) {
         for (int i = 0; i < R::STAGES; i++) {
-            barrier_init(&s->full[i], 4);
-            barrier_init(&s->empty[i], WARPS);
+            pf_barrier_init(&s->full[i], 4);
+            pf_barrier_init(&s->empty[i], WARPS);
         }
-        barrier_init(&s->answered[0], WARPS);
-        barrier_init(&s->answered[1], WARPS);
+        pf_barrier_init(&s->answered[0], WARPS);
+        pf_barrier_init(&s->answered[1], WARPS);
     }
     fill_constants<T, D, KEYS>(shared);
     __syncthreads();

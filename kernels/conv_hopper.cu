@@ -71,35 +71,13 @@ struct task {
     int first, slabs;
 };
 
-/* A place in a ring of N, and whether the ring is gone round for an odd time. */
-template <int N> struct turn {
-    int at;
-    unsigned odd;
-};
-
-template <int N> static __device__ __forceinline__ void
-advance(turn<N> &t)
-{
-    if (++t.at == N) {
-        t.at = 0;
-        t.odd ^= 1;
-    }
-}
-
 template <int N> static __device__ __forceinline__ int
-before(const turn<N> &t)
+before(const pf_turn<N> &t)
 {
     return t.at ? t.at - 1 : N - 1;
 }
 
 // ---- instructions ----
-
-static __device__ __forceinline__ void
-barrier_init(uint64_t *barrier, int arrivals)
-{
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;"
-                 ::"r"(pf_shared_address(barrier)), "r"(arrivals) : "memory");
-}
 
 /* All threads of both blocks; barriers that were set up before are seen after. */
 static __device__ __forceinline__ void
@@ -109,14 +87,7 @@ pair_sync(void)
                                "barrier.cluster.wait.acquire;" ::: "memory"));
 }
 
-static __device__ __forceinline__ void
-barrier_arrive(uint64_t *barrier)
-{
-    PF_ON_HOPPER_(asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];"
-                               ::"r"(pf_shared_address(barrier)) : "memory"));
-}
-
-/* The same barrier of block `rank` of the pair. */
+/* pf_barrier_arrive at the same barrier of block `rank` of the pair. */
 static __device__ __forceinline__ void
 barrier_arrive_at(uint64_t *barrier, unsigned rank)
 {
@@ -131,17 +102,6 @@ barrier_expect(uint64_t *barrier, unsigned bytes)
 {
     PF_ON_HOPPER_(asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
                                ::"r"(pf_shared_address(barrier)), "r"(bytes) : "memory"));
-}
-
-/* Has the phase of this parity ended?  May wait a while before it says no. */
-static __device__ __forceinline__ bool
-barrier_passed(uint64_t *barrier, unsigned parity)
-{
-    unsigned passed = 0;
-    PF_ON_HOPPER_(asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; "
-                               "selp.u32 %0, 1, 0, p; }"
-                               : "=r"(passed) : "r"(pf_shared_address(barrier)), "r"(parity) : "memory"));
-    return passed;
 }
 
 /* The box at this place of a map's tensor to this block; its bytes are counted by the barrier. */
@@ -165,13 +125,6 @@ bring_to_pair(unsigned to, const CUtensorMap *map, uint64_t *barrier, int r, int
 }
 
 // ---- end of instructions ----
-
-static __device__ __forceinline__ void
-wait_for(uint64_t *barrier, unsigned parity)
-{
-    while (!barrier_passed(barrier, parity))
-        ;
-}
 
 /* Which block of its pair this is. */
 static __device__ __forceinline__ int
@@ -213,7 +166,7 @@ tap_of(const job &j, const task &t, int slab)
 }
 
 static __device__ __forceinline__ void
-advance(tap &p, const job &j, const task &t)
+pf_advance(tap &p, const job &j, const task &t)
 {
     if ((p.c += CHANNELS) < j.c.C)
         return;
@@ -245,7 +198,7 @@ template <typename R, int UNITS, int BN> static __device__ __forceinline__ void
 bring_slabs(const job &j, unsigned base, signals<R> *s)
 {
     const int log_patch = UNITS == 2 ? 7 : 6, log_batch = log_patch - j.shift[0] - j.shift[1] - j.shift[2];
-    turn<R::SLABS> at = {0, 0};
+    pf_turn<R::SLABS> at = {0, 0};
 #pragma unroll 1
     for (int i = blockIdx.x / PAIR; i < j.count; i += gridDim.x / PAIR) {
         const task t = task_of<BN>(j, i);
@@ -258,14 +211,14 @@ bring_slabs(const job &j, unsigned base, signals<R> *s)
         }
 #pragma unroll 1
         for (int q = 0; q < t.slabs; q++) {
-            wait_for(&s->slab_empty[at.at], at.odd ^ 1);
+            pf_barrier_wait(&s->slab_empty[at.at], at.odd ^ 1);
             barrier_expect(&s->slab_full[at.at], GROUPS * j.lines * LINE);
 #pragma unroll
             for (int g = 0; g < GROUPS; g++)
                 bring_box(base + (at.at * GROUPS + g) * R::SLAB, &j.x, &s->slab_full[at.at], p.c, from[g].x + p.x,
                           from[g].y + p.y, from[g].z + p.z, from[g].b);
-            advance(p, j, t);
-            advance(at);
+            pf_advance(p, j, t);
+            pf_advance(at);
         }
     }
 }
@@ -275,7 +228,7 @@ template <typename R, int BN> static __device__ __forceinline__ void
 bring_w(const job &j, unsigned base, signals<R> *s)
 {
     const unsigned half = base + R::W + rank() * (R::STEP / PAIR);
-    turn<R::STEPS> at = {0, 0};
+    pf_turn<R::STEPS> at = {0, 0};
 #pragma unroll 1
     for (int i = blockIdx.x / PAIR; i < j.count; i += gridDim.x / PAIR) {
         const task t = task_of<BN>(j, i);
@@ -286,13 +239,13 @@ bring_w(const job &j, unsigned base, signals<R> *s)
             int r = ((p.z * t.kernel[1] + p.y) * t.kernel[2] + p.x) * j.c.C + p.c;
 #pragma unroll 1
             for (int y = 0; y < t.taps; y++) {
-                wait_for(&s->w_empty[at.at], at.odd ^ 1);
+                pf_barrier_wait(&s->w_empty[at.at], at.odd ^ 1);
                 barrier_expect(&s->w_full[at.at], R::STEP);
                 bring_to_pair(half + at.at * R::STEP, &j.w[t.parity], &s->w_full[at.at], r, row);
                 r += down;
-                advance(at);
+                pf_advance(at);
             }
-            advance(p, j, t);
+            pf_advance(p, j, t);
         }
     }
 }
@@ -305,7 +258,7 @@ leave_slab(signals<R> *s, int place)
 {
     __syncwarp();
     if (threadIdx.x % PF_WARP == 0)
-        barrier_arrive(&s->slab_empty[place]);
+        pf_barrier_arrive(&s->slab_empty[place]);
 }
 
 template <typename R> static __device__ __forceinline__ void
@@ -332,8 +285,8 @@ multiply(float (&sum)[UNITS * BN / 2], unsigned x, unsigned w, unsigned unit)
 
 /* All steps of a task.  A place is left when the next step's products are on their way. */
 template <typename T, typename R, int UNITS, int BN> static __device__ __forceinline__ void
-add_up(float (&sum)[UNITS * BN / 2], const job &j, const task &t, unsigned base, signals<R> *s, turn<R::SLABS> &slab,
-       turn<R::STEPS> &w)
+add_up(float (&sum)[UNITS * BN / 2], const job &j, const task &t, unsigned base, signals<R> *s, pf_turn<R::SLABS> &slab,
+       pf_turn<R::STEPS> &w)
 {
     const unsigned x = base + threadIdx.x / 128 * R::SLAB, unit = j.unit * LINE, down = j.rows * LINE;
     const int steps = t.slabs * t.taps;
@@ -344,8 +297,8 @@ add_up(float (&sum)[UNITS * BN / 2], const job &j, const task &t, unsigned base,
 #pragma unroll 1
     for (int n = 0; n < steps; n++) {
         if (y == 0)
-            wait_for(&s->slab_full[slab.at], slab.odd);
-        wait_for(&s->w_full[w.at], w.odd);
+            pf_barrier_wait(&s->slab_full[slab.at], slab.odd);
+        pf_barrier_wait(&s->w_full[w.at], w.odd);
         __syncwarp();
         multiply<T, UNITS, BN>(sum, x + slab.at * GROUPS * R::SLAB + y * down, base + R::W + w.at * R::STEP, unit);
         pf_group_wait<1>();     // the step before is done with
@@ -353,10 +306,10 @@ add_up(float (&sum)[UNITS * BN / 2], const job &j, const task &t, unsigned base,
             leave_w(s, before(w));
         if (n > 0 && y == 0)
             leave_slab(s, before(slab));
-        advance(w);
+        pf_advance(w);
         if (++y == t.taps) {
             y = 0;
-            advance(slab);
+            pf_advance(slab);
         }
     }
     pf_group_wait<0>();
@@ -450,8 +403,8 @@ store(const float (&sum)[UNITS * BN / 2], const job &j, int i)
 template <typename T, typename R, int UNITS, int BN> static __device__ __forceinline__ void
 work(const job &j, unsigned base, signals<R> *s)
 {
-    turn<R::SLABS> slab = {0, 0};
-    turn<R::STEPS> w = {0, 0};
+    pf_turn<R::SLABS> slab = {0, 0};
+    pf_turn<R::STEPS> w = {0, 0};
     float sum[UNITS * BN / 2];
 #pragma unroll 1
     for (int i = blockIdx.x / PAIR; i < j.count; i += gridDim.x / PAIR) {
@@ -464,12 +417,12 @@ template <typename R> static __device__ __forceinline__ void
 set_up(signals<R> *s)
 {
     for (int i = 0; i < R::SLABS; i++) {
-        barrier_init(&s->slab_full[i], 1);
-        barrier_init(&s->slab_empty[i], WARPS);
+        pf_barrier_init(&s->slab_full[i], 1);
+        pf_barrier_init(&s->slab_empty[i], WARPS);
     }
     for (int i = 0; i < R::STEPS; i++) {
-        barrier_init(&s->w_full[i], 1);
-        barrier_init(&s->w_empty[i], PAIR * WARPS);
+        pf_barrier_init(&s->w_full[i], 1);
+        pf_barrier_init(&s->w_empty[i], PAIR * WARPS);
     }
 }
 

@@ -2,6 +2,8 @@
  * Private to layer.cu, linear.cu, conv.cu and conv_hopper.cu; attention_hopper.cu takes the instructions. */
 #ifndef PF_PRODUCT_CUH
 #define PF_PRODUCT_CUH
+#include <type_traits>
+
 #include "kernels/cuda.cuh"
 
 /* A layer's weight on the GPU, in the device's type T.  data is [K, taps, padded]: channels fastest,
@@ -163,15 +165,13 @@ pf_group_operand(unsigned address)
 }
 
 #define PF_SUMS_8_(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
-#define PF_SUMS_64_ PF_SUMS_8_(0), PF_SUMS_8_(8), PF_SUMS_8_(16), PF_SUMS_8_(24), PF_SUMS_8_(32), PF_SUMS_8_(40), PF_SUMS_8_(48), PF_SUMS_8_(56)
 #define PF_SUMS_32_ PF_SUMS_8_(0), PF_SUMS_8_(8), PF_SUMS_8_(16), PF_SUMS_8_(24)
+#define PF_SUMS_64_ PF_SUMS_32_, PF_SUMS_8_(32), PF_SUMS_8_(40), PF_SUMS_8_(48), PF_SUMS_8_(56)
 #define PF_NAMES_32_                                                                    \
     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "            \
     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define PF_NAMES_64_                                                                    \
-    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "            \
-    "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "  \
-    "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "  \
+    PF_NAMES_32_ ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "  \
     "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 #define PF_NAMES_80_                                                                    \
     PF_NAMES_64_ ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
@@ -182,37 +182,74 @@ pf_group_operand(unsigned address)
 #define PF_WGMMA_128_(type) PF_WGMMA_("m64n128k16", type, PF_NAMES_64_, "%64, %65", PF_SUMS_64_)
 #define PF_WGMMA_160_(type) PF_WGMMA_("m64n160k16", type, PF_NAMES_80_, "%80, %81", PF_SUMS_64_, PF_SUMS_8_(64), PF_SUMS_8_(72))
 
+/* instruction(type) for T, __half or __nv_bfloat16. */
+#define PF_ON_HOPPER_FOR_(T, instruction)           \
+    do {                                            \
+        if constexpr (std::is_same_v<T, __half>)    \
+            PF_ON_HOPPER_(instruction("f16"));      \
+        else                                        \
+            PF_ON_HOPPER_(instruction("bf16"));     \
+    } while (0)
+
 template <typename T, int N> static __device__ __forceinline__ void
-pf_group_mma(float *d, uint64_t a, uint64_t b);
-template <> __device__ __forceinline__ void
-pf_group_mma<__half, 64>(float *d, uint64_t a, uint64_t b)
+pf_group_mma(float *d, uint64_t a, uint64_t b)
 {
-    PF_ON_HOPPER_(PF_WGMMA_64_("f16"));
+    static_assert(N == 64 || N == 128 || N == 160, "these are there");
+    if constexpr (N == 64)
+        PF_ON_HOPPER_FOR_(T, PF_WGMMA_64_);
+    else if constexpr (N == 128)
+        PF_ON_HOPPER_FOR_(T, PF_WGMMA_128_);
+    else
+        PF_ON_HOPPER_FOR_(T, PF_WGMMA_160_);
 }
-template <> __device__ __forceinline__ void
-pf_group_mma<__nv_bfloat16, 64>(float *d, uint64_t a, uint64_t b)
+
+/* ---- Hopper: barriers in shared memory, and rings of places that they guard ---- */
+
+static __device__ __forceinline__ void
+pf_barrier_init(uint64_t *barrier, int arrivals)
 {
-    PF_ON_HOPPER_(PF_WGMMA_64_("bf16"));
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(pf_shared_address(barrier)), "r"(arrivals) : "memory");
 }
-template <> __device__ __forceinline__ void
-pf_group_mma<__half, 128>(float *d, uint64_t a, uint64_t b)
+
+/* What this thread did before is seen by who waits (release). */
+static __device__ __forceinline__ void
+pf_barrier_arrive(uint64_t *barrier)
 {
-    PF_ON_HOPPER_(PF_WGMMA_128_("f16"));
+    PF_ON_HOPPER_(asm volatile("mbarrier.arrive.release.cta.shared::cta.b64 _, [%0];"
+                               ::"r"(pf_shared_address(barrier)) : "memory"));
 }
-template <> __device__ __forceinline__ void
-pf_group_mma<__nv_bfloat16, 128>(float *d, uint64_t a, uint64_t b)
+
+/* Has the phase of this parity ended (acquire)?  May wait a while before it says no. */
+static __device__ __forceinline__ bool
+pf_barrier_passed(uint64_t *barrier, unsigned parity)
 {
-    PF_ON_HOPPER_(PF_WGMMA_128_("bf16"));
+    unsigned passed = 0;
+    PF_ON_HOPPER_(asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.acquire.cta.shared::cta.b64 p, [%1], %2; "
+                               "selp.u32 %0, 1, 0, p; }"
+                               : "=r"(passed) : "r"(pf_shared_address(barrier)), "r"(parity) : "memory"));
+    return passed;
 }
-template <> __device__ __forceinline__ void
-pf_group_mma<__half, 160>(float *d, uint64_t a, uint64_t b)
+
+static __device__ __forceinline__ void
+pf_barrier_wait(uint64_t *barrier, unsigned parity)
 {
-    PF_ON_HOPPER_(PF_WGMMA_160_("f16"));
+    while (!pf_barrier_passed(barrier, parity))
+        ;
 }
-template <> __device__ __forceinline__ void
-pf_group_mma<__nv_bfloat16, 160>(float *d, uint64_t a, uint64_t b)
+
+/* A place in a ring of N, and whether the ring is gone round for an odd time. */
+template <int N> struct pf_turn {
+    int at;
+    unsigned odd;
+};
+
+template <int N> static __device__ __forceinline__ void
+pf_advance(pf_turn<N> &t)
 {
-    PF_ON_HOPPER_(PF_WGMMA_160_("bf16"));
+    if (++t.at == N) {
+        t.at = 0;
+        t.odd ^= 1;
+    }
 }
 /* ---- end of tensor cores ---- */
 
