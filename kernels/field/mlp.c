@@ -19,8 +19,6 @@
 #include "kernels/field/mlp.h"
 #include "kernels/vmath.h"
 
-#define ROOT_HALF 0.70710678f
-
 /* Some points of a tape: array s of the points from row on is at rows(t, s). */
 struct rows {
     float *base;
@@ -48,28 +46,10 @@ matmul(float *c, int64_t ldc, const float *a, int64_t lda, bool ta, const float 
 #endif
 }
 
-/* log(1 + e) for 0 <= e <= 1: twice the inverse hyperbolic tangent of e / (2 + e). */
-static inline float
-log_1p(float e)
-{
-    const float s = e / (2 + e), z = s * s;
-    float p = 1.0f / 13;
-    p = p * z + 1.0f / 11;
-    p = p * z + 1.0f / 9;
-    p = p * z + 1.0f / 7;
-    p = p * z + 0.2f;
-    p = p * z + 1.0f / 3;
-    return 2 * s * (p * z + 1);
-}
-
-/* Softplus with beta 100 and its slope; the identity above 20 / 100, as torch has it. */
 static inline float
 softplus(float z, float *slope)
 {
-    const float x = 100 * z, e = pf_exp(-fabsf(x)), big = x > 0 ? x : 0;
-    const float s = (x >= 0 ? 1 : e) / (1 + e);
-    *slope = x <= 20 ? s : 1;
-    return x <= 20 ? (big + log_1p(e)) / 100 : z;       /* a NaN stays one */
+    return pf_softplus(z, pf_exp(-fabsf(100 * z)), slope);
 }
 
 /* ---- encodings: [x, sin 2^0 x, cos 2^0 x, sin 2^1 x, ...], three numbers each ---- */
@@ -132,7 +112,7 @@ activate(const struct mlp *m, int l, float *next, float *slope, const float *z, 
          int64_t n)
 {
     const int64_t out = m->sdf[l].out, width = m->sdf[l + 1].in;
-    const float *b = m->sdf[l].b->value, scale = l + 1 == m->skip ? ROOT_HALF : 1;
+    const float *b = m->sdf[l].b->value, scale = l + 1 == m->skip ? PF_ROOT_HALF : 1;
     for (int64_t i = 0; i < n; i++) {
         const float *zi = z + i * out, *ci = code + i * m->encoded - out;
         float *y = next + i * width, *s = slope + i * out;
@@ -208,7 +188,7 @@ sdf_gradient(const struct mlp *m, const struct rows *t, float *grad, int64_t n,
     const int L = m->sdf_layers - 1;
     for (int l = L; l > 0; l--) {
         const struct layer *a = &m->sdf[l], *below = a - 1;
-        const float scale = l == m->skip ? ROOT_HALF : 1, *slope = rows(t, below->slope);
+        const float scale = l == m->skip ? PF_ROOT_HALF : 1, *slope = rows(t, below->slope);
         float *u = rows(t, below->u);
         if (l < L)
             matmul(w->p, a->in, rows(t, a->u), a->out, false, a->w, a->in, n, a->in, a->out, false);
@@ -349,7 +329,7 @@ chain_backward(const struct mlp *m, const struct rows *t, const float *g_bar, in
                      rows(t, m->sdf[0].x) + i * m->encoded, m->sdf_freq);
     for (int l = 0; l < m->sdf_layers - 1; l++) {
         const struct layer *a = &m->sdf[l];
-        const float scale = l + 1 == m->skip ? ROOT_HALF : 1;
+        const float scale = l + 1 == m->skip ? PF_ROOT_HALF : 1;
         matmul(w->z, a->out, rows(t, a->p_bar), a->in, false, a->wt, a->out,
                n, a->out, a->in, false);
         for (int64_t i = 0; i < n; i++) {
@@ -373,7 +353,7 @@ sdf_backward(const struct mlp *m, const struct rows *t, int64_t n, const struct 
 {
     for (int l = m->sdf_layers - 1; l > 0; l--) {
         const struct layer *a = &m->sdf[l], *below = a - 1;
-        const float scale = l == m->skip ? ROOT_HALF : 1;
+        const float scale = l == m->skip ? PF_ROOT_HALF : 1;
         matmul(w->z, a->in, rows(t, a->z_bar), a->out, false, a->w, a->in, n, a->in, a->out, false);
         for (int64_t i = 0; i < n; i++) {
             const float *slope = rows(t, below->slope) + i * below->out, *x_bar = w->z + i * a->in;

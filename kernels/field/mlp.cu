@@ -22,7 +22,6 @@
 #include "kernels/field/mlp.h"
 
 enum { MOST_POINTS = 1 << 15, COLUMNS = 128, ROWS = 4, SLICES = 512, SLICE_WARPS = 16 };
-#define PF_ROOT_HALF 0.70710678f
 
 struct mlp_layer {              // of a device
     float *w, *wt;              // [pitch(out), pitch(in)] and its transpose, as tf32's products want it
@@ -122,27 +121,10 @@ add_outer(struct mlp_cuda *c, const struct mlp_layer *l, const float *y, const f
     dim3((unsigned)((pitch(width) + COLUMNS - 1) / COLUMNS), (unsigned)(((n) + ROWS - 1) / ROWS)), COLUMNS, 0, \
         stream_of(c)
 
-/* log(1 + e) for 0 <= e <= 1, and softplus with its slope: mlp.c's. */
-static __device__ __forceinline__ float
-log_1p(float e)
-{
-    const float s = e / (2 + e), z = s * s;
-    float p = 1.0f / 13;
-    p = p * z + 1.0f / 11;
-    p = p * z + 1.0f / 9;
-    p = p * z + 1.0f / 7;
-    p = p * z + 0.2f;
-    p = p * z + 1.0f / 3;
-    return 2 * s * (p * z + 1);
-}
-
 static __device__ __forceinline__ float
 softplus(float z, float *slope)
 {
-    const float x = 100 * z, e = expf(-fabsf(x)), big = x > 0 ? x : 0;
-    const float s = (x >= 0 ? 1 : e) / (1 + e);
-    *slope = x <= 20 ? s : 1;
-    return x <= 20 ? (big + log_1p(e)) / 100 : z;       // a NaN stays one
+    return pf_softplus(z, expf(-fabsf(100 * z)), slope);
 }
 
 /* Number j of the encoding of x. */

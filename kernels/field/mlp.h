@@ -1,14 +1,16 @@
-/* mlp.h - what the two files of the original's field share: its layers and where their activations
- * lie.  Private to mlp.c, which runs it, and mlp_new.c, which makes it. */
+/* mlp.h - what the files of the original's field share: its layers, where their activations lie, and its
+ * softplus.  Private to mlp.c and mlp.cu, which run it, and mlp_new.c, which makes it. */
 #ifndef PF_FIELD_MLP_H
 #define PF_FIELD_MLP_H
 #include "kernels/field/net.h"
+#include "kernels/field/team.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 enum { MAX_LAYERS = 17, BLOCK = 64, TILE = 64, CHUNK = 4096 };
+#define PF_ROOT_HALF 0.70710678f                /* scale of the skip layer's input */
 
 /* One array of the tape: [points, width], at points * at from its start. */
 struct slot {
@@ -57,6 +59,31 @@ static inline struct layer *
 matrix(struct mlp *m, int i)
 {
     return i < m->sdf_layers ? &m->sdf[i] : &m->color[i - m->sdf_layers];
+}
+
+/* log(1 + e) for 0 <= e <= 1: twice the inverse hyperbolic tangent of e / (2 + e). */
+PF_FN float
+pf_log_1p(float e)
+{
+    const float s = e / (2 + e), z = s * s;
+    float p = 1.0f / 13;
+    p = p * z + 1.0f / 11;
+    p = p * z + 1.0f / 9;
+    p = p * z + 1.0f / 7;
+    p = p * z + 0.2f;
+    p = p * z + 1.0f / 3;
+    return 2 * s * (p * z + 1);
+}
+
+/* Softplus with beta 100 and its slope; the identity above 20 / 100, as torch has it.  e: exp(-|100 z|), for
+ * which each device has its own way. */
+PF_FN float
+pf_softplus(float z, float e, float *slope)
+{
+    const float x = 100 * z, big = x > 0 ? x : 0;
+    const float s = (x >= 0 ? 1 : e) / (1 + e);
+    *slope = x <= 20 ? s : 1;
+    return x <= 20 ? (big + pf_log_1p(e)) / 100 : z;    /* a NaN stays one */
 }
 
 extern const struct pf_net_ops pf_mlp_ops;
