@@ -210,6 +210,15 @@ check_on_gpu(const struct conv_case *s, int p, uint64_t seed)
     assert_product(&y, p, s->C * s->kernel[0] * s->kernel[1] * s->kernel[2]);
 }
 
+/* n cases in every precision; f32 and tf32 leave the first ones out. */
+static void
+check_cases_on_gpu(const struct conv_case *s, size_t n, size_t first, uint64_t seed)
+{
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = p == F32 || p == TF32 ? first : 0; i < n; i++)
+            check_on_gpu(&s[i], p, 10 * i + seed);
+}
+
 /* Channels that fill 16 bytes and that do not, rows and columns around the tiles, sums that are split. */
 static void
 test_cuda_matches_cpu(void **state)
@@ -236,9 +245,7 @@ test_cuda_matches_cpu(void **state)
         {2, {6, 4, 4}, 64, 160, {3, 3, 3}, 3, 2, 1, 1, true},
     };
     (void)state;
-    for (int p = 0; gpu_opened(p); p++)
-        for (size_t i = 0; i < sizeof s / sizeof *s; i++)
-            check_on_gpu(&s[i], p, 10 * i);
+    check_cases_on_gpu(s, sizeof s / sizeof *s, 0, 0);
 }
 
 /* Enough blocks for every multiprocessor, so that the large tiles are taken. */
@@ -263,9 +270,7 @@ test_cuda_matches_cpu_at_production_sizes(void **state)
     (void)state;
     if (sanitized())
         skip();                                 /* the next test has these tiles */
-    for (int p = 0; gpu_opened(p); p++)
-        for (size_t i = 0; i < sizeof s / sizeof *s; i++)
-            check_on_gpu(&s[i], p, 10 * i + 500);
+    check_cases_on_gpu(s, sizeof s / sizeof *s, 0, 500);
 }
 
 /* The large tiles, of which the last ones are not full, on sums just long enough to use each of their stages
@@ -282,9 +287,7 @@ test_cuda_matches_cpu_in_large_tiles(void **state)
         {1, {1, 157, 163}, 16, 128, {1, 3, 3}, 2, 1, 1, 1, false},
     };
     (void)state;
-    for (int p = 0; gpu_opened(p); p++)
-        for (size_t i = p == F32 || p == TF32 ? 4 : 0; i < sizeof s / sizeof *s; i++)
-            check_on_gpu(&s[i], p, 10 * i + 600);
+    check_cases_on_gpu(s, sizeof s / sizeof *s, 4, 600);
 }
 
 /* Channels in whole steps of 64, which Hopper's patches want: several images in a patch, some of which are not
@@ -319,9 +322,7 @@ test_cuda_matches_cpu_in_whole_steps(void **state)
         {3, {11, 12, 16}, 64, 64, {3, 3, 3}, 3, 2, 1, 1, true},
     };
     (void)state;
-    for (int p = 0; gpu_opened(p); p++)
-        for (size_t i = 0; i < (sanitized() ? 16 : sizeof s / sizeof *s); i++)
-            check_on_gpu(&s[i], p, 10 * i + 300);
+    check_cases_on_gpu(s, sanitized() ? 16 : sizeof s / sizeof *s, 0, 300);
 }
 
 /* Every epilogue; K that fills 16 bytes and that does not; sides of which the second's sums are split.  Under

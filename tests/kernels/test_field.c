@@ -2,15 +2,7 @@
  * the same bytes twice, and a resumed run.  Skipped where there is no GPU. */
 #include "tests/kernels/training.h"
 
-enum { V = 4, S = 24, PIXELS = V * S * S };
-
-struct world {
-    struct pf_config conf;
-    uint8_t image[PIXELS * 3];
-    float alpha[PIXELS];
-    pf_tensor pose, intrinsics;
-    struct pf_field_views views;
-};
+enum { S = 24 };
 
 static pf_dev *gpu, *rough_gpu;          /* f32; bf16, whose fields train with tf32 products */
 
@@ -122,21 +114,11 @@ config(int which)
     return c;
 }
 
-/* A ball, seen from four sides. */
 static void
 make_world(struct world *w, int which)
 {
     w->conf = config(which);
-    assert_ok(pf_rig_tensors(&w->pose, &w->intrinsics, NULL, NULL, V, 0.4, S));
-    paint_ball(w->image, w->alpha, &w->pose, &w->intrinsics, V, S);
-    w->views = (struct pf_field_views){V, S, w->image, w->alpha, w->pose.data, w->intrinsics.data};
-}
-
-static void
-release_world(struct world *w)
-{
-    pf_tensor_release(&w->pose);
-    pf_tensor_release(&w->intrinsics);
+    see_ball(w, S);
 }
 
 /* A field whose every parameter matters: the same on every device. */
@@ -146,25 +128,8 @@ rough_field(pf_dev *dev, int which)
     const struct pf_config conf = config(which);
     pf_field *f;
     assert_ok(pf_field_new(&f, dev, &conf, 3));
-    for (int i = 0; i < f->net->params; i++) {
-        struct pf_param *p = &f->net->param[i];
-        float *noise = malloc((size_t)p->n * sizeof(float));
-        fill_uniform(noise, p->n, (uint64_t)(40 + i));
-        for (int64_t k = 0; k < p->n; k++)
-            p->value[k] += (strstr(p->name, "table") ? 0.1f : 0.02f) * noise[k];
-        free(noise);
-    }
-    pf_field_changed(f);
+    roughen(f, 0.1f, 0.02f);
     return f;
-}
-
-static struct run
-start(const struct world *w, pf_dev *dev)
-{
-    struct run r;
-    assert_ok(pf_field_new(&r.field, dev, &w->conf, 3));
-    assert_ok(pf_trainer_new(&r.trainer, r.field, &w->views, &w->conf, 3));
-    return r;
 }
 
 /* n rows of 3 within tol of their rms, but for one in 300: gradients jump where a cell of the grid ends,
@@ -419,7 +384,7 @@ test_a_loss_that_is_not_finite_leaves_the_field(void **state)
         struct pf_field_losses l;
         pf_doc before = {0}, after = {0};
         make_world(&w, which);
-        for (int i = 0; i < PIXELS; i++)
+        for (int i = 0; i < V * S * S; i++)
             w.alpha[i] = INFINITY;
         struct run r = start(&w, gpu);
         assert_ok(pf_field_save(r.field, &before));

@@ -1,8 +1,7 @@
 /* Marching cubes: closed, welded, outward, in order, and the sparse walk finds what the dense grid finds; on a GPU
  * the same.  What needs a GPU is skipped where there is none. */
 #include "kernels/field/march.h"
-#include "kernels/field/net.h"
-#include "tests/check.h"
+#include "tests/kernels/training.h"
 
 static pf_dev *gpu;
 
@@ -194,7 +193,7 @@ euler(const struct pf_mesh *m)
 }
 
 static void
-assert_same(const struct pf_mesh *a, const struct pf_mesh *b)
+assert_same_mesh(const struct pf_mesh *a, const struct pf_mesh *b)
 {
     assert_int_equal(a->vertices, b->vertices);
     assert_int_equal(a->faces, b->faces);
@@ -235,15 +234,7 @@ rough_field(pf_dev *dev, const char *kind)
     c.neus.sdf_width = c.neus.color_width = 48;
     c.neus.feature_dim = 30;
     assert_ok(pf_field_new(&f, dev, &c, 3));
-    for (int i = 0; i < f->net->params; i++) {
-        struct pf_param *p = &f->net->param[i];
-        float *noise = malloc((size_t)p->n * sizeof(float));
-        fill_uniform(noise, p->n, (uint64_t)(40 + i));
-        for (int64_t k = 0; k < p->n; k++)
-            p->value[k] += (strstr(p->name, "table") ? 0.05f : 0.01f) * noise[k];
-        free(noise);
-    }
-    pf_field_changed(f);
+    roughen(f, 0.05f, 0.01f);
     return f;
 }
 
@@ -404,7 +395,7 @@ test_sparse_is_dense(void **state)
             const int R = resolutions[r];
             struct pf_mesh sparse = march(fields[f], 1, R, false, &sparse_stats);
             struct pf_mesh dense = march(fields[f], 1, R, true, &dense_stats);
-            assert_same(&sparse, &dense);
+            assert_same_mesh(&sparse, &dense);
             assert_int_equal(dense_stats.evaluations, (int64_t)R * R * R);
             assert_int_equal(sparse_stats.cells, dense_stats.cells);
             if (R == 71 && fields[f] == torus)
@@ -422,7 +413,7 @@ test_steep_field_is_found_by_following_the_surface(void **state)
     struct pf_mesh sparse = march(torus, 40, 71, false, NULL);
     struct pf_mesh dense = march(torus, 40, 71, true, NULL);
     (void)state;
-    assert_same(&sparse, &dense);
+    assert_same_mesh(&sparse, &dense);
     pf_mesh_release(&sparse);
     pf_mesh_release(&dense);
 }
@@ -499,7 +490,7 @@ test_gpu_gives_the_same_bytes(void **state)
             struct pf_march_stats a_stats = {0}, b_stats = {0};
             struct pf_mesh a = march(cases[i].distance, cases[i].scale, cases[i].resolution, dense, &a_stats);
             struct pf_mesh b = march_on_gpu(cases[i].distance, cases[i].scale, cases[i].resolution, dense, &b_stats);
-            assert_same(&b, &a);
+            assert_same_mesh(&b, &a);
             assert_int_equal(b_stats.evaluations, a_stats.evaluations);
             assert_int_equal(b_stats.cells, a_stats.cells);
             pf_mesh_release(&a);
@@ -533,7 +524,7 @@ test_field_on_gpu_has_the_surface_of_the_cpu(void **state)
         assert_true(a.faces > 0);
         assert_closed(&b);
         assert_closed(&dense);
-        assert_same(&b, &again);
+        assert_same_mesh(&b, &again);
         assert_true(strays(&b, &a, 1e-4f) <= a.vertices / 300);
         assert_true(strays(&a, &b, 1e-4f) <= a.vertices / 300);
         assert_true(strays(&dense, &b, 1e-4f) <= a.vertices / 300);

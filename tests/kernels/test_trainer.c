@@ -4,17 +4,8 @@
 
 #include "tests/kernels/training.h"
 
-enum { V = 4, S = 16 };
+enum { S = 16 };
 
-struct world {
-    struct pf_config conf;
-    uint8_t image[V * S * S * 3];
-    float alpha[V * S * S];
-    pf_tensor pose, intrinsics;
-    struct pf_field_views views;
-};
-
-/* A ball, seen from four sides. */
 static void
 make_world(struct world *w)
 {
@@ -31,25 +22,7 @@ make_world(struct world *w)
     w->conf.neus.foreground_rays = 32;
     w->conf.neus.warm_up = 5;
     w->conf.neus.lr = 2e-3;
-    assert_ok(pf_rig_tensors(&w->pose, &w->intrinsics, NULL, NULL, V, 0.4, S));
-    paint_ball(w->image, w->alpha, &w->pose, &w->intrinsics, V, S);
-    w->views = (struct pf_field_views){V, S, w->image, w->alpha, w->pose.data, w->intrinsics.data};
-}
-
-static void
-release_world(struct world *w)
-{
-    pf_tensor_release(&w->pose);
-    pf_tensor_release(&w->intrinsics);
-}
-
-static struct run
-start(const struct world *w)
-{
-    struct run r;
-    assert_ok(pf_field_new(&r.field, NULL, &w->conf, 3));
-    assert_ok(pf_trainer_new(&r.trainer, r.field, &w->views, &w->conf, 3));
-    return r;
+    see_ball(w, S);
 }
 
 /* ---- tests ---- */
@@ -60,7 +33,7 @@ test_a_ball_is_learnt(void **state)
     struct world w;
     (void)state;
     make_world(&w);
-    struct run r = start(&w);
+    struct run r = start(&w, NULL);
     const struct pf_field_losses first = steps(&r, 1), last = steps(&r, 149);
     const float x[] = {0, 0, 0, 0, 0, 0.55f}, o[] = {0, -1.5f, 0, 0, -1.5f, 0};
     const float d[] = {0, 1, 0, 0, 0, 1};
@@ -89,7 +62,7 @@ test_a_resumed_run_is_the_uninterrupted_one(void **state)
     (void)state;
     make_world(&w);
     w.conf.neus.batch_rays = 400;               /* 1024 pixels: reshuffled on the way */
-    struct run a = start(&w), b = start(&w);
+    struct run a = start(&w, NULL), b = start(&w, NULL);
     omp_set_num_threads(3);
     steps(&a, 7);
     assert_ok(pf_trainer_save(a.trainer, &whole));
@@ -98,7 +71,7 @@ test_a_resumed_run_is_the_uninterrupted_one(void **state)
     assert_ok(pf_trainer_save(b.trainer, &half));
     omp_set_num_threads(threads);
     stop(&b);
-    b = start(&w);
+    b = start(&w, NULL);
     assert_ok(pf_trainer_load(b.trainer, &half));
     assert_int_equal(pf_trainer_steps_done(b.trainer), 3);
     steps(&b, 4);
@@ -121,7 +94,7 @@ test_a_saved_field_looks_the_same(void **state)
     float x[3 * 200], a[7 * 200], b[7 * 200];
     (void)state;
     make_world(&w);
-    struct run r = start(&w);
+    struct run r = start(&w, NULL);
     steps(&r, 2);
     assert_ok(pf_field_save(r.field, &doc));
     assert_ok(pf_field_load(&copy, NULL, &doc));
@@ -145,7 +118,7 @@ test_a_white_world_has_no_foreground_rays(void **state)
     (void)state;
     make_world(&w);
     memset(w.image, 255, sizeof(w.image));
-    struct run r = start(&w);
+    struct run r = start(&w, NULL);
     assert_int_equal(steps(&r, 1).rays, 96);
     stop(&r);
     release_world(&w);
@@ -160,7 +133,7 @@ test_a_loss_that_is_not_finite_leaves_the_field(void **state)
     pf_doc before = {0}, after = {0};
     (void)state;
     make_world(&w);
-    struct run r = start(&w);
+    struct run r = start(&w, NULL);
     for (int i = 0; i < V * S * S; i++)
         w.alpha[i] = INFINITY;
     assert_ok(pf_trainer_save(r.trainer, &before));
@@ -191,7 +164,7 @@ test_odd_documents_are_refused(void **state)
     char *config;
     (void)state;
     make_world(&w);
-    struct run r = start(&w);
+    struct run r = start(&w, NULL);
     refused(&doc, "no field.config");
     assert_ok(pf_field_save(r.field, &doc));
     config = strdup(pf_doc_get_meta(&doc, "field.config"));
@@ -244,13 +217,13 @@ test_a_checkpoint_of_another_field_is_refused(void **state)
     pf_doc doc = {0}, field = {0};
     (void)state;
     make_world(&w);
-    struct run r = start(&w);
+    struct run r = start(&w, NULL);
     assert_ok(pf_trainer_save(r.trainer, &doc));
     assert_ok(pf_field_save(r.field, &field));
     assert_fails(pf_trainer_load(r.trainer, &field), PF_EFORMAT, "train.step");
     stop(&r);
     w.conf.neus.color_width = 24;
-    r = start(&w);
+    r = start(&w, NULL);
     assert_fails(pf_trainer_load(r.trainer, &doc), PF_ESHAPE, "color_width 32, the config says 24");
     stop(&r);
     pf_doc_release(&doc);

@@ -1,4 +1,4 @@
-/* training.h - what the tests of trainers share: a ball in views, a trainer, documents compared. */
+/* training.h - what the tests of fields and trainers share: a ball in views, a trainer, documents compared. */
 #ifndef PF_TEST_TRAINING_H
 #define PF_TEST_TRAINING_H
 #include "common/camera.h"
@@ -25,10 +25,60 @@ paint_ball(uint8_t *image, float *alpha, const pf_tensor *poses, const pf_tensor
     }
 }
 
+enum { V = 4, MOST_SIDE = 24, MOST_PIXELS = V * MOST_SIDE * MOST_SIDE };
+
+struct world {
+    struct pf_config conf;
+    uint8_t image[MOST_PIXELS * 3];
+    float alpha[MOST_PIXELS];
+    pf_tensor pose, intrinsics;
+    struct pf_field_views views;
+};
+
+/* A ball, seen from four sides, in views of side S; conf is the caller's. */
+static inline void
+see_ball(struct world *w, int S)
+{
+    assert_ok(pf_rig_tensors(&w->pose, &w->intrinsics, NULL, NULL, V, 0.4, S));
+    paint_ball(w->image, w->alpha, &w->pose, &w->intrinsics, V, S);
+    w->views = (struct pf_field_views){V, S, w->image, w->alpha, w->pose.data, w->intrinsics.data};
+}
+
+static inline void
+release_world(struct world *w)
+{
+    pf_tensor_release(&w->pose);
+    pf_tensor_release(&w->intrinsics);
+}
+
+/* Move every parameter a little, so that each matters: the same on every device. */
+static inline void
+roughen(pf_field *f, float table, float other)
+{
+    for (int i = 0; i < f->net->params; i++) {
+        struct pf_param *p = &f->net->param[i];
+        float *noise = malloc((size_t)p->n * sizeof(float));
+        fill_uniform(noise, p->n, (uint64_t)(40 + i));
+        for (int64_t k = 0; k < p->n; k++)
+            p->value[k] += (strstr(p->name, "table") ? table : other) * noise[k];
+        free(noise);
+    }
+    pf_field_changed(f);
+}
+
 struct run {
     pf_field *field;
     pf_trainer *trainer;
 };
+
+static inline struct run
+start(const struct world *w, pf_dev *dev)
+{
+    struct run r;
+    assert_ok(pf_field_new(&r.field, dev, &w->conf, 3));
+    assert_ok(pf_trainer_new(&r.trainer, r.field, &w->views, &w->conf, 3));
+    return r;
+}
 
 static inline struct pf_field_losses
 steps(struct run *r, int n)
