@@ -42,9 +42,11 @@ LDLIBS   += -L$(dir $(CUDART)) -Wl,-rpath,$(dir $(CUDART)) -lcublasLt $(CUDART) 
 endif
 
 COMMON  := $(wildcard common/*.c)
-KERNELS := $(wildcard kernels/*.c kernels/field/*.c) $(if $(filter 1,$(CUDA)),$(wildcard kernels/*.cu kernels/field/*.cu))
+# tree PATTERN: the files of that name in a folder and those below it.
+tree     = $(wildcard $(1) $(dir $(1))*/$(notdir $(1)) $(dir $(1))*/*/$(notdir $(1)))
+KERNELS := $(call tree,kernels/*.c) $(if $(filter 1,$(CUDA)),$(call tree,kernels/*.cu))
 TOOLS   := $(notdir $(wildcard tools/pf-*))
-TESTS   := $(wildcard tests/common/test_*.c tests/kernels/test_*.c tests/tools/test_*.c)
+TESTS   := $(foreach d,common kernels tools,$(call tree,tests/$d/test_*.c))
 BENCH   := $(filter-out tests/bench/device_time.c,$(wildcard tests/bench/*.c))
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
@@ -57,7 +59,7 @@ $(B)/%.c.o: %.c
 	mkdir -p $(@D); $(CC) $(CPPFLAGS) $(PF_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/%.cu.o: %.cu
 	mkdir -p $(@D); $(NVCC) $(NVCCFLAGS) -MMD -MP -c -o $@ $<
-# The bits of the CPU: no product joins a sum in one rounding (common/spad.h).
+# The bits of the CPU: no product joins a sum in one rounding (kernels/spad.h).
 $(B)/kernels/epipolar.cu.o: NVCCFLAGS += --fmad=false
 $(B)/libpf.a: $(COMMON:%=$(B)/%.o)
 	$(RM) $@; $(AR) rcs $@ $^
@@ -112,7 +114,7 @@ demo-run:
 check: deps
 	$(MAKE) --no-print-directory tests
 	$(MAKE) --no-print-directory check-run
-SCRIPTS := $(filter-out tests/tools/lib.sh,$(wildcard tests/tools/*.sh))
+SCRIPTS := $(filter-out tests/tools/lib.sh,$(call tree,tests/tools/*.sh))
 check-run: tests
 	BIN=$(abspath $(BIN)) PF_SAN=$(SAN) tests/run $(TESTS:%.c=$(B)/%) $(FUZZ:%.c=$(B)/%) $(SCRIPTS)
 

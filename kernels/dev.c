@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 
 #include "kernels/dev_priv.h"
-#include "kernels/pack.h"
+#include "kernels/onednn.h"
 
 enum { ALIGN = 64, CHUNK_BYTES = 32 << 20, CUDA_CHUNK_BYTES = 256 << 20 };
 

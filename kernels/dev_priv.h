@@ -1,4 +1,4 @@
-/* dev_priv.h - the inside of a device; for dev.c, pack.c and the .cu files alone. */
+/* dev_priv.h - the inside of a device; for dev.c, onednn.c and the .cu files alone. */
 #ifndef PF_DEV_PRIV_H
 #define PF_DEV_PRIV_H
 #include "kernels/dev.h"

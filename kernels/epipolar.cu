@@ -6,12 +6,12 @@
  * lines of memory.  Rows have a spare word, so that a warp's 32 rows are in 32 banks.  Longer rows get more
  * blocks, each of which draws what is its own.
  *
- * The bits are the CPU's: common/spad.h, compiled with --fmad=false (Makefile).
+ * The bits are the CPU's: kernels/spad.h, compiled with --fmad=false (Makefile).
  * Floors for 16 views of side 32 and the sides 16, 8, 4 made from it: masks 8.4 + 0.6 MB written, maps of 16
  * bits 0.4 + 0.1 MB: 2 us at 4.8 TB/s.  43520 lines of some 400 operations in double and 75776 rays of 100,
  * 25 MFLOP: 1 us at 34 TFLOP/s, but divisions one after the other, some 5 us.  11 million pixels of 15
  * operations, 10 us at four warps a clock: about what eight launches take. */
-#include "common/spad.h"
+#include "kernels/spad.h"
 #include "kernels/cuda.cuh"
 
 enum { THREADS = 256, ROWS = 32, SPAN = 64 };   // rows of a block, words of a row

@@ -4,7 +4,7 @@
  *
  * The reference's nn.Linear and its 1x1 convolutions.  A oneDNN matrix product: twice as fast here
  * as OpenBLAS, and the fastest of oneDNN's three ways at nearly every size (SPEED.md). */
-#include "kernels/pack.h"
+#include "kernels/onednn.h"
 
 pf_err
 pf_linear(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,

@@ -10,7 +10,7 @@ if [ ! -d "$PF_GOLDEN" ]; then
     echo "no golden data at $PF_GOLDEN: nothing to compare"
     exit 0
 fi
-tests=$(grep -lE 'PF_GOLDEN|golden\.h' tests/common/test_*.c tests/kernels/test_*.c tests/tools/test_*.c | sed "s,\.c$,,; s,^,$build/release/,")
+tests=$(grep -rlE --include='test_*.c' 'PF_GOLDEN|golden\.h' tests/common tests/kernels tests/tools | sed "s,\.c$,,; s,^,$build/release/,")
 make CUDA=0 BUILD="$build" $tests
 failed=0
 for t in $tests; do

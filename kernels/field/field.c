@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/field/composite.h"
+#include "kernels/field/rays/composite.h"
 #include "kernels/field/field_cuda.h"
-#include "kernels/field/neus_sample.h"
-#include "kernels/field/occupancy.h"
+#include "kernels/field/rays/neus_sample.h"
+#include "kernels/field/rays/occupancy.h"
 
 enum { POINTS = 1 << 16, RAYS = 1 << 12 };      /* looked at together */
 

@@ -6,8 +6,8 @@
 #ifndef PF_FIELD_FIELD_CUDA_H
 #define PF_FIELD_FIELD_CUDA_H
 #include "kernels/field/adam.h"
-#include "kernels/field/batch.h"
-#include "kernels/field/march.h"
+#include "kernels/field/rays/batch.h"
+#include "kernels/march/march.h"
 #include "kernels/field/net.h"
 
 #ifdef __cplusplus

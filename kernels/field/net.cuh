@@ -9,8 +9,8 @@
 
 #include "kernels/cuda.cuh"
 #include "kernels/field/field_cuda.h"
-#include "kernels/field/hash_tile.h"
-#include "kernels/field/ray.h"
+#include "kernels/field/hash/hash_team.h"
+#include "kernels/field/rays/ray.h"
 
 // Device memory that grows; what was in it is lost then.  Growing waits for the device.
 struct pf_cuda_buffer {

@@ -12,7 +12,7 @@
 #include <cstdlib>
 
 #include "kernels/field/net.cuh"
-#include "kernels/field/occupancy.h"
+#include "kernels/field/rays/occupancy.h"
 
 enum { RAY_THREADS = 32, SUM_THREADS = 256 };
 

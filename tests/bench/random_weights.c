@@ -3,7 +3,7 @@
  *
  *     make bench && build/release/tests/bench/random_weights -c configs/posefusion.yaml -o model.safetensors */
 #include "common/opt.h"
-#include "tests/tools/random_model.h"
+#include "tests/tools/pf-sample/random_model.h"
 
 int
 main(int argc, char *argv[])

@@ -1,8 +1,8 @@
 # lib.sh - for the scripts of tests/tools: TAP output, a scratch folder, and checks of what a tool
-# prints and returns.  Scripts start with:  . "$(dirname "$0")/lib.sh"
+# prints and returns.  The scripts beside it start with:  . "$(dirname "$0")/lib.sh"  (a tool's: ../lib.sh)
 # $BIN holds the tools (set by tests/run; build/bin otherwise).
 set -u
-ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BIN=${BIN:-$ROOT/build/bin}
 DATA=$ROOT/tests/data
 PATH=$BIN:$PATH

@@ -8,7 +8,7 @@
 #include "common/progress.h"
 #include "common/stream.h"
 #include "kernels/dev.h"
-#include "kernels/field/march.h"
+#include "kernels/march/march.h"
 #include "tools/pf-extract-mesh/keep_largest.h"
 #include "tools/pf-extract-mesh/mesh_write.h"
 

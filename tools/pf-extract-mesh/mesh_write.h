@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "kernels/field/mesh.h"
+#include "kernels/march/mesh.h"
 
 enum pf_mesh_format { PF_MESH_PLY, PF_MESH_OBJ, PF_MESH_GLB };
 

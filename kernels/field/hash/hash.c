@@ -1,0 +1,279 @@
+/* hash.c - the fast field behind net.h: all points, block by block (hash.h).
+ *
+ * Everything about a block happens in one go, from encoding to colour, while it fits a core's
+ * cache.  Backward computes the block's values again: that is cheaper than to write and read them.
+ * What a thread may add to is fixed by the points alone - a slice of the blocks for the networks, a
+ * level for the grid - so gradients do not depend on the number of threads. */
+#include "kernels/field/hash/hash.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <omp.h>
+
+/* columns [C] = points from..from+PF_BLOCK of x [n, C]; those past the end repeat the last. */
+static void
+to_columns(float *columns, const float *x, int C, int64_t from, int64_t n)
+{
+    for (int p = 0; p < PF_BLOCK; p++) {
+        const int64_t i = from + p < n ? from + p : n - 1;
+        for (int c = 0; c < C; c++)
+            columns[c * PF_BLOCK + p] = x[i * C + c];
+    }
+}
+
+/* The same, but points past the end are 0: cotangents. */
+static void
+to_columns_or_zero(float *columns, const float *x, int C, int64_t from, int64_t n)
+{
+    for (int p = 0; p < PF_BLOCK; p++)
+        for (int c = 0; c < C; c++)
+            columns[c * PF_BLOCK + p] = x && from + p < n ? x[(from + p) * C + c] : 0.0f;
+}
+
+static void
+from_columns(float *x, const float *columns, int C, int64_t from, int64_t n)
+{
+    for (int p = 0; p < PF_BLOCK && from + p < n; p++)
+        for (int c = 0; c < C; c++)
+            x[(from + p) * C + c] = columns[c * PF_BLOCK + p];
+}
+
+static int64_t
+blocks_of(int64_t n)
+{
+    return (n + PF_BLOCK - 1) / PF_BLOCK;
+}
+
+/* One block's rows on the tape: forward leaves x and dir, backward the rest. */
+struct tape {
+    float *x, *dir, *d_g, *d_e, *q;             /* [3], [3], [3], [L F], [L F] */
+};
+
+static int64_t
+tape_floats(const struct pf_hash *net)
+{
+    return (int64_t)(9 + 2 * features(net)) * PF_BLOCK;
+}
+
+static struct tape
+tape_at(const struct pf_hash *net, int64_t block)
+{
+    float *at = net->tape + block * tape_floats(net);
+    return (struct tape){at, row(at, 3), row(at, 6), row(at, 9), row(at, 9 + features(net))};
+}
+
+/* Room for one block and its sums per thread, zeroed once: spare rows stay finite. */
+static pf_err
+prepare(struct pf_hash *net)
+{
+    const int threads = omp_get_max_threads();
+    if (threads > net->threads) {
+        const size_t each = (size_t)(net->block_floats + net->sum_floats) * sizeof(float);
+        float *work = aligned_alloc(64, each * (size_t)threads);
+        if (!work)
+            return pf_fail(PF_ENOMEM, "no memory for the field's %d threads", threads);
+        memset(work, 0, each * (size_t)threads);
+        free(net->work);
+        net->work = work;
+        net->threads = threads;
+    }
+    for (int i = 0; i < PF_HASH_LAYERS; i++)
+        pf_small_pack(&net->layer[i]);
+    return PF_OK;
+}
+
+static float *
+work_of_thread(const struct pf_hash *net)
+{
+    return net->work + omp_get_thread_num() * (net->block_floats + net->sum_floats);
+}
+
+static pf_err
+hash_sdf(struct pf_net *base, float *sdf, const float *x, int64_t n)
+{
+    struct pf_hash *net = (struct pf_hash *)base;
+    PF_TRY(prepare(net));
+#pragma omp parallel
+    {
+        struct pf_hash_block b;
+        pf_hash_block_lay_out(&b, work_of_thread(net), net);
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < blocks_of(n); i++) {
+            to_columns(b.x, x, 3, i * PF_BLOCK, n);
+            pf_hash_block_encode(net, &b, false);
+            pf_hash_block_sdf(net, &b);
+            from_columns(sdf, b.out, 1, i * PF_BLOCK, n);
+        }
+    }
+    return PF_OK;
+}
+
+static pf_err
+reserve_tape(struct pf_hash *net, int64_t n)
+{
+    const int64_t blocks = blocks_of(n) + blocks_of(n) / 4;
+    net->points = 0;
+    if (blocks_of(n) <= net->room)
+        return PF_OK;
+    free(net->tape);
+    net->room = 0;
+    net->tape = aligned_alloc(64, (size_t)(blocks * tape_floats(net)) * sizeof(float));
+    if (!net->tape)
+        return pf_fail(PF_ENOMEM, "no memory for %lld points", (long long)n);
+    net->room = blocks;
+    return PF_OK;
+}
+
+static pf_err
+hash_forward(struct pf_net *base, float *sdf, float *grad, float *rgb, const float *x,
+             const float *dir, int64_t n, bool tape)
+{
+    struct pf_hash *net = (struct pf_hash *)base;
+    PF_TRY(prepare(net));
+    if (tape)
+        PF_TRY(reserve_tape(net, n));
+#pragma omp parallel
+    {
+        struct pf_hash_block b;
+        pf_hash_block_lay_out(&b, work_of_thread(net), net);
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < blocks_of(n); i++) {
+            const int64_t from = i * PF_BLOCK;
+            to_columns(b.x, x, 3, from, n);
+            to_columns_or_zero(b.dir, dir, 3, from, n);
+            pf_hash_block_encode(net, &b, true);
+            pf_hash_block_differentiate(net, &b);
+            if (sdf)
+                from_columns(sdf, b.out, 1, from, n);
+            if (grad)
+                from_columns(grad, b.g, 3, from, n);
+            if (rgb) {
+                pf_hash_block_shade(net, &b, !dir);
+                from_columns(rgb, b.color, 3, from, n);
+            }
+            if (tape) {
+                const struct tape t = tape_at(net, i);
+                memcpy(t.x, b.x, sizeof(float) * 3 * PF_BLOCK);
+                memcpy(t.dir, b.dir, sizeof(float) * 3 * PF_BLOCK);
+            }
+        }
+    }
+    if (tape) {
+        net->points = n;
+        net->from_normal = !dir;
+    }
+    return PF_OK;
+}
+
+/* One block, from the tape: the networks' gradients go to sums, the grid's to the tape. */
+static void
+block_backward(struct pf_hash *net, struct pf_hash_block *b, struct pf_hash_sums *to, int64_t i,
+               const float *d_sdf, const float *d_grad, const float *d_rgb)
+{
+    const struct tape t = tape_at(net, i);
+    const int E = features(net), O = net->layer[SDF1].K;
+    const int64_t from = i * PF_BLOCK, n = net->points;
+    memcpy(b->x, t.x, sizeof(float) * 3 * PF_BLOCK);
+    memcpy(b->dir, t.dir, sizeof(float) * 3 * PF_BLOCK);
+    pf_hash_block_encode(net, b, true);
+    pf_hash_block_differentiate(net, b);
+
+    memset(b->d_out, 0, sizeof(float) * PF_BLOCK * (size_t)O);
+    to_columns_or_zero(b->d_g, d_grad, 3, from, n);
+    if (d_rgb) {
+        pf_hash_block_shade(net, b, net->from_normal);
+        to_columns_or_zero(b->d_color, d_rgb, 3, from, n);
+        pf_hash_block_shade_backward(net, b, to, net->from_normal);
+    }
+    to_columns_or_zero(b->d_out, d_sdf, 1, from, n);
+    pf_hash_block_sdf_backward(net, b, to);
+
+    memcpy(t.d_g, b->d_g, sizeof(float) * 3 * PF_BLOCK);
+    memcpy(t.d_e, row(b->d_in, 3), sizeof(float) * PF_BLOCK * (size_t)E);
+    memcpy(t.q, row(b->q, 3), sizeof(float) * PF_BLOCK * (size_t)E);
+}
+
+/* part [weights] = the gradients of all layers, in the order of param. */
+static void
+fold_sums(const struct pf_hash *net, float *part, const struct pf_hash_sums *s)
+{
+    memset(part, 0, sizeof(float) * (size_t)net->weights);
+    for (int i = 0; i < PF_HASH_LAYERS; i++) {
+        const struct pf_small *l = &net->layer[i];
+        pf_small_fold(l, part, s->w[i]);
+        if (i == SDF1)
+            pf_small_fold_sum(part, s->first, l->C);
+        part += l->K * l->C;
+        pf_small_fold_sum(part, s->b[i], l->K);
+        part += l->K;
+    }
+}
+
+static pf_err
+hash_backward(struct pf_net *base, const float *d_sdf, const float *d_grad, const float *d_rgb)
+{
+    struct pf_hash *net = (struct pf_hash *)base;
+    const int64_t blocks = blocks_of(net->points);
+    const int F = net->grid.features;
+    PF_TRY(prepare(net));
+#pragma omp parallel
+    {
+        struct pf_hash_block b;
+        struct pf_hash_sums s;
+        float *work = work_of_thread(net), *sums = work + net->block_floats;
+        pf_hash_block_lay_out(&b, work, net);
+        pf_hash_sums_lay_out(&s, sums, net);
+#pragma omp for schedule(dynamic, 1)
+        for (int slice = 0; slice < PF_HASH_SLICES; slice++) {
+            memset(sums, 0, sizeof(float) * (size_t)net->sum_floats);
+            const int64_t end = blocks * (slice + 1) / PF_HASH_SLICES;
+            for (int64_t i = blocks * slice / PF_HASH_SLICES; i < end; i++)
+                block_backward(net, &b, &s, i, d_sdf, d_grad, d_rgb);
+            fold_sums(net, net->part + slice * net->weights, &s);
+        }
+#pragma omp for schedule(dynamic, 1)
+        for (int l = 0; l < net->active; l++) {
+            float *grad = net->param[0].grad + net->grid.level[l].offset * F;
+            for (int64_t i = 0; i < blocks; i++) {
+                const struct tape t = tape_at(net, i);
+                const int64_t left = net->points - i * PF_BLOCK;
+                pf_hash_scatter(&net->grid, l, grad, t.x, row(t.d_e, l * F), row(t.q, l * F), t.d_g,
+                                left < PF_BLOCK ? (int)left : PF_BLOCK);
+            }
+        }
+    }
+    float *grad = net->param[1].grad;           // the layers' gradients lie in one piece
+    for (int slice = 0; slice < PF_HASH_SLICES; slice++)
+        for (int64_t i = 0; i < net->weights; i++)
+            grad[i] += net->part[slice * net->weights + i];
+    return PF_OK;
+}
+
+static void
+hash_set_step(struct pf_net *base, int step)
+{
+    struct pf_hash *net = (struct pf_hash *)base;
+    const int levels = net->start_levels + step / net->level_steps;
+    net->active = levels < net->grid.levels ? levels : net->grid.levels;
+}
+
+static void
+hash_free(struct pf_net *base)
+{
+    struct pf_hash *net = (struct pf_hash *)base;
+    free(net->memory);
+    free(net->work);
+    free(net->part);
+    free(net->tape);
+    free(net);
+}
+
+const struct pf_net_ops pf_hash_ops = {
+    .kind = "hash",
+    .sdf = hash_sdf,
+    .forward = hash_forward,
+    .backward = hash_backward,
+    .set_step = hash_set_step,
+    .free = hash_free,
+};

@@ -1,0 +1,839 @@
+/* hash_team.h - a tile of points of the fast field, forward and backward, for a block of a GPU's
+ * threads: hash_simd.c, hash_grid.c and small_mlp.c once more, function by function (hash.h has the
+ * formulas).  tests/kernels/field/hash/test_hash_team.c runs it on the host against those.  Private.
+ *
+ * A quantity of C channels is C rows of P points, P + 4 floats apart: neighbouring rows then lie in
+ * different banks of shared memory.  Rows come in fours; spare ones of a point are finite where the
+ * point is, because memory starts as zeros and their weights are zeros.  Memory is shared memory
+ * where a tile fits, else global: the code is the same.
+ *
+ * Products: a task is 4 channels of 4, 2 or 1 points (as many as keep the team busy); one weight and
+ * one activation vector of 16 bytes from shared memory serve 16 multiply-adds, which keeps both pipes
+ * of a multiprocessor equally busy (4 + 3 cycles a warp).  Outer products: a task is 4 x 4 weights
+ * over all points, 8 vectors for 64 multiply-adds. */
+#ifndef PF_FIELD_HASH_TEAM_H
+#define PF_FIELD_HASH_TEAM_H
+#include "kernels/field/hash/hash.h"
+#include "kernels/field/hash/team.h"
+
+enum { PF_TILE_PAD = 4 };
+enum pf_tile_kind { PF_TILE_SDF, PF_TILE_FORWARD, PF_TILE_BACKWARD };
+
+/* What a kernel must know of a field; its weights are where the parameters are, unpacked. */
+struct pf_hash_shape {
+    struct pf_hash_grid grid;
+    int active;                 /* levels in use */
+    int K[PF_HASH_LAYERS], C[PF_HASH_LAYERS];
+    int64_t weights;            /* numbers of all layers: weight, bias, weight, bias, ... */
+    const float *table, *weight;
+};
+
+static inline struct pf_hash_shape
+pf_hash_shape_of(const struct pf_hash *net, const float *table, const float *weight)
+{
+    struct pf_hash_shape f;
+    memset(&f, 0, sizeof f);
+    f.grid = net->grid;
+    f.active = net->active;
+    f.weights = net->weights;
+    f.table = table;
+    f.weight = weight;
+    for (int i = 0; i < PF_HASH_LAYERS; i++) {
+        f.K[i] = net->layer[i].K;
+        f.C[i] = net->layer[i].C;
+    }
+    return f;
+}
+
+/* A layer in a tile's memory: w [rows(K) / 4, rows(C), 4], four rows interleaved, spare ones 0. */
+struct pf_tile_layer {
+    int K, C;
+    float *w, *b;
+    float *sum_w, *sum_b;       /* [K, C], [K] gradients; backward alone */
+};
+
+/* Rows as in struct pf_hash_block; what is missing there is computed again or lies elsewhere. */
+struct pf_hash_tile {
+    int P, pitch;               /* points; floats from row to row */
+    struct pf_tile_layer layer[PF_HASH_LAYERS];
+    float *sums;                /* [weights] all sum_w and sum_b */
+    float *x, *dir, *in, *jac, *h, *s, *u, *q;
+    float *out;                 /* [1 + G | n 3 | SH 16] */
+    float *g, *length, *c0, *c1, *color;
+    float *d_out, *d_c0, *d_c1, *d_color, *d_g, *d_q, *d_u, *d_z, *d_in;
+};
+
+PF_FN int
+pf_fours(int C)
+{
+    return (C + 3) / 4 * 4;
+}
+
+/* ---- memory ---- */
+
+/* Lay a tile of P points out over memory, a multiple of 16 bytes; NULL counts.  Returns floats. */
+#ifdef __CUDACC__
+static __host__ __device__ __forceinline__
+#else
+static inline __attribute__((unused))
+#endif
+int64_t
+pf_hash_tile_lay_out(struct pf_hash_tile *t, float *memory, const struct pf_hash_shape *f, int P,
+                     enum pf_tile_kind kind)
+{
+    const int E = f->grid.levels * f->grid.features, H = f->K[SDF0];
+    const int C = f->K[COLOR0], I = f->C[COLOR0], layers = kind == PF_TILE_SDF ? 2 : PF_HASH_LAYERS;
+    const bool backward = kind == PF_TILE_BACKWARD;
+    int64_t at = 0, row, sum = 0;
+#define FOURS(n) (((n) + 3) / 4 * 4)
+#define TAKE(p, n) (p) = memory ? memory + at : 0; at += FOURS(n)
+    t->P = P;
+    t->pitch = P + PF_TILE_PAD;
+    row = t->pitch;
+    t->sums = 0;
+    if (backward) {
+        TAKE(t->sums, f->weights);
+    }
+    PF_UNROLL for (int i = 0; i < layers; i++) {
+        struct pf_tile_layer *const l = &t->layer[i];
+        l->K = f->K[i];
+        l->C = f->C[i];
+        TAKE(l->w, (int64_t)FOURS(l->K) * FOURS(l->C));
+        TAKE(l->b, l->K);
+        l->sum_w = t->sums ? t->sums + sum : 0;
+        l->sum_b = t->sums ? t->sums + sum + (int64_t)l->K * l->C : 0;
+        sum += (int64_t)l->K * l->C + l->K;
+    }
+    const int narrow = FOURS(H) > FOURS(3 + E) ? FOURS(H) : FOURS(3 + E);
+    TAKE(t->x, 4 * row);
+    TAKE(t->in, FOURS(3 + E) * row);
+    TAKE(t->h, (backward || FOURS(H) > FOURS(C) ? FOURS(H) : FOURS(C)) * row);
+    if (kind == PF_TILE_SDF) {
+        TAKE(t->out, row);
+        return at;
+    }
+    TAKE(t->s, (backward ? narrow : FOURS(H) > FOURS(C) ? FOURS(H) : FOURS(C)) * row);
+    TAKE(t->dir, 4 * row);
+    TAKE(t->jac, FOURS(3 * E) * row);
+    TAKE(t->q, FOURS(3 + E) * row);
+    TAKE(t->out, (1 + FOURS(I)) * row);
+    TAKE(t->g, 4 * row);
+    TAKE(t->length, row);
+    TAKE(t->color, 4 * row);
+    if (!backward) {
+        t->u = t->s;            /* their last use comes before their heirs' first */
+        t->c0 = t->h;
+        t->c1 = t->s;
+        return at;
+    }
+    TAKE(t->u, FOURS(H) * row);
+    TAKE(t->c0, FOURS(C) * row);
+    TAKE(t->c1, FOURS(C) * row);
+    TAKE(t->d_out, (1 + FOURS(I)) * row);
+    TAKE(t->d_c0, FOURS(C) * row);
+    TAKE(t->d_c1, FOURS(C) * row);
+    TAKE(t->d_color, 4 * row);
+    TAKE(t->d_g, 4 * row);
+    TAKE(t->d_q, FOURS(3 + E) * row);
+    TAKE(t->d_u, FOURS(H) * row);
+    TAKE(t->d_z, FOURS(H) * row);
+    t->d_in = t->s;
+#undef TAKE
+#undef FOURS
+    return at;
+}
+
+/* Zeros everywhere, then the weights.  Ends with a wait. */
+PF_FN void
+pf_hash_tile_start(const struct pf_team *team, struct pf_hash_tile *t, float *memory, int64_t floats,
+                   const struct pf_hash_shape *f, int layers)
+{
+    const float *from = f->weight;
+    for (int64_t i = team->rank; i < floats; i += team->size)
+        memory[i] = 0.0f;
+    pf_wait(team);
+    PF_UNROLL for (int n = 0; n < layers; n++) {
+        const struct pf_tile_layer *const l = &t->layer[n];
+        const int columns = pf_fours(l->C);
+        for (int i = team->rank; i < l->K * l->C; i += team->size) {
+            const int k = i / l->C, c = i % l->C;
+            l->w[(k / 4 * columns + c) * 4 + k % 4] = from[i];
+        }
+        from += l->K * l->C;
+        for (int k = team->rank; k < l->K; k += team->size)
+            l->b[k] = from[k];
+        from += l->K;
+    }
+    pf_wait(team);
+}
+
+/* ---- activations ---- */
+
+/* exp(t) for t <= 0 and log(1 + e) for 0 <= e <= 1, as small_mlp.c has them. */
+PF_FN float
+pf_exp_negative(float t)
+{
+    t = t > -87.0f ? t : -87.0f;                /* also takes NaN */
+    const float n = (t * 1.44269504f + 12582912.0f) - 12582912.0f;
+    const float r = t - n * 0.693359375f + n * 2.12194440e-4f;
+    float p = 1.0f / 5040, power;
+    p = p * r + 1.0f / 720;
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    const int32_t bits = ((int32_t)n + 127) * (1 << 23);
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
+}
+
+PF_FN float
+pf_log_one_plus(float e)
+{
+    const float t = e / (2.0f + e), z = t * t;
+    float p = 2.0f / 13;
+    p = p * z + 2.0f / 11;
+    p = p * z + 2.0f / 9;
+    p = p * z + 2.0f / 7;
+    p = p * z + 2.0f / 5;
+    p = p * z + 2.0f / 3;
+    p = p * z + 2.0f;
+    return p * t;
+}
+
+PF_FN float
+pf_softplus_100(float z, float *slope)
+{
+    const float t = 100.0f * z, e = pf_exp_negative(-fabsf(t)), right = 1.0f / (1.0f + e);
+    *slope = t > 0.0f ? right : 1.0f - right;
+    return ((t > 0.0f ? t : 0.0f) + pf_log_one_plus(e)) * 0.01f;
+}
+
+PF_FN float
+pf_sigmoid_of(float z)
+{
+    const float e = pf_exp_negative(-fabsf(z));
+    return (z > 0.0f ? 1.0f : e) / (1.0f + e);
+}
+
+/* What happens to a number of a product before it is stored. */
+enum pf_tile_act {
+    PF_AS_IT_IS, PF_MAX_0, PF_LOGISTIC,
+    PF_SOFTPLUS,                /* other gets the derivative */
+    PF_WHERE_POSITIVE,          /* 0 where other is not over 0: a rectifier backward */
+};
+
+PF_FN void
+pf_tile_store(float *to, float v, enum pf_tile_act act, float *other)
+{
+    switch (act) {
+    case PF_MAX_0: *to = v > 0.0f ? v : 0.0f; break;
+    case PF_LOGISTIC: *to = pf_sigmoid_of(v); break;
+    case PF_SOFTPLUS: *to = pf_softplus_100(v, other); break;
+    case PF_WHERE_POSITIVE: *to = *other > 0.0f ? v : 0.0f; break;
+    default: *to = v;
+    }
+}
+
+/* ---- products; none of them waits ---- */
+
+/* N = 4, 2 or 1 points at p, a constant where this is called. */
+PF_FN void
+pf_points_at(float v[4], const float *p, const int N)
+{
+    if (N == 4) {
+        const struct pf_four f = pf_four_at(p);
+        v[0] = f.v[0]; v[1] = f.v[1]; v[2] = f.v[2]; v[3] = f.v[3];
+    } else if (N == 2) {
+        const struct pf_two f = pf_two_at(p);
+        v[0] = f.v[0]; v[1] = f.v[1];
+    } else {
+        v[0] = *p;
+    }
+}
+
+PF_FN void
+pf_tile_product_n(const struct pf_team *team, const struct pf_hash_tile *t,
+                  const struct pf_tile_layer *l, float *y, bool bias, const float *x,
+                  enum pf_tile_act act, float *other, const int N)
+{
+    const int groups = t->P / N, tasks = pf_fours(l->K) / 4 * groups, columns = pf_fours(l->C);
+    for (int i = team->rank; i < tasks; i += team->size) {
+        const int p = i % groups * N, k = i / groups * 4;
+        const float *w = l->w + k * columns;
+        float sum[4][4];
+        PF_UNROLL for (int r = 0; r < 4; r++)
+            PF_UNROLL for (int j = 0; j < N; j++)
+                sum[r][j] = bias && k + r < l->K ? l->b[k + r] : 0.0f;
+        for (int c = 0; c < l->C; c++) {
+            const struct pf_four a = pf_four_at(w + 4 * c);
+            float in[4];
+            pf_points_at(in, x + c * t->pitch + p, N);
+            PF_UNROLL for (int r = 0; r < 4; r++)
+                PF_UNROLL for (int j = 0; j < N; j++)
+                    sum[r][j] += a.v[r] * in[j];
+        }
+        PF_UNROLL for (int r = 0; r < 4; r++)
+            PF_UNROLL for (int j = 0; j < N; j++)
+                pf_tile_store(y + (k + r) * t->pitch + p + j, sum[r][j], act,
+                              other ? other + (k + r) * t->pitch + p + j : 0);
+    }
+}
+
+PF_FN void
+pf_tile_transposed_n(const struct pf_team *team, const struct pf_hash_tile *t,
+                     const struct pf_tile_layer *l, float *x, const float *y, enum pf_tile_act act,
+                     float *other, const int N)
+{
+    const int columns = pf_fours(l->C), groups = t->P / N, tasks = columns / 4 * groups;
+    for (int i = team->rank; i < tasks; i += team->size) {
+        const int p = i % groups * N, c = i / groups * 4;
+        float sum[4][4] = {{0}};
+        for (int k = 0; k < l->K; k += 4) {
+            const float *w = l->w + (k * columns + 4 * c);
+            const struct pf_four a[4] = {pf_four_at(w), pf_four_at(w + 4), pf_four_at(w + 8),
+                                         pf_four_at(w + 12)};
+            PF_UNROLL for (int r = 0; r < 4; r++) {             /* spare rows meet weights of 0 */
+                float in[4];
+                pf_points_at(in, y + (k + r) * t->pitch + p, N);
+                PF_UNROLL for (int q = 0; q < 4; q++)
+                    PF_UNROLL for (int j = 0; j < N; j++)
+                        sum[q][j] += a[q].v[r] * in[j];
+            }
+        }
+        PF_UNROLL for (int q = 0; q < 4; q++)
+            PF_UNROLL for (int j = 0; j < N; j++)
+                pf_tile_store(x + (c + q) * t->pitch + p + j, sum[q][j], act,
+                              other ? other + (c + q) * t->pitch + p + j : 0);
+    }
+}
+
+/* Points of a task: the most that keep over half of the team busy. */
+PF_FN int
+pf_tile_points(const struct pf_team *team, const struct pf_hash_tile *t, int channels)
+{
+    const int tasks = pf_fours(channels) / 4 * (t->P / 4);
+    return 2 * tasks > team->size ? 4 : 4 * tasks > team->size ? 2 : 1;
+}
+
+/* y [K] = act(W x + b), x [C] */
+PF_FN void
+pf_tile_product(const struct pf_team *team, const struct pf_hash_tile *t,
+                const struct pf_tile_layer *l, float *y, bool bias, const float *x,
+                enum pf_tile_act act, float *other)
+{
+    const int N = pf_tile_points(team, t, l->K);
+    if (N == 4)
+        pf_tile_product_n(team, t, l, y, bias, x, act, other, 4);
+    else if (N == 2)
+        pf_tile_product_n(team, t, l, y, bias, x, act, other, 2);
+    else
+        pf_tile_product_n(team, t, l, y, bias, x, act, other, 1);
+}
+
+/* x [C] = act(W^T y), y [K] */
+PF_FN void
+pf_tile_transposed(const struct pf_team *team, const struct pf_hash_tile *t,
+                   const struct pf_tile_layer *l, float *x, const float *y, enum pf_tile_act act,
+                   float *other)
+{
+    const int N = pf_tile_points(team, t, l->C);
+    if (N == 4)
+        pf_tile_transposed_n(team, t, l, x, y, act, other, 4);
+    else if (N == 2)
+        pf_tile_transposed_n(team, t, l, x, y, act, other, 2);
+    else
+        pf_tile_transposed_n(team, t, l, x, y, act, other, 1);
+}
+
+/* The first task that this member takes of those that follow *turn others, round and round. */
+PF_FN int
+pf_turn_of(const struct pf_team *team, int *turn, int tasks)
+{
+    const int first = (team->rank + team->size - *turn % team->size) % team->size;
+    *turn += tasks;
+    return first;
+}
+
+/* sum_w += y x^T, and the same of a second pair unless y2 is NULL: sums over the tile's points. */
+PF_FN void
+pf_tile_outer(const struct pf_team *team, const struct pf_hash_tile *t, const struct pf_tile_layer *l,
+              const float *y, const float *x, const float *y2, const float *x2, int *turn)
+{
+    const int down = pf_fours(l->K) / 4, across = pf_fours(l->C) / 4, tasks = down * across;
+    for (int i = pf_turn_of(team, turn, tasks); i < tasks; i += team->size) {
+        const int k = i / across, c = i % across;
+        float sum[4][4] = {{0}};
+        for (int pair = 0; pair < (y2 ? 2 : 1); pair++) {
+            const float *a = (pair ? y2 : y) + k * t->pitch, *b = (pair ? x2 : x) + c * t->pitch;
+            for (int p = 0; p < t->P; p += 4) {
+                struct pf_four v[4], w[4];
+                PF_UNROLL for (int r = 0; r < 4; r++) {
+                    v[r] = pf_four_at(a + r * down * t->pitch + p);
+                    w[r] = pf_four_at(b + r * across * t->pitch + p);
+                }
+                PF_UNROLL for (int r = 0; r < 4; r++)
+                    PF_UNROLL for (int j = 0; j < 4; j++)
+                        PF_UNROLL for (int m = 0; m < 4; m++)
+                            sum[r][j] += v[r].v[m] * w[j].v[m];
+            }
+        }
+        PF_UNROLL for (int r = 0; r < 4; r++)
+            PF_UNROLL for (int j = 0; j < 4; j++)
+                if (k + r * down < l->K && c + j * across < l->C)
+                    l->sum_w[(k + r * down) * l->C + c + j * across] += sum[r][j];
+    }
+}
+
+/* to [K] += y summed over the tile's points. */
+PF_FN void
+pf_tile_sum(const struct pf_team *team, const struct pf_hash_tile *t, float *to, const float *y, int K,
+            int *turn)
+{
+    for (int k = pf_turn_of(team, turn, K); k < K; k += team->size) {
+        float sum = 0;
+        for (int p = 0; p < t->P; p += 4) {
+            const struct pf_four v = pf_four_at(y + k * t->pitch + p);
+            sum += v.v[0] + v.v[1] + (v.v[2] + v.v[3]);
+        }
+        to[k] += sum;
+    }
+}
+
+/* ---- the grid (hash_grid.c) ---- */
+
+PF_FN int32_t
+pf_tile_index(const struct pf_hash_level *l, int32_t x, int32_t y, int32_t z)
+{
+    if (l->dense) {
+        const int32_t i = x + (y + z * l->res) * l->res;
+        return i < l->size ? i : i - l->size;
+    }
+    return (int32_t)(((uint32_t)x ^ (uint32_t)y * 2654435761u ^ (uint32_t)z * 805459861u) &
+                     (uint32_t)(l->size - 1));
+}
+
+struct pf_tile_place {
+    int32_t cell[3];
+    float side[3], slope[3];    /* weight of the upper neighbour; its derivative */
+};
+
+PF_FN struct pf_tile_place
+pf_tile_locate(const struct pf_hash_level *l, float bound, const float *x, int pitch)
+{
+    const float scale = l->scale, unit = 0.5f / bound, slope = scale * unit;
+    struct pf_tile_place at;
+    PF_UNROLL for (int k = 0; k < 3; k++) {
+        const float u = (x[k * pitch] + bound) * unit;
+        const float in = u > 0.0f ? u < 1.0f ? u : 1.0f : 0.0f;        /* NaN too becomes 0 */
+        const float pos = scale * in + 0.5f;
+        at.cell[k] = (int32_t)pos;
+        at.side[k] = pos - (float)at.cell[k];
+        at.slope[k] = u == in ? slope : 0.0f;
+    }
+    return at;
+}
+
+/* Entry and weight of a corner (bits 0..2: upper in x, y, z), and the weight's derivatives. */
+PF_FN int32_t
+pf_tile_corner(float *weight, float d[3], const struct pf_hash_level *l,
+               const struct pf_tile_place *at, int corner)
+{
+    const int i = corner & 1, j = corner >> 1 & 1, k = corner >> 2;
+    const float a = i ? at->side[0] : 1.0f - at->side[0], da = i ? at->slope[0] : -at->slope[0];
+    const float b = j ? at->side[1] : 1.0f - at->side[1], db = j ? at->slope[1] : -at->slope[1];
+    const float c = k ? at->side[2] : 1.0f - at->side[2], dc = k ? at->slope[2] : -at->slope[2];
+    *weight = a * b * c;
+    d[0] = da * b * c;
+    d[1] = a * db * c;
+    d[2] = a * b * dc;
+    return pf_tile_index(l, at->cell[0] + i, at->cell[1] + j, at->cell[2] + k);
+}
+
+/* N = 2 or 1 neighbouring features at a time, a constant where this is called: one load for both. */
+PF_FN void
+pf_tile_encode_n(const struct pf_team *team, const struct pf_hash_tile *t,
+                 const struct pf_hash_shape *f, bool derivative, const int N)
+{
+    const int F = f->grid.features, parts = F / N, n = f->grid.levels * parts * t->P;
+    for (int i = team->rank; i < n; i += team->size) {
+        const int p = i % t->P, part = i / t->P % parts, level = i / t->P / parts;
+        const int e = level * F + part * N;
+        const struct pf_hash_level *const l = &f->grid.level[level];
+        float value[2] = {0, 0}, jac[2][3] = {{0}};
+        if (level < f->active) {
+            const struct pf_tile_place at = pf_tile_locate(l, f->grid.bound, t->x + p, t->pitch);
+            const float *const table = f->table + l->offset * F + part * N;
+            PF_UNROLL for (int corner = 0; corner < 8; corner++) {
+                float w, d[3], v[4];
+                const int64_t entry = pf_tile_corner(&w, d, l, &at, corner);
+                pf_points_at(v, table + entry * F, N);
+                PF_UNROLL for (int j = 0; j < N; j++) {
+                    value[j] += w * v[j];
+                    PF_UNROLL for (int k = 0; k < 3; k++)
+                        jac[j][k] += d[k] * v[j];
+                }
+            }
+        }
+        PF_UNROLL for (int j = 0; j < N; j++) {
+            t->in[(3 + e + j) * t->pitch + p] = value[j];
+            PF_UNROLL for (int k = 0; k < 3; k++)
+                if (derivative)
+                    t->jac[(3 * (e + j) + k) * t->pitch + p] = jac[j][k];
+        }
+    }
+}
+
+/* From x: in, and jac where a gradient will be wanted.  Ends with a wait. */
+PF_FN void
+pf_tile_encode(const struct pf_team *team, const struct pf_hash_tile *t, const struct pf_hash_shape *f,
+               bool derivative)
+{
+    for (int i = team->rank; i < 3 * t->P; i += team->size)
+        t->in[i / t->P * t->pitch + i % t->P] = t->x[i / t->P * t->pitch + i % t->P];
+    if (f->grid.features % 2)
+        pf_tile_encode_n(team, t, f, derivative, 1);
+    else
+        pf_tile_encode_n(team, t, f, derivative, 2);
+    pf_wait(team);
+}
+
+/* grad [entries, F] += what the tile's first `points` points contribute (pf_hash_scatter).  Members
+ * beside each other take the features of one entry: one sector of memory for both. */
+PF_FN void
+pf_tile_scatter(const struct pf_team *team, const struct pf_hash_tile *t, const struct pf_hash_shape *f,
+                long long *grad, float scale, int points)
+{
+    const int F = f->grid.features, levels = f->active < f->grid.levels ? f->active : f->grid.levels;
+    for (int i = team->rank; i < levels * t->P * F; i += team->size) {
+        const int feature = i % F, p = i / F % t->P, level = i / F / t->P, e = 3 + level * F + feature;
+        const struct pf_hash_level *const l = &f->grid.level[level];
+        if (p >= points)
+            continue;
+        const float a = t->d_in[e * t->pitch + p], b = t->q[e * t->pitch + p];
+        const float g[3] = {t->d_g[p], t->d_g[t->pitch + p], t->d_g[2 * t->pitch + p]};
+        const struct pf_tile_place at = pf_tile_locate(l, f->grid.bound, t->x + p, t->pitch);
+        PF_UNROLL for (int corner = 0; corner < 8; corner++) {
+            float w, d[3];
+            const int64_t entry = l->offset + pf_tile_corner(&w, d, l, &at, corner);
+            pf_add_fixed(grad + entry * F + feature,
+                         w * a + (d[0] * g[0] + d[1] * g[1] + d[2] * g[2]) * b, scale);
+        }
+    }
+}
+
+/* ---- forward; every function ends with a wait ---- */
+
+/* rows [C] = points from..from+P of x [n, C]; those past the end repeat the last, or are 0. */
+PF_FN void
+pf_tile_load(const struct pf_team *team, const struct pf_hash_tile *t, float *rows, const float *x,
+             int C, int64_t from, int64_t n, bool zero)
+{
+    for (int i = team->rank; i < C * t->P; i += team->size) {
+        const int p = i / C, c = i % C;
+        const int64_t at = from + p < n ? from + p : n - 1;
+        rows[c * t->pitch + p] = x && (from + p < n || !zero) ? x[at * C + c] : 0.0f;
+    }
+}
+
+/* x [n, C] = rows [C]; no wait. */
+PF_FN void
+pf_tile_unload(const struct pf_team *team, const struct pf_hash_tile *t, float *x, const float *rows,
+               int C, int64_t from, int64_t n)
+{
+    for (int i = team->rank; i < C * t->P; i += team->size) {
+        const int p = i / C, c = i % C;
+        if (from + p < n)
+            x[(from + p) * C + c] = rows[c * t->pitch + p];
+    }
+}
+
+/* After x: in, h, and unless it is the sdf alone that is wanted s and jac. */
+PF_FN void
+pf_tile_first_layer(const struct pf_team *team, const struct pf_hash_tile *t,
+                    const struct pf_hash_shape *f, bool derivative)
+{
+    pf_tile_encode(team, t, f, derivative);
+    if (derivative) {
+        pf_tile_product(team, t, &t->layer[SDF0], t->h, true, t->in, PF_SOFTPLUS, t->s);
+    } else {
+        float unused;
+        const struct pf_tile_layer *const l = &t->layer[SDF0];
+        pf_tile_product(team, t, l, t->h, true, t->in, PF_AS_IT_IS, 0);
+        pf_wait(team);
+        for (int i = team->rank; i < l->K * t->P; i += team->size) {
+            float *const h = t->h + i / t->P * t->pitch + i % t->P;
+            *h = pf_softplus_100(*h, &unused);
+        }
+    }
+    pf_wait(team);
+}
+
+/* The sdf alone, row 0 of out. */
+PF_FN void
+pf_tile_sdf(const struct pf_team *team, const struct pf_hash_tile *t)
+{
+    const struct pf_tile_layer *const l = &t->layer[SDF1];
+    for (int p = team->rank; p < t->P; p += team->size) {
+        float sum = l->b[0];
+        for (int c = 0; c < l->C; c++)
+            sum += l->w[4 * c] * t->h[c * t->pitch + p];
+        t->out[p] = sum;
+    }
+    pf_wait(team);
+}
+
+/* out's sdf and features, u, q, g.  u may be s. */
+PF_FN void
+pf_tile_differentiate(const struct pf_team *team, const struct pf_hash_tile *t,
+                      const struct pf_hash_shape *f)
+{
+    const int H = t->layer[SDF0].K, E = f->grid.levels * f->grid.features;
+    pf_tile_product(team, t, &t->layer[SDF1], t->out, true, t->h, PF_AS_IT_IS, 0);
+    for (int i = team->rank; i < H * t->P; i += team->size) {
+        const int k = i / t->P, at = k * t->pitch + i % t->P;
+        t->u[at] = t->layer[SDF1].w[4 * k] * t->s[at];
+    }
+    pf_wait(team);
+    pf_tile_transposed(team, t, &t->layer[SDF0], t->q, t->u, PF_AS_IT_IS, 0);
+    pf_wait(team);
+    for (int i = team->rank; i < 3 * t->P; i += team->size) {
+        const int k = i / t->P, p = i % t->P;
+        float g = t->q[k * t->pitch + p];
+        for (int e = 0; e < E; e++)
+            g += t->q[(3 + e) * t->pitch + p] * t->jac[(3 * e + k) * t->pitch + p];
+        t->g[k * t->pitch + p] = g;
+    }
+    pf_wait(team);
+}
+
+/* r = 2 (v.n) n - v for v = -dir; r = n where we look along -n. */
+PF_FN void
+pf_reflected(float r[3], const float n[3], const float d[3], bool from_normal)
+{
+    const float twice = -2.0f * (d[0] * n[0] + d[1] * n[1] + d[2] * n[2]);
+    PF_UNROLL for (int k = 0; k < 3; k++)
+        r[k] = from_normal ? n[k] : twice * n[k] + d[k];
+}
+
+/* Spherical harmonics of r (hash_simd.c). */
+PF_FN void
+pf_harmonics(float *o, int pitch, const float r[3])
+{
+    const float a = r[0], b = r[1], c = r[2], aa = a * a, bb = b * b, cc = c * c;
+    o[0 * pitch] = 0.28209479f;
+    o[1 * pitch] = -0.48860251f * b;
+    o[2 * pitch] = 0.48860251f * c;
+    o[3 * pitch] = -0.48860251f * a;
+    o[4 * pitch] = 1.09254843f * a * b;
+    o[5 * pitch] = -1.09254843f * b * c;
+    o[6 * pitch] = 0.94617470f * cc - 0.31539157f;
+    o[7 * pitch] = -1.09254843f * a * c;
+    o[8 * pitch] = 0.54627422f * (aa - bb);
+    o[9 * pitch] = 0.59004359f * b * (bb - 3.0f * aa);
+    o[10 * pitch] = 2.89061144f * a * b * c;
+    o[11 * pitch] = 0.45704580f * b * (1.0f - 5.0f * cc);
+    o[12 * pitch] = 0.37317633f * c * (5.0f * cc - 3.0f);
+    o[13 * pitch] = 0.45704580f * a * (1.0f - 5.0f * cc);
+    o[14 * pitch] = 1.44530572f * c * (aa - bb);
+    o[15 * pitch] = 0.59004359f * a * (3.0f * bb - aa);
+}
+
+PF_FN void
+pf_harmonics_backward(float d_r[3], const float *d, int pitch, const float r[3])
+{
+    const float a = r[0], b = r[1], c = r[2], aa = a * a, bb = b * b, cc = c * c;
+    const float d4 = 1.09254843f * d[4 * pitch], d5 = 1.09254843f * d[5 * pitch];
+    const float d7 = 1.09254843f * d[7 * pitch], d8 = 1.09254843f * d[8 * pitch];
+    const float d9 = 1.77013077f * d[9 * pitch], d10 = 2.89061144f * d[10 * pitch];
+    const float d11 = 0.45704580f * d[11 * pitch], d13 = 0.45704580f * d[13 * pitch];
+    const float d14 = 1.44530572f * d[14 * pitch], d15 = 1.77013077f * d[15 * pitch];
+    d_r[0] = -0.48860251f * d[3 * pitch] + d4 * b - d7 * c + d8 * a - 2.0f * d9 * a * b + d10 * b * c +
+             d13 * (1.0f - 5.0f * cc) + 2.0f * d14 * a * c + d15 * (bb - aa);
+    d_r[1] = -0.48860251f * d[1 * pitch] + d4 * a - d5 * c - d8 * b + d9 * (bb - aa) + d10 * a * c +
+             d11 * (1.0f - 5.0f * cc) - 2.0f * d14 * b * c + 2.0f * d15 * a * b;
+    d_r[2] = 0.48860251f * d[2 * pitch] - d5 * b - d7 * a + 1.8923494f * d[6 * pitch] * c +
+             d10 * a * b - 10.0f * (d11 * b + d13 * a) * c +
+             0.37317633f * d[12 * pitch] * (15.0f * cc - 3.0f) + d14 * (aa - bb);
+}
+
+/* color, seen along dir or against the normal; n goes beside the features in out. */
+PF_FN void
+pf_tile_shade(const struct pf_team *team, const struct pf_hash_tile *t, bool from_normal)
+{
+    const int O = t->layer[SDF1].K, pitch = t->pitch;
+    for (int p = team->rank; p < t->P; p += team->size) {
+        const float g[3] = {t->g[p], t->g[pitch + p], t->g[2 * pitch + p]};
+        const float d[3] = {t->dir[p], t->dir[pitch + p], t->dir[2 * pitch + p]};
+        const float length = sqrtf(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]);
+        const float held = length > 1e-12f ? length : 1e-12f, scale = 1.0f / held;
+        const float n[3] = {g[0] * scale, g[1] * scale, g[2] * scale};
+        float r[3];
+        t->length[p] = held;
+        PF_UNROLL for (int k = 0; k < 3; k++)
+            t->out[(O + k) * pitch + p] = n[k];
+        pf_reflected(r, n, d, from_normal);
+        pf_harmonics(t->out + (O + 3) * pitch + p, pitch, r);
+    }
+    pf_wait(team);
+    pf_tile_product(team, t, &t->layer[COLOR0], t->c0, true, t->out + pitch, PF_MAX_0, 0);
+    pf_wait(team);
+    pf_tile_product(team, t, &t->layer[COLOR1], t->c1, true, t->c0, PF_MAX_0, 0);
+    pf_wait(team);
+    pf_tile_product(team, t, &t->layer[COLOR2], t->color, true, t->c1, PF_LOGISTIC, 0);
+    pf_wait(team);
+}
+
+/* ---- backward; every function ends with a wait ---- */
+
+/* From d_color: d_out's features; d_g is added to.  d_c0, d_c1, d_color stay for the sums. */
+PF_FN void
+pf_tile_shade_backward(const struct pf_team *team, const struct pf_hash_tile *t, bool from_normal)
+{
+    const int O = t->layer[SDF1].K, pitch = t->pitch;
+    for (int i = team->rank; i < 3 * t->P; i += team->size) {
+        const int at = i / t->P * pitch + i % t->P;
+        t->d_color[at] *= t->color[at] * (1.0f - t->color[at]);
+    }
+    pf_wait(team);
+    pf_tile_transposed(team, t, &t->layer[COLOR2], t->d_c1, t->d_color, PF_WHERE_POSITIVE, t->c1);
+    pf_wait(team);
+    pf_tile_transposed(team, t, &t->layer[COLOR1], t->d_c0, t->d_c1, PF_WHERE_POSITIVE, t->c0);
+    pf_wait(team);
+    pf_tile_transposed(team, t, &t->layer[COLOR0], t->d_out + pitch, t->d_c0, PF_AS_IT_IS, 0);
+    pf_wait(team);
+    for (int p = team->rank; p < t->P; p += team->size) {
+        const float d[3] = {t->dir[p], t->dir[pitch + p], t->dir[2 * pitch + p]};
+        float n[3], r[3], d_r[3], d_n[3];
+        PF_UNROLL for (int k = 0; k < 3; k++)
+            n[k] = t->out[(O + k) * pitch + p];
+        pf_reflected(r, n, d, from_normal);
+        pf_harmonics_backward(d_r, t->d_out + (O + 3) * pitch + p, pitch, r);
+        const float vn = -(d[0] * n[0] + d[1] * n[1] + d[2] * n[2]);
+        const float rn = d_r[0] * n[0] + d_r[1] * n[1] + d_r[2] * n[2];
+        const float a = from_normal ? 1.0f : 2.0f * vn, c = from_normal ? 0.0f : -2.0f * rn;
+        PF_UNROLL for (int k = 0; k < 3; k++)
+            d_n[k] = t->d_out[(O + k) * pitch + p] + a * d_r[k] + c * d[k];
+        const float along = d_n[0] * n[0] + d_n[1] * n[1] + d_n[2] * n[2], scale = 1.0f / t->length[p];
+        PF_UNROLL for (int k = 0; k < 3; k++)
+            t->d_g[k * pitch + p] += (d_n[k] - along * n[k]) * scale;
+    }
+    pf_wait(team);
+}
+
+/* From d_out (sdf and features) and d_g: d_q, d_z, d_in; and what d_u adds to W1[0]'s sums. */
+PF_FN void
+pf_tile_sdf_backward(const struct pf_team *team, const struct pf_hash_tile *t,
+                     const struct pf_hash_shape *f)
+{
+    const int H = t->layer[SDF0].K, E = f->grid.levels * f->grid.features, pitch = t->pitch;
+    int turn = 0;
+    for (int i = team->rank; i < (3 + E) * t->P; i += team->size) {
+        const int e = i / t->P, p = i % t->P;
+        t->d_q[e * pitch + p] = e < 3 ? t->d_g[e * pitch + p]
+                                      : t->jac[(3 * e - 9) * pitch + p] * t->d_g[p] +
+                                        t->jac[(3 * e - 8) * pitch + p] * t->d_g[pitch + p] +
+                                        t->jac[(3 * e - 7) * pitch + p] * t->d_g[2 * pitch + p];
+    }
+    pf_wait(team);
+    pf_tile_product(team, t, &t->layer[SDF0], t->d_u, false, t->d_q, PF_AS_IT_IS, 0);
+    pf_tile_transposed(team, t, &t->layer[SDF1], t->d_z, t->d_out, PF_AS_IT_IS, 0);  /* of h, so far */
+    pf_wait(team);
+    for (int i = team->rank; i < H * t->P; i += team->size) {
+        const int k = i / t->P, at = k * pitch + i % t->P;
+        const float s = t->s[at], bend = 100.0f * t->layer[SDF1].w[4 * k], d_u = t->d_u[at] * s;
+        t->d_u[at] = d_u;                                       /* now W1[0]'s */
+        t->d_z[at] = s * t->d_z[at] + bend * (1.0f - s) * d_u;
+    }
+    pf_wait(team);
+    pf_tile_sum(team, t, t->layer[SDF1].sum_w, t->d_u, H, &turn);
+    pf_tile_transposed(team, t, &t->layer[SDF0], t->d_in, t->d_z, PF_AS_IT_IS, 0);  /* s is done with */
+    pf_wait(team);
+}
+
+/* All layers' sums, the colour net's only where it has been gone through. */
+PF_FN void
+pf_tile_sums(const struct pf_team *team, const struct pf_hash_tile *t, bool color)
+{
+    int turn = 0;
+    pf_tile_outer(team, t, &t->layer[SDF0], t->u, t->d_q, t->d_z, t->in, &turn);
+    pf_tile_outer(team, t, &t->layer[SDF1], t->d_out, t->h, 0, 0, &turn);
+    pf_tile_sum(team, t, t->layer[SDF0].sum_b, t->d_z, t->layer[SDF0].K, &turn);
+    pf_tile_sum(team, t, t->layer[SDF1].sum_b, t->d_out, t->layer[SDF1].K, &turn);
+    if (color) {
+        pf_tile_outer(team, t, &t->layer[COLOR0], t->d_c0, t->out + t->pitch, 0, 0, &turn);
+        pf_tile_outer(team, t, &t->layer[COLOR1], t->d_c1, t->c0, 0, 0, &turn);
+        pf_tile_outer(team, t, &t->layer[COLOR2], t->d_color, t->c1, 0, 0, &turn);
+        pf_tile_sum(team, t, t->layer[COLOR0].sum_b, t->d_c0, t->layer[COLOR0].K, &turn);
+        pf_tile_sum(team, t, t->layer[COLOR1].sum_b, t->d_c1, t->layer[COLOR1].K, &turn);
+        pf_tile_sum(team, t, t->layer[COLOR2].sum_b, t->d_color, t->layer[COLOR2].K, &turn);
+    }
+}
+
+/* ---- a tile as a whole: points from..from+P of n ---- */
+
+PF_FN void
+pf_hash_tile_sdf(const struct pf_team *team, const struct pf_hash_tile *t,
+                 const struct pf_hash_shape *f, float *sdf, const float *x, int64_t from, int64_t n)
+{
+    pf_tile_load(team, t, t->x, x, 3, from, n, false);
+    pf_wait(team);
+    pf_tile_first_layer(team, t, f, false);
+    pf_tile_sdf(team, t);
+    pf_tile_unload(team, t, sdf, t->out, 1, from, n);
+    pf_wait(team);
+}
+
+PF_FN void
+pf_hash_tile_forward(const struct pf_team *team, const struct pf_hash_tile *t,
+                     const struct pf_hash_shape *f, float *sdf, float *grad, float *rgb, const float *x,
+                     const float *dir, int64_t from, int64_t n)
+{
+    pf_tile_load(team, t, t->x, x, 3, from, n, false);
+    pf_tile_load(team, t, t->dir, dir, 3, from, n, true);
+    pf_wait(team);
+    pf_tile_first_layer(team, t, f, true);
+    pf_tile_differentiate(team, t, f);
+    if (sdf)
+        pf_tile_unload(team, t, sdf, t->out, 1, from, n);
+    if (grad)
+        pf_tile_unload(team, t, grad, t->g, 3, from, n);
+    if (rgb) {
+        pf_tile_shade(team, t, !dir);
+        pf_tile_unload(team, t, rgb, t->color, 3, from, n);
+    }
+    pf_wait(team);
+}
+
+PF_FN void
+pf_hash_tile_backward(const struct pf_team *team, const struct pf_hash_tile *t,
+                      const struct pf_hash_shape *f, long long *grad, float scale, const float *d_sdf,
+                      const float *d_grad, const float *d_rgb, const float *x, const float *dir,
+                      int64_t from, int64_t n)
+{
+    const int O = t->layer[SDF1].K;
+    pf_tile_load(team, t, t->x, x, 3, from, n, false);
+    pf_tile_load(team, t, t->dir, dir, 3, from, n, true);
+    pf_tile_load(team, t, t->d_g, d_grad, 3, from, n, true);
+    pf_tile_load(team, t, t->d_color, d_rgb, 3, from, n, true);
+    pf_wait(team);
+    pf_tile_first_layer(team, t, f, true);
+    pf_tile_differentiate(team, t, f);
+    if (d_rgb) {
+        pf_tile_shade(team, t, !dir);
+        pf_tile_shade_backward(team, t, !dir);
+    } else {
+        for (int i = team->rank; i < (O - 1) * t->P; i += team->size)
+            t->d_out[(1 + i / t->P) * t->pitch + i % t->P] = 0.0f;
+    }
+    pf_tile_load(team, t, t->d_out, d_sdf, 1, from, n, true);
+    pf_wait(team);
+    pf_tile_sdf_backward(team, t, f);
+    pf_tile_sums(team, t, d_rgb != 0);
+    pf_tile_scatter(team, t, f, grad, scale, n - from < t->P ? (int)(n - from) : t->P);
+    pf_wait(team);
+}
+
+#endif

@@ -1,0 +1,210 @@
+/* small_mlp.c - products and activations of blocks of points (small_mlp.h). */
+#include "kernels/field/hash/small_mlp.h"
+
+#include <math.h>
+#include <string.h>
+
+/* The build contracts nothing on its own (-ffp-contract=off), which here would halve the speed of
+ * every product; results still depend only on the machine, not on threads or runs. */
+#ifdef __GNUC__
+#pragma GCC optimize("fp-contract=fast")
+#endif
+
+/* A vector of 16 floats; gcc splits it where the machine's are shorter. */
+typedef float lanes __attribute__((vector_size(4 * PF_LANES), may_alias));
+enum { VECTORS = PF_BLOCK / PF_LANES, TILE = 4 };
+#define UNROLLED _Pragma("GCC unroll 4")
+
+int64_t
+pf_small_packed(int K, int C)
+{
+    return (int64_t)pf_rows(K) * C + (int64_t)pf_rows(C) * K;
+}
+
+int64_t
+pf_small_sums(int K, int C)
+{
+    return (int64_t)pf_rows(K) * pf_rows(C) * PF_LANES;
+}
+
+/* to [K / 4, C, 4] = w with row k at stride row, column c at stride column; spare rows are 0. */
+static void
+pack(float *to, const float *w, int K, int C, int row, int column)
+{
+    for (int k = 0; k < pf_rows(K); k++)
+        for (int c = 0; c < C; c++)
+            to[(k / TILE * C + c) * TILE + k % TILE] = k < K ? w[k * row + c * column] : 0.0f;
+}
+
+void
+pf_small_pack(struct pf_small *l)
+{
+    pack(l->forward, l->w, l->K, l->C, l->C, 1);
+    pack(l->backward, l->w, l->C, l->K, 1, l->C);
+}
+
+/* y [K] = packed x + b.  Four rows by a whole block stay in registers: 16 sums for 4 loads of x
+ * and 4 broadcast weights. */
+static void
+product(float *y, const float *packed, const float *b, const float *x, int K, int C)
+{
+    for (int k = 0; k < K; k += TILE, packed += TILE * C) {
+        lanes sum[TILE][VECTORS];
+        UNROLLED for (int r = 0; r < TILE; r++)
+            UNROLLED for (int v = 0; v < VECTORS; v++)
+                sum[r][v] = (lanes){0} + (b && k + r < K ? b[k + r] : 0.0f);
+        for (int c = 0; c < C; c++) {
+            const lanes *in = (const lanes *)(x + c * PF_BLOCK);
+            UNROLLED for (int r = 0; r < TILE; r++)
+                UNROLLED for (int v = 0; v < VECTORS; v++)
+                    sum[r][v] += packed[TILE * c + r] * in[v];
+        }
+        UNROLLED for (int r = 0; r < TILE; r++)
+            UNROLLED for (int v = 0; v < VECTORS; v++)
+                ((lanes *)(y + (k + r) * PF_BLOCK))[v] = sum[r][v];
+    }
+}
+
+void
+pf_small_forward(const struct pf_small *l, float *y, const float *x)
+{
+    product(y, l->forward, l->b, x, l->K, l->C);
+}
+
+void
+pf_small_product(const struct pf_small *l, float *y, const float *x)
+{
+    product(y, l->forward, NULL, x, l->K, l->C);
+}
+
+void
+pf_small_transposed(const struct pf_small *l, float *x, const float *y)
+{
+    product(x, l->backward, NULL, y, l->C, l->K);
+}
+
+/* Tiles of 4 x 4 weights; each has a vector of partial sums, so that nothing is ever summed across
+ * lanes but once, at the end. */
+void
+pf_small_outer(const struct pf_small *l, float *sums, const float *y, const float *x)
+{
+    lanes *to = (lanes *)sums;
+    for (int k = 0; k < l->K; k += TILE)
+        for (int c = 0; c < l->C; c += TILE, to += TILE * TILE) {
+            const lanes *a = (const lanes *)(y + k * PF_BLOCK);
+            const lanes *b = (const lanes *)(x + c * PF_BLOCK);
+            lanes sum[TILE][TILE];
+            UNROLLED for (int i = 0; i < TILE; i++)
+                UNROLLED for (int j = 0; j < TILE; j++)
+                    sum[i][j] = to[TILE * i + j];
+            for (int v = 0; v < VECTORS; v++)
+                UNROLLED for (int i = 0; i < TILE; i++)
+                    UNROLLED for (int j = 0; j < TILE; j++)
+                        sum[i][j] += a[VECTORS * i + v] * b[VECTORS * j + v];
+            UNROLLED for (int i = 0; i < TILE; i++)
+                UNROLLED for (int j = 0; j < TILE; j++)
+                    to[TILE * i + j] = sum[i][j];
+        }
+}
+
+void
+pf_small_sum(float *sums, const float *y, int K)
+{
+    for (int k = 0; k < K; k++)
+        for (int v = 0; v < VECTORS; v++)
+            ((lanes *)sums)[k] += ((const lanes *)(y + k * PF_BLOCK))[v];
+}
+
+static float
+fold(const float *sums)
+{
+    float total = 0.0f;
+    for (int i = 0; i < PF_LANES; i++)
+        total += sums[i];
+    return total;
+}
+
+void
+pf_small_fold(const struct pf_small *l, float *to, const float *sums)
+{
+    const int tiles = pf_rows(l->C) / TILE;
+    for (int k = 0; k < l->K; k++)
+        for (int c = 0; c < l->C; c++) {
+            const int tile = k / TILE * tiles + c / TILE;
+            const int at = tile * TILE * TILE + k % TILE * TILE + c % TILE;
+            to[k * l->C + c] += fold(sums + (int64_t)at * PF_LANES);
+        }
+}
+
+void
+pf_small_fold_sum(float *to, const float *sums, int K)
+{
+    for (int k = 0; k < K; k++)
+        to[k] += fold(sums + k * PF_LANES);
+}
+
+/* exp(t) for t <= 0, relative error below 1e-7; 0 below -87.  libm's does not vectorise without
+ * -ffast-math. */
+static inline float
+exp_negative(float t)
+{
+    t = t > -87.0f ? t : -87.0f;                // also takes NaN
+    const float n = (t * 1.44269504f + 12582912.0f) - 12582912.0f;     // nearest integer
+    const float r = t - n * 0.693359375f + n * 2.12194440e-4f;         // +- ln 2 / 2
+    float p = 1.0f / 5040;
+    p = p * r + 1.0f / 720;
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    const int32_t bits = ((int32_t)n + 127) * (1 << 23);
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
+}
+
+/* log(1 + e) for 0 <= e <= 1: 2 atanh(e / (2 + e)), relative error below 1e-7. */
+static inline float
+log_one_plus(float e)
+{
+    const float t = e / (2.0f + e), z = t * t;
+    float p = 2.0f / 13;
+    p = p * z + 2.0f / 11;
+    p = p * z + 2.0f / 9;
+    p = p * z + 2.0f / 7;
+    p = p * z + 2.0f / 5;
+    p = p * z + 2.0f / 3;
+    p = p * z + 2.0f;
+    return p * t;
+}
+
+void
+pf_small_softplus(float *h, float *s, const float *z, int C)
+{
+#pragma omp simd
+    for (int i = 0; i < C * PF_BLOCK; i++) {
+        const float t = 100.0f * z[i], e = exp_negative(-fabsf(t)), right = 1.0f / (1.0f + e);
+        h[i] = ((t > 0.0f ? t : 0.0f) + log_one_plus(e)) * 0.01f;
+        s[i] = t > 0.0f ? right : 1.0f - right;
+    }
+}
+
+void
+pf_small_sigmoid(float *y, const float *z, int C)
+{
+#pragma omp simd
+    for (int i = 0; i < C * PF_BLOCK; i++) {
+        const float e = exp_negative(-fabsf(z[i]));
+        y[i] = (z[i] > 0.0f ? 1.0f : e) / (1.0f + e);
+    }
+}
+
+void
+pf_small_relu(float *y, const float *z, int C)
+{
+#pragma omp simd
+    for (int i = 0; i < C * PF_BLOCK; i++)
+        y[i] = z[i] > 0.0f ? z[i] : 0.0f;
+}

@@ -1,0 +1,95 @@
+/* mlp.h - what the files of the original's field share: its layers, where their activations lie, and its
+ * softplus.  Private to mlp.c and mlp.cu, which run it, and mlp_init.c, which makes it. */
+#ifndef PF_FIELD_MLP_H
+#define PF_FIELD_MLP_H
+#include "kernels/field/net.h"
+#include "kernels/field/hash/team.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { MAX_LAYERS = 17, BLOCK = 64, TILE = 64, CHUNK = 4096 };
+#define PF_ROOT_HALF 0.70710678f                /* scale of the skip layer's input */
+
+/* One array of the tape: [points, width], at points * at from its start. */
+struct slot {
+    int64_t at, width;
+};
+
+struct layer {
+    int64_t in, out;
+    struct pf_param *g, *v, *b; /* [out, 1] [out, in] [out]: w = g v / |v| by rows */
+    float *w, *wt;              /* [out, in] and its transpose */
+    double *length;             /* [out] |v| */
+    struct slot x;              /* input */
+    struct slot slope;          /* phi'(z), z = w x + b */
+    struct slot u;              /* d sdf / d z */
+    struct slot p_bar;          /* cotangent of w^T u */
+    struct slot z_bar;          /* cotangent of z */
+};
+
+struct mlp {
+    struct pf_net net;
+    int sdf_layers, color_layers;       /* matrices: one more than hidden layers */
+    struct layer sdf[MAX_LAYERS], color[MAX_LAYERS];
+    int skip;                   /* the sdf layer whose input is [h, encoding] / sqrt 2 */
+    int sdf_freq, color_freq;
+    int64_t encoded, color_encoded, feature, widest;
+    struct slot frame, rgb;     /* unit normal, |grad|, view, view . normal; colour */
+    int64_t forward_width, width;       /* floats a point: what forward needs; all */
+    float *weights;             /* what the w, wt of all layers point into */
+    double *lengths;
+    char (*name)[48];
+    float *tape;
+    int64_t tape_points, tape_room;
+    bool tape_color;
+    float *scratch;             /* [threads, scratch_width] */
+    int64_t scratch_width;
+    int threads;
+};
+
+static inline int
+matrices(const struct mlp *m)
+{
+    return m->sdf_layers + m->color_layers;
+}
+
+static inline struct layer *
+matrix(struct mlp *m, int i)
+{
+    return i < m->sdf_layers ? &m->sdf[i] : &m->color[i - m->sdf_layers];
+}
+
+/* log(1 + e) for 0 <= e <= 1: twice the inverse hyperbolic tangent of e / (2 + e). */
+PF_FN float
+pf_log_1p(float e)
+{
+    const float s = e / (2 + e), z = s * s;
+    float p = 1.0f / 13;
+    p = p * z + 1.0f / 11;
+    p = p * z + 1.0f / 9;
+    p = p * z + 1.0f / 7;
+    p = p * z + 0.2f;
+    p = p * z + 1.0f / 3;
+    return 2 * s * (p * z + 1);
+}
+
+/* Softplus with beta 100 and its slope; the identity above 20 / 100, as torch has it.  e: exp(-|100 z|), for
+ * which each device has its own way. */
+PF_FN float
+pf_softplus(float z, float e, float *slope)
+{
+    const float x = 100 * z, big = x > 0 ? x : 0;
+    const float s = (x >= 0 ? 1 : e) / (1 + e);
+    *slope = x <= 20 ? s : 1;
+    return x <= 20 ? (big + pf_log_1p(e)) / 100 : z;    /* a NaN stays one */
+}
+
+extern const struct pf_net_ops pf_mlp_ops;
+void pf_mlp_free(struct pf_net *net);           /* NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

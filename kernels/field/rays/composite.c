@@ -1,0 +1,136 @@
+/* composite.c - volume rendering of a signed distance field, its losses, and their gradients
+ * (composite.h).  Rays are independent; sums over rays are taken in their order, so that nothing
+ * depends on the number of threads. */
+#include "kernels/field/rays/composite.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "kernels/field/rays/ray.h"
+
+static bool
+grow(void *array, int64_t n, size_t size)
+{
+    void **p = array, *to = realloc(*p, (size_t)n * size);
+    if (!to)
+        return false;
+    *p = to;
+    return true;
+}
+
+pf_err
+pf_neus_out_reserve(struct pf_neus_out *out, int64_t rays, int64_t points)
+{
+    if (rays > out->room_rays) {
+        if (!grow(&out->rgb, rays, 3 * sizeof(float)) || !grow(&out->mask, rays, sizeof(float)) ||
+            !grow(&out->normal, rays, 3 * sizeof(float)) ||
+            !grow(&out->part, rays, sizeof(double)))
+            return pf_fail(PF_ENOMEM, "no memory to render %lld rays", (long long)rays);
+        out->room_rays = rays;
+    }
+    if (points > out->room) {
+        if (!grow(&out->alpha, points, sizeof(float)) ||
+            !grow(&out->left, points, sizeof(float)) ||
+            !grow(&out->weight, points, sizeof(float)))
+            return pf_fail(PF_ENOMEM, "no memory to render %lld points", (long long)points);
+        out->room = points;
+    }
+    return PF_OK;
+}
+
+void
+pf_neus_out_release(struct pf_neus_out *out)
+{
+    free(out->rgb);
+    free(out->mask);
+    free(out->normal);
+    free(out->alpha);
+    free(out->left);
+    free(out->weight);
+    free(out->part);
+    *out = (struct pf_neus_out){0};
+}
+
+void
+pf_neus_composite_forward(struct pf_neus_out *out, const struct pf_samples *s, const float *sdf,
+                          const float *grad, const float *rgb, float inv_s, float ratio)
+{
+    const struct pf_ray_points points = {s->dir, s->dist, sdf, grad, rgb, s->skipped, inv_s, ratio};
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < s->rays; r++) {
+        const int64_t begin = s->first[r] - s->first[0], end = s->first[r + 1] - s->first[0];
+        const struct pf_ray_color c = pf_ray_blend(&points, out->alpha, out->left, begin, end);
+        for (int64_t i = begin; i < end; i++)
+            out->weight[i] = out->alpha[i] * out->left[i];
+        out->mask[r] = c.mask;
+        for (int k = 0; k < 3; k++) {
+            out->rgb[3 * r + k] = c.rgb[k];
+            out->normal[3 * r + k] = c.normal[k];
+        }
+    }
+}
+
+void
+pf_neus_composite_backward(float *d_sdf, float *d_grad, float *d_rgb, double *d_inv_s,
+                           const struct pf_neus_out *out, const struct pf_samples *s,
+                           const float *sdf, const float *grad, const float *rgb, float inv_s,
+                           float ratio, const float *d_color, const float *d_mask)
+{
+    const struct pf_ray_points points = {s->dir, s->dist, sdf, grad, rgb, s->skipped, inv_s, ratio};
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < s->rays; r++)
+        out->part[r] = pf_ray_blend_backward(d_sdf, d_grad, d_rgb, &points, out->alpha, out->left, d_color + 3 * r,
+                                             d_mask[r], s->first[r] - s->first[0], s->first[r + 1] - s->first[0]);
+    for (int64_t r = 0; r < s->rays; r++)
+        *d_inv_s += out->part[r];
+}
+
+void
+pf_neus_loss(struct pf_neus_sums *sums, float *d_color, float *d_mask,
+             const struct pf_neus_out *out, const float *want_rgb, const float *want_mask,
+             int64_t rays, const struct pf_neus_how *how)
+{
+    for (int64_t r = 0; r < rays; r++) {
+        const float *rgb = out->rgb + 3 * r;
+        const struct pf_ray_color got = {.rgb = {rgb[0], rgb[1], rgb[2]}, .mask = out->mask[r]};
+        pf_ray_loss(sums, d_color + 3 * r, d_mask + r, &got, want_rgb + 3 * r, want_mask[r], how);
+    }
+}
+
+void
+pf_neus_eikonal(struct pf_neus_sums *sums, float *d_grad, const float *grad, int64_t n,
+                const struct pf_neus_how *how)
+{
+    enum { PARTS = 64 };        /* however many threads there are */
+    double part[PARTS] = {0};
+#pragma omp parallel for schedule(static)
+    for (int64_t p = 0; p < PARTS; p++)
+        for (int64_t i = n * p / PARTS; i < n * (p + 1) / PARTS; i++) {
+            const float *g = grad + 3 * i;
+            const float length = sqrtf(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]), miss = length - 1;
+            const double share = 2 * how->lambda_eikonal / how->inner;
+            const float rate = length > 0 ? (float)(share * miss / length) : 0;
+            part[p] += (double)miss * miss;
+            for (int k = 0; k < 3; k++)
+                d_grad[3 * i + k] += rate * g[k];
+        }
+    for (int p = 0; p < PARTS; p++)
+        sums->eikonal += part[p] / how->inner;
+}
+
+void
+pf_neus_area(struct pf_neus_sums *sums, float *d_sdf, float *d_grad, const float *sdf,
+             const float *grad, int64_t n, double volume, float width, double lambda)
+{
+    const double each = n > 0 ? volume / (double)n : 0;
+    for (int64_t i = 0; i < n; i++)
+        pf_point_area(sums, d_sdf + i, d_grad + 3 * i, sdf[i], grad + 3 * i, each, width, lambda);
+}
+
+void
+pf_neus_outside(struct pf_neus_sums *sums, float *d_sdf, const float *sdf, int64_t n, float margin,
+                const struct pf_neus_how *how)
+{
+    for (int64_t i = 0; i < n; i++)
+        d_sdf[i] = pf_point_outside(sums, sdf[i], n, margin, how);
+}

@@ -1,0 +1,635 @@
+/* onednn.c - products of a layer by oneDNN.
+ *
+ * Each shape that a layer meets gets one primitive.  Weights are packed when the first of them is
+ * made, in the order that it likes best; later shapes take the same order where oneDNN has a fast
+ * primitive for it, so there is nearly always one copy.  Scratch memory comes from the arena.
+ * Measured against cblas_sgemm and inner products: kernels/SPEED.md. */
+#include <oneapi/dnnl/dnnl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/dev_priv.h"
+#include "kernels/onednn.h"
+#include "kernels/vmath.h"
+
+struct packed {                 /* the weights in one order */
+    struct packed *next;
+    dnnl_memory_desc_t desc;
+    dnnl_memory_t memory;
+    void *data;
+};
+
+struct primitive {
+    struct primitive *next;
+    struct pf_product shape;    /* the key */
+    bool fused;                 /* does activation and residual itself */
+    dnnl_primitive_t run;
+    dnnl_memory_t src, dst, bias, residual, scratch, weight;    /* weight: borrowed of packed */
+    int64_t scratch_bytes;
+};
+
+struct pack {
+    struct packed *packed;
+    struct primitive *primitives;
+    float *bias;                /* f32 copy, or NULL */
+    pf_layer *parts[8];         /* of a transposed convolution: dev's */
+    bool owns_weight;
+};
+
+static pf_err
+failed(dnnl_status_t status, const char *what)
+{
+    if (status == dnnl_out_of_memory)
+        return pf_fail(PF_ENOMEM, "no memory for oneDNN's %s", what);
+    return pf_fail(PF_EDEV, "oneDNN cannot make %s (status %d)", what, (int)status);
+}
+
+#define TRY_DNNL(call, what)                        \
+    do {                                            \
+        const dnnl_status_t s_ = (call);            \
+        if (s_ != dnnl_success)                     \
+            return failed(s_, what);                \
+    } while (0)
+
+pf_err
+pf_pack_new(pf_dev *dev, pf_layer *layer)
+{
+    struct pack *const p = calloc(1, sizeof *p);
+    if (!p)
+        return pf_fail(PF_ENOMEM, "no memory for a layer");
+    layer->priv = p;
+    if (!layer->bias.data)
+        return PF_OK;
+    pf_tensor bias;
+    const pf_err err = pf_dev_vector(dev, &bias, &layer->bias);
+    p->bias = bias.data;
+    layer->bias = bias;
+    if (err) {
+        free(p);
+        layer->priv = NULL;
+    }
+    return err;
+}
+
+void
+pf_pack_take_weight(pf_layer *layer)
+{
+    ((struct pack *)layer->priv)->owns_weight = true;
+}
+
+const float *
+pf_pack_bias(const pf_layer *layer)
+{
+    return ((const struct pack *)layer->priv)->bias;
+}
+
+pf_layer **
+pf_pack_parts(const pf_layer *layer)
+{
+    return ((struct pack *)layer->priv)->parts;
+}
+
+static void
+free_primitive(struct primitive *p)
+{
+    dnnl_memory_t const memory[] = {p->src, p->dst, p->bias, p->residual, p->scratch};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
+        if (memory[i])
+            dnnl_memory_destroy(memory[i]);
+    if (p->run)
+        dnnl_primitive_destroy(p->run);
+    free(p);
+}
+
+static void
+free_packed(struct packed *w)
+{
+    if (w->memory)
+        dnnl_memory_destroy(w->memory);
+    free(w->data);
+    free(w);
+}
+
+void
+pf_pack_free(pf_dev *dev, pf_layer *layer)
+{
+    struct pack *const p = layer->priv;
+    (void)dev;
+    if (!p)
+        return;
+    for (struct primitive *e = p->primitives, *next; e; e = next) {
+        next = e->next;
+        free_primitive(e);
+    }
+    for (struct packed *w = p->packed, *next; w; w = next) {
+        next = w->next;
+        free_packed(w);
+    }
+    if (p->owns_weight)
+        pf_tensor_release(&layer->weight);
+    free(p);
+    layer->priv = NULL;
+}
+
+/* ---- descriptions ---- */
+
+static int
+axes_of(const pf_layer *l)
+{
+    return 2 + l->spatial;
+}
+
+/* A channels-last tensor of logical sizes [B, C, ...]. */
+static dnnl_status_t
+describe_activation(dnnl_memory_desc_t *d, const int64_t *size, int axes)
+{
+    dnnl_dims_t dim, stride;
+    int64_t step = size[1];
+    memcpy(dim, size, (size_t)axes * sizeof *dim);
+    stride[1] = 1;
+    for (int i = axes - 1; i > 1; i--) {
+        stride[i] = step;
+        step *= size[i];
+    }
+    stride[0] = step;
+    return dnnl_memory_desc_init_by_strides(d, axes, dim, dnnl_f32, stride);
+}
+
+/* The weight's logical sizes: [C, K] for linear maps (a matrix product), else [K, C, ...]; and the
+ * strides of PyTorch's layout. */
+static void
+weight_layout(const pf_layer *l, dnnl_dims_t dim, dnnl_dims_t stride)
+{
+    const int axes = axes_of(l);
+    int64_t taps = 1;
+    for (int i = axes - 1; i > 1; i--) {
+        dim[i] = l->kernel[i + 3 - axes];
+        stride[i] = taps;
+        taps *= dim[i];
+    }
+    const int k = l->spatial ? 0 : 1, c = 1 - k;
+    dim[k] = l->K;
+    dim[c] = l->C;
+    stride[k] = l->C * taps;
+    stride[c] = taps;
+}
+
+static dnnl_status_t
+describe_operation(void *op, const pf_layer *l, const struct pf_product *s,
+                   const dnnl_memory_desc_t *weight)
+{
+    const int axes = axes_of(l);
+    dnnl_memory_desc_t src, dst, bias;
+    dnnl_dims_t bias_dim = {l->K}, strides, before, after;
+    dnnl_status_t st = describe_activation(&src, s->src, axes);
+    if (st == dnnl_success)
+        st = describe_activation(&dst, s->dst, axes);
+    if (st != dnnl_success)
+        return st;
+    if (!l->spatial) {
+        dnnl_dims_t row = {1, l->K};
+        st = dnnl_memory_desc_init_by_tag(&bias, 2, row, dnnl_f32, dnnl_ab);
+        return st != dnnl_success
+                   ? st
+                   : dnnl_matmul_desc_init(op, &src, weight, s->bias ? &bias : NULL, &dst);
+    }
+    st = dnnl_memory_desc_init_by_tag(&bias, 1, bias_dim, dnnl_f32, dnnl_a);
+    if (st != dnnl_success)
+        return st;
+    for (int i = 0; i < l->spatial; i++) {
+        const int64_t needs = (s->dst[2 + i] - 1) * s->stride + l->kernel[i + 3 - l->spatial];
+        const int64_t more = needs - s->before - s->src[2 + i];
+        strides[i] = s->stride;
+        before[i] = s->before;
+        after[i] = more > 0 ? more : 0;
+    }
+    return dnnl_convolution_forward_desc_init(op, dnnl_forward_inference, dnnl_convolution_direct,
+                                              &src, weight, s->bias ? &bias : NULL, &dst, strides,
+                                              before, after);
+}
+
+static dnnl_status_t
+append_act(dnnl_post_ops_t ops, enum pf_act act)
+{
+    switch (act) {
+    case PF_NONE: return dnnl_success;
+    case PF_SILU: return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_swish, 1, 0);
+    case PF_RELU: return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0);
+    case PF_GELU: return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_gelu_erf, 0, 0);
+    case PF_QUICK_GELU: return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_swish, 1.702f, 0);
+    }
+    return dnnl_invalid_arguments;
+}
+
+static dnnl_status_t
+describe_epilogue(dnnl_primitive_attr_t attr, const pf_layer *l, const struct pf_product *s)
+{
+    dnnl_post_ops_t ops;
+    dnnl_memory_desc_t like_y;
+    dnnl_status_t st = dnnl_post_ops_create(&ops);
+    if (st != dnnl_success)
+        return st;
+    st = append_act(ops, s->act);
+    if (st == dnnl_success && s->residual == PF_PLUS_ITSELF)
+        st = dnnl_post_ops_append_sum(ops, 1);
+    if (st == dnnl_success && s->residual == PF_PLUS_OTHER) {
+        st = describe_activation(&like_y, s->dst, axes_of(l));
+        if (st == dnnl_success)
+            st = dnnl_post_ops_append_binary(ops, dnnl_binary_add, &like_y);
+    }
+    if (st == dnnl_success)
+        st = dnnl_primitive_attr_set_post_ops(attr, ops);
+    dnnl_post_ops_destroy(ops);
+    return st;
+}
+
+/* A primitive description for this shape with weights in the given order (NULL: any).  *pd is NULL
+ * if oneDNN has no such thing, or only its slow reference. */
+static pf_err
+find_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
+               const struct pf_product *s, bool fused, const dnnl_memory_desc_t *order,
+               bool slow_too)
+{
+    union {
+        dnnl_matmul_desc_t matmul;
+        dnnl_convolution_desc_t convolution;
+    } op;
+    dnnl_memory_desc_t any;
+    dnnl_dims_t dim, stride;
+    dnnl_primitive_attr_t attr;
+    *pd = NULL;
+    weight_layout(l, dim, stride);
+    TRY_DNNL(dnnl_memory_desc_init_by_tag(&any, axes_of(l), dim, dnnl_f32, dnnl_format_tag_any),
+             "weights");
+    TRY_DNNL(describe_operation(&op, l, s, order ? order : &any), "a product of this shape");
+    TRY_DNNL(dnnl_primitive_attr_create(&attr), "attributes");
+    dnnl_status_t st = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+    if (st == dnnl_success && fused)
+        st = describe_epilogue(attr, l, s);
+    if (st == dnnl_success)
+        st = dnnl_primitive_desc_create(pd, &op, attr, dev->engine, NULL);
+    dnnl_primitive_attr_destroy(attr);
+    if (st == dnnl_out_of_memory)
+        return failed(st, "a product");
+    const char *name = "";
+    if (st == dnnl_success && !slow_too &&
+        dnnl_primitive_desc_query(*pd, dnnl_query_impl_info_str, 0, &name) == dnnl_success &&
+        strstr(name, "ref")) {
+        dnnl_primitive_desc_destroy(*pd);
+        st = dnnl_unimplemented;
+    }
+    if (st != dnnl_success)
+        *pd = NULL;
+    return PF_OK;
+}
+
+/* Best first: fused with the packed weights' order, fused with any; then the same not fused; at
+ * last whatever there is. */
+static pf_err
+choose_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
+                 const struct pf_product *s, bool *fused)
+{
+    const struct pack *const p = l->priv;
+    const bool plain = s->act == PF_NONE && s->residual == PF_ALONE;
+    for (*fused = !(s->act != PF_NONE && s->residual == PF_PLUS_ITSELF);; *fused = false) {
+        for (const struct packed *w = p->packed; w; w = w->next) {
+            PF_TRY(find_primitive(dev, pd, l, s, *fused, &w->desc, false));
+            if (*pd)
+                return PF_OK;
+        }
+        PF_TRY(find_primitive(dev, pd, l, s, *fused, NULL, false));
+        if (*pd)
+            return PF_OK;
+        if (plain || !*fused)
+            break;
+    }
+    PF_TRY(find_primitive(dev, pd, l, s, *fused, NULL, true));
+    return *pd ? PF_OK : pf_fail(PF_EDEV, "oneDNN has no product of this shape");
+}
+
+/* ---- weights ---- */
+
+/* The weight as f32 in PyTorch's order, or the first packed copy where the former is gone. */
+static pf_err
+plain_weight(const pf_layer *l, pf_tensor *t, dnnl_memory_desc_t *desc)
+{
+    const struct pack *const p = l->priv;
+    dnnl_dims_t dim, stride;
+    if (!l->weight.data) {
+        *desc = p->packed->desc;
+        *t = PF_VIEW(p->packed->data, PF_F32, 1);
+        return PF_OK;
+    }
+    weight_layout(l, dim, stride);
+    TRY_DNNL(dnnl_memory_desc_init_by_strides(desc, axes_of(l), dim, dnnl_f32, stride), "weights");
+    if (l->weight.dtype == PF_F32) {
+        *t = l->weight;
+        return PF_OK;
+    }
+    PF_TRY(pf_tensor_new(t, PF_F32, l->weight.ndim, l->weight.dim));
+    pf_to_f32(t->data, l->weight.data, l->weight.dtype, pf_tensor_count(t));
+    return PF_OK;
+}
+
+static pf_err
+reorder(pf_dev *dev, struct packed *to, const dnnl_memory_desc_t *from, void *data)
+{
+    dnnl_memory_t src = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_primitive_t run = NULL;
+    dnnl_status_t st = dnnl_memory_create(&src, from, dev->engine, data);
+    if (st == dnnl_success)
+        st = dnnl_reorder_primitive_desc_create(&pd, from, dev->engine, &to->desc, dev->engine,
+                                                NULL);
+    if (st == dnnl_success)
+        st = dnnl_primitive_create(&run, pd);
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, src}, {DNNL_ARG_TO, to->memory}};
+    if (st == dnnl_success)
+        st = dnnl_primitive_execute(run, dev->stream, 2, args);
+    if (st == dnnl_success)
+        st = dnnl_stream_wait(dev->stream);
+    if (run)
+        dnnl_primitive_destroy(run);
+    if (pd)
+        dnnl_primitive_desc_destroy(pd);
+    if (src)
+        dnnl_memory_destroy(src);
+    return st == dnnl_success ? PF_OK : failed(st, "packed weights");
+}
+
+/* Memory for w->desc, and the layer's weight in it. */
+static pf_err
+fill_packed(pf_dev *dev, const pf_layer *l, struct packed *w, size_t bytes)
+{
+    pf_tensor plain = {0};
+    dnnl_memory_desc_t plain_desc;
+    pf_err err = PF_OK;
+    if (!(w->data = aligned_alloc(64, bytes)))
+        return pf_fail(PF_ENOMEM, "no memory for %.1f MB of packed weights", (double)bytes / 1e6);
+    memset(w->data, 0, bytes);
+    const dnnl_status_t st = dnnl_memory_create(&w->memory, &w->desc, dev->engine, w->data);
+    if (st != dnnl_success)
+        err = failed(st, "packed weights");
+    if (!err)
+        err = plain_weight(l, &plain, &plain_desc);
+    if (!err)
+        err = reorder(dev, w, &plain_desc, plain.data);
+    if (plain.data && plain.data != l->weight.data && l->weight.data)
+        pf_tensor_release(&plain);
+    return err;
+}
+
+static pf_err
+pack_weight(pf_dev *dev, const pf_layer *l, const dnnl_memory_desc_t *desc, struct packed **out)
+{
+    struct pack *const p = l->priv;
+    for (struct packed *w = p->packed; w; w = w->next)
+        if (dnnl_memory_desc_equal(&w->desc, desc)) {
+            *out = w;
+            return PF_OK;
+        }
+    const size_t bytes = (dnnl_memory_desc_get_size(desc) + 63) / 64 * 64;
+    struct packed *const w = calloc(1, sizeof *w);
+    if (!w)
+        return pf_fail(PF_ENOMEM, "no memory for packed weights");
+    w->desc = *desc;
+    const pf_err err = dev->dry ? PF_OK : fill_packed(dev, l, w, bytes);
+    if (err) {
+        free_packed(w);
+        return err;
+    }
+    w->next = p->packed;
+    p->packed = w;
+    dev->kept += bytes;
+    *out = w;
+    return PF_OK;
+}
+
+/* ---- primitives ---- */
+
+static pf_err
+make_memories(pf_dev *dev, struct primitive *e, const pf_layer *l, dnnl_primitive_desc_t pd)
+{
+    dnnl_memory_desc_t src, dst;
+    void *const none = DNNL_MEMORY_NONE;
+    const dnnl_memory_desc_t *const scratch =
+        dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+    TRY_DNNL(describe_activation(&src, e->shape.src, axes_of(l)), "a tensor");
+    TRY_DNNL(describe_activation(&dst, e->shape.dst, axes_of(l)), "a tensor");
+    TRY_DNNL(dnnl_memory_create(&e->src, &src, dev->engine, none), "a tensor");
+    TRY_DNNL(dnnl_memory_create(&e->dst, &dst, dev->engine, none), "a tensor");
+    TRY_DNNL(dnnl_memory_create(&e->residual, &dst, dev->engine, none), "a tensor");
+    TRY_DNNL(dnnl_memory_create(&e->scratch, scratch, dev->engine, none), "a tensor");
+    e->scratch_bytes = (int64_t)dnnl_memory_desc_get_size(scratch);
+    if (e->shape.bias)
+        TRY_DNNL(dnnl_memory_create(&e->bias,
+                                    dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 1),
+                                    dev->engine, none),
+                 "a tensor");
+    return PF_OK;
+}
+
+static pf_err
+make_primitive(pf_dev *dev, const pf_layer *l, const struct pf_product *s, struct primitive **out)
+{
+    struct pack *const p = l->priv;
+    struct packed *weight = NULL;
+    dnnl_primitive_desc_t pd;
+    struct primitive *const e = calloc(1, sizeof *e);
+    if (!e)
+        return pf_fail(PF_ENOMEM, "no memory for a primitive");
+    e->shape = *s;
+    pf_err err = choose_primitive(dev, &pd, l, s, &e->fused);
+    if (err) {
+        free_primitive(e);
+        return err;
+    }
+    err = pack_weight(dev, l, dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0), &weight);
+    if (!err)
+        err = make_memories(dev, e, l, pd);
+    if (!err && !dev->dry) {
+        const dnnl_status_t st = dnnl_primitive_create(&e->run, pd);
+        err = st == dnnl_success ? PF_OK : failed(st, "a primitive");
+    }
+    dnnl_primitive_desc_destroy(pd);
+    if (err) {
+        free_primitive(e);
+        return err;
+    }
+    e->weight = weight->memory;
+    e->next = p->primitives;
+    p->primitives = e;
+    *out = e;
+    return PF_OK;
+}
+
+static pf_err
+get_primitive(pf_dev *dev, const pf_layer *l, const struct pf_product *s, struct primitive **out)
+{
+    struct pack *const p = l->priv;
+    for (*out = p->primitives; *out; *out = (*out)->next)
+        if (!memcmp(&(*out)->shape, s, sizeof *s))
+            return PF_OK;
+    return make_primitive(dev, l, s, out);
+}
+
+static pf_err
+execute(pf_dev *dev, struct primitive *e, float *y, const float *x, const float *bias,
+        const float *residual)
+{
+    dnnl_exec_arg_t args[6] = {
+        {DNNL_ARG_SRC, e->src}, {DNNL_ARG_DST, e->dst}, {DNNL_ARG_WEIGHTS, e->weight}};
+    int n = 3;
+    pf_tensor scratch = {0};
+    if (e->scratch_bytes)
+        PF_TRY(PF_ALLOC(dev, &scratch, PF_U8, e->scratch_bytes));
+    if (dev->dry)
+        return PF_OK;
+    if (scratch.data) {
+        dnnl_memory_set_data_handle(e->scratch, scratch.data);
+        args[n++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, e->scratch};
+    }
+    dnnl_memory_set_data_handle(e->src, (void *)(uintptr_t)x);
+    dnnl_memory_set_data_handle(e->dst, y);
+    if (bias) {
+        dnnl_memory_set_data_handle(e->bias, (void *)(uintptr_t)bias);
+        args[n++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, e->bias};
+    }
+    if (e->fused && e->shape.residual == PF_PLUS_OTHER) {
+        const int at = e->shape.act != PF_NONE;         /* its place behind the activation */
+        dnnl_memory_set_data_handle(e->residual, (void *)(uintptr_t)residual);
+        args[n++] =
+            (dnnl_exec_arg_t){DNNL_ARG_ATTR_MULTIPLE_POST_OP(at) | DNNL_ARG_SRC_1, e->residual};
+    }
+    dnnl_status_t st = dnnl_primitive_execute(e->run, dev->stream, n, args);
+    if (st == dnnl_success)
+        st = dnnl_stream_wait(dev->stream);
+    return st == dnnl_success ? PF_OK : failed(st, "a product");
+}
+
+static void
+copy(float *to, const float *from, int64_t n)
+{
+    enum { PART = 16384 };
+#pragma omp parallel for if (n > PART)
+    for (int64_t i = 0; i < n; i += PART)
+        memcpy(to + i, from + i, (size_t)(n - i < PART ? n - i : PART) * sizeof *to);
+}
+
+/* y = act(product) + residual, for what oneDNN does not fuse. */
+static void
+finish(float *y, const float *product, const float *residual, int64_t n, enum pf_act act)
+{
+    enum { PART = 4096 };
+#pragma omp parallel for
+    for (int64_t i = 0; i < n; i += PART) {
+        const int64_t m = n - i < PART ? n - i : PART;
+        float part[PART];
+        pf_act_row(part, product + i, m, act);
+        if (!residual) {
+            memcpy(y + i, part, (size_t)m * sizeof *y);
+            continue;
+        }
+#pragma omp simd
+        for (int64_t j = 0; j < m; j++)
+            y[i + j] = part[j] + residual[i + j];
+    }
+}
+
+static pf_err
+run_in_scratch(pf_dev *dev, const pf_layer *layer, const struct pf_product *shape, float *y,
+               const float *x, const float *bias, enum pf_act act, const float *residual)
+{
+    struct pf_product s = *shape;
+    struct primitive *e;
+    int64_t n = 1;
+    for (int i = 0; i < axes_of(layer); i++)
+        n *= s.dst[i];
+    if (layer->spatial && residual && residual != y && act == PF_NONE) {
+        if (!dev->dry)          /* oneDNN's fast convolution adds to its output, not another tensor */
+            copy(y, residual, n);
+        residual = y;
+    }
+    s.act = act;
+    s.bias = bias != NULL;
+    s.residual = !residual ? PF_ALONE : residual == y ? PF_PLUS_ITSELF : PF_PLUS_OTHER;
+    PF_TRY(get_primitive(dev, layer, &s, &e));
+    if (e->fused)
+        return execute(dev, e, y, x, bias, residual);
+    pf_tensor product = PF_VIEW(y, PF_F32, n);
+    if (residual == y)
+        PF_TRY(PF_ALLOC(dev, &product, PF_F32, n));
+    PF_TRY(execute(dev, e, product.data, x, bias, NULL));
+    if (!dev->dry)
+        finish(y, product.data, residual, n, act);
+    return PF_OK;
+}
+
+pf_err
+pf_product_run(pf_dev *dev, const pf_layer *layer, const struct pf_product *shape, float *y,
+               const float *x, const float *bias, enum pf_act act, const float *residual)
+{
+    const size_t mark = pf_dev_mark(dev);
+    const pf_err err = run_in_scratch(dev, layer, shape, y, x, bias, act, residual);
+    pf_dev_reset(dev, mark);
+    return err;
+}
+
+/* ---- epilogues ---- */
+
+pf_err
+pf_epilogue_check(const struct pf_epilogue *e, const pf_tensor *y)
+{
+    if (!e)
+        return PF_OK;
+    if (e->act < PF_NONE || e->act > PF_QUICK_GELU)
+        return pf_fail(PF_ESHAPE, "there is no activation number %d", (int)e->act);
+    if (e->residual)
+        PF_TRY(pf_tensor_expect(e->residual, "residual", y->dtype, y->ndim, y->dim));
+    if (!e->channel)
+        return PF_OK;
+    const int64_t K = y->dim[y->ndim - 1];
+    if (e->channel->ndim == 2 && e->channel->dim[0] == 1)
+        return pf_tensor_expect(e->channel, "channel", PF_F32, 2, (int64_t[]){1, K});
+    return pf_tensor_expect(e->channel, "channel", PF_F32, 2, (int64_t[]){y->dim[0], K});
+}
+
+/* Rows of channel are added to the bias.  Where each element of the batch has its own, the
+ * elements are done one by one. */
+static pf_err
+run_rows(pf_dev *dev, const pf_layer *layer, const struct pf_product *shape, pf_tensor *y,
+         const pf_tensor *x, const struct pf_epilogue *e)
+{
+    const int64_t K = layer->K, rows = e->channel->dim[0];
+    const float *const own = pf_pack_bias(layer), *const channel = e->channel->data;
+    struct pf_product part = *shape;
+    const int64_t nx = pf_tensor_count(x) / rows, ny = pf_tensor_count(y) / rows;
+    pf_tensor bias;
+    part.src[0] /= rows;
+    part.dst[0] /= rows;
+    PF_TRY(PF_ALLOC(dev, &bias, PF_F32, K));
+    float *const sum = bias.data;
+    for (int64_t b = 0; b < rows; b++) {
+        for (int64_t k = 0; k < K && !dev->dry; k++)
+            sum[k] = channel[b * K + k] + (own ? own[k] : 0);
+        PF_TRY(pf_product_run(dev, layer, &part, (float *)y->data + b * ny,
+                              (const float *)x->data + b * nx, sum, e->act,
+                              e->residual ? (const float *)e->residual->data + b * ny : NULL));
+    }
+    return PF_OK;
+}
+
+pf_err
+pf_product_all(pf_dev *dev, const pf_layer *layer, const struct pf_product *shape, pf_tensor *y,
+               const pf_tensor *x, const struct pf_epilogue *e)
+{
+    if (pf_tensor_count(y) == 0)
+        return PF_OK;
+    if (!e || !e->channel)
+        return pf_product_run(dev, layer, shape, y->data, x->data, pf_pack_bias(layer),
+                              e ? e->act : PF_NONE, e && e->residual ? e->residual->data : NULL);
+    const size_t mark = pf_dev_mark(dev);
+    const pf_err err = run_rows(dev, layer, shape, y, x, e);
+    pf_dev_reset(dev, mark);
+    return err;
+}

@@ -1,0 +1,51 @@
+. "$(dirname "$0")/../lib.sh"
+. "$ROOT/tests/tools/small-field.inc"
+
+# closed OBJ: every edge of its faces is there once in each direction.
+closed() {
+    awk '$1 == "f" { e[$2 " " $3]++; e[$3 " " $4]++; e[$4 " " $2]++; n++ }
+         END { for (k in e) { split(k, v, " "); if (e[k] != 1 || e[v[2] " " v[1]] != 1) exit 1 } exit !n }' "$1"
+}
+# outward OBJ: its volume is positive.
+outward() {
+    awk '$1 == "v" { x[++n] = $2; y[n] = $3; z[n] = $4 }
+         $1 == "f" { a = $2; b = $3; c = $4; s += x[a] * (y[b] * z[c] - z[b] * y[c])
+                     s -= y[a] * (x[b] * z[c] - z[b] * x[c]); s += z[a] * (x[b] * y[c] - y[b] * x[c]) }
+         END { exit !(s > 0) }' "$1"
+}
+
+small_field field.pf
+ok 'a field becomes a PLY' pf-extract-mesh --resolution 40 -o mesh.ply field.pf
+ok 'the PLY has colours' sh -c 'sed "/^end_header/q" mesh.ply | grep -aqx "property uchar red"'
+ok 'the grid evaluated sparsely gives the same bytes' sh -c '
+    pf-extract-mesh --resolution 40 --dense -o dense.ply field.pf && cmp mesh.ply dense.ply'
+ok 'any number of threads gives the same bytes' sh -c '
+    OMP_NUM_THREADS=1 pf-extract-mesh --resolution 40 -o one.ply field.pf && cmp mesh.ply one.ply'
+ok 'the format comes from the name' sh -c '
+    pf-extract-mesh --resolution 24 -o mesh.obj field.pf && grep -q "^f " mesh.obj &&
+    pf-extract-mesh --resolution 24 -o mesh.glb <field.pf && [ "$(head -c 4 mesh.glb)" = glTF ]'
+ok 'the surface is closed' closed mesh.obj
+ok 'the faces look outward' outward mesh.obj
+ok '--format says what goes to a pipe' sh -c '
+    pf-extract-mesh --resolution 40 --format ply field.pf | cmp - mesh.ply'
+ok '--largest keeps a lone component' sh -c '
+    pf-extract-mesh --resolution 40 --largest -o l.ply field.pf && cmp l.ply mesh.ply'
+
+fails 'a name that says no format is refused' 2 'give --format' pf-extract-mesh -o mesh.stl field.pf
+fails 'a resolution out of range is refused' 2 '--resolution' pf-extract-mesh --resolution 4 -o m.ply field.pf
+fails 'two fields are refused' 2 'one field' pf-extract-mesh -o m.ply field.pf field.pf
+fails 'a stream without a field is refused' 1 'field' pf-extract-mesh -o m.ply views.pf
+head -c 3000 field.pf >cut.pf
+fails 'a truncated field is refused' 1 'cut.pf' pf-extract-mesh -o m.ply cut.pf
+ok 'a failure leaves no file behind' sh -c '! ls | grep -q "^m[.]ply"'
+fails 'a full disk is an error' 1 'No space left' pf-extract-mesh --resolution 24 --format obj -o /dev/full field.pf
+# The last bias of the distance raised by a thousand: outside everywhere.
+start=$(($(head -c 2 field.pf | od -An -tu2) + 8))
+at=$(head -c $start field.pf | grep -ao '"field.sdf.lin2.bias":{[^}]*' | grep -o 'offsets":\[ *[0-9]*' | grep -o '[0-9]*$')
+{ head -c $((start + at)) field.pf; printf '\0\0\172\104'; tail -c +$((start + at + 5)) field.pf; } |
+    sed 's/pf[.]crc32/no_crc32/' >outside.pf
+fails 'a field without surface is refused' 1 'no surface' pf-extract-mesh --resolution 16 -o m.ply outside.pf
+small_field inside.pf 'bound: 0.1,'             # all of the cube is inside, its cap is the surface
+ok 'an object that fills the cube is capped' sh -c '
+    pf-extract-mesh --resolution 16 -o cap.obj inside.pf && grep -q "^f " cap.obj'
+ok 'the cap is closed' closed cap.obj

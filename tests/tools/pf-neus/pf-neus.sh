@@ -1,0 +1,85 @@
+. "$(dirname "$0")/../lib.sh"
+
+# bytes FORMAT COUNT: the same printf bytes COUNT times.
+bytes() { local i; for ((i = 0; i < $2; i++)); do printf "$1"; done; }
+zero='\0\0\0\0' one='\0\0\200\77' minus='\0\0\200\277'
+
+# views FILE SIDE [without]: one grey view of a whole object from the side, as a document, perhaps
+# without its views.alpha.
+views() {
+    local n=$(($2 * $2)) at=0 header=
+    entry() { header+="${header:+,}\"$1\":{\"dtype\":\"$2\",\"shape\":$3,\"data_offsets\":[$at,$((at + $4))]}"; at=$((at + $4)); }
+    [ "${3-}" ] || entry views.alpha F32 "[1,$2,$2]" $((4 * n))
+    entry views.elevation F32 "[1]" 4
+    entry views.image U8 "[1,$2,$2,3]" $((3 * n))
+    entry views.intrinsics F32 "[1,3,3]" 36
+    entry views.pose F32 "[1,3,4]" 48
+    entry input.note F32 "[1]" 4
+    header="{$header}"
+    while [ $((${#header} % 8)) != 0 ]; do header+=' '; done
+    {
+        printf "\\x$(printf %02x $((${#header} % 256)))\\x$(printf %02x $((${#header} / 256)))\0\0\0\0\0\0%s" "$header"
+        [ "${3-}" ] || bytes "${alpha:-$one}" "$n"
+        bytes "$zero" 1
+        bytes '\200\100\40' "$n"
+        bytes '\0\0\14\101' 1; bytes "$zero" 1; bytes '\0\0\200\100' 1            # 8.75 0 4
+        bytes "$zero" 1; bytes '\0\0\14\101' 1; bytes '\0\0\200\100' 1; bytes "$zero" 2; bytes "$one" 1
+        bytes "$one" 1; bytes "$zero" 3                                          # x right
+        bytes "$zero" 2; bytes "$minus" 1; bytes "$zero" 1                       # z up
+        bytes "$zero" 1; bytes "$one" 1; bytes "$zero" 1; bytes '\0\0\300\77' 1    # 1.5 away
+        bytes "$one" 1
+    } >"$1"
+}
+
+cat >small.yaml <<'Y'
+neus: {field: mlp, batch_rays: 24, foreground_rays: 8, sdf_width: 24, sdf_layers: 2, sdf_frequencies: 1,
+       feature_dim: 4, color_width: 8, color_layers: 1, coarse_samples: 8, fine_samples: 8, fine_rounds: 2}
+Y
+views one.pf 8
+views other.pf 8
+views bigger.pf 9
+views bare.pf 8 without
+alpha='\377\377\177\176' views huge.pf 8                                          # 8.5e37
+run() { pf-neus -q -d cpu -c small.yaml "$@"; }
+# A document's numbers, without the header whose history tells how they came to be.
+numbers() { tail -c +$((9 + $(od -An -tu8 -N8 "$1"))) "$1"; }
+
+ok "trains" run --steps 6 --log log.csv --checkpoint all.ck -o field.pf one.pf
+ok "logs a line for each step" test "$(wc -l <log.csv)" = 7
+ok "logs the columns of the man page" grep -qx 'step,loss,rgb,mask,eikonal,psnr,rays_per_s,lr' log.csv
+ok "the field knows its kind" grep -q '"pf.kind": *"field"' field.pf
+ok "unknown tensors pass" grep -q input.note field.pf
+ok "the views stay behind" bash -c '! grep -q views.image field.pf'
+ok "same seed, same bytes" bash -c 'pf-neus -q -d cpu -c small.yaml --steps 6 --log log.csv --checkpoint all.ck one.pf | cmp - field.pf'
+ok "another seed, other bytes" bash -c 'pf-neus -q -d cpu -c small.yaml --steps 6 --seed 1 one.pf | (! cmp -s - field.pf)'
+ok "reads a pipe" bash -c 'cat one.pf | pf-neus -q -d cpu -c small.yaml --steps 1 >/dev/null'
+
+ok "stops early" run --steps 6 --stop-at 2 --checkpoint part.ck -o part.pf one.pf
+ok "goes on" run --steps 6 --resume part.ck --checkpoint rest.ck -o rest.pf one.pf
+ok "a resumed run is the uninterrupted one" bash -c "$(declare -f numbers); cmp <(numbers all.ck) <(numbers rest.ck)"
+ok "and so is its field" bash -c "$(declare -f numbers); cmp <(numbers field.pf) <(numbers rest.pf)"
+
+ok "fuses documents and files" bash -c 'cat one.pf other.pf | pf-neus -q -d cpu -c small.yaml --steps 1 -o two.pf - one.pf && grep -q "\"field.elevation\":{\"dtype\":\"F32\",\"shape\":\[3\]" two.pf'
+fails "views of two sizes" 1 "bigger.pf: views.image is 9 pixels a side" run --steps 1 -o x.pf one.pf bigger.pf
+fails "views without masks" 1 "bare.pf: the stream has no tensor views.alpha; it is made by pf-mask" run --steps 1 -o x.pf bare.pf
+ok "a failure leaves nothing" test ! -e x.pf
+head -c 900 one.pf >short.pf
+fails "a truncated stream" 1 "short.pf" run --steps 1 -o x.pf short.pf
+fails "a file that is not there" 1 "nowhere.pf" run --steps 1 -o x.pf nowhere.pf
+fails "a full disk" 1 "No space left" bash -c 'pf-neus -q -d cpu -c small.yaml --steps 1 one.pf >/dev/full'
+fails "a full disk at the log" 1 "No space left" run --steps 1 --log /dev/full -o x.pf one.pf
+
+echo 'neus: {field: cube}' >cube.yaml
+fails "an unknown field" 1 "cube.yaml:1" pf-neus -c cube.yaml -o x.pf one.pf
+echo 'neus: {sdf_widht: 3}' >typo.yaml
+fails "an unknown key" 1 "sdf_width" pf-neus -c typo.yaml -o x.pf one.pf
+sed 's/sdf_width: 24/sdf_width: 4/' small.yaml >narrow.yaml
+fails "a width that the skip does not fit in" 1 "neus.sdf_width is 4, expected 10" pf-neus -c narrow.yaml -o x.pf one.pf
+sed 's/sdf_width: 24/sdf_width: 32/' small.yaml >wide.yaml
+fails "a checkpoint of another size" 1 "part.ck: the document's field has sdf_width 24, the config says 32" \
+    pf-neus -q -c wide.yaml --resume part.ck -o x.pf one.pf
+fails "a field is no checkpoint" 1 "train.step" run --resume field.pf -o x.pf one.pf
+fails "wrong usage" 2 "steps" pf-neus --steps 12abc one.pf
+fails "a checkpoint on a pipe" 2 "--checkpoint" pf-neus --checkpoint - one.pf
+fails "a loss that is not finite" 1 "the loss is not finite at step 0" run --steps 40 -o x.pf huge.pf
+ok "leaves nothing either" test ! -e x.pf

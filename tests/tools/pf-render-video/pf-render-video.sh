@@ -1,0 +1,45 @@
+. "$(dirname "$0")/../lib.sh"
+. "$ROOT/tests/tools/small-field.inc"
+
+film() { pf-render-video -q --frames 3 --size 16 "$@"; }
+
+small_field field.pf
+ok 'frames are PNG files, one for each' sh -c '
+    pf-render-video -q --frames 3 --size 16 --png frames field.pf && [ "$(ls frames | tr "\n" " ")" = "0000.png 0001.png 0002.png " ]'
+ok 'a pipe gets Y4M' sh -c 'pf-render-video -q --frames 3 --size 16 -o - field.pf >a.y4m &&
+    [ "$(head -n 1 a.y4m | cut -c 1-30)" = "YUV4MPEG2 W16 H16 F30:1 Ip A1:" ]'
+# 44 bytes of header; a frame is 6 bytes and 16 x 16 x 1.5.
+ok 'Y4M has every frame' sh -c '[ $(($(wc -c <a.y4m) - $(head -n 1 a.y4m | wc -c))) = $((3 * (6 + 384))) ]'
+ok 'any number of threads gives the same bytes' sh -c '
+    OMP_NUM_THREADS=1 pf-render-video -q --frames 3 --size 16 -o b.y4m field.pf && cmp a.y4m b.y4m'
+ok 'the elevation is that of the first views' sh -c '
+    pf-render-video -q --frames 3 --size 16 --elevation 0 -o c.y4m field.pf && cmp a.y4m c.y4m'
+ok 'another elevation is another film' sh -c '
+    pf-render-video -q --frames 3 --size 16 --elevation 40 -o d.y4m field.pf && ! cmp -s a.y4m d.y4m'
+ok 'elevations follow each other' sh -c '
+    pf-render-video -q --frames 3 --size 16 --elevation 0,40 -o e.y4m field.pf &&
+    tail -n +2 a.y4m >parts && tail -n +2 d.y4m >>parts && tail -n +2 e.y4m | cmp - parts'
+film -o film.mp4 field.pf 2>.mp4
+if grep -q 'no H.264 encoder' .mp4; then
+    skip 'the film is an MP4 file' 'this libavcodec cannot encode H.264'
+else
+    ok 'the film is an MP4 file' sh -c '[ "$(head -c 8 film.mp4 | tail -c 4)" = ftyp ]'
+    ok 'the same field gives the same film' sh -c '
+        pf-render-video -q --frames 3 --size 16 -o again.mp4 field.pf && cmp film.mp4 again.mp4'
+    if command -v ffprobe >/dev/null; then
+        ok 'players find H.264 of three frames' sh -c 'ffprobe -v error -count_frames -show_entries \
+            stream=codec_name,pix_fmt,nb_read_frames -of csv=p=0 film.mp4 | grep -qx h264,yuv420p,3'
+    else
+        skip 'players find H.264 of three frames' 'there is no ffprobe'
+    fi
+    fails 'a full disk is an error' 1 'cannot write' pf-render-video -q --frames 3 --size 16 --fps 5 -o /dev/full field.pf
+fi
+
+fails 'an odd size is refused' 2 'odd' pf-render-video --size 17 -o v.mp4 field.pf
+fails 'an elevation out of range is refused' 2 '--elevation' pf-render-video --elevation 95 -o v.mp4 field.pf
+fails 'a stream without a field is refused' 1 'field' pf-render-video --size 16 -o v.mp4 views.pf
+head -c 3000 field.pf >cut.pf
+fails 'a truncated field is refused' 1 'cut.pf' pf-render-video --size 16 -o v.mp4 cut.pf
+fails 'a full disk is an error for Y4M' 1 'No space left' sh -c '
+    pf-render-video -q --frames 3 --size 64 -o - field.pf >/dev/full'
+ok 'a failure leaves no file behind' sh -c '! ls | grep -q "^v[.]mp4"'

@@ -1,0 +1,41 @@
+# pf-sample --plan, with the model that ships: what it says is what a run takes.
+. "$(dirname "$0")/../lib.sh"
+D=$ROOT/configs/demo
+sample() { pf-sample -q -d cpu -c "$D/config.yaml" -w "$D/weights.safetensors" "$@"; }
+# mb FILE WORDS: the number behind these words at the beginning of a line.
+mb() { sed -n "s/^$2  *\([0-9.]*\) MB.*/\1/p" "$1"; }
+
+# same OPTION...: -v says after a run what the plan says before it.
+same() {
+    sample --plan "$@" >plan && sample -v --steps 2 "$@" -o views.pf photo.pf 2>said || return 1
+    local kept=$(mb plan 'weights and constants') peak=$(mb plan 'activations at most') total=$(mb plan total)
+    echo "the run: $(cat said), the plan: $kept, $peak, $total" >&2
+    grep -qF "memory: $kept MB of weights and constants, $peak MB of activations at most, $total MB in all" said
+}
+ok "a photo" sh -c "pf-crop -c $D/config.yaml $D/photos/ball-20.png | pf-clip-embed -d cpu -c $D/config.yaml -w $D/weights.safetensors >photo.pf"
+if [ -n "${PF_SAN:-}" ]; then
+    skip "a plan is what a run takes" "a minute under sanitizers; test_sampler runs the same code"
+else
+    ok "a plan is what a run takes" same
+    ok "in parts, without guidance" same --batch-view-num 4 --cfg-scale 1
+    ok "of several samples" same --batch-view-num 3 --sample-num 2 --target-elevation 0
+fi
+
+ok "a plan has a row for each batch" sh -c "pf-sample --plan -d cpu -c $D/config.yaml -w $D/weights.safetensors --batch-view-num 5 |
+    awk '/ this run/ { own = \$1 } / [0-9.]* MB  *[0-9.]* MB/ { all = all \" \" \$1 } END { exit !(own == 5 && all == \" 1 2 4 5 8 16\") }'"
+plans() { sample --plan "$@" | grep -q '^total  *[0-9.]* MB$'; }
+ok "it needs no stream" plans </dev/null
+ok "it reads none" plans no-such-stream
+echo before >old.pf
+ok "it writes nothing" plans -o old.pf --png strips --dump dump.pf
+ok "what was there stays" grep -qx before old.pf
+ok "and nothing is left" test -z "$(ls -A | grep -vxE 'plan|said|old.pf|photo.pf|views.pf|\.out|\.err')"
+
+fails "weights are wanted" 2 "-w WEIGHTS is missing" pf-sample --plan -c "$D/config.yaml"
+fails "a batch of none" 2 "--batch-view-num" sample --plan --batch-view-num 0
+fails "no such device" 1 'no device "gpu"' sample --plan -d gpu
+fails "no such precision" 1 "f32 alone" sample --plan --precision bf16
+fails "no such weights" 1 "none.safetensors" sample --plan -w none.safetensors
+sed 's/context_dim: 120/context_dim: 121/' "$D/config.yaml" >other.yaml
+fails "weights of another size" 1 "attn2.to_v.weight" sample --plan -c other.yaml
+fails "a full disk" 1 "cannot write the plan" sh -c "pf-sample --plan -d cpu -c $D/config.yaml -w $D/weights.safetensors >/dev/full"

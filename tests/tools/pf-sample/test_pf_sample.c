@@ -1,0 +1,383 @@
+/* pf-clip-embed and pf-sample as programs, on a small model of random weights: options, streams,
+ * and one sentence for everything that is wrong.  The tools are those of $BIN (build/bin). */
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "common/image.h"
+#include "tests/tools/pf-sample/random_model.h"
+
+enum { V = 3, S = 64 };
+
+static const char config[] =
+    "model:   {view_num: 3, image_size: 64, time_embed_dim: 16, scale_factor: 0.5}\n"
+    "clip:    {image_size: 32, patch_size: 8, width: 16, layers: 2, heads: 2, output_dim: 12}\n"
+    "vae:     {ch: 32, ch_mult: [1, 1, 1, 1], num_res_blocks: 1, z_channels: 4}\n"
+    "volume:  {dims: [8, 8, 8, 8], spatial_size: 8, frustum_depth: 8, target_dim: 8}\n"
+    "unet:    {in_channels: 8, out_channels: 4, model_channels: 64, channel_mult: [1, 1, 1, 1], num_res_blocks: 1,\n"
+    "          num_heads: 4, context_dim: 10, volume_dims: [8, 8, 8, 8]}\n"
+    "sampler: {steps: 2}\n";
+
+static char dir[64] = "/tmp/pf-cli-XXXXXX", original[4096];
+
+/* Run "PROGRAM ARGS" in the scratch folder; the status.  What it said on stderr goes to said. */
+static int
+run(char said[4096], const char *fmt, ...)
+{
+    char args[2048], line[8192];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(args, sizeof args, fmt, ap);
+    va_end(ap);
+    const char *bin = getenv("BIN");
+    if (bin)
+        snprintf(line, sizeof line, "cd %s && PATH=%s:$PATH; %s 2>err", dir, bin, args);
+    else
+        snprintf(line, sizeof line, "cd %s && PATH=%s/build/bin:$PATH; %s 2>err", dir, original, args);
+    const int status = system(line);
+    char path[128];
+    snprintf(path, sizeof path, "%s/err", dir);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    said[fread(said, 1, 4095, f)] = 0;
+    fclose(f);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+#define RUNS(...)                                                   \
+    do {                                                            \
+        char said_[4096];                                           \
+        const int status_ = run(said_, __VA_ARGS__);                \
+        if (status_)                                                \
+            fail_msg("exit %d: %s", status_, said_);                \
+    } while (0)
+/* Exits with status and one line that contains the words. */
+#define FAILS(status, words, ...)                                                       \
+    do {                                                                                \
+        char said_[4096];                                                               \
+        const int status_ = run(said_, __VA_ARGS__);                                    \
+        const char *end_ = strchr(said_, '\n');                                         \
+        if (status_ != (status) || !strstr(said_, words) || !end_ || end_[1])           \
+            fail_msg("exit %d, expected %d and \"%s\": %s", status_, status, words, said_);     \
+    } while (0)
+
+static char *
+at(char path[256], const char *name)
+{
+    snprintf(path, 256, "%s/%s", dir, name);
+    return path;
+}
+
+static bool
+exists(const char *name)
+{
+    char path[256];
+    return access(at(path, name), F_OK) == 0;
+}
+
+static void
+save(const pf_doc *doc, const char *name)
+{
+    char path[256];
+    FILE *f = fopen(at(path, name), "w");
+    assert_non_null(f);
+    assert_ok(pf_doc_write((pf_doc *)doc, f));
+    fclose(f);
+}
+
+/* All documents of a stream; their number. */
+static int
+read_all(pf_doc *docs, int most, const char *name)
+{
+    char path[256];
+    pf_stream *s;
+    pf_err err;
+    int n = 0;
+    assert_ok(pf_stream_open(&s, at(path, name)));
+    while (n < most && (err = pf_stream_read(s, &docs[n])) == PF_OK)
+        n++;
+    pf_stream_close(s);
+    return n;
+}
+
+static void
+put(pf_doc *doc, const char *name, uint64_t seed, int ndim, const int64_t *dim)
+{
+    pf_tensor t;
+    assert_ok(pf_tensor_new(&t, PF_F32, ndim, dim));
+    fill_uniform(t.data, pf_tensor_count(&t), seed);
+    assert_ok(pf_doc_put(doc, name, &t));
+    pf_tensor_release(&t);
+}
+#define PUT(doc, name, seed, ...) put(doc, name, seed, PF_DIMS_(__VA_ARGS__))
+
+/* The folder: config.yaml, model.pf, input.pf (as pf-crop writes it) and clip.pf. */
+static int
+setup(void **state)
+{
+    static struct pf_config conf;
+    struct maker m = {0};
+    pf_doc input = {0};
+    char path[256];
+    (void)state;
+    assert_non_null(getcwd(original, sizeof original));
+    assert_non_null(mkdtemp(dir));
+    setenv("OMP_WAIT_POLICY", "passive", 0);
+    FILE *f = fopen(at(path, "config.yaml"), "w");
+    assert_non_null(f);
+    fputs(config, f);
+    fclose(f);
+    conf = pf_conf;
+    assert_ok(pf_config_load(&conf, path));
+    make_model(&m, &conf);
+    save(&m.doc, "model.pf");
+    pf_doc_release(&m.doc);
+    PUT(&input, "input.image", 1, 3, S, S);
+    PUT(&input, "input.elevation", 2, 1);
+    PUT(&input, "input.azimuth", 3, 1);
+    PUT(&input, "somebody.else", 4, 2, 5);
+    assert_ok(pf_doc_set_meta(&input, "note", "kept"));
+    save(&input, "input.pf");
+    pf_doc_release(&input);
+    RUNS("pf-clip-embed -c config.yaml -w model.pf -o clip.pf input.pf");
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    char line[128];
+    (void)state;
+    snprintf(line, sizeof line, "rm -r %s", dir);
+    return system(line);
+}
+
+#define SAMPLE "pf-sample -q -c config.yaml -w model.pf "
+
+static void
+test_clip_embed_adds_its_tensor_and_keeps_the_rest(void **state)
+{
+    pf_doc doc = {0};
+    pf_tensor t;
+    (void)state;
+    assert_int_equal(read_all(&doc, 1, "clip.pf"), 1);
+    assert_ok(pf_doc_need(&doc, "input.clip", PF_F32, 2, (int64_t[]){1, 12}, &t));
+    assert_ok(pf_doc_need(&doc, "somebody.else", PF_F32, 2, (int64_t[]){2, 5}, &t));
+    assert_string_equal(pf_doc_get_meta(&doc, "note"), "kept");
+    assert_non_null(strstr(pf_doc_get_meta(&doc, "pf.history"), "pf-clip-embed"));
+    pf_doc_release(&doc);
+}
+
+static void
+test_clip_embed_refuses(void **state)
+{
+    (void)state;
+    FAILS(2, "-w WEIGHTS", "pf-clip-embed -c config.yaml input.pf -o x.pf");
+    FAILS(1, "positional_embedding", "sed 's/image_size: 32/image_size: 40/' config.yaml >other.yaml; "
+             "pf-clip-embed -c other.yaml -w model.pf -o x.pf input.pf");
+    FAILS(1, "input.image", "pf-clip-embed -c config.yaml -w model.pf -o x.pf model.pf");
+    assert_false(exists("x.pf"));
+}
+
+/* One document for each elevation and sample, numbered, each with one more entry of history. */
+static void
+test_one_document_for_each_elevation_and_sample(void **state)
+{
+    pf_doc docs[5] = {0};
+    pf_tensor t;
+    (void)state;
+    RUNS(SAMPLE "--target-elevation 0,40 --sample-num 2 --latents -o four.pf clip.pf");
+    assert_int_equal(read_all(docs, 5, "four.pf"), 4);
+    for (int i = 0; i < 4; i++) {
+        char index[16];
+        snprintf(index, sizeof index, "%d", i);
+        assert_string_equal(pf_doc_get_meta(&docs[i], "pf.index"), index);
+        assert_string_equal(pf_doc_get_meta(&docs[i], "pf.count"), "4");
+        assert_string_equal(pf_doc_get_meta(&docs[i], "pf.kind"), "views");
+        assert_ok(pf_doc_need(&docs[i], "views.image", PF_U8, 4, (int64_t[]){V, S, S, 3}, &t));
+        assert_ok(pf_doc_need(&docs[i], "views.pose", PF_F32, 3, (int64_t[]){V, 3, 4}, &t));
+        assert_ok(pf_doc_need(&docs[i], "views.intrinsics", PF_F32, 3, (int64_t[]){V, 3, 3}, &t));
+        assert_ok(pf_doc_need(&docs[i], "views.azimuth", PF_F32, 1, (int64_t[]){V}, &t));
+        assert_ok(pf_doc_need(&docs[i], "views.latent", PF_F32, 4, (int64_t[]){V, 4, 8, 8}, &t));
+        assert_ok(pf_doc_need(&docs[i], "somebody.else", PF_F32, 2, (int64_t[]){2, 5}, &t));
+        assert_ok(pf_doc_need(&docs[i], "views.elevation", PF_F32, 1, (int64_t[]){V}, &t));
+        assert_near((float *)t.data, ((float[]){i / 2 ? 0.69813170f : 0}), 1, 1e-6);
+        const char *once = strstr(pf_doc_get_meta(&docs[i], "pf.history"), "\"pf-sample\"");
+        assert_non_null(once);
+        assert_null(strstr(once + 1, "\"pf-sample\""));
+    }
+    for (int i = 0; i < 5; i++)
+        pf_doc_release(&docs[i]);
+}
+
+static void
+same_tensor(const pf_doc *a, const pf_doc *b, const char *name)
+{
+    const pf_tensor *ta = pf_doc_get(a, name), *tb = pf_doc_get(b, name);
+    assert_non_null(ta);
+    assert_non_null(tb);
+    assert_int_equal(pf_tensor_bytes(ta), pf_tensor_bytes(tb));
+    assert_memory_equal(ta->data, tb->data, pf_tensor_bytes(ta));
+}
+
+/* The order of the elevations, and what else is asked for, does not matter; nor does the batch. */
+static void
+test_elevations_do_not_depend_on_each_other(void **state)
+{
+    pf_doc both[2] = {0}, turned[2] = {0}, one = {0};
+    (void)state;
+    RUNS(SAMPLE "--target-elevation 50,-10 -o both.pf clip.pf");
+    RUNS(SAMPLE "--target-elevation -10,50 --batch-view-num 2 -o turned.pf clip.pf");
+    RUNS(SAMPLE "--elevation_target 50 --sample_steps 2 < clip.pf > one.pf");
+    assert_int_equal(read_all(both, 2, "both.pf"), 2);
+    assert_int_equal(read_all(turned, 2, "turned.pf"), 2);
+    assert_int_equal(read_all(&one, 1, "one.pf"), 1);
+    same_tensor(&both[0], &turned[1], "views.image");
+    same_tensor(&both[1], &turned[0], "views.image");
+    same_tensor(&both[0], &one, "views.image");
+    same_tensor(&both[0], &one, "views.pose");
+    for (int i = 0; i < 2; i++) {
+        pf_doc_release(&both[i]);
+        pf_doc_release(&turned[i]);
+    }
+    pf_doc_release(&one);
+}
+
+/* Several photos in one stream: a set of views for each, counted through. */
+static void
+test_several_photos(void **state)
+{
+    pf_doc docs[3] = {0};
+    (void)state;
+    RUNS("cat clip.pf clip.pf >two.pf; " SAMPLE "--steps 1 -o out.pf two.pf");
+    assert_int_equal(read_all(docs, 3, "out.pf"), 2);
+    assert_string_equal(pf_doc_get_meta(&docs[1], "pf.index"), "1");
+    assert_string_equal(pf_doc_get_meta(&docs[1], "pf.count"), "2");
+    for (int i = 0; i < 3; i++)
+        pf_doc_release(&docs[i]);
+}
+
+/* --png: V views side by side, the bytes of views.image. */
+static void
+test_strip(void **state)
+{
+    char path[256];
+    pf_doc doc = {0};
+    pf_image strip;
+    (void)state;
+    RUNS(SAMPLE "--png strips -o one.pf clip.pf");
+    assert_int_equal(read_all(&doc, 1, "one.pf"), 1);
+    assert_ok(pf_image_read(&strip, at(path, "strips/0.png")));
+    assert_int_equal(strip.width, V * S);
+    assert_int_equal(strip.height, S);
+    const uint8_t *views = pf_doc_get(&doc, "views.image")->data;
+    for (int v = 0; v < V; v++)
+        for (int y = 0; y < S; y++)
+            assert_memory_equal(strip.pixel + (y * V + v) * S * 3, views + (v * S + y) * S * 3, S * 3);
+    pf_image_release(&strip);
+    pf_doc_release(&doc);
+}
+
+/* With --noise nothing is left to the seed; a file for fewer steps is refused. */
+static void
+test_noise_from_a_file(void **state)
+{
+    pf_doc noise = {0}, a = {0}, b = {0}, c = {0};
+    (void)state;
+    PUT(&noise, "posterior", 1, 1, 4, 8, 8);
+    PUT(&noise, "x_T", 2, V, 4, 8, 8);
+    PUT(&noise, "step", 3, 1, V, 4, 8, 8);
+    save(&noise, "noise.pf");
+    pf_doc_release(&noise);
+    RUNS(SAMPLE "--noise noise.pf --seed 1 --latents -o a.pf clip.pf");
+    RUNS(SAMPLE "--noise noise.pf --seed 2 --latents -o b.pf clip.pf");
+    RUNS(SAMPLE "--seed 2 --latents -o c.pf clip.pf");
+    assert_int_equal(read_all(&a, 1, "a.pf") + read_all(&b, 1, "b.pf") + read_all(&c, 1, "c.pf"), 3);
+    same_tensor(&a, &b, "views.latent");
+    assert_true(check_rms(pf_doc_get(&a, "views.latent")->data, pf_doc_get(&c, "views.latent")->data, V * 256) > 1e-3);
+    FAILS(1, "--noise: step is for 2 steps, this is step 3", SAMPLE "--noise noise.pf --steps 3 -o x.pf clip.pf");
+    FAILS(1, "--noise: the stream has no tensor posterior", SAMPLE "--noise clip.pf -o x.pf clip.pf");
+    pf_doc_release(&a);
+    pf_doc_release(&b);
+    pf_doc_release(&c);
+}
+
+static void
+test_dump_has_the_golden_names(void **state)
+{
+    static const char *const names[] = {"x_T", "x_input", "v_embed", "t_embed", "vae_encoder_out", "spatial_volume",
+                                        "view1.context", "view1.target_encoder_out", "view1.frustum_8",
+                                        "view1.unet_output_cond", "time_embed", "input_blocks.0", "input_blocks.1.0",
+                                        "input_blocks.1.1.layer1", "input_blocks.1.1.layer2", "middle_block",
+                                        "middle_conditions", "output_blocks.7", "output_conditions.5", "step1.eps",
+                                        "step2.x_prev", "final_latents", "decoded"};
+    pf_doc dump = {0};
+    (void)state;
+    RUNS(SAMPLE "--dump dump.pf --dump-view 1 --batch-view-num 1 -o one.pf clip.pf");
+    assert_int_equal(read_all(&dump, 1, "dump.pf"), 1);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!pf_doc_get(&dump, names[i]))
+            fail_msg("%s was not dumped", names[i]);
+    pf_doc_release(&dump);
+}
+
+static void
+test_wrong_usage(void **state)
+{
+    (void)state;
+    FAILS(2, "-w WEIGHTS", "pf-sample -c config.yaml -o x.pf clip.pf");
+    FAILS(1, "target-elevation", SAMPLE "--target-elevation nan -o x.pf clip.pf");
+    FAILS(2, "target-elevation", SAMPLE "--target-elevation 30,90 -o x.pf clip.pf");
+    FAILS(2, "steps", SAMPLE "--steps 0 -o x.pf clip.pf");
+    FAILS(2, "one stream", SAMPLE "-o x.pf clip.pf clip.pf");
+    assert_false(exists("x.pf"));
+}
+
+static void
+test_wrong_input(void **state)
+{
+    (void)state;
+    FAILS(1, "pf-clip-embed", SAMPLE "-o x.pf input.pf");
+    FAILS(1, "input.image", "sed 's/view_num: 3, image_size: 64/view_num: 3, image_size: 128/' config.yaml >other.yaml; "
+             "pf-sample -q -c other.yaml -w model.pf -o x.pf clip.pf");
+    FAILS(1, "context_dim", "sed 's/context_dim/contxt_dim/' config.yaml >other.yaml; pf-sample -c other.yaml -w model.pf -o x.pf clip.pf");
+    FAILS(1, "cc_projection", "sed 's/output_dim: 12/output_dim: 13/' config.yaml >other.yaml; "
+             "pf-sample -q -c other.yaml -w model.pf -o x.pf clip.pf");
+    FAILS(1, "no-such", "pf-sample -q -c config.yaml -w no-such -o x.pf clip.pf");
+    FAILS(1, "", "head -c 20000 clip.pf | " SAMPLE "-o x.pf");
+    FAILS(1, "", SAMPLE "--steps 1 clip.pf >/dev/full");
+    FAILS(1, "--png", "touch file; " SAMPLE "--png file/x -o x.pf clip.pf");
+    assert_false(exists("x.pf"));
+}
+
+/* -v: times of the stages, and memory. */
+static void
+test_verbose(void **state)
+{
+    char said[4096];
+    (void)state;
+    assert_int_equal(run(said, "pf-sample -v -c config.yaml -w model.pf -o one.pf clip.pf"), 0);
+    assert_non_null(strstr(said, "sampling"));
+    assert_non_null(strstr(said, "decoding"));
+    assert_non_null(strstr(said, "MB of weights"));
+    assert_int_equal(run(said, SAMPLE "-o one.pf clip.pf"), 0);
+    assert_string_equal(said, "");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_clip_embed_adds_its_tensor_and_keeps_the_rest),
+        cmocka_unit_test(test_clip_embed_refuses),
+        cmocka_unit_test(test_one_document_for_each_elevation_and_sample),
+        cmocka_unit_test(test_elevations_do_not_depend_on_each_other),
+        cmocka_unit_test(test_several_photos),
+        cmocka_unit_test(test_strip),
+        cmocka_unit_test(test_noise_from_a_file),
+        cmocka_unit_test(test_dump_has_the_golden_names),
+        cmocka_unit_test(test_wrong_usage),
+        cmocka_unit_test(test_wrong_input),
+        cmocka_unit_test(test_verbose),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,70 @@
+# pf-weights: what it lists, what it finds, what it converts, and what it refuses.
+. "$(dirname "$0")/../lib.sh"
+C=$DATA/checkpoint
+
+says() { "${@:2}" | grep -qF -- "$1"; }
+
+# info
+ok "info lists type and shape" says "a.turned F32 [3, 2]" pf-weights info "$C/small.ckpt"
+ok "info names what it skips" says "skipped hyper_parameters: object of class lightning.parsing.AttributeDict" \
+    pf-weights info "$C/small.ckpt"
+ok "info counts" says "zip, 4 tensors, 15 parameters, 60 bytes" pf-weights info "$C/small.ckpt"
+ok "info knows legacy files" says "legacy, 4 tensors" pf-weights info "$C/small-legacy.ckpt"
+ok "info knows TorchScript" says "inner.weight F32 [2, 3]" pf-weights info "$C/script.pt"
+ok "no file is stdin" sh -c "pf-weights info <'$C/small.ckpt' | grep -q 'stdin: zip, 4 tensors'"
+ok "stdin may be a pipe" sh -c "cat '$C/small.ckpt' | pf-weights info - | grep -q 'stdin: zip, 4 tensors'"
+
+# check
+ok "check passes finite numbers" says "4 tensors, all finite" pf-weights check "$C/small.ckpt"
+fails "check finds NaN" 1 "1 of 2 tensors hold NaN or infinity, the first is b.bad" \
+    pf-weights check "$C/nan.safetensors"
+ok "check says how many" sh -c "pf-weights check '$C/nan.safetensors' 2>&1 | grep -q '^b.bad: 1 NaN, 1 infinite of 3'"
+fails "check compares zip checksums" 1 "tensor w: zip entry archive/data/0: checksum" \
+    pf-weights check "$C/checksum_wrong.ckpt"
+fails "check compares pf.crc32" 1 "tensor w.x: checksum" pf-weights check "$C/crc_wrong.safetensors"
+fails "check unpacks everything" 1 "deflate stream is damaged" pf-weights check "$C/deflate_damaged.ckpt"
+
+# convert
+ok "convert writes safetensors" pf-weights convert "$C/small.ckpt" -o a.safetensors
+ok "... with all tensors" says "safetensors, 4 tensors, 15 parameters, 60 bytes" pf-weights info a.safetensors
+ok "... and sums that hold" pf-weights check a.safetensors
+ok "data starts on 64 bytes" sh -c '[ $(( ($(od -An -tu8 -N8 a.safetensors) + 8) % 64 )) = 0 ]'
+ok "convert writes to a pipe" sh -c "pf-weights convert '$C/small.ckpt' | cmp - a.safetensors"
+ok "the legacy twin converts to the same bytes" sh -c "pf-weights convert '$C/small-legacy.ckpt' | cmp - a.safetensors"
+ok "the deflated twin, too" sh -c "pf-weights convert '$C/small-deflated.ckpt' | cmp - a.safetensors"
+ok "halves" pf-weights convert --dtype f16 "$C/small.ckpt" -o h.safetensors
+ok "... floats become F16, integers stay" sh -c \
+    "pf-weights info h.safetensors | grep -q 'a.weight F16' && pf-weights info h.safetensors | grep -q 'b.step I64'"
+ok "tables of the outermost module stay F32" sh -c \
+    "pf-weights convert --dtype bf16 '$C/small.safetensors' | pf-weights info | grep -q '^table F32'"
+ok "f16 and back gives the same numbers" bash -c \
+    "pf-weights convert --dtype f32 h.safetensors -o f.safetensors && pf-weights info f.safetensors | grep -q 'b.half F32' &&
+     pf-weights convert --dtype f16 f.safetensors -o g.safetensors && tail -c 36 g.safetensors | cmp - <(tail -c 36 h.safetensors)"
+ok "metadata passes through" sh -c "pf-weights convert '$C/small.safetensors' | grep -aq '\"note\":\"kept\"'"
+ok "history is written" sh -c "grep -aq 'pf-weights' a.safetensors"
+fails "too large for f16 names the tensor" 1 "tensor m.large: 70000 is too large for F16" \
+    pf-weights convert --dtype f16 "$C/large.safetensors" -o no.safetensors
+ok "... and leaves no file" test ! -e no.safetensors
+fails "a full disk is an error" 1 "No space left" pf-weights convert "$C/small.ckpt" -o /dev/full
+fails "info to a full disk is an error" 1 "No space left" sh -c "pf-weights info '$C/small.ckpt' >/dev/full"
+
+# refusals
+for f in names_system.ckpt names_subprocess.ckpt names_os_inside.ckpt names_eval-legacy.ckpt; do
+    fails "convert refuses $f" 1 "refused: the pickle names" pf-weights convert "$C/$f" -o no.safetensors
+done
+for f in evil.ckpt evil-legacy.ckpt; do
+    golden=${PF_GOLDEN:-$ROOT/../shared/golden}/tiny/$f
+    if [ -r "$golden" ]; then
+        rm -f /tmp/pf_pwned
+        fails "convert refuses golden $f" 1 "refused: the pickle names" pf-weights convert "$golden" -o no.safetensors
+    else
+        skip "convert refuses golden $f" "no golden data"
+    fi
+done
+ok "nothing was made by any of them" test ! -e no.safetensors -a ! -e pf_pwned -a ! -e /tmp/pf_pwned
+fails "a truncated file is refused" 1 "no end record" pf-weights info "$C/truncated_directory.ckpt"
+fails "a missing file is named" 1 "none.ckpt: cannot be opened" pf-weights info none.ckpt
+fails "an unknown command is refused" 2 '"list" is not one of info, check, convert' pf-weights list "$C/small.ckpt"
+fails "no command is refused" 2 "expected info, check or convert" pf-weights
+fails "-o belongs to convert" 2 "belong to convert" pf-weights info "$C/small.ckpt" -o x
+fails "the type is one of three" 2 "f32|f16|bf16" pf-weights convert --dtype f8 "$C/small.ckpt" -o x
