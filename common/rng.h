@@ -58,13 +58,6 @@ pf_rng_uniform(uint64_t seed, uint64_t stream, uint64_t i)
     return (float)(pf_rng_u32(seed, stream, i) >> 8) * 0x1p-24f;
 }
 
-/* Uniform integer in 0..n-1 (multiply-high; bias below n / 2^32). */
-static inline PF_HD uint32_t
-pf_rng_below(uint64_t seed, uint64_t stream, uint64_t i, uint32_t n)
-{
-    return (uint32_t)((uint64_t)pf_rng_u32(seed, stream, i) * n >> 32);
-}
-
 /* Standard normal number i: Box-Muller on words 2*(i/2), 2*(i/2)+1; even i takes the cosine. */
 PF_HD static inline float pf_rng_normal(uint64_t seed, uint64_t stream, uint64_t i);
 

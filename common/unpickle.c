@@ -11,9 +11,9 @@
 /* What a hostile pickle can make us spend.  The largest real ones (1768 weights and their
  * optimiser) use a hundredth of this. */
 enum {
-    MOST_MEMORY = 1 << 29,      /* bytes of values */
-    MOST_STACK = 1 << 20,       /* values on the stack */
-    MOST_MARKS = 1000,          /* containers inside each other; Python stops there too */
+    MAX_MEMORY = 1 << 29,      /* bytes of values */
+    MAX_STACK = 1 << 20,       /* values on the stack */
+    MAX_MARKS = 1000,          /* containers inside each other; Python stops there too */
     MEMO_SLACK = 1 << 16,       /* how far a memo number may be ahead of a gapless count */
 };
 
@@ -34,7 +34,7 @@ struct pf_vm {
     const unsigned char *start, *p, *end;
     pf_py **stack;
     size_t depth, room;
-    size_t mark[MOST_MARKS];
+    size_t mark[MAX_MARKS];
     int marks;
     pf_py **memo;
     size_t memo_room, puts;
@@ -63,7 +63,7 @@ pf_vm_take(struct pf_vm *vm, void *pointer, size_t bytes)
     bytes = (bytes + 15) / 16 * 16;
     if (!c || c->size - c->used < bytes) {
         const size_t size = bytes > 1 << 16 ? bytes : 1 << 16;
-        if (size > MOST_MEMORY - out->memory || !(c = calloc(1, sizeof *c + size)))
+        if (size > MAX_MEMORY - out->memory || !(c = calloc(1, sizeof *c + size)))
             return no_memory();
         out->memory += size;
         c->size = size;
@@ -105,7 +105,7 @@ grow(pf_py ***array, size_t *room, size_t need)
 static pf_err
 push(struct pf_vm *vm, pf_py *v)
 {
-    if (vm->depth >= MOST_STACK)
+    if (vm->depth >= MAX_STACK)
         return pf_vm_bad(vm, "too many values on the stack");
     PF_TRY(grow(&vm->stack, &vm->room, vm->depth));
     vm->stack[vm->depth++] = v;
@@ -155,7 +155,7 @@ top(struct pf_vm *vm, pf_py **v)
 static pf_err
 push_mark(struct pf_vm *vm)
 {
-    if (vm->marks >= MOST_MARKS)
+    if (vm->marks >= MAX_MARKS)
         return pf_vm_bad(vm, "containers are nested too deep");
     vm->mark[vm->marks++] = vm->depth;
     return PF_OK;

@@ -7,7 +7,7 @@
 #include "common/unpickle_vm.h"
 
 /* Bytes of a tensor that repeats the elements of a smaller storage; more would be an attack. */
-enum { MOST_EXPANDED = 1 << 26 };
+enum { MAX_EXPANDED = 1 << 26 };
 
 /* ---- names of Python things ---- */
 
@@ -209,7 +209,7 @@ check_reach(struct pf_vm *vm, const struct pf_py_tensor *x, int64_t offset)
             return pf_vm_bad(vm, "a tensor reaches beyond its storage");
     if (last >= holds)
         return pf_vm_bad(vm, "a tensor reaches beyond its storage");
-    if (bytes / item > (uint64_t)holds && bytes > MOST_EXPANDED)
+    if (bytes / item > (uint64_t)holds && bytes > MAX_EXPANDED)
         return pf_vm_bad(vm, "a tensor is expanded to far more than its storage holds");
     return PF_OK;
 }

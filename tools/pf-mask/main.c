@@ -9,7 +9,7 @@
 #include "common/config.h"
 #include "common/opt.h"
 #include "common/stream.h"
-#include "tools/pf-mask/views.h"
+#include "tools/pf-mask/strip.h"
 #include "tools/pf-mask/white.h"
 
 static struct {

@@ -11,7 +11,7 @@
 #include "common/opt.h"
 #include "common/progress.h"
 #include "common/stream.h"
-#include "tools/pf-neus/views.h"
+#include "tools/pf-neus/posed_views.h"
 
 static struct {
     const char *checkpoint, *resume, *log;
@@ -31,7 +31,7 @@ static const struct pf_opt opts[] = {
 
 /* All documents of all streams; first keeps what the others' tools said in the first of them. */
 static pf_err
-read_views(struct views *v, pf_doc *first, int streams, char **names)
+read_views(struct posed_views *v, pf_doc *first, int streams, char **names)
 {
     pf_err err = PF_END;
     for (int i = 0; i < (streams ? streams : 1) && err == PF_END; i++) {
@@ -40,7 +40,7 @@ read_views(struct views *v, pf_doc *first, int streams, char **names)
         pf_doc doc = {0};
         PF_TRY(pf_stream_open(&in, name));
         while ((err = pf_stream_read(in, v->documents ? &doc : first)) == PF_OK)
-            if ((err = views_add(v, v->documents ? &doc : first)) != PF_OK) {
+            if ((err = posed_views_add(v, v->documents ? &doc : first)) != PF_OK) {
                 pf_fail_in(err, "%s", strcmp(name, "-") ? name : "stdin");
                 break;
             }
@@ -134,7 +134,7 @@ train(pf_trainer *t, int until)
 
 /* The views have served; everything else of the first document goes along. */
 static pf_err
-describe(pf_doc *doc, const pf_field *field, const struct views *v)
+describe(pf_doc *doc, const pf_field *field, const struct posed_views *v)
 {
     const pf_tensor elevation = PF_VIEW(v->elevation, PF_F32, v->documents);
     for (int i = doc->tensors - 1; i >= 0; i--)
@@ -149,7 +149,7 @@ describe(pf_doc *doc, const pf_field *field, const struct views *v)
 int
 main(int argc, char *argv[])
 {
-    struct views views = {0};
+    struct posed_views views = {0};
     pf_doc doc = {0};
     pf_output *out;
     pf_dev *dev;
@@ -161,7 +161,7 @@ main(int argc, char *argv[])
         pf_usage("--checkpoint needs the name of a file, not standard output");
     pf_must(pf_output_open(&out, pf_common.out));
     pf_must(read_views(&views, &doc, argc, argv));                  // [V, S, S, 3]
-    const struct pf_field_views posed = views_of(&views);
+    const struct pf_field_views posed = posed_views_of(&views);
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     pf_must(pf_field_new(&field, dev, &pf_conf, (uint64_t)pf_common.seed));
     pf_must(pf_trainer_new(&trainer, field, &posed, &pf_conf, (uint64_t)pf_common.seed));
@@ -176,6 +176,6 @@ main(int argc, char *argv[])
     pf_field_free(field);
     pf_dev_close(dev);
     pf_doc_release(&doc);
-    views_release(&views);
+    posed_views_release(&views);
     return 0;
 }

@@ -6,24 +6,24 @@
 enum { HEADS = 4 };
 
 pf_err
-depth_transformer_load(struct depth_transformer *w, const struct net *n, int c, int context)
+depth_transformer_load(struct depth_transformer *w, const struct scope *n, int c, int context)
 {
     const int m = 2 * context;
     struct net_stack kv = {0};
     w->n = context;
-    PF_TRY(net_linear(n, &w->proj_in, "proj_in.0", m, c, true));
-    PF_TRY(net_norm(n, &w->in_norm, "proj_in.1", m, 8, 1e-5f));
-    PF_TRY(net_linear(n, &w->proj_context, "proj_context.0", context, context, false));
-    PF_TRY(net_norm(n, &w->context_norm, "proj_context.1", context, 8, 1e-5f));
-    PF_TRY(net_linear(n, &w->to_q, "depth_attn.to_q", m, m, false));
+    PF_TRY(scope_linear(n, &w->proj_in, "proj_in.0", m, c, true));
+    PF_TRY(scope_norm(n, &w->in_norm, "proj_in.1", m, 8, 1e-5f));
+    PF_TRY(scope_linear(n, &w->proj_context, "proj_context.0", context, context, false));
+    PF_TRY(scope_norm(n, &w->context_norm, "proj_context.1", context, 8, 1e-5f));
+    PF_TRY(scope_linear(n, &w->to_q, "depth_attn.to_q", m, m, false));
     PF_TRY(net_stack_add(n, &kv, NULL, "depth_attn.to_k", m, context, false));
     PF_TRY(net_stack_add(n, &kv, NULL, "depth_attn.to_v", m, context, false));
     PF_TRY(net_stack_layer(n, &w->to_kv, &kv, false));
-    PF_TRY(net_linear(n, &w->to_out, "depth_attn.to_out", m, m, false));
-    PF_TRY(net_norm(n, &w->norm0, "proj_out.0", m, 8, 1e-5f));
-    PF_TRY(net_conv(n, &w->conv2, "proj_out.2", m, m, 2, 3, false));
-    PF_TRY(net_norm(n, &w->norm3, "proj_out.3", m, 8, 1e-5f));
-    return net_conv(n, &w->conv5, "proj_out.5", c, m, 2, 3, false);
+    PF_TRY(scope_linear(n, &w->to_out, "depth_attn.to_out", m, m, false));
+    PF_TRY(scope_norm(n, &w->norm0, "proj_out.0", m, 8, 1e-5f));
+    PF_TRY(scope_conv(n, &w->conv2, "proj_out.2", m, m, 2, 3, false));
+    PF_TRY(scope_norm(n, &w->norm3, "proj_out.3", m, 8, 1e-5f));
+    return scope_conv(n, &w->conv5, "proj_out.5", c, m, 2, 3, false);
 }
 
 /* The attended rays.  y [B, h, w, m] */

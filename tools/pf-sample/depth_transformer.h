@@ -14,7 +14,7 @@ struct depth_transformer {
 };
 
 /* n: the prefix of DEP(c, context). */
-pf_err depth_transformer_load(struct depth_transformer *w, const struct net *n, int c, int context)
+pf_err depth_transformer_load(struct depth_transformer *w, const struct scope *n, int c, int context)
     PF_MUST_USE;
 /* In place: x [B, h, w, c] += f(x, volume [B, D, h, w, n]). */
 pf_err depth_transformer(struct run *r, pf_tensor *x, const struct depth_transformer *w,

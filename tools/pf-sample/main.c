@@ -120,7 +120,7 @@ write_strip(const pf_tensor *pictures, int index)
 
 /* Add the views to the photo's document and write it. */
 static pf_err
-write_views(struct photo *p, const struct views *w, const pf_tensor *pictures, const pf_tensor *latents,
+write_views(struct photo *p, const struct rig *w, const pf_tensor *pictures, const pf_tensor *latents,
             int index, int count, FILE *to)
 {
     pf_doc *doc = &p->doc;

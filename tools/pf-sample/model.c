@@ -52,18 +52,18 @@ load_alphas(struct model *m, pf_checkpoint *weights)
 pf_err
 model_load(struct model *m, pf_dev *dev, pf_checkpoint *weights, const struct pf_config *conf)
 {
-    const struct net top = {.dev = dev, .weights = weights};
-    const struct net vae = net_in(&top, "first_stage_model."), volume = net_in(&top, "spatial_volume."),
-                     unet = net_in(&top, "model.diffusion_model.");
+    const struct scope top = {.dev = dev, .weights = weights};
+    const struct scope vae = scope_in(&top, "first_stage_model."), volume = scope_in(&top, "spatial_volume."),
+                     unet = scope_in(&top, "model.diffusion_model.");
     const int E = conf->model.time_embed_dim, ctx = conf->unet.context_dim;
     *m = (struct model){.run.dev = dev, .conf = *conf};
     PF_TRY(check_sizes(conf));
     PF_TRY(vae_load(&m->vae, &vae, conf));
     PF_TRY(volume_load(&m->volume, &volume, conf));
     PF_TRY(unet_load(&m->unet, &unet, conf));
-    PF_TRY(net_linear(&top, &m->time0, "time_embed.0", E, E, true));
-    PF_TRY(net_linear(&top, &m->time2, "time_embed.2", E, E, true));
-    PF_TRY(net_linear(&top, &m->context, "cc_projection", ctx, conf->clip.output_dim + 4, true));
+    PF_TRY(scope_linear(&top, &m->time0, "time_embed.0", E, E, true));
+    PF_TRY(scope_linear(&top, &m->time2, "time_embed.2", E, E, true));
+    PF_TRY(scope_linear(&top, &m->context, "cc_projection", ctx, conf->clip.output_dim + 4, true));
     PF_TRY(load_alphas(m, weights));
     return unet_constants(&m->run, &m->unet, conf->volume.frustum_depth);
 }

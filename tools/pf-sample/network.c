@@ -5,10 +5,10 @@
 
 #include "tools/pf-sample/network.h"
 
-struct net
-net_in(const struct net *n, const char *fmt, ...)
+struct scope
+scope_in(const struct scope *n, const char *fmt, ...)
 {
-    struct net in = *n;
+    struct scope in = *n;
     const size_t used = strlen(in.prefix);
     va_list ap;
     va_start(ap, fmt);
@@ -20,14 +20,14 @@ net_in(const struct net *n, const char *fmt, ...)
 }
 
 static const char *
-full_name(char buf[256], const struct net *n, const char *name, const char *suffix)
+full_name(char buf[256], const struct scope *n, const char *name, const char *suffix)
 {
     snprintf(buf, 256, "%s%s%s", n->prefix, name, suffix);
     return buf;
 }
 
 bool
-net_has(const struct net *n, const char *name)
+scope_has(const struct scope *n, const char *name)
 {
     char full[256];
     pf_tensor t;
@@ -35,7 +35,7 @@ net_has(const struct net *n, const char *name)
 }
 
 pf_err
-net_matrix(const struct net *n, pf_tensor *t, const char *name, int64_t K, int64_t C)
+scope_matrix(const struct scope *n, pf_tensor *t, const char *name, int64_t K, int64_t C)
 {
     char full[256];
     full_name(full, n, name, ".weight");
@@ -47,68 +47,68 @@ net_matrix(const struct net *n, pf_tensor *t, const char *name, int64_t K, int64
 }
 
 pf_err
-net_bias(const struct net *n, pf_tensor *t, const char *name, int64_t K)
+scope_bias(const struct scope *n, pf_tensor *t, const char *name, int64_t K)
 {
     char full[256];
     return pf_checkpoint_need(n->weights, full_name(full, n, name, ".bias"), t, 1, &K);
 }
 
 pf_err
-net_linear(const struct net *n, pf_layer **w, const char *name, int64_t K, int64_t C, bool bias)
+scope_linear(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C, bool bias)
 {
     pf_tensor weight, b;
-    PF_TRY(net_matrix(n, &weight, name, K, C));
+    PF_TRY(scope_matrix(n, &weight, name, K, C));
     if (bias)
-        PF_TRY(net_bias(n, &b, name, K));
+        PF_TRY(scope_bias(n, &b, name, K));
     return pf_layer_new(n->dev, w, &weight, bias ? &b : NULL, false);
 }
 
 pf_err
-net_conv(const struct net *n, pf_layer **w, const char *name, int64_t K, int64_t C, int spatial,
-         int kernel, bool bias)
+scope_conv(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C, int spatial,
+           int kernel, bool bias)
 {
     char full[256];
     pf_tensor weight, b;
     PF_TRY(pf_checkpoint_need(n->weights, full_name(full, n, name, ".weight"), &weight, 2 + spatial,
                               (int64_t[]){K, C, kernel, kernel, kernel}));
     if (bias)
-        PF_TRY(net_bias(n, &b, name, K));
+        PF_TRY(scope_bias(n, &b, name, K));
     return pf_layer_new(n->dev, w, &weight, bias ? &b : NULL, false);
 }
 
 pf_err
-net_conv_up(const struct net *n, pf_layer **w, const char *name, int64_t K, int64_t C)
+scope_conv_up(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C)
 {
     char full[256];
     pf_tensor weight, b;
     PF_TRY(pf_checkpoint_need(n->weights, full_name(full, n, name, ".weight"), &weight, 5,
                               (int64_t[]){C, K, 3, 3, 3}));
-    PF_TRY(net_bias(n, &b, name, K));
+    PF_TRY(scope_bias(n, &b, name, K));
     return pf_layer_new(n->dev, w, &weight, &b, true);
 }
 
 pf_err
-net_norm(const struct net *n, struct norm *norm, const char *name, int64_t C, int groups, float eps)
+scope_norm(const struct scope *n, struct norm *norm, const char *name, int64_t C, int groups, float eps)
 {
     char full[256];
     pf_tensor gamma, beta;
     norm->groups = groups;
     norm->eps = eps;
     PF_TRY(pf_checkpoint_need(n->weights, full_name(full, n, name, ".weight"), &gamma, 1, &C));
-    PF_TRY(net_bias(n, &beta, name, C));
+    PF_TRY(scope_bias(n, &beta, name, C));
     PF_TRY(pf_dev_vector(n->dev, &norm->gamma, &gamma));
     return pf_dev_vector(n->dev, &norm->beta, &beta);
 }
 
 pf_err
-net_stack_add(const struct net *n, struct net_stack *s, int64_t *offset, const char *name,
+net_stack_add(const struct scope *n, struct net_stack *s, int64_t *offset, const char *name,
               int64_t K, int64_t C, bool bias)
 {
     if (s->n == NET_STACK_MAX)
         return pf_fail(PF_ESHAPE, "%s%s: more than %d blocks", n->prefix, name, NET_STACK_MAX);
-    PF_TRY(net_matrix(n, &s->weight[s->n], name, K, C));
+    PF_TRY(scope_matrix(n, &s->weight[s->n], name, K, C));
     if (bias)
-        PF_TRY(net_bias(n, &s->bias[s->n], name, K));
+        PF_TRY(scope_bias(n, &s->bias[s->n], name, K));
     if (offset)
         *offset = s->rows;
     s->rows += K;
@@ -117,7 +117,7 @@ net_stack_add(const struct net *n, struct net_stack *s, int64_t *offset, const c
 }
 
 pf_err
-net_stack_layer(const struct net *n, pf_layer **w, const struct net_stack *s, bool bias)
+net_stack_layer(const struct scope *n, pf_layer **w, const struct net_stack *s, bool bias)
 {
     return pf_layer_new_stack(n->dev, w, s->n, s->weight, bias ? s->bias : NULL);
 }

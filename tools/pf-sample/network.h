@@ -1,8 +1,8 @@
 /* network.h - what the networks of pf-sample share: parameters found by name, and operators that
  * allocate their result.
  *
- *     const struct net here = net_in(n, "conv%d.", i);
- *     PF_TRY(net_conv(&here, &w->conv, "conv", K, C, 3, 3, true));     // conv.weight [K, C, 3, 3, 3]
+ *     const struct scope here = scope_in(n, "conv%d.", i);
+ *     PF_TRY(scope_conv(&here, &w->conv, "conv", K, C, 3, 3, true));     // conv.weight [K, C, 3, 3, 3]
  *     ...
  *     pf_tensor h = {0};                                               // no data: allocate it
  *     PF_TRY(run_conv(r, &h, w->conv, x, 1, 1, 1, NULL));              // [B, D, H, W, K]
@@ -29,7 +29,7 @@ struct chunk {
 
 /* ---- parameters ---- */
 
-struct net {                    /* a place in the checkpoint */
+struct scope {                  /* a place in the checkpoint */
     pf_dev *dev;
     pf_checkpoint *weights;
     char prefix[160];           /* "model.diffusion_model.input_blocks.1.0." */
@@ -46,26 +46,26 @@ struct net_stack {              /* linear maps of one input, collected to run as
     pf_tensor weight[NET_STACK_MAX], bias[NET_STACK_MAX];
 };
 
-struct net net_in(const struct net *n, const char *fmt, ...) PF_PRINTF(2, 3);
-bool net_has(const struct net *n, const char *name);
+struct scope scope_in(const struct scope *n, const char *fmt, ...) PF_PRINTF(2, 3);
+bool scope_has(const struct scope *n, const char *name);
 /* The matrix NAME.weight, as [K, C], whichever of [K, C], [K, C, 1, 1], [K, C, 1, 1, 1] it is. */
-pf_err net_matrix(const struct net *n, pf_tensor *t, const char *name, int64_t K, int64_t C)
+pf_err scope_matrix(const struct scope *n, pf_tensor *t, const char *name, int64_t K, int64_t C)
     PF_MUST_USE;
-pf_err net_bias(const struct net *n, pf_tensor *t, const char *name, int64_t K) PF_MUST_USE;
+pf_err scope_bias(const struct scope *n, pf_tensor *t, const char *name, int64_t K) PF_MUST_USE;
 /* NAME.weight and, where bias is true, NAME.bias.  conv: spatial axes 2 or 3, cubic kernels. */
-pf_err net_linear(const struct net *n, pf_layer **w, const char *name, int64_t K, int64_t C,
-                  bool bias) PF_MUST_USE;
-pf_err net_conv(const struct net *n, pf_layer **w, const char *name, int64_t K, int64_t C,
-                int spatial, int kernel, bool bias) PF_MUST_USE;
+pf_err scope_linear(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C,
+                    bool bias) PF_MUST_USE;
+pf_err scope_conv(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C,
+                  int spatial, int kernel, bool bias) PF_MUST_USE;
 /* The transposed 3x3x3 convolution that doubles every axis, weight [C, K, 3, 3, 3]. */
-pf_err net_conv_up(const struct net *n, pf_layer **w, const char *name, int64_t K, int64_t C)
+pf_err scope_conv_up(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C)
     PF_MUST_USE;
-pf_err net_norm(const struct net *n, struct norm *norm, const char *name, int64_t C, int groups,
-                float eps) PF_MUST_USE;
+pf_err scope_norm(const struct scope *n, struct norm *norm, const char *name, int64_t C, int groups,
+                  float eps) PF_MUST_USE;
 /* Add NAME to the stack; *offset is where its rows begin in the product. */
-pf_err net_stack_add(const struct net *n, struct net_stack *s, int64_t *offset, const char *name,
+pf_err net_stack_add(const struct scope *n, struct net_stack *s, int64_t *offset, const char *name,
                      int64_t K, int64_t C, bool bias) PF_MUST_USE;
-pf_err net_stack_layer(const struct net *n, pf_layer **w, const struct net_stack *s, bool bias)
+pf_err net_stack_layer(const struct scope *n, pf_layer **w, const struct net_stack *s, bool bias)
     PF_MUST_USE;
 
 /* ---- operators; y is allocated where y->data is NULL ---- */

@@ -197,7 +197,7 @@ sampler_begin(struct sampler *s, struct model *m, const struct sampler_input *in
     if (r->dump && r->dump->view >= c->model.view_num)
         r->dump->view = c->model.view_num - 1;
     ddim_schedule(&s->ddim, m->alphas_cumprod, c->sampler.steps, c->sampler.eta);
-    PF_TRY(views_make(r, &s->views, c, unet_has_spad(&m->unet), elevation, in->elevation, in->azimuth));
+    PF_TRY(rig_make(r, &s->views, c, unet_has_spad(&m->unet), elevation, in->elevation, in->azimuth));
     PF_TRY(make_state(s));
     PF_TRY(dump_host(r, &s->views.embed, "v_embed"));
     if ((err = project_context(s, &context, in)) || (err = dump_view(r, &context, "context")) ||
@@ -215,7 +215,7 @@ void
 sampler_end(struct sampler *s)
 {
     pf_graph_free(s->graph);
-    views_release(&s->views);
+    rig_release(&s->views);
     pf_dev_reset(s->m->run.dev, s->mark);
 }
 

@@ -12,7 +12,7 @@
 #define PF_SAMPLE_SAMPLER_H
 #include "tools/pf-sample/model.h"
 #include "tools/pf-sample/noise.h"
-#include "tools/pf-sample/views.h"
+#include "tools/pf-sample/rig.h"
 
 struct sampler_input {
     float elevation, azimuth;   /* of the photo, radians */
@@ -20,7 +20,7 @@ struct sampler_input {
 };
 struct sampler {
     struct model *m;
-    struct views views;
+    struct rig views;
     struct ddim ddim;
     int64_t branches;           /* 2 with guidance, 1 where cfg_scale is 1 */
     int64_t batch;              /* views in one evaluation of the UNet */

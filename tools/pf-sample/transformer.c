@@ -7,20 +7,20 @@
 #include "tools/pf-sample/transformer.h"
 
 static pf_err
-load_block(struct transformer_block *w, const struct net *n, int c, int E)
+load_block(struct transformer_block *w, const struct scope *n, int c, int E)
 {
     struct net_stack qkv = {0};
-    PF_TRY(net_norm(n, &w->norm1, "norm1", c, 0, 1e-5f));
-    PF_TRY(net_norm(n, &w->norm3, "norm3", c, 0, 1e-5f));
+    PF_TRY(scope_norm(n, &w->norm1, "norm1", c, 0, 1e-5f));
+    PF_TRY(scope_norm(n, &w->norm3, "norm3", c, 0, 1e-5f));
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_q", c, c, false));
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_k", c, c, false));
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_v", c, c, false));
     PF_TRY(net_stack_layer(n, &w->qkv, &qkv, false));
-    PF_TRY(net_linear(n, &w->out, "attn1.to_out.0", c, c, true));
-    PF_TRY(net_linear(n, &w->ctx_v, "attn2.to_v", c, E, false));
-    PF_TRY(net_linear(n, &w->ctx_out, "attn2.to_out.0", c, c, true));
-    PF_TRY(net_linear(n, &w->ff_in, "ff.net.0.proj", 8 * c, c, true));
-    return net_linear(n, &w->ff_out, "ff.net.2", c, 4 * c, true);
+    PF_TRY(scope_linear(n, &w->out, "attn1.to_out.0", c, c, true));
+    PF_TRY(scope_linear(n, &w->ctx_v, "attn2.to_v", c, E, false));
+    PF_TRY(scope_linear(n, &w->ctx_out, "attn2.to_out.0", c, c, true));
+    PF_TRY(scope_linear(n, &w->ff_in, "ff.net.0.proj", 8 * c, c, true));
+    return scope_linear(n, &w->ff_out, "ff.net.2", c, 4 * c, true);
 }
 
 static bool
@@ -33,7 +33,7 @@ is_zero(const pf_tensor *t)
 
 /* A [c/2] vector twice: [c] on the device. */
 static pf_err
-load_twice(const struct net *n, pf_tensor *to, const char *name, int half)
+load_twice(const struct scope *n, pf_tensor *to, const char *name, int half)
 {
     char full[256];
     pf_tensor t, both;
@@ -48,13 +48,13 @@ load_twice(const struct net *n, pf_tensor *to, const char *name, int half)
 }
 
 static pf_err
-load_spad(struct spad *w, const struct net *n, int c, int E)
+load_spad(struct spad *w, const struct scope *n, int c, int E)
 {
-    const struct net tb = net_in(n, "transformer_blocks.0.");
+    const struct scope tb = scope_in(n, "transformer_blocks.0.");
     const int half = c / 2;
     pf_tensor weight, bias;
-    PF_TRY(net_matrix(n, &weight, "proj_out", half, c));
-    PF_TRY(net_bias(n, &bias, "proj_out", half));
+    PF_TRY(scope_matrix(n, &weight, "proj_out", half, c));
+    PF_TRY(scope_bias(n, &bias, "proj_out", half));
     w->on = !is_zero(&weight) || !is_zero(&bias);
     if (!w->on)
         return PF_OK;
@@ -62,29 +62,29 @@ load_spad(struct spad *w, const struct net *n, int c, int E)
     w->norm = (struct norm){.groups = 64, .eps = 1e-6f};
     PF_TRY(load_twice(n, &w->norm.gamma, "norm.weight", half));
     PF_TRY(load_twice(n, &w->norm.beta, "norm.bias", half));
-    PF_TRY(net_matrix(n, &weight, "proj_in", c, half + 6));
-    PF_TRY(net_bias(n, &bias, "proj_in", c));
+    PF_TRY(scope_matrix(n, &weight, "proj_in", c, half + 6));
+    PF_TRY(scope_bias(n, &bias, "proj_in", c));
     PF_TRY(pf_layer_new_slice(n->dev, &w->proj_in, &weight, NULL, 0, half));
     PF_TRY(pf_layer_new_slice(n->dev, &w->proj_plucker, &weight, &bias, half, half + 6));
     return load_block(&w->block, &tb, c, E);
 }
 
 static pf_err
-load_spatial(struct spatial *w, const struct net *n, int c, int E)
+load_spatial(struct spatial *w, const struct scope *n, int c, int E)
 {
-    const struct net tb = net_in(n, "transformer_blocks.0.");
-    PF_TRY(net_norm(n, &w->norm, "norm", c, 32, 1e-6f));
-    PF_TRY(net_linear(n, &w->proj_in, "proj_in", c, c, true));
+    const struct scope tb = scope_in(n, "transformer_blocks.0.");
+    PF_TRY(scope_norm(n, &w->norm, "norm", c, 32, 1e-6f));
+    PF_TRY(scope_linear(n, &w->proj_in, "proj_in", c, c, true));
     PF_TRY(load_block(&w->block, &tb, c, E));
-    return net_linear(n, &w->proj_out, "proj_out", c, c, true);
+    return scope_linear(n, &w->proj_out, "proj_out", c, c, true);
 }
 
 pf_err
-double_transformer_load(struct double_transformer *w, const struct net *n, int c, int heads, int E)
+double_transformer_load(struct double_transformer *w, const struct scope *n, int c, int heads, int E)
 {
     /* SyncDreamer (networks.md, 12): layer2 alone, without that name, and added once. */
-    const bool single = !net_has(n, "layer2.norm.weight") && net_has(n, "norm.weight");
-    const struct net layer1 = net_in(n, "layer1."), layer2 = net_in(n, single ? "" : "layer2.");
+    const bool single = !scope_has(n, "layer2.norm.weight") && scope_has(n, "norm.weight");
+    const struct scope layer1 = scope_in(n, "layer1."), layer2 = scope_in(n, single ? "" : "layer2.");
     w->c = c;
     w->heads = heads;
     w->factor = single ? 1.0f : 2.0f;

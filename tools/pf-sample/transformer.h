@@ -38,7 +38,7 @@ struct double_transformer {
 };
 
 /* n: the prefix of DT(c); E: width of the context token. */
-pf_err double_transformer_load(struct double_transformer *w, const struct net *n, int c, int heads,
+pf_err double_transformer_load(struct double_transformer *w, const struct scope *n, int c, int heads,
                                int E) PF_MUST_USE;
 /* What does not change between steps, on the arena.  context [rows, E]: a token for every row of
  * every chunk; plucker [V, 2hw, 6] in token order, ignored where SPAD is off. */

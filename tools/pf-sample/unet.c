@@ -7,15 +7,15 @@
 /* ---- parameters ---- */
 
 pf_err
-resblock_load(struct resblock *w, struct net_stack *emb, const struct net *n, int K, int C, int E)
+resblock_load(struct resblock *w, struct net_stack *emb, const struct scope *n, int K, int C, int E)
 {
-    PF_TRY(net_norm(n, &w->in_norm, "in_layers.0", C, 32, 1e-5f));
-    PF_TRY(net_conv(n, &w->in_conv, "in_layers.2", K, C, 2, 3, true));
+    PF_TRY(scope_norm(n, &w->in_norm, "in_layers.0", C, 32, 1e-5f));
+    PF_TRY(scope_conv(n, &w->in_conv, "in_layers.2", K, C, 2, 3, true));
     PF_TRY(net_stack_add(n, emb, &w->emb, "emb_layers.1", K, E, true));
-    PF_TRY(net_norm(n, &w->out_norm, "out_layers.0", K, 32, 1e-5f));
-    PF_TRY(net_conv(n, &w->out_conv, "out_layers.3", K, K, 2, 3, true));
+    PF_TRY(scope_norm(n, &w->out_norm, "out_layers.0", K, 32, 1e-5f));
+    PF_TRY(scope_conv(n, &w->out_conv, "out_layers.3", K, K, 2, 3, true));
     w->skip = NULL;
-    return K == C ? PF_OK : net_linear(n, &w->skip, "skip_connection", K, C, true);
+    return K == C ? PF_OK : scope_linear(n, &w->skip, "skip_connection", K, C, true);
 }
 
 struct loader {                 /* what the blocks have in common while they load */
@@ -35,10 +35,10 @@ has_attention(const struct pf_config *conf, int level)
 
 /* RES(C, K) and, at a level that has them, DT(K), at PLACE.i. */
 static pf_err
-load_block(struct unet_block *b, struct loader *l, const struct net *n, const char *place, int i,
+load_block(struct unet_block *b, struct loader *l, const struct scope *n, const char *place, int i,
            int level, int K, int C)
 {
-    const struct net res = net_in(n, "%s.%d.0.", place, i), dt = net_in(n, "%s.%d.1.", place, i);
+    const struct scope res = scope_in(n, "%s.%d.0.", place, i), dt = scope_in(n, "%s.%d.1.", place, i);
     snprintf(b->name, sizeof b->name, "%s.%d", place, i);
     b->level = level;
     b->C = C;
@@ -52,7 +52,7 @@ load_block(struct unet_block *b, struct loader *l, const struct net *n, const ch
 
 /* input_blocks.0 is only named here; its convolution is loaded in two parts by load_ends. */
 static pf_err
-load_inputs(struct unet *u, struct loader *l, const struct net *n)
+load_inputs(struct unet *u, struct loader *l, const struct scope *n)
 {
     const int *mult = l->conf->unet.channel_mult;
     int C = u->channels, k = 1;
@@ -63,11 +63,11 @@ load_inputs(struct unet *u, struct loader *l, const struct net *n)
             C = u->channels * mult[level];
         }
         if (level < UNET_LEVELS - 1) {
-            const struct net at = net_in(n, "input_blocks.%d.0.", k);
+            const struct scope at = scope_in(n, "input_blocks.%d.0.", k);
             struct unet_block *b = &u->input[k];
             *b = (struct unet_block){.level = level, .C = C, .K = C};
             snprintf(b->name, sizeof b->name, "input_blocks.%d", k++);
-            PF_TRY(net_conv(&at, &b->down, "op", C, C, 2, 3, true));
+            PF_TRY(scope_conv(&at, &b->down, "op", C, C, 2, 3, true));
         }
     }
     u->inputs = k;
@@ -75,11 +75,11 @@ load_inputs(struct unet *u, struct loader *l, const struct net *n)
 }
 
 static pf_err
-load_middle(struct unet *u, struct loader *l, const struct net *n)
+load_middle(struct unet *u, struct loader *l, const struct scope *n)
 {
     const int C = u->input[u->inputs - 1].K;
-    const struct net res1 = net_in(n, "middle_block.0."), dt = net_in(n, "middle_block.1."),
-                     res2 = net_in(n, "middle_block.2."), dep = net_in(n, "middle_conditions.");
+    const struct scope res1 = scope_in(n, "middle_block.0."), dt = scope_in(n, "middle_block.1."),
+                     res2 = scope_in(n, "middle_block.2."), dep = scope_in(n, "middle_conditions.");
     PF_TRY(resblock_load(&u->mid1, &l->emb, &res1, C, C, l->E));
     PF_TRY(double_transformer_load(&u->mid_dt, &dt, C, l->conf->unet.num_heads, l->conf->unet.context_dim));
     PF_TRY(resblock_load(&u->mid2, &l->emb, &res2, C, C, l->E));
@@ -89,7 +89,7 @@ load_middle(struct unet *u, struct loader *l, const struct net *n)
 /* Each takes one skip of the input blocks, last first.  The condition comes after the upsampling,
  * at the doubled side; the blocks of the lowest level have none. */
 static pf_err
-load_outputs(struct unet *u, struct loader *l, const struct net *n)
+load_outputs(struct unet *u, struct loader *l, const struct scope *n)
 {
     const struct pf_config *conf = l->conf;
     const int blocks = conf->unet.num_res_blocks;
@@ -101,12 +101,12 @@ load_outputs(struct unet *u, struct loader *l, const struct net *n)
             PF_TRY(load_block(b, l, n, "output_blocks", k, level, K, C + u->input[u->inputs - 1 - k].K));
             C = K;
             if (level && i == blocks) {
-                const struct net at = net_in(n, "output_blocks.%d.%d.", k, b->has_dt ? 2 : 1);
-                PF_TRY(net_conv(&at, &b->up, "conv", K, K, 2, 3, true));
+                const struct scope at = scope_in(n, "output_blocks.%d.%d.", k, b->has_dt ? 2 : 1);
+                PF_TRY(scope_conv(&at, &b->up, "conv", K, K, 2, 3, true));
             }
             b->has_dep = k > blocks;
             if (b->has_dep) {
-                const struct net at = net_in(n, "output_conditions.%d.", k - blocks - 1);
+                const struct scope at = scope_in(n, "output_conditions.%d.", k - blocks - 1);
                 PF_TRY(depth_transformer_load(&b->dep, &at, K, conf->unet.volume_dims[b->up ? level - 1 : level]));
             }
         }
@@ -117,24 +117,24 @@ load_outputs(struct unet *u, struct loader *l, const struct net *n)
 
 /* The first convolution, in two parts; the time embedding; the last convolution. */
 static pf_err
-load_ends(struct unet *u, const struct net *n, const struct pf_config *conf, int E)
+load_ends(struct unet *u, const struct scope *n, const struct pf_config *conf, int E)
 {
     const int in = conf->unet.in_channels;
     char name[256];
     pf_tensor weight, bias;
     snprintf(name, sizeof name, "%sinput_blocks.0.0.weight", n->prefix);
     PF_TRY(pf_checkpoint_need(n->weights, name, &weight, 4, (int64_t[]){u->channels, in, 3, 3}));
-    PF_TRY(net_bias(n, &bias, "input_blocks.0.0", u->channels));
+    PF_TRY(scope_bias(n, &bias, "input_blocks.0.0", u->channels));
     PF_TRY(pf_layer_new_slice(n->dev, &u->in_noisy, &weight, &bias, 0, u->z));
     PF_TRY(pf_layer_new_slice(n->dev, &u->in_concat, &weight, NULL, u->z, in));
-    PF_TRY(net_linear(n, &u->time0, "time_embed.0", E, u->channels, true));
-    PF_TRY(net_linear(n, &u->time2, "time_embed.2", E, E, true));
-    PF_TRY(net_norm(n, &u->out_norm, "out.0", u->channels * conf->unet.channel_mult[0], 32, 1e-5f));
-    return net_conv(n, &u->out_conv, "out.2", u->z, u->channels * conf->unet.channel_mult[0], 2, 3, true);
+    PF_TRY(scope_linear(n, &u->time0, "time_embed.0", E, u->channels, true));
+    PF_TRY(scope_linear(n, &u->time2, "time_embed.2", E, E, true));
+    PF_TRY(scope_norm(n, &u->out_norm, "out.0", u->channels * conf->unet.channel_mult[0], 32, 1e-5f));
+    return scope_conv(n, &u->out_conv, "out.2", u->z, u->channels * conf->unet.channel_mult[0], 2, 3, true);
 }
 
 pf_err
-unet_load(struct unet *u, const struct net *n, const struct pf_config *conf)
+unet_load(struct unet *u, const struct scope *n, const struct pf_config *conf)
 {
     struct loader l = {.conf = conf, .E = 4 * conf->unet.model_channels};
     *u = (struct unet){.side = conf->model.image_size / 8, .z = conf->unet.out_channels,

@@ -44,7 +44,7 @@ struct unet {
 };
 
 /* n: the prefix "model.diffusion_model.". */
-pf_err unet_load(struct unet *u, const struct net *n, const struct pf_config *conf) PF_MUST_USE;
+pf_err unet_load(struct unet *u, const struct scope *n, const struct pf_config *conf) PF_MUST_USE;
 bool unet_has_spad(const struct unet *u);       /* false: nobody looks at masks and Pluecker maps */
 /* Constants of the branch without condition; once, kept.  depth: of the frustum. */
 pf_err unet_constants(struct run *r, struct unet *u, int depth) PF_MUST_USE;
@@ -63,7 +63,7 @@ pf_err unet(struct run *r, pf_tensor *cond, pf_tensor *uncond, const struct unet
             const pf_tensor mask[UNET_LEVELS]) PF_MUST_USE;
 
 /* ResBlock alone: y [B, H, W, K] of x [B, H, W, C]; emb_all as in struct unet. */
-pf_err resblock_load(struct resblock *w, struct net_stack *emb, const struct net *n, int K, int C,
+pf_err resblock_load(struct resblock *w, struct net_stack *emb, const struct scope *n, int K, int C,
                      int E) PF_MUST_USE;
 pf_err resblock(struct run *r, pf_tensor *y, const struct resblock *w, const pf_tensor *x,
                 const pf_tensor *emb_all) PF_MUST_USE;

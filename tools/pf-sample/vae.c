@@ -5,24 +5,24 @@
 #include "tools/pf-sample/vae.h"
 
 static pf_err
-load_norm(struct norm *norm, const struct net *n, const char *name, int C)
+load_norm(struct norm *norm, const struct scope *n, const char *name, int C)
 {
-    return net_norm(n, norm, name, C, 32, 1e-6f);
+    return scope_norm(n, norm, name, C, 32, 1e-6f);
 }
 
 static pf_err
-load_resblock(struct vae_resblock *b, const struct net *n, int K, int C)
+load_resblock(struct vae_resblock *b, const struct scope *n, int K, int C)
 {
     PF_TRY(load_norm(&b->norm1, n, "norm1", C));
-    PF_TRY(net_conv(n, &b->conv1, "conv1", K, C, 2, 3, true));
+    PF_TRY(scope_conv(n, &b->conv1, "conv1", K, C, 2, 3, true));
     PF_TRY(load_norm(&b->norm2, n, "norm2", K));
-    PF_TRY(net_conv(n, &b->conv2, "conv2", K, K, 2, 3, true));
+    PF_TRY(scope_conv(n, &b->conv2, "conv2", K, K, 2, 3, true));
     b->shortcut = NULL;
-    return K == C ? PF_OK : net_linear(n, &b->shortcut, "nin_shortcut", K, C, true);
+    return K == C ? PF_OK : scope_linear(n, &b->shortcut, "nin_shortcut", K, C, true);
 }
 
 static pf_err
-load_attention(struct vae_attention *a, const struct net *n, int C)
+load_attention(struct vae_attention *a, const struct scope *n, int C)
 {
     struct net_stack qkv = {0};
     a->width = C;
@@ -31,73 +31,73 @@ load_attention(struct vae_attention *a, const struct net *n, int C)
     PF_TRY(net_stack_add(n, &qkv, NULL, "k", C, C, true));
     PF_TRY(net_stack_add(n, &qkv, NULL, "v", C, C, true));
     PF_TRY(net_stack_layer(n, &a->qkv, &qkv, true));
-    return net_linear(n, &a->proj_out, "proj_out", C, C, true);
+    return scope_linear(n, &a->proj_out, "proj_out", C, C, true);
 }
 
 static pf_err
-load_middle(struct vae_middle *m, const struct net *n, int C)
+load_middle(struct vae_middle *m, const struct scope *n, int C)
 {
-    const struct net b1 = net_in(n, "mid.block_1."), a = net_in(n, "mid.attn_1."),
-                     b2 = net_in(n, "mid.block_2.");
+    const struct scope b1 = scope_in(n, "mid.block_1."), a = scope_in(n, "mid.attn_1."),
+                     b2 = scope_in(n, "mid.block_2.");
     PF_TRY(load_resblock(&m->block1, &b1, C, C));
     PF_TRY(load_attention(&m->attn, &a, C));
     return load_resblock(&m->block2, &b2, C, C);
 }
 
 static pf_err
-load_level(struct vae_level *l, const struct net *n, const char *resample, int blocks, int K, int C)
+load_level(struct vae_level *l, const struct scope *n, const char *resample, int blocks, int K, int C)
 {
     l->blocks = blocks;
     for (int i = 0; i < blocks; i++) {
-        const struct net b = net_in(n, "block.%d.", i);
+        const struct scope b = scope_in(n, "block.%d.", i);
         PF_TRY(load_resblock(&l->block[i], &b, K, i ? K : C));
     }
     l->resample = NULL;
-    return resample ? net_conv(n, &l->resample, resample, K, K, 2, 3, true) : PF_OK;
+    return resample ? scope_conv(n, &l->resample, resample, K, K, 2, 3, true) : PF_OK;
 }
 
 static pf_err
-load_encoder(struct vae_half *h, const struct net *n, int ch, const int *mult, int blocks, int z)
+load_encoder(struct vae_half *h, const struct scope *n, int ch, const int *mult, int blocks, int z)
 {
     const int last = VAE_LEVELS - 1;
-    PF_TRY(net_conv(n, &h->conv_in, "conv_in", ch, 3, 2, 3, true));
+    PF_TRY(scope_conv(n, &h->conv_in, "conv_in", ch, 3, 2, 3, true));
     for (int i = 0; i <= last; i++) {
-        const struct net l = net_in(n, "down.%d.", i);
+        const struct scope l = scope_in(n, "down.%d.", i);
         PF_TRY(load_level(&h->level[i], &l, i < last ? "downsample.conv" : NULL, blocks,
                           ch * mult[i], ch * (i ? mult[i - 1] : 1)));
     }
     PF_TRY(load_middle(&h->mid, n, ch * mult[last]));
     PF_TRY(load_norm(&h->norm_out, n, "norm_out", ch * mult[last]));
-    return net_conv(n, &h->conv_out, "conv_out", 2 * z, ch * mult[last], 2, 3, true);
+    return scope_conv(n, &h->conv_out, "conv_out", 2 * z, ch * mult[last], 2, 3, true);
 }
 
 static pf_err
-load_decoder(struct vae_half *h, const struct net *n, int ch, const int *mult, int blocks, int z)
+load_decoder(struct vae_half *h, const struct scope *n, int ch, const int *mult, int blocks, int z)
 {
     const int last = VAE_LEVELS - 1;
-    PF_TRY(net_conv(n, &h->conv_in, "conv_in", ch * mult[last], z, 2, 3, true));
+    PF_TRY(scope_conv(n, &h->conv_in, "conv_in", ch * mult[last], z, 2, 3, true));
     PF_TRY(load_middle(&h->mid, n, ch * mult[last]));
     for (int i = last; i >= 0; i--) {
-        const struct net l = net_in(n, "up.%d.", i);
+        const struct scope l = scope_in(n, "up.%d.", i);
         PF_TRY(load_level(&h->level[i], &l, i ? "upsample.conv" : NULL, blocks + 1, ch * mult[i],
                           ch * mult[i < last ? i + 1 : last]));
     }
     PF_TRY(load_norm(&h->norm_out, n, "norm_out", ch * mult[0]));
-    return net_conv(n, &h->conv_out, "conv_out", 3, ch * mult[0], 2, 3, true);
+    return scope_conv(n, &h->conv_out, "conv_out", 3, ch * mult[0], 2, 3, true);
 }
 
 pf_err
-vae_load(struct vae *v, const struct net *n, const struct pf_config *conf)
+vae_load(struct vae *v, const struct scope *n, const struct pf_config *conf)
 {
     const int ch = conf->vae.ch, blocks = conf->vae.num_res_blocks, z = conf->vae.z_channels;
-    const struct net e = net_in(n, "encoder."), d = net_in(n, "decoder.");
+    const struct scope e = scope_in(n, "encoder."), d = scope_in(n, "decoder.");
     if (blocks >= VAE_BLOCKS_MAX)
         return pf_fail(PF_ESHAPE, "vae.num_res_blocks is %d, at most %d are known", blocks, VAE_BLOCKS_MAX - 1);
     v->z = z;
     PF_TRY(load_encoder(&v->encoder, &e, ch, conf->vae.ch_mult, blocks, z));
     PF_TRY(load_decoder(&v->decoder, &d, ch, conf->vae.ch_mult, blocks, z));
-    PF_TRY(net_linear(n, &v->quant, "quant_conv", 2 * z, 2 * z, true));
-    return net_linear(n, &v->post_quant, "post_quant_conv", z, z, true);
+    PF_TRY(scope_linear(n, &v->quant, "quant_conv", 2 * z, 2 * z, true));
+    return scope_linear(n, &v->post_quant, "post_quant_conv", z, z, true);
 }
 
 /* ResnetBlock.  x [B, H, W, C] -> y [B, H, W, K] */

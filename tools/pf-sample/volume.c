@@ -5,41 +5,41 @@
 
 /* A block whose parameters are conv.*, t_conv.*, NORM.* and, with views, v_conv.*. */
 static pf_err
-load_block(struct volume_block *b, struct net_stack *time, const struct net *n, const char *norm,
+load_block(struct volume_block *b, struct net_stack *time, const struct scope *n, const char *norm,
            int K, int C, int stride, bool up, bool view, int E)
 {
     b->C = C;
     b->stride = stride;
     b->view = NULL;
-    PF_TRY(net_norm(n, &b->norm, norm, C, 8, 1e-5f));
+    PF_TRY(scope_norm(n, &b->norm, norm, C, 8, 1e-5f));
     PF_TRY(net_stack_add(n, time, &b->time, "t_conv", C, E, true));
     if (view)
-        PF_TRY(net_linear(n, &b->view, "v_conv", C, 4, true));
-    return up ? net_conv_up(n, &b->conv, "conv", K, C) : net_conv(n, &b->conv, "conv", K, C, 3, 3, true);
+        PF_TRY(scope_linear(n, &b->view, "v_conv", C, 4, true));
+    return up ? scope_conv_up(n, &b->conv, "conv", K, C) : scope_conv(n, &b->conv, "conv", K, C, 3, 3, true);
 }
 
 static pf_err
-load_target(struct target_encoder *w, struct net_stack *time, const struct net *n, int dim, int z, int E)
+load_target(struct target_encoder *w, struct net_stack *time, const struct scope *n, int dim, int z, int E)
 {
-    PF_TRY(net_conv(n, &w->init, "init_conv", dim, z, 2, 3, true));
+    PF_TRY(scope_conv(n, &w->init, "init_conv", dim, z, 2, 3, true));
     for (int i = 0; i < 3; i++) {
-        const struct net at = net_in(n, "out_conv%d.", i);
+        const struct scope at = scope_in(n, "out_conv%d.", i);
         struct volume_block *b = &w->block[i];
         b->C = dim;
         b->stride = 1;
         PF_TRY(net_stack_add(&at, time, &b->time, "time_embed", dim, E, true));
-        PF_TRY(net_linear(&at, &b->view, "view_embed", dim, 4, true));
-        PF_TRY(net_norm(&at, &b->norm, "conv.0", dim, 8, 1e-5f));
-        PF_TRY(net_conv(&at, &b->conv, "conv.2", dim, dim, 2, 3, true));
-        PF_TRY(net_norm(&at, &w->mid[i], "conv.3", dim, 8, 1e-5f));
-        PF_TRY(net_conv(&at, &w->conv2[i], "conv.5", dim, dim, 2, 3, true));
+        PF_TRY(scope_linear(&at, &b->view, "view_embed", dim, 4, true));
+        PF_TRY(scope_norm(&at, &b->norm, "conv.0", dim, 8, 1e-5f));
+        PF_TRY(scope_conv(&at, &b->conv, "conv.2", dim, dim, 2, 3, true));
+        PF_TRY(scope_norm(&at, &w->mid[i], "conv.3", dim, 8, 1e-5f));
+        PF_TRY(scope_conv(&at, &w->conv2[i], "conv.5", dim, dim, 2, 3, true));
     }
-    PF_TRY(net_norm(n, &w->final_norm, "final_out.0", dim, 8, 1e-5f));
-    return net_conv(n, &w->final_conv, "final_out.2", dim, dim, 2, 3, true);
+    PF_TRY(scope_norm(n, &w->final_norm, "final_out.0", dim, 8, 1e-5f));
+    return scope_conv(n, &w->final_conv, "final_out.2", dim, dim, 2, 3, true);
 }
 
 static pf_err
-load_spatial(struct volume_net *w, struct net_stack *time, const struct net *n, const int *d, int in, int E)
+load_spatial(struct volume_net *w, struct net_stack *time, const struct scope *n, const int *d, int in, int E)
 {
     static const struct {
         const char *name;
@@ -50,10 +50,10 @@ load_spatial(struct volume_net *w, struct net_stack *time, const struct net *n, 
         {"conv6_0", 3, 3, 1}, {"conv6_1", 3, 3, 1}, {"conv7", 2, 3, 2},   {"conv8", 1, 2, 2},
         {"conv9", 0, 1, 2},
     };
-    PF_TRY(net_conv(n, &w->spatial_init, "init_conv", d[0], in, 3, 3, true));
+    PF_TRY(scope_conv(n, &w->spatial_init, "init_conv", d[0], in, 3, 3, true));
     for (int i = 0; i < 13; i++) {
         const bool up = block[i].K < block[i].C;
-        const struct net at = net_in(n, "%s.", block[i].name);
+        const struct scope at = scope_in(n, "%s.", block[i].name);
         PF_TRY(load_block(&w->spatial[i], time, &at, up ? "norm" : "bn", d[block[i].K], d[block[i].C],
                           block[i].stride, up, false, E));
     }
@@ -61,26 +61,26 @@ load_spatial(struct volume_net *w, struct net_stack *time, const struct net *n, 
 }
 
 static pf_err
-load_frustum(struct volume_net *w, struct net_stack *time, const struct net *n, const int *d, int E)
+load_frustum(struct volume_net *w, struct net_stack *time, const struct scope *n, const int *d, int E)
 {
-    PF_TRY(net_conv(n, &w->frustum_init, "conv0", d[0], d[0], 3, 3, true));
+    PF_TRY(scope_conv(n, &w->frustum_init, "conv0", d[0], d[0], 3, 3, true));
     for (int i = 0; i < 6; i++) {                       // conv1, 3, 5 halve the sides
-        const struct net at = net_in(n, "conv%d.", i + 1);
+        const struct scope at = scope_in(n, "conv%d.", i + 1);
         PF_TRY(load_block(&w->frustum[i], time, &at, "bn", d[i / 2 + 1], d[(i + 1) / 2], i % 2 ? 1 : 2,
                           false, true, E));
     }
     for (int i = 0; i < 3; i++) {
-        const struct net at = net_in(n, "up%d.", i);
+        const struct scope at = scope_in(n, "up%d.", i);
         PF_TRY(load_block(&w->frustum[6 + i], time, &at, "norm", d[2 - i], d[3 - i], 2, true, true, E));
     }
     return PF_OK;
 }
 
 pf_err
-volume_load(struct volume_net *w, const struct net *n, const struct pf_config *conf)
+volume_load(struct volume_net *w, const struct scope *n, const struct pf_config *conf)
 {
-    const struct net target = net_in(n, "target_encoder."), spatial = net_in(n, "spatial_volume_feats."),
-                     frustum = net_in(n, "frustum_volume_feats.");
+    const struct scope target = scope_in(n, "target_encoder."), spatial = scope_in(n, "spatial_volume_feats."),
+                     frustum = scope_in(n, "frustum_volume_feats.");
     const int E = conf->model.time_embed_dim, *d = conf->volume.dims;
     struct net_stack time = {0};
     w->size = conf->volume.spatial_size;

@@ -36,7 +36,7 @@ struct volume_net {
 };
 
 /* n: the prefix "spatial_volume.". */
-pf_err volume_load(struct volume_net *w, const struct net *n, const struct pf_config *conf)
+pf_err volume_load(struct volume_net *w, const struct scope *n, const struct pf_config *conf)
     PF_MUST_USE;
 /* What depends on the views alone: v act [V, 4].  Stays on the arena. */
 pf_err volume_prepare(struct run *r, struct volume_net *w, const pf_tensor *v) PF_MUST_USE;

@@ -1,6 +1,6 @@
 /* The small golden model, piece by piece and end to end (golden/README.md, tiny/).  Every
  * comparison prints what it measured.  The whole run of 50 steps only where $PF_LONG is set. */
-// uses: tools/pf-sample/network.c tools/pf-sample/dump.c tools/pf-sample/vae.c tools/pf-sample/volume.c tools/pf-sample/transformer.c tools/pf-sample/depth_transformer.c tools/pf-sample/unet.c tools/pf-sample/ddim.c tools/pf-sample/noise.c tools/pf-sample/views.c tools/pf-sample/model.c tools/pf-sample/sampler.c tools/pf-clip-embed/vit.c
+// uses: tools/pf-sample/network.c tools/pf-sample/dump.c tools/pf-sample/vae.c tools/pf-sample/volume.c tools/pf-sample/transformer.c tools/pf-sample/depth_transformer.c tools/pf-sample/unet.c tools/pf-sample/ddim.c tools/pf-sample/noise.c tools/pf-sample/rig.c tools/pf-sample/model.c tools/pf-sample/sampler.c tools/pf-clip-embed/vit.c
 #include <unistd.h>
 
 #include "common/camera.h"

@@ -14,7 +14,7 @@ struct block {                  /* one golden file, ready to run */
     pf_doc doc;
     pf_dev *dev;
     pf_checkpoint *weights;
-    struct net net;
+    struct scope net;
     struct run run;
     char path[64];              /* of the generated checkpoint */
 };
@@ -79,7 +79,7 @@ block_open(struct block *b, const char *name)
     pf_doc_release(&made);
     assert_ok(pf_dev_open(&b->dev, test_device(), "f32"));
     assert_ok(pf_checkpoint_open(&b->weights, b->path));
-    b->net = (struct net){.dev = b->dev, .weights = b->weights};
+    b->net = (struct scope){.dev = b->dev, .weights = b->weights};
     b->run.dev = b->dev;
 }
 
@@ -247,7 +247,7 @@ test_downsample(void **state)
     (void)state;
     block_open(&b, "downsample_320_32");
     pf_tensor x = input(&b, "x");
-    assert_ok(net_conv(&b.net, &w, "op", 320, 320, 2, 3, true));
+    assert_ok(scope_conv(&b.net, &w, "op", 320, 320, 2, 3, true));
     assert_ok(run_conv(&b.run, &y, w, &x, 2, 1, 1, NULL));
     compare(&b, &y, "y", tolerance);
     block_close(&b);
@@ -262,7 +262,7 @@ test_upsample(void **state)
     (void)state;
     block_open(&b, "upsample_1280_4");
     pf_tensor x = input(&b, "x");
-    assert_ok(net_conv(&b.net, &w, "conv", 1280, 1280, 2, 3, true));
+    assert_ok(scope_conv(&b.net, &w, "conv", 1280, 1280, 2, 3, true));
     assert_ok(PF_ALLOC(b.dev, &twice, x.dtype, 1, 8, 8, 1280));
     assert_ok(pf_upsample(b.dev, &twice, &x));
     assert_ok(run_conv(&b.run, &y, w, &twice, 1, 1, 1, NULL));

@@ -1,5 +1,5 @@
 /* pf-sample's networks on a small model of random weights: laws that hold for any weights. */
-// uses: tools/pf-sample/network.c tools/pf-sample/dump.c tools/pf-sample/vae.c tools/pf-sample/volume.c tools/pf-sample/transformer.c tools/pf-sample/depth_transformer.c tools/pf-sample/unet.c tools/pf-sample/ddim.c tools/pf-sample/noise.c tools/pf-sample/views.c tools/pf-sample/model.c tools/pf-sample/sampler.c tools/pf-sample/plan.c
+// uses: tools/pf-sample/network.c tools/pf-sample/dump.c tools/pf-sample/vae.c tools/pf-sample/volume.c tools/pf-sample/transformer.c tools/pf-sample/depth_transformer.c tools/pf-sample/unet.c tools/pf-sample/ddim.c tools/pf-sample/noise.c tools/pf-sample/rig.c tools/pf-sample/model.c tools/pf-sample/sampler.c tools/pf-sample/plan.c
 #include "common/camera.h"
 #include "common/opt.h"
 #include "tests/tools/pf-sample/random_model.h"

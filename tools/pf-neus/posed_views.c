@@ -1,5 +1,5 @@
-/* views.c - gather the views of several documents (views.h). */
-#include "tools/pf-neus/views.h"
+/* posed_views.c - gather the views of several documents (posed_views.h). */
+#include "tools/pf-neus/posed_views.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -44,7 +44,7 @@ check_intrinsics(const pf_tensor *t)
 }
 
 pf_err
-views_add(struct views *v, const pf_doc *doc)
+posed_views_add(struct posed_views *v, const pf_doc *doc)
 {
     pf_tensor image, alpha, pose, intrinsics, elevation;
     PF_TRY(pf_doc_need(doc, "views.image", PF_U8, 4, (int64_t[]){-1, -1, -1, 3}, &image));
@@ -80,18 +80,18 @@ views_add(struct views *v, const pf_doc *doc)
 }
 
 void
-views_release(struct views *v)
+posed_views_release(struct posed_views *v)
 {
     free(v->image);
     free(v->alpha);
     free(v->pose);
     free(v->intrinsics);
     free(v->elevation);
-    *v = (struct views){0};
+    *v = (struct posed_views){0};
 }
 
 struct pf_field_views
-views_of(const struct views *v)
+posed_views_of(const struct posed_views *v)
 {
     return (struct pf_field_views){v->count, v->size, v->image, v->alpha, v->pose, v->intrinsics};
 }

@@ -1,6 +1,6 @@
-/* views.h - views as pictures: strips in, masks in, masked views out. */
-#ifndef PF_VIEWS_H
-#define PF_VIEWS_H
+/* strip.h - views as pictures: strips in, masks in, masked views out. */
+#ifndef PF_STRIP_H
+#define PF_STRIP_H
 #include "common/stream.h"
 
 /* Make the document that pf-sample would have made from a strip: N square views side by side, taken

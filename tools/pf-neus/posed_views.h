@@ -1,9 +1,9 @@
-/* views.h - every posed view of one object that pf-neus was given, from any number of documents. */
-#ifndef PF_NEUS_VIEWS_H
-#define PF_NEUS_VIEWS_H
+/* posed_views.h - every posed view of one object that pf-neus was given, from any number of documents. */
+#ifndef PF_POSED_VIEWS_H
+#define PF_POSED_VIEWS_H
 #include "kernels/field/field.h"
 
-struct views {
+struct posed_views {
     int count, size, documents; /* square views; documents they came from */
     uint8_t *image;             /* [V, S, S, 3] */
     float *alpha;               /* [V, S, S] */
@@ -12,8 +12,8 @@ struct views {
 };
 
 /* Append the views of a document.  PF_EFORMAT, PF_ESHAPE name the tensor that is missing or odd. */
-pf_err views_add(struct views *v, const pf_doc *doc) PF_MUST_USE;
-void views_release(struct views *v);
-struct pf_field_views views_of(const struct views *v);          /* borrowed from v */
+pf_err posed_views_add(struct posed_views *v, const pf_doc *doc) PF_MUST_USE;
+void posed_views_release(struct posed_views *v);
+struct pf_field_views posed_views_of(const struct posed_views *v);          /* borrowed from v */
 
 #endif

@@ -1,5 +1,5 @@
-/* views.c - see views.h. */
-#include "tools/pf-mask/views.h"
+/* strip.c - see strip.h. */
+#include "tools/pf-mask/strip.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,11 +1,11 @@
-/* views.h - everything that the cameras of one target elevation decide: poses, embeddings,
+/* rig.h - everything that the cameras of one target elevation decide: poses, embeddings,
  * projections into the volume, Pluecker maps and epipolar masks (cameras.md). */
-#ifndef PF_SAMPLE_VIEWS_H
-#define PF_SAMPLE_VIEWS_H
+#ifndef PF_SAMPLE_RIG_H
+#define PF_SAMPLE_RIG_H
 #include "common/stream.h"
 #include "tools/pf-sample/unet.h"
 
-struct views {
+struct rig {
     int64_t V;
     int side;                           /* of the latent */
     /* on the host, for the stream */
@@ -19,8 +19,8 @@ struct views {
 };
 
 /* spad: also make the maps and masks.  elevation in radians. */
-pf_err views_make(struct run *r, struct views *w, const struct pf_config *conf, bool spad,
-                  float elevation, float input_elevation, float input_azimuth) PF_MUST_USE;
-void views_release(struct views *w);            /* the host's part */
+pf_err rig_make(struct run *r, struct rig *w, const struct pf_config *conf, bool spad,
+                float elevation, float input_elevation, float input_azimuth) PF_MUST_USE;
+void rig_release(struct rig *w);            /* the host's part */
 
 #endif

@@ -1,6 +1,6 @@
-/* views.c - what the cameras of one target elevation decide (cameras.md; networks.md, 5.2 and 5.4). */
+/* rig.c - what the cameras of one target elevation decide (cameras.md; networks.md, 5.2 and 5.4). */
 #include "common/camera.h"
-#include "tools/pf-sample/views.h"
+#include "tools/pf-sample/rig.h"
 
 /* proj = diag(1/8, 1/8, 1) K [R | t];  unproj = [R^T (that K)^-1 | -R^T t]. */
 static void
@@ -22,7 +22,7 @@ projections(float proj[12], float unproj[12], const double P[12], const double K
 
 /* Pluecker maps and epipolar masks at every side of the UNet. */
 static pf_err
-spad_views(struct run *r, struct views *w, float elevation, float input_elevation, float input_azimuth)
+spad_views(struct run *r, struct rig *w, float elevation, float input_elevation, float input_azimuth)
 {
     pf_tensor host = {0}, cameras = {0};        /* [V, 2, 4, 3]: target, input */
     pf_err err;
@@ -56,7 +56,7 @@ put_f32(struct run *r, pf_tensor *to, float *host, int64_t V)
 }
 
 static pf_err
-rig(struct run *r, struct views *w, float elevation, float input_elevation, float input_azimuth, int image_size)
+place_cameras(struct run *r, struct rig *w, float elevation, float input_elevation, float input_azimuth, int image_size)
 {
     pf_tensor proj = {0}, unproj = {0};
     double P[12], K[9];
@@ -81,18 +81,18 @@ out:
 }
 
 pf_err
-views_make(struct run *r, struct views *w, const struct pf_config *conf, bool spad, float elevation,
-           float input_elevation, float input_azimuth)
+rig_make(struct run *r, struct rig *w, const struct pf_config *conf, bool spad, float elevation,
+         float input_elevation, float input_azimuth)
 {
-    *w = (struct views){.V = conf->model.view_num, .side = conf->model.image_size / 8};
+    *w = (struct rig){.V = conf->model.view_num, .side = conf->model.image_size / 8};
     PF_TRY(pf_rig_tensors(&w->pose, &w->intrinsics, &w->elevation, &w->azimuth, conf->model.view_num, elevation,
                           conf->model.image_size));
-    PF_TRY(rig(r, w, elevation, input_elevation, input_azimuth, conf->model.image_size));
+    PF_TRY(place_cameras(r, w, elevation, input_elevation, input_azimuth, conf->model.image_size));
     return spad ? spad_views(r, w, elevation, input_elevation, input_azimuth) : PF_OK;
 }
 
 void
-views_release(struct views *w)
+rig_release(struct rig *w)
 {
     pf_tensor_release(&w->pose);
     pf_tensor_release(&w->intrinsics);
