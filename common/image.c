@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/stream.h"
+#include "common/output.h"
 
 static const size_t MAX_FILE = (size_t)1 << 30;
 

@@ -1,14 +1,15 @@
-/* output.c - files that appear only when they are complete (stream.h). */
+/* output.c - files that appear only when they are complete (output.h). */
+#include "common/output.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "common/stream.h"
 
 enum { MAX_OUTPUTS = 16 };
 

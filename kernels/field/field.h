@@ -13,7 +13,7 @@
 #ifndef PF_FIELD_H
 #define PF_FIELD_H
 #include "common/config.h"
-#include "common/stream.h"
+#include "common/doc.h"
 #include "kernels/dev.h"
 
 #ifdef __cplusplus

@@ -3,6 +3,7 @@
  *
  *     make bench && build/release/tests/bench/random_weights -c configs/posefusion.yaml -o model.safetensors */
 #include "common/opt.h"
+#include "common/output.h"
 #include "tests/tools/pf-sample/random_model.h"
 
 int

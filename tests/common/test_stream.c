@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "common/opt.h"
+#include "common/output.h"
 #include "common/stream.h"
 #include "tests/check.h"
 

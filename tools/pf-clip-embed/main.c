@@ -4,6 +4,7 @@
 
 #include "common/opt.h"
 #include "common/progress.h"
+#include "common/output.h"
 #include "common/stream.h"
 #include "tools/pf-clip-embed/vit.h"
 

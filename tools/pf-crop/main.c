@@ -5,6 +5,7 @@
 #include "common/config.h"
 #include "common/image.h"
 #include "common/opt.h"
+#include "common/output.h"
 #include "common/stream.h"
 #include "tools/pf-crop/crop.h"
 

@@ -6,6 +6,7 @@
 #include "common/config.h"
 #include "common/opt.h"
 #include "common/progress.h"
+#include "common/output.h"
 #include "common/stream.h"
 #include "kernels/dev.h"
 #include "kernels/march/march.h"

@@ -8,6 +8,7 @@
 #include "common/camera.h"
 #include "common/config.h"
 #include "common/opt.h"
+#include "common/output.h"
 #include "common/stream.h"
 #include "tools/pf-mask/strip.h"
 #include "tools/pf-mask/white.h"

@@ -10,6 +10,7 @@
 #include "common/config.h"
 #include "common/opt.h"
 #include "common/progress.h"
+#include "common/output.h"
 #include "common/stream.h"
 #include "tools/pf-neus/posed_views.h"
 

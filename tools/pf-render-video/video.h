@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/stream.h"
+#include "common/output.h"
 
 typedef struct pf_video pf_video;               /* opaque, owned by whoever opened it */
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/camera.h"
+#include "common/output.h"
 #include "common/image.h"
 #include "common/opt.h"
 #include "common/progress.h"

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/opt.h"
+#include "common/output.h"
 #include "common/stream.h"
 #include "tools/pf-stream/info.h"
 #include "tools/pf-stream/npy.h"

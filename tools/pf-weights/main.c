@@ -17,6 +17,7 @@
 #include "common/opt.h"
 #include "common/progress.h"
 #include "common/safetensors.h"
+#include "common/output.h"
 #include "common/stream.h"
 
 enum { BLOCK = 1 << 16, SHOWN = 20 };   /* elements converted at once; skipped objects listed */

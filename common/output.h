@@ -1,0 +1,31 @@
+/* output.h - files that exist only when they are complete.
+ *
+ *     pf_must(pf_output_open(&out, pf_common.out));
+ *     fputs("...", pf_output_file(out));
+ *     pf_must(pf_output_close(out)); */
+#ifndef PF_OUTPUT_H
+#define PF_OUTPUT_H
+#include <stdio.h>
+
+#include "common/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An output file that exists only when it is complete: written under a temporary name beside
+ * path, fsynced and renamed by close; removed by abandon, by exit and by SIGINT/SIGTERM/SIGHUP.
+ * "-" is stdout, refused if that is a terminal; other non-regular files (/dev/full, a fifo) are
+ * written in place. */
+typedef struct pf_output pf_output;
+pf_err pf_output_open(pf_output **o, const char *path) PF_MUST_USE;
+FILE *pf_output_file(pf_output *o);
+/* For libraries that open by name (libavformat, libpng by path): the name to write to. */
+const char *pf_output_path(pf_output *o);
+pf_err pf_output_close(pf_output *o) PF_MUST_USE;               /* frees o, also on failure */
+void pf_output_abandon(pf_output *o);                           /* NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
