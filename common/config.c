@@ -10,7 +10,7 @@
 
 #include <yaml.h>
 
-#include "common/opt.h"
+#include "common/text.h"
 
 struct pf_config pf_conf = {
     .model = {.view_num = 16, .image_size = 256, .time_embed_dim = 256, .scale_factor = 0.18215},

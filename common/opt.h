@@ -74,12 +74,6 @@ void pf_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2), noretur
 /* This run for pf.history: {"tool", "version", "options": {...}, "seed"} as JSON; caller frees. */
 char *pf_history_entry(void);
 /* Whole-string number parsing: "12abc", "", "nan" and overflow are refused. */
-bool pf_parse_int(int64_t *v, const char *s);
-bool pf_parse_real(double *v, const char *s);
-/* Whether word is one of "a|b|c". */
-bool pf_is_choice(const char *word, const char *choices);
-/* The string nearest to word by edit distance, "-" and "_" being equal; NULL if none is near. */
-const char *pf_nearest(const char *word, const char *const *names, int n);
 
 #ifdef __cplusplus
 }

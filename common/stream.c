@@ -9,8 +9,8 @@
 #include <jansson.h>
 #include <zlib.h>
 
-#include "common/opt.h"
 #include "common/safetensors.h"
+#include "common/text.h"
 
 enum { CHUNK = 1 << 24 };          /* first bite of a tensor, bytes */
 

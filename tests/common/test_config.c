@@ -2,7 +2,7 @@
 #include <unistd.h>
 
 #include "common/config.h"
-#include "common/opt.h"
+#include "common/text.h"
 #include "tests/check.h"
 
 static char path[64];

@@ -1,0 +1,94 @@
+/* text.c - words and numbers as people write them. */
+#include "common/text.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool
+pf_parse_int(int64_t *v, const char *s)
+{
+    char *end;
+
+    errno = 0;
+    *v = strtoll(s, &end, 10);
+    return *s && (*s == '-' || *s == '+' || (*s >= '0' && *s <= '9')) && !*end && !errno;
+}
+
+bool
+pf_parse_real(double *v, const char *s)
+{
+    char *end;
+
+    errno = 0;
+    *v = strtod(s, &end);
+    return *s && strchr("+-.0123456789", *s) && !*end && isfinite(*v);
+}
+
+bool
+pf_is_choice(const char *word, const char *choices)
+{
+    const size_t n = strlen(word);
+
+    for (const char *p = choices; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+        if (strncmp(p, word, n) == 0 && (p[n] == '|' || !p[n]))
+            return n > 0;
+    return false;
+}
+
+static int
+plain(int c)
+{
+    return c == '_' ? '-' : c;
+}
+
+bool
+pf_same_name(const char *a, const char *b, size_t n)
+{
+    if (!b || strlen(b) != n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (plain(a[i]) != plain(b[i]))
+            return false;
+    return true;
+}
+
+/* Levenshtein distance of short words. */
+static int
+distance(const char *a, const char *b)
+{
+    enum { LONGEST = 40 };
+    int row[LONGEST + 1];
+    const int n = (int)strnlen(b, LONGEST);
+
+    for (int j = 0; j <= n; j++)
+        row[j] = j;
+    for (int i = 1; *a && i <= LONGEST; a++, i++) {
+        int corner = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            const int change = corner + (plain(*a) != plain(b[j - 1]));
+            corner = row[j];
+            row[j] = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            row[j] = row[j] < change ? row[j] : change;
+        }
+    }
+    return row[n];
+}
+
+const char *
+pf_nearest(const char *word, const char *const *names, int n)
+{
+    const char *best = NULL;
+    int least = (int)strlen(word) / 2 + 1;
+
+    for (int i = 0; i < n; i++) {
+        const int d = distance(word, names[i]);
+        if (d < least) {
+            least = d;
+            best = names[i];
+        }
+    }
+    return best;
+}

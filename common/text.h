@@ -1,0 +1,29 @@
+/* text.h - words and numbers as people write them, on a command line or in a config file.
+ *
+ *     if (!pf_parse_int(&n, "12abc"))         // a number is read whole, or not at all
+ *         near = pf_nearest(word, names, n_names); */
+#ifndef PF_TEXT_H
+#define PF_TEXT_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A decimal number that fits, and nothing else in s; false otherwise. */
+bool pf_parse_int(int64_t *v, const char *s);
+/* The same for a real number; NaN and infinity are refused. */
+bool pf_parse_real(double *v, const char *s);
+/* Whether word is one of "a|b|c". */
+bool pf_is_choice(const char *word, const char *choices);
+/* Whether b is the first n letters of a, "-" and "_" being equal; false if b is NULL. */
+bool pf_same_name(const char *a, const char *b, size_t n);
+/* The string nearest to word by edit distance, "-" and "_" being equal; NULL if none is near. */
+const char *pf_nearest(const char *word, const char *const *names, int n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
