@@ -4,7 +4,6 @@
  * (field_cuda.h) that does all the work. */
 #include <jansson.h>
 #include <math.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,48 +16,10 @@ enum { POINTS = 1 << 16, RAYS = 1 << 12 };      /* looked at together */
 
 /* ---- config: what a document must say to rebuild the network ---- */
 
-static const struct key {
-    const char *kind, *name;
-    size_t at;                  /* in struct pf_config; an int, but bound */
-    int lo, hi;
-} keys[] = {
-#define KEY(kind, name, lo, hi) {kind, #name, offsetof(struct pf_config, neus.name), lo, hi}
-    KEY("mlp", sdf_width, 1, 4096),
-    KEY("mlp", sdf_layers, 1, 16),
-    KEY("mlp", sdf_frequencies, 0, 16),
-    KEY("mlp", feature_dim, 1, 4096),
-    KEY("mlp", color_width, 1, 4096),
-    KEY("mlp", color_layers, 1, 16),
-    KEY("mlp", color_frequencies, 0, 16),
-    KEY("mlp", coarse_samples, 2, 4096),
-    KEY("mlp", fine_samples, 0, 4096),
-    KEY("mlp", fine_rounds, 1, 64),
-    KEY("hash", levels, 1, 32),
-    KEY("hash", level_features, 1, 8),
-    KEY("hash", log2_table, 4, 24),
-    KEY("hash", base_resolution, 2, 1024),
-    KEY("hash", max_resolution, 2, 16384),
-    KEY("hash", hidden, 1, 1024),
-    KEY("hash", color_hidden, 1, 1024),
-    KEY("hash", geo_features, 1, 256),
-    KEY("hash", start_levels, 1, 32),
-    KEY("hash", level_steps, 1, 10000000),
-    KEY("hash", occupancy_resolution, 4, 512),
-    KEY("hash", ray_samples, 2, 4096),
-#undef KEY
-};
-enum { KEYS = sizeof(keys) / sizeof(*keys) };
-
 static int *
-value_of(struct pf_config *conf, const struct key *k)
+value_of(struct pf_config *conf, const struct pf_net_key *k)
 {
     return (int *)((char *)conf + k->at);
-}
-
-static const char *
-known_kind(const char *kind)
-{
-    return !kind ? NULL : !strcmp(kind, "mlp") ? "mlp" : !strcmp(kind, "hash") ? "hash" : NULL;
 }
 
 /* field.config as JSON; the caller frees.  NULL: no memory. */
@@ -70,9 +31,8 @@ config_text(const struct pf_field *f)
     json_object_set_new(object, "kind", json_string(f->net->ops->kind));
     json_object_set_new(object, "bound", json_real(f->net->bound));
     json_object_set_new(object, "step", json_integer(f->step));
-    for (int i = 0; i < KEYS; i++)
-        if (!strcmp(keys[i].kind, f->net->ops->kind))
-            json_object_set_new(object, keys[i].name, json_integer(*value_of(&conf, &keys[i])));
+    for (const struct pf_net_key *k = f->net->ops->keys; k->name; k++)
+        json_object_set_new(object, k->name, json_integer(*value_of(&conf, k)));
     char *text = json_dumps(object, JSON_SORT_KEYS);
     json_decref(object);
     return text;
@@ -81,26 +41,25 @@ config_text(const struct pf_field *f)
 static pf_err
 read_keys(struct pf_config *conf, int *step, const json_t *object)
 {
-    const char *kind = known_kind(json_string_value(json_object_get(object, "kind")));
+    const struct pf_net_ops *kind = pf_net_kind(json_string_value(json_object_get(object, "kind")));
+    char names[128];
     const json_t *bound = json_object_get(object, "bound"), *at = json_object_get(object, "step");
     if (!kind)
-        return pf_fail(PF_EFORMAT, "field.config: kind is neither \"mlp\" nor \"hash\"");
-    conf->neus.field = kind;
+        return pf_fail(PF_EFORMAT, "field.config: kind is not %s",
+                       pf_net_kind_names(names, sizeof names));
+    conf->neus.field = kind->kind;
     conf->neus.bound = json_number_value(bound);
     if (!json_is_number(bound) || !(conf->neus.bound > 0 && conf->neus.bound <= 100))
         return pf_fail(PF_EFORMAT, "field.config: bound is not a number over 0 and up to 100");
     if (!json_is_integer(at) || json_integer_value(at) < 0 || json_integer_value(at) > 1 << 30)
         return pf_fail(PF_EFORMAT, "field.config: step is not a whole number from 0 on");
     *step = (int)json_integer_value(at);
-    for (int i = 0; i < KEYS; i++) {
-        const json_t *v = json_object_get(object, keys[i].name);
-        if (strcmp(keys[i].kind, kind))
-            continue;
-        if (!json_is_integer(v) || json_integer_value(v) < keys[i].lo ||
-            json_integer_value(v) > keys[i].hi)
+    for (const struct pf_net_key *k = kind->keys; k->name; k++) {
+        const json_t *v = json_object_get(object, k->name);
+        if (!json_is_integer(v) || json_integer_value(v) < k->lo || json_integer_value(v) > k->hi)
             return pf_fail(PF_EFORMAT, "field.config: %s is not a whole number from %d to %d",
-                           keys[i].name, keys[i].lo, keys[i].hi);
-        *value_of(conf, &keys[i]) = (int)json_integer_value(v);
+                           k->name, k->lo, k->hi);
+        *value_of(conf, k) = (int)json_integer_value(v);
     }
     return PF_OK;
 }
@@ -125,21 +84,11 @@ read_config(struct pf_config *conf, int *step, const pf_doc *doc)
 static pf_err
 check_size(const struct pf_config *conf, const pf_doc *doc)
 {
-    int64_t there = 0, needed;
+    const int64_t needed = pf_net_kind(conf->neus.field)->least_numbers(conf);
+    int64_t there = 0;
     for (int i = 0; i < doc->tensors; i++)
         if (!strncmp(doc->tensor[i].name, "field.", 6))
             there += pf_tensor_count(&doc->tensor[i].t);
-    if (!strcmp(conf->neus.field, "mlp")) {
-        const int64_t w = conf->neus.sdf_width, c = conf->neus.color_width;
-        needed = conf->neus.feature_dim * (w > c ? w : c);
-        needed = w * w > needed ? w * w : needed;
-        needed = c * c > needed && conf->neus.color_layers > 1 ? c * c : needed;
-    } else {
-        const int64_t side = conf->neus.max_resolution, table = INT64_C(1) << conf->neus.log2_table;
-        needed = (side * side * side < table ? side * side * side : table) *
-                 conf->neus.level_features;
-        needed = conf->neus.hidden > needed ? conf->neus.hidden : needed;
-    }
     if (needed > there)
         return pf_fail(PF_EFORMAT, "field.config asks for a network of over %lld numbers, the "
                        "field.* tensors hold %lld", (long long)needed, (long long)there);
@@ -151,21 +100,22 @@ check_size(const struct pf_config *conf, const pf_doc *doc)
 static pf_err
 make(pf_field **f, pf_dev *dev, const struct pf_config *conf, uint64_t seed)
 {
-    const char *kind = known_kind(conf->neus.field);
+    const struct pf_net_ops *kind = pf_net_kind(conf->neus.field);
+    char names[128];
     pf_err err;
     *f = NULL;
     if (!kind)
-        return pf_fail(PF_ESHAPE, "neus.field is \"%s\", expected \"hash\" or \"mlp\"",
-                       conf->neus.field ? conf->neus.field : "");
+        return pf_fail(PF_ESHAPE, "neus.field is \"%s\", expected %s",
+                       conf->neus.field ? conf->neus.field : "",
+                       pf_net_kind_names(names, sizeof names));
     struct pf_field *to = calloc(1, sizeof(*to));
     if (!to)
         return pf_fail(PF_ENOMEM, "no memory for the field");
     to->dev = dev;
     to->conf = *conf;
-    to->conf.neus.field = kind;
+    to->conf.neus.field = kind->kind;
     to->variance = 0.3f;
-    err = !strcmp(kind, "mlp") ? pf_mlp_new(&to->net, conf, seed)
-                               : pf_hash_new(&to->net, conf, seed);
+    err = kind->create(&to->net, conf, seed);
     if (PF_CUDA && err == PF_OK && dev && pf_dev_is_cuda(dev))
         err = pf_field_cuda_new(to);
     if (err != PF_OK) {
@@ -236,16 +186,16 @@ pf_field_read(pf_field *f, const pf_doc *doc)
     struct pf_config conf = f->conf;
     int step;
     PF_TRY(read_config(&conf, &step, doc));
-    if (strcmp(conf.neus.field, f->conf.neus.field))
+    if (pf_net_kind(conf.neus.field) != f->net->ops)
         return pf_fail(PF_ESHAPE, "the document's field is of kind %s, the config's is %s",
                        conf.neus.field, f->conf.neus.field);
     if (conf.neus.bound != f->conf.neus.bound)
         return pf_fail(PF_ESHAPE, "the document's field has bound %g, the config says %g",
                        conf.neus.bound, f->conf.neus.bound);
-    for (int i = 0; i < KEYS; i++)
-        if (*value_of(&conf, &keys[i]) != *value_of(&f->conf, &keys[i]))
+    for (const struct pf_net_key *k = f->net->ops->keys; k->name; k++)
+        if (*value_of(&conf, k) != *value_of(&f->conf, k))
             return pf_fail(PF_ESHAPE, "the document's field has %s %d, the config says %d",
-                           keys[i].name, *value_of(&conf, &keys[i]), *value_of(&f->conf, &keys[i]));
+                           k->name, *value_of(&conf, k), *value_of(&f->conf, k));
     for (int i = 0; i < f->net->params; i++) {
         const struct pf_param *p = &f->net->param[i];
         PF_TRY(pf_field_read_tensor(p->value, doc, p->name, p->ndim, p->dim));
@@ -378,7 +328,7 @@ render_some(pf_field *f, struct view *v, const float *origin, const float *dir, 
 static pf_err
 up_to_date(pf_field *f)
 {
-    if (f->occupancy || strcmp(pf_field_kind(f), "hash"))
+    if (f->occupancy || !f->net->ops->wants_grid)
         return PF_OK;
     PF_TRY(pf_occupancy_new(&f->occupancy, &f->conf, f->net));
     return pf_occupancy_update(f->occupancy, f->net, pf_field_inv_s(f), -1, 0);

@@ -56,8 +56,7 @@ pf_field_cuda_new(pf_field *f)
         return pf_fail(PF_ENOMEM, "no memory for the field");
     f->cuda = c;                        // pf_field_free releases what there is
     c->newer = HOST;
-    return strcmp(f->net->ops->kind, "hash") ? pf_mlp_cuda_new(&c->net, f->dev, f->net)
-                                             : pf_hash_cuda_new(&c->net, f->dev, f->net);
+    return f->net->ops->cuda_new(&c->net, f->dev, f->net);
 }
 
 void
@@ -254,7 +253,7 @@ static pf_err
 up_to_date(pf_field *f)
 {
     PF_TRY(pf_field_cuda_fresh(f));
-    if (f->cuda->grid_known || strcmp(f->net->ops->kind, "hash"))
+    if (f->cuda->grid_known || !f->net->ops->wants_grid)
         return PF_OK;
     PF_TRY(pf_cuda_grid_update(f->cuda->net, &f->cuda->grid, &f->conf));
     f->cuda->grid_known = true;
@@ -264,8 +263,7 @@ up_to_date(pf_field *f)
 static int64_t
 rays_together(const pf_field *f)
 {
-    const int64_t each = strcmp(f->net->ops->kind, "hash") ? f->conf.neus.coarse_samples + f->conf.neus.fine_samples
-                                                           : f->conf.neus.ray_samples;
+    const int64_t each = f->net->ops->samples_a_ray(&f->conf);
     const int64_t n = SAMPLES / (each > 0 ? each : 1);
     return n < 64 ? 64 : n < RAYS ? n : RAYS;
 }

@@ -46,7 +46,7 @@ pf_err pf_trainer_cuda_update(struct pf_trainer_cuda *t, const struct pf_adamw *
 /* The last gradients, to net->param[].grad: for tests. */
 pf_err pf_trainer_cuda_fetch_gradients(struct pf_trainer_cuda *t) PF_MUST_USE;
 /* Moments m[i], v[i] of parameter i to and from the host; the grid of distances as
- * train.occupancy.distance ("hash"; nothing for "mlp"). */
+ * train.occupancy.distance (nothing for a field that wants no grid). */
 pf_err pf_trainer_cuda_get_moments(struct pf_trainer_cuda *t, float *const *m, float *const *v) PF_MUST_USE;
 pf_err pf_trainer_cuda_put_moments(struct pf_trainer_cuda *t, float *const *m, float *const *v) PF_MUST_USE;
 pf_err pf_trainer_cuda_save_grid(struct pf_trainer_cuda *t, pf_doc *doc) PF_MUST_USE;

@@ -59,9 +59,6 @@ pf_err pf_net_cuda_init(struct pf_net_cuda *net, const struct pf_net_cuda_ops *o
     PF_MUST_USE;
 void pf_net_cuda_release(struct pf_net_cuda *net);
 
-pf_err pf_hash_cuda_new(struct pf_net_cuda **net, pf_dev *dev, struct pf_net *host) PF_MUST_USE;
-pf_err pf_mlp_cuda_new(struct pf_net_cuda **net, pf_dev *dev, struct pf_net *host) PF_MUST_USE;
-
 // ---- samples (sample.cu): samples.h on the device ----
 
 struct pf_cuda_samples {
@@ -88,7 +85,7 @@ pf_err pf_cuda_near_cells(pf_dev *dev, struct pf_cuda_cells *cells, const struct
     PF_MUST_USE;
 void pf_cuda_cells_release(struct pf_cuda_cells *cells);
 struct pf_ray_grid pf_cuda_grid_of(const struct pf_config *conf, const struct pf_net *net, const float *distance);
-// Samples of rays; origin, dir, offset on the device, offset NULL: test mode.  distance: the grid ("hash").
+// Samples of rays; origin, dir, offset on the device, offset NULL: test mode.  distance: the grid, NULL: none.
 // Waits for the device.
 pf_err pf_cuda_sample(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_config *conf,
                       const float *distance, const float *origin, const float *dir, int64_t rays, float inv_s,

@@ -34,7 +34,7 @@ struct pf_trainer {
     struct batch batch;
     float **m, **v;             /* [params] moments */
     float variance_m, variance_v;
-    struct pf_occupancy *occupancy;     /* "hash" alone */
+    struct pf_occupancy *occupancy;     /* NULL: its kind wants none */
     struct pf_samples samples;
     struct pf_neus_out out;
     float *point;               /* [point_room, 14] values and cotangents */
@@ -102,12 +102,10 @@ fill_batch(struct pf_trainer *t)
 double
 pf_neus_rate(const struct pf_config *conf, int step)
 {
-    const int warm = conf->neus.warm_up, steps = conf->neus.steps;
+    const int warm = conf->neus.warm_up;
     if (step < warm)
         return 0.02 + 0.98 * step / warm;
-    if (!strcmp(conf->neus.field, "mlp"))
-        return pow(conf->neus.lr_end, step / 1000 / (double)(steps >= 1000 ? steps / 1000 : 1));
-    return pow(conf->neus.lr_end, (double)(step - warm) / (steps > warm ? steps - warm : 1));
+    return pf_net_kind(conf->neus.field)->rate(conf, step);
 }
 
 double
@@ -225,9 +223,9 @@ gradients(struct pf_trainer *t, struct pf_field_losses *losses, float *d_varianc
 static pf_err
 update(struct pf_trainer *t, float d_variance)
 {
-    const bool mlp = !strcmp(pf_field_kind(t->field), "mlp");
+    const struct pf_net_ops *ops = t->field->net->ops;
     const struct pf_adamw how = {.lr = pf_trainer_rate(t), .beta1 = 0.9, .beta2 = 0.999,
-                                 .eps = mlp ? 1e-8 : 1e-15, .decay = 0.01};
+                                 .eps = ops->adam_eps, .decay = 0.01};
     for (int i = 0; i < t->field->net->params && !t->cuda; i++) {
         const struct pf_param *p = &t->field->net->param[i];
         struct pf_adamw its = how;
@@ -235,7 +233,7 @@ update(struct pf_trainer *t, float d_variance)
         pf_adamw(p->value, p->grad, t->m[i], t->v[i], p->n, t->step + 1, &its);
     }
     struct pf_adamw its = how;
-    its.lr *= mlp ? 1 : t->conf.neus.lr_variance;
+    its.lr *= ops->variance_rate ? t->conf.neus.lr_variance : 1;
     pf_adamw(&t->field->variance, &d_variance, &t->variance_m, &t->variance_v, 1, t->step + 1,
              &its);
     t->field->step = ++t->step;
@@ -330,7 +328,7 @@ pf_trainer_new(pf_trainer **to, pf_field *f, const struct pf_field_views *views,
     t->seed = seed;
     if ((err = make_pools(t)) != PF_OK || (err = allocate(t)) != PF_OK)
         goto out;
-    if (!strcmp(pf_field_kind(f), "hash") &&
+    if (f->net->ops->wants_grid &&
         (err = pf_occupancy_new(&t->occupancy, &f->conf, f->net)) != PF_OK)
         goto out;
     if (PF_CUDA && f->cuda &&

@@ -470,7 +470,7 @@ allocate(struct pf_trainer_cuda *t, const struct pf_field_views *views, const st
     t->m = pf_cuda_data<float>(&t->moments);
     t->v = t->m + count;
     PF_CUDA_TRY(cudaMemsetAsync(t->m, 0, (size_t)count * 2 * sizeof(float), stream), "clearing moments");
-    if (!strcmp(t->field->net->ops->kind, "hash")) {
+    if (t->field->net->ops->wants_grid) {
         const size_t R = (size_t)t->field->conf.neus.occupancy_resolution, bytes = R * R * R * sizeof(float);
         PF_TRY(pf_cuda_reserve(&t->grid, bytes, "the grid of distances"));
         PF_CUDA_TRY(cudaMemsetAsync(t->grid.data, 0, bytes, stream), "clearing the grid of distances");

@@ -6,6 +6,7 @@
  * level for the grid - so gradients do not depend on the number of threads. */
 #include "kernels/field/hash/hash.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -269,8 +270,59 @@ hash_free(struct pf_net *base)
     free(net);
 }
 
+/* ---- the row of this kind (net.h) ---- */
+
+static const struct pf_net_key keys[] = {
+    PF_NET_KEY(levels, 1, 32),
+    PF_NET_KEY(level_features, 1, 8),
+    PF_NET_KEY(log2_table, 4, 24),
+    PF_NET_KEY(base_resolution, 2, 1024),
+    PF_NET_KEY(max_resolution, 2, 16384),
+    PF_NET_KEY(hidden, 1, 1024),
+    PF_NET_KEY(color_hidden, 1, 1024),
+    PF_NET_KEY(geo_features, 1, 256),
+    PF_NET_KEY(start_levels, 1, 32),
+    PF_NET_KEY(level_steps, 1, 10000000),
+    PF_NET_KEY(occupancy_resolution, 4, 512),
+    PF_NET_KEY(ray_samples, 2, 4096),
+    {0},
+};
+
+/* The finest level of the table. */
+static int64_t
+least_numbers(const struct pf_config *conf)
+{
+    const int64_t side = conf->neus.max_resolution, table = INT64_C(1) << conf->neus.log2_table;
+    const int64_t level = side * side * side < table ? side * side * side : table;
+    const int64_t needed = level * conf->neus.level_features;
+    return conf->neus.hidden > needed ? conf->neus.hidden : needed;
+}
+
+static int64_t
+samples_a_ray(const struct pf_config *conf)
+{
+    return conf->neus.ray_samples;
+}
+
+/* Decay step by step, to lr_end. */
+static double
+hash_rate(const struct pf_config *conf, int step)
+{
+    const int warm = conf->neus.warm_up, steps = conf->neus.steps;
+    return pow(conf->neus.lr_end, (double)(step - warm) / (steps > warm ? steps - warm : 1));
+}
+
 const struct pf_net_ops pf_hash_ops = {
     .kind = "hash",
+    .create = pf_hash_new,
+    .cuda_new = PF_CUDA ? pf_hash_cuda_new : NULL,
+    .keys = keys,
+    .least_numbers = least_numbers,
+    .wants_grid = true,
+    .samples_a_ray = samples_a_ray,
+    .rate = hash_rate,
+    .adam_eps = 1e-15,
+    .variance_rate = true,
     .sdf = hash_sdf,
     .forward = hash_forward,
     .backward = hash_backward,

@@ -548,6 +548,58 @@ mlp_set_step(struct pf_net *net, int step)
     (void)step;
 }
 
+/* ---- the row of this kind (net.h) ---- */
+
+static const struct pf_net_key keys[] = {
+    PF_NET_KEY(sdf_width, 1, 4096),
+    PF_NET_KEY(sdf_layers, 1, 16),
+    PF_NET_KEY(sdf_frequencies, 0, 16),
+    PF_NET_KEY(feature_dim, 1, 4096),
+    PF_NET_KEY(color_width, 1, 4096),
+    PF_NET_KEY(color_layers, 1, 16),
+    PF_NET_KEY(color_frequencies, 0, 16),
+    PF_NET_KEY(coarse_samples, 2, 4096),
+    PF_NET_KEY(fine_samples, 0, 4096),
+    PF_NET_KEY(fine_rounds, 1, 64),
+    {0},
+};
+
+/* The largest matrix. */
+static int64_t
+least_numbers(const struct pf_config *conf)
+{
+    const int64_t w = conf->neus.sdf_width, c = conf->neus.color_width;
+    int64_t needed = conf->neus.feature_dim * (w > c ? w : c);
+    needed = w * w > needed ? w * w : needed;
+    return c * c > needed && conf->neus.color_layers > 1 ? c * c : needed;
+}
+
+static int64_t
+samples_a_ray(const struct pf_config *conf)
+{
+    return conf->neus.coarse_samples + conf->neus.fine_samples;
+}
+
+/* A drop every 1000 steps, to lr_end. */
+static double
+mlp_rate(const struct pf_config *conf, int step)
+{
+    const int steps = conf->neus.steps;
+    return pow(conf->neus.lr_end, step / 1000 / (double)(steps >= 1000 ? steps / 1000 : 1));
+}
+
 const struct pf_net_ops pf_mlp_ops = {
-    "mlp", mlp_sdf, mlp_forward, mlp_backward, mlp_set_step, pf_mlp_free,
+    .kind = "mlp",
+    .create = pf_mlp_new,
+    .cuda_new = PF_CUDA ? pf_mlp_cuda_new : NULL,
+    .keys = keys,
+    .least_numbers = least_numbers,
+    .samples_a_ray = samples_a_ray,
+    .rate = mlp_rate,
+    .adam_eps = 1e-8,
+    .sdf = mlp_sdf,
+    .forward = mlp_forward,
+    .backward = mlp_backward,
+    .set_step = mlp_set_step,
+    .free = pf_mlp_free,
 };
