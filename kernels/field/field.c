@@ -208,9 +208,9 @@ pf_field_read(pf_field *f, const pf_doc *doc)
 }
 
 pf_err
-pf_field_load(pf_field **f, pf_dev *dev, const pf_doc *doc)
+pf_field_load(pf_field **f, pf_dev *dev, const pf_doc *doc, const struct pf_config *rest)
 {
-    struct pf_config conf = pf_conf;
+    struct pf_config conf = *rest;
     int step;
     *f = NULL;
     PF_TRY(read_config(&conf, &step, doc));

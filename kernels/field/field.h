@@ -2,7 +2,7 @@
  * pf-render-video look at (field.md).
  *
  *     PF_TRY(pf_field_new(&field, dev, &pf_conf, seed));
- *     PF_TRY(pf_field_load(&field, dev, &doc));
+ *     PF_TRY(pf_field_load(&field, dev, &doc, &pf_conf));
  *     PF_TRY(pf_field_sdf(field, sdf, x, n));
  *
  * Two networks: "mlp" is the original's (field.md, 5: 8x256 SDF, 4x256 colour, weight norm) and
@@ -25,8 +25,10 @@ typedef struct pf_field pf_field;               /* opaque, owned by whoever made
 /* Initialised as a sphere; conf->neus gives kind and sizes. */
 pf_err pf_field_new(pf_field **f, pf_dev *dev, const struct pf_config *conf, uint64_t seed)
     PF_MUST_USE;
-/* From the field.* tensors and metadata of a document; sizes come from there and are checked. */
-pf_err pf_field_load(pf_field **f, pf_dev *dev, const pf_doc *doc) PF_MUST_USE;
+/* From the field.* tensors and metadata of a document; kind and sizes come from there and are
+ * checked.  conf: the rest. */
+pf_err pf_field_load(pf_field **f, pf_dev *dev, const pf_doc *doc, const struct pf_config *conf)
+    PF_MUST_USE;
 /* Adds field.* and the metadata (pf.kind "field", field.config: JSON). */
 pf_err pf_field_save(const pf_field *f, pf_doc *doc) PF_MUST_USE;
 void pf_field_free(pf_field *f);

@@ -358,8 +358,8 @@ test_a_saved_field_looks_the_same(void **state)
         struct run r = start(&w, gpu);
         steps(&r, 3);
         assert_ok(pf_field_save(r.field, &doc));
-        assert_ok(pf_field_load(&copy, gpu, &doc));
-        assert_ok(pf_field_load(&host, NULL, &doc));
+        assert_ok(pf_field_load(&copy, gpu, &doc, &pf_conf));
+        assert_ok(pf_field_load(&host, NULL, &doc, &pf_conf));
         fill_uniform(x, 3 * N, 9);
         assert_ok(pf_field_eval(r.field, a, a + N, a + 4 * N, x, NULL, N));
         assert_ok(pf_field_eval(copy, b, b + N, b + 4 * N, x, NULL, N));

@@ -97,7 +97,7 @@ test_a_saved_field_looks_the_same(void **state)
     struct run r = start(&w, NULL);
     steps(&r, 2);
     assert_ok(pf_field_save(r.field, &doc));
-    assert_ok(pf_field_load(&copy, NULL, &doc));
+    assert_ok(pf_field_load(&copy, NULL, &doc, &pf_conf));
     assert_string_equal(pf_field_kind(copy), "mlp");
     assert_true(pf_field_bound(copy) == 0.6);
     fill_uniform(x, 600, 9);
@@ -151,7 +151,7 @@ static void
 refused(const pf_doc *doc, const char *words)
 {
     pf_field *f;
-    assert_fails(pf_field_load(&f, NULL, doc), PF_EFORMAT, words);
+    assert_fails(pf_field_load(&f, NULL, doc, &pf_conf), PF_EFORMAT, words);
     assert_null(f);
 }
 
@@ -195,13 +195,13 @@ test_odd_documents_are_refused(void **state)
     ((float *)bias->data)[2] = NAN;
     refused(&doc, "field.sdf.lin1.bias: element 2 is not finite");
     ((float *)bias->data)[2] = kept;
-    assert_ok(pf_field_load(&f, NULL, &doc));
+    assert_ok(pf_field_load(&f, NULL, &doc, &pf_conf));
     pf_field_free(f);
 
     float few[3] = {0};
     const pf_tensor t = PF_VIEW(few, PF_F32, 3);
     assert_ok(pf_doc_put(&doc, "field.color.lin1.bias", &t));
-    assert_fails(pf_field_load(&f, NULL, &doc), PF_ESHAPE, "field.color.lin1.bias");
+    assert_fails(pf_field_load(&f, NULL, &doc, &pf_conf), PF_ESHAPE, "field.color.lin1.bias");
     pf_doc_drop(&doc, "field.color.lin1.bias");
     refused(&doc, "field.color.lin1.bias");
     free(config);
