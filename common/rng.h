@@ -10,11 +10,7 @@
 #include <math.h>
 #include <stdint.h>
 
-#ifdef __CUDACC__
-#define PF_HD __host__ __device__
-#else
-#define PF_HD
-#endif
+#include "common/hd.h"
 
 /* Streams in use: what is drawn from which; one stream never serves two purposes. */
 enum pf_rng_stream {

@@ -20,12 +20,7 @@
 #include <math.h>
 
 #include "common/camera.h"
-
-#ifdef __CUDACC__
-#define PF_HD __host__ __device__
-#else
-#define PF_HD
-#endif
+#include "common/hd.h"
 
 enum {
     PF_SPAD_SIDE = 16384,       /* the greatest n: twice its square is an int, and lines are exact (pf_spad_line) */

@@ -72,12 +72,7 @@ pf_fours(int C)
 /* ---- memory ---- */
 
 /* Lay a tile of P points out over memory, a multiple of 16 bytes; NULL counts.  Returns floats. */
-#ifdef __CUDACC__
-static __host__ __device__ __forceinline__
-#else
-static inline __attribute__((unused))
-#endif
-int64_t
+PF_HD_FN int64_t
 pf_hash_tile_lay_out(struct pf_hash_tile *t, float *memory, const struct pf_hash_shape *f, int P,
                      enum pf_tile_kind kind)
 {

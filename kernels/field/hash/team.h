@@ -13,13 +13,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __CUDACC__
-#define PF_FN static __device__ __forceinline__
-#define PF_UNROLL _Pragma("unroll")
-#else
+#include "common/hd.h"
+#ifndef __CUDACC__
 #include <pthread.h>
-#define PF_FN static inline __attribute__((unused))
-#define PF_UNROLL
 #endif
 
 struct pf_team {
