@@ -1,4 +1,4 @@
-/* vit.h - CLIP's image encoder, any size (crop.md, 3 and 4). */
+/* vit.h - CLIP's image encoder, any size (spec 02, 3 and 4). */
 #ifndef PF_CLIP_EMBED_VIT_H
 #define PF_CLIP_EMBED_VIT_H
 #include "common/checkpoint.h"

@@ -1,5 +1,5 @@
 /* ddim.h - the noise schedule, the steps that DDIM takes, and time as the networks see it
- * (networks.md, 1 and 8). */
+ * (spec 03, 1 and 8). */
 #ifndef PF_SAMPLE_DDIM_H
 #define PF_SAMPLE_DDIM_H
 #include "kernels/ops.h"

@@ -1,4 +1,4 @@
-/* sampler.c - one set of views out of noise (networks.md, 2, 3, 7, 8). */
+/* sampler.c - one set of views out of noise (spec 03, 2, 3, 7, 8). */
 #include <math.h>
 #include <string.h>
 
@@ -373,7 +373,7 @@ sampler_step(struct sampler *s, int k)
     struct run *r = &s->m->run;
     struct pf_ddim_coefficients c = s->ddim.c[k];
     if (k == 0)
-        c.sigma = 0;                            /* the last step adds no noise (networks.md, 8) */
+        c.sigma = 0;                            /* the last step adds no noise (spec 03, 8) */
     s->k = k;
     PF_TRY(set_time(s, s->ddim.t[k], &c));
     PF_TRY(r->dump ? step(s) : pf_replay(r->dev, &s->graph, step, s));

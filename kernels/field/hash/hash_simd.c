@@ -70,7 +70,7 @@ pf_hash_block_differentiate(const struct pf_hash *net, struct pf_hash_block *b)
                 row(b->g, k)[p] += row(b->q, 3 + e)[p] * row(b->jac, 3 * e + k)[p];
 }
 
-/* Real spherical harmonics of degree 0..3 of r, signs as in field.md, 9. */
+/* Real spherical harmonics of degree 0..3 of r, signs as in spec 04, 9. */
 static void
 harmonics(float *y, const float *r)
 {
