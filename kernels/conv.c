@@ -69,7 +69,7 @@ convolve(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int s
         shape.src[2 + i] = x->dim[1 + i];
         shape.dst[2 + i] = y->dim[1 + i];
     }
-    return pf_product_all(dev, w, &shape, y, x, e);
+    return pf_onednn_run(dev, w, &shape, y, x, e);
 }
 
 /* Fill in the weight [K, C, d, h, w] of a part. */
@@ -113,7 +113,7 @@ new_part(pf_dev *dev, pf_layer **part, const pf_layer *w, int parity)
     if (err)
         pf_tensor_release(&weight);
     else
-        pf_pack_take_weight(*part);
+        pf_onednn_take_weight(*part);
     return err;
 }
 
@@ -147,7 +147,7 @@ transposed(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
            const struct pf_epilogue *e)
 {
     const struct pf_epilogue own = {e ? e->channel : NULL, e ? e->act : PF_NONE, NULL};
-    pf_layer **const layer = pf_pack_parts(w);
+    pf_layer **const layer = pf_onednn_parts(w);
     pf_tensor part;
     PF_TRY(PF_ALLOC(dev, &part, PF_F32, x->dim[0], x->dim[1], x->dim[2], x->dim[3], w->K));
     for (int parity = 0; parity < 8; parity++) {

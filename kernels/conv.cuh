@@ -2,6 +2,7 @@
  * these two, so names are short. */
 #ifndef PF_CONV_CUH
 #define PF_CONV_CUH
+#include "kernels/layer.cuh"
 #include "kernels/product.cuh"
 
 enum { LINE = 128, PIECE = 16, PIECES = LINE / PIECE };         /* bytes */

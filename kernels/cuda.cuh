@@ -81,6 +81,13 @@ pf_blocks(int64_t n, int threads)
     return (unsigned)((n + threads - 1) / threads);
 }
 
+/* May 16 bytes be moved at once from here on? */
+static inline bool
+pf_is_aligned(const void *p)
+{
+    return ((uintptr_t)p & 15) == 0;
+}
+
 /* ---- numbers ---- */
 
 static __device__ __forceinline__ float pf_load(float v) { return v; }

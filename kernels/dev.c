@@ -1,4 +1,4 @@
-/* dev.c - devices: arena, kept memory, copies, layers.  What is different on a GPU is in dev.cu.
+/* dev.c - devices: arena, kept memory, copies.  What is different on a GPU is in dev.cu.
  *
  * The arena is a list of chunks.  A mark is a position in the line that the chunks form end to end;
  * an allocation that does not fit the rest of a chunk goes to the next one.  Once everything is
@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 
 #include "kernels/dev_priv.h"
-#include "kernels/onednn.h"
+#include "kernels/layer.h"
 
 enum { ALIGN = 64, CHUNK_BYTES = 32 << 20, CUDA_CHUNK_BYTES = 256 << 20 };
 
@@ -171,16 +171,6 @@ free_kept(pf_dev *dev)
     }
 }
 
-static void
-free_layer(pf_dev *dev, pf_layer *l)
-{
-    if (PF_CUDA && dev->cuda)
-        pf_cuda_layer_free(l);
-    else
-        pf_pack_free(dev, l);
-    free(l);
-}
-
 void
 pf_dev_close(pf_dev *dev)
 {
@@ -188,7 +178,7 @@ pf_dev_close(pf_dev *dev)
         return;
     for (pf_layer *l = dev->layers, *next; l; l = next) {
         next = l->next;
-        free_layer(dev, l);
+        pf_layer_free(dev, l);
     }
     free_chunks(dev);
     free_kept(dev);
@@ -386,19 +376,13 @@ pf_dev_keep(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *
     return PF_OK;
 }
 
-static bool
-is_float(pf_dtype t)
-{
-    return t == PF_F32 || t == PF_F16 || t == PF_BF16 || t == PF_F64;
-}
-
 /* Copies are between tensors of one shape, of one type or to a float type; a GPU converts between
  * float types alone. */
 static pf_err
 check_copy(const pf_dev *dev, const pf_tensor *to, const pf_tensor *from)
 {
     char a[128], b[128];
-    const bool converts = is_float(to->dtype) && (is_float(from->dtype) || !dev->cuda);
+    const bool converts = pf_is_float(to->dtype) && (pf_is_float(from->dtype) || !dev->cuda);
     if (to->ndim != from->ndim ||
         memcmp(to->dim, from->dim, (size_t)to->ndim * sizeof to->dim[0]) ||
         (to->dtype != from->dtype && !converts))
@@ -468,7 +452,7 @@ pf_dev_cast(pf_dev *dev, pf_tensor *to, const pf_tensor *from)
 pf_err
 pf_dev_vector(pf_dev *dev, pf_tensor *t, const pf_tensor *host)
 {
-    if (!is_float(host->dtype) || host->ndim != 1)
+    if (!pf_is_float(host->dtype) || host->ndim != 1)
         return pf_tensor_expect(host, "vector", PF_F32, 1, (int64_t[]){-1});
     PF_TRY(pf_dev_keep(dev, t, PF_F32, 1, host->dim));
     return pf_dev_put(dev, t, host);
@@ -485,135 +469,4 @@ pf_graph_free(pf_graph *g)
 {
     if (PF_CUDA && g)
         pf_cuda_graph_free(g);
-}
-
-/* ---- layers ---- */
-
-static pf_err
-check_layer(const pf_tensor *weight, const pf_tensor *bias, bool transposed, int64_t K)
-{
-    char a[128];
-    bool ok =
-        is_float(weight->dtype) && (weight->ndim == 2 || weight->ndim == 4 || weight->ndim == 5);
-    for (int i = 0; ok && i < weight->ndim; i++)
-        ok = weight->dim[i] > 0;
-    if (!ok)
-        return pf_fail(PF_ESHAPE,
-                       "weight is %s, expected floats [K, C], [K, C, h, w] or [K, C, d, h, w]",
-                       pf_tensor_describe(a, sizeof a, weight));
-    if (transposed && weight->ndim != 5)
-        return pf_fail(PF_ESHAPE, "weight is %s, a transposed convolution's is [C, K, 3, 3, 3]",
-                       pf_tensor_describe(a, sizeof a, weight));
-    for (int i = 2; transposed && i < 5; i++)
-        if (weight->dim[i] != 3)
-            return pf_fail(PF_ESHAPE, "weight is %s, a transposed convolution's is [C, K, 3, 3, 3]",
-                           pf_tensor_describe(a, sizeof a, weight));
-    if (bias && bias->data && (!is_float(bias->dtype) || bias->ndim != 1 || bias->dim[0] != K))
-        return pf_fail(PF_ESHAPE, "bias is %s, expected floats [%lld] for %lld output channels",
-                       pf_tensor_describe(a, sizeof a, bias), (long long)K, (long long)K);
-    return PF_OK;
-}
-
-pf_err
-pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
-             bool transposed)
-{
-    *layer = NULL;
-    const int64_t K = weight->dim[transposed ? 1 : 0], C = weight->dim[transposed ? 0 : 1];
-    PF_TRY(check_layer(weight, bias, transposed, K));
-    pf_layer *const l = calloc(1, sizeof *l);
-    if (!l)
-        return no_memory(sizeof *l, "layers");
-    *l = (pf_layer){
-        .K = K, .C = C, .kernel = {1, 1, 1}, .transposed = transposed, .weight = *weight};
-    for (int i = 2; i < weight->ndim; i++) {
-        l->kernel[i + 3 - weight->ndim] = weight->dim[i];
-        if (weight->dim[i] > 1)
-            l->spatial = weight->ndim - 2;
-    }
-    if (bias && bias->data)
-        l->bias = *bias;
-    const pf_err err = PF_CUDA && dev->cuda ? pf_cuda_layer_new(dev, l) : pf_pack_new(dev, l);
-    if (err) {
-        free(l);
-        return err;
-    }
-    l->next = dev->layers;
-    dev->layers = l;
-    *layer = l;
-    return PF_OK;
-}
-
-/* A layer around an f32 weight that it takes: freed when it has been packed. */
-static pf_err
-take_layer(pf_dev *dev, pf_layer **layer, pf_tensor *weight, const pf_tensor *bias)
-{
-    const pf_err err = pf_layer_new(dev, layer, weight, bias, false);
-    if (err || (PF_CUDA && dev->cuda))          /* a GPU has its copy */
-        pf_tensor_release(weight);
-    else
-        pf_pack_take_weight(*layer);
-    return err;
-}
-
-pf_err
-pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
-                   int64_t c0, int64_t c1)
-{
-    *layer = NULL;
-    PF_TRY(check_layer(weight, bias, false, weight->dim[0]));
-    const int64_t K = weight->dim[0], C = weight->dim[1];
-    if (c0 < 0 || c1 <= c0 || c1 > C)
-        return pf_fail(PF_ESHAPE, "input channels %lld..%lld are not among the weight's %lld",
-                       (long long)c0, (long long)c1 - 1, (long long)C);
-    pf_tensor part, shape = *weight;
-    shape.dim[1] = c1 - c0;
-    if (dev->dry)                               /* the shape is all that counts */
-        return pf_layer_new(dev, layer, &shape, bias, false);
-    PF_TRY(pf_tensor_new(&part, PF_F32, shape.ndim, shape.dim));
-    int64_t taps = 1;
-    for (int i = 2; i < weight->ndim; i++)
-        taps *= weight->dim[i];
-    const int64_t row = (c1 - c0) * taps;
-    for (int64_t k = 0; k < K; k++)
-        pf_to_f32((float *)part.data + k * row, (const char *)weight->data +
-                  (size_t)((k * C + c0) * taps) * pf_dtype_size(weight->dtype), weight->dtype, row);
-    return take_layer(dev, layer, &part, bias);
-}
-
-pf_err
-pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
-                   const pf_tensor *biases)
-{
-    *layer = NULL;
-    int64_t K = 0;
-    for (int i = 0; i < n; i++) {
-        PF_TRY(check_layer(&weights[i], biases ? &biases[i] : NULL, false, weights[i].dim[0]));
-        if (weights[i].ndim != 2 || weights[i].dim[1] != weights[0].dim[1])
-            return pf_fail(PF_ESHAPE, "weight %d of a stack has %lld inputs, the first has %lld", i,
-                           (long long)weights[i].dim[1], (long long)weights[0].dim[1]);
-        K += weights[i].dim[0];
-    }
-    if (n < 1)
-        return pf_fail(PF_ESHAPE, "a stack of no weights");
-    const int64_t C = weights[0].dim[1];
-    pf_tensor all = PF_VIEW(weights[0].data, PF_F32, K, C), bias = PF_VIEW(all.data, PF_F32, K);
-    if (dev->dry)                               /* the shapes are all that counts */
-        return pf_layer_new(dev, layer, &all, biases ? &bias : NULL, false);
-    bias = (pf_tensor){0};
-    PF_TRY(PF_TENSOR_NEW(&all, PF_F32, K, C));
-    pf_err err = biases ? PF_TENSOR_NEW(&bias, PF_F32, K) : PF_OK;
-    if (err) {
-        pf_tensor_release(&all);
-        return err;
-    }
-    for (int64_t i = 0, k = 0; i < n; k += weights[i++].dim[0]) {
-        pf_to_f32((float *)all.data + k * C, weights[i].data, weights[i].dtype,
-                  weights[i].dim[0] * C);
-        if (biases && biases[i].data)
-            pf_to_f32((float *)bias.data + k, biases[i].data, biases[i].dtype, weights[i].dim[0]);
-    }
-    err = take_layer(dev, layer, &all, &bias);
-    pf_tensor_release(&bias);                   /* the layer has its copy */
-    return err;
 }

@@ -75,29 +75,6 @@ typedef struct pf_graph pf_graph;               /* opaque */
 pf_err pf_replay(pf_dev *dev, pf_graph **g, pf_err (*work)(void *ctx), void *ctx) PF_MUST_USE;
 void pf_graph_free(pf_graph *g);                /* NULL is fine */
 
-/* A convolution's or linear map's parameters as the device wants them: repacked once, owned by the
- * device.  weight: host, any float type, PyTorch's layout [K, C], [K, C, kh, kw], [K, C, kd, kh, kw]
- * or, transposed, [C, K, kd, kh, kw].  A kernel of 1s is a linear map.  bias: [K] or NULL; copied.
- * weight is borrowed until pf_dev_close: the CPU packs at first use, when it knows the shapes. */
-typedef struct pf_layer {
-    int64_t K, C;               /* out, in */
-    int64_t kernel[3];          /* depth, height, width; 1 1 1 for linear */
-    int spatial;                /* 0 linear, 2 or 3 */
-    bool transposed;
-    pf_tensor weight;           /* as given: host */
-    pf_tensor bias;             /* f32 [K] on the device; data NULL if none */
-    void *priv;                 /* the device's packed form */
-    struct pf_layer *next;
-} pf_layer;
-pf_err pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
-                    bool transposed) PF_MUST_USE;
-/* The same with input channels c0..c1-1 alone (copied). */
-pf_err pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight,
-                          const pf_tensor *bias, int64_t c0, int64_t c1) PF_MUST_USE;
-/* The same with several weights [K_i, C] of one input stacked to [sum K_i, C] (q, k, v in one
- * product); no bias where biases is NULL, else biases[i] for each. */
-pf_err pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
-                          const pf_tensor *biases) PF_MUST_USE;
 /* A small f32 parameter vector (norms) on the device, kept. */
 pf_err pf_dev_vector(pf_dev *dev, pf_tensor *t, const pf_tensor *host) PF_MUST_USE;
 

@@ -1,4 +1,4 @@
-/* dev_priv.h - the inside of a device; for dev.c, onednn.c and the .cu files alone. */
+/* dev_priv.h - the inside of a device; for dev.c, layer.c, onednn.c and the .cu files alone. */
 #ifndef PF_DEV_PRIV_H
 #define PF_DEV_PRIV_H
 #include "kernels/dev.h"
@@ -21,13 +21,19 @@ struct pf_dev {
     size_t chunks, most_chunks; /* bytes of the arena's chunks, now and at most */
     size_t workspace;           /* bytes of a GPU's own: copies, cublasLt */
     struct pf_kept *blocks;
-    pf_layer *layers;
+    struct pf_layer *layers;
     struct dnnl_engine *engine;         /* of the CPU */
     struct dnnl_stream *stream;
 };
 
 /* memcpy by all threads: one does not keep up with a bus, nor with the page faults of a mapped file. */
 void pf_copy_bytes(void *to, const void *from, size_t bytes);
+
+static inline bool
+pf_is_float(pf_dtype t)
+{
+    return t == PF_F32 || t == PF_F16 || t == PF_BF16 || t == PF_F64;
+}
 
 /* ---- dev.cu ---- */
 int pf_cuda_count(void);                        /* usable GPUs; 0 without a driver */
@@ -44,10 +50,6 @@ pf_err pf_cuda_cast(pf_dev *dev, pf_tensor *to, const pf_tensor *from) PF_MUST_U
 pf_err pf_cuda_sync(pf_dev *dev) PF_MUST_USE;
 pf_err pf_cuda_replay(pf_dev *dev, pf_graph **g, pf_err (*work)(void *ctx), void *ctx) PF_MUST_USE;
 void pf_cuda_graph_free(pf_graph *g);
-
-/* ---- layer.cu: a layer's weight on the GPU, in the layout that linear.cu and conv.cu want ---- */
-pf_err pf_cuda_layer_new(pf_dev *dev, pf_layer *layer) PF_MUST_USE;     /* sets layer->priv */
-void pf_cuda_layer_free(pf_layer *layer);
 
 #ifdef __cplusplus
 }

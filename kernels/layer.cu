@@ -1,4 +1,4 @@
-/* layer.cu - a layer's weight on the GPU, packed for linear.cu and conv.cu (product.cuh).
+/* layer.cu - a layer's weight on the GPU, packed for linear.cu and conv.cu (layer.cuh).
  *
  * The weight comes as PyTorch has it, [K, C, taps] (transposed: [C, K, taps]), usually from a mapped
  * file, and goes as it is into the device's staging buffer, piece by piece; there one thread takes one
@@ -7,8 +7,7 @@
  * A full-size model is 1.65 G parameters: 3.3 GB written once, a millisecond beside the bus. */
 #include <cstdlib>
 
-#include "kernels/product.cuh"
-
+#include "kernels/layer.cuh"
 
 static __device__ __forceinline__ float pf_load(double v) { return (float)v; }
 

@@ -7,6 +7,23 @@
 #include "kernels/onednn.h"
 
 pf_err
+pf_epilogue_check(const struct pf_epilogue *e, const pf_tensor *y)
+{
+    if (!e)
+        return PF_OK;
+    if (e->act < PF_NONE || e->act > PF_QUICK_GELU)
+        return pf_fail(PF_ESHAPE, "there is no activation number %d", (int)e->act);
+    if (e->residual)
+        PF_TRY(pf_tensor_expect(e->residual, "residual", y->dtype, y->ndim, y->dim));
+    if (!e->channel)
+        return PF_OK;
+    const int64_t K = y->dim[y->ndim - 1];
+    if (e->channel->ndim == 2 && e->channel->dim[0] == 1)
+        return pf_tensor_expect(e->channel, "channel", PF_F32, 2, (int64_t[]){1, K});
+    return pf_tensor_expect(e->channel, "channel", PF_F32, 2, (int64_t[]){y->dim[0], K});
+}
+
+pf_err
 pf_linear(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
           const struct pf_epilogue *e)
 {
@@ -33,5 +50,5 @@ pf_linear_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
 {
     const int64_t rows = pf_tensor_count(x) / w->C;
     const struct pf_product shape = {.src = {rows, w->C}, .dst = {rows, w->K}};
-    return pf_product_all(dev, w, &shape, y, x, e);
+    return pf_onednn_run(dev, w, &shape, y, x, e);
 }

@@ -12,7 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "kernels/product.cuh"
+#include "kernels/layer.cuh"
 
 struct shape {                  // compared as bytes
     int64_t M, K, C, padded;

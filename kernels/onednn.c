@@ -28,7 +28,7 @@ struct primitive {
     int64_t scratch_bytes;
 };
 
-struct pack {
+struct onednn {                 /* a layer's private part */
     struct packed *packed;
     struct primitive *primitives;
     float *bias;                /* f32 copy, or NULL */
@@ -52,9 +52,9 @@ failed(dnnl_status_t status, const char *what)
     } while (0)
 
 pf_err
-pf_pack_new(pf_dev *dev, pf_layer *layer)
+pf_onednn_new(pf_dev *dev, pf_layer *layer)
 {
-    struct pack *const p = calloc(1, sizeof *p);
+    struct onednn *const p = calloc(1, sizeof *p);
     if (!p)
         return pf_fail(PF_ENOMEM, "no memory for a layer");
     layer->priv = p;
@@ -72,21 +72,15 @@ pf_pack_new(pf_dev *dev, pf_layer *layer)
 }
 
 void
-pf_pack_take_weight(pf_layer *layer)
+pf_onednn_take_weight(pf_layer *layer)
 {
-    ((struct pack *)layer->priv)->owns_weight = true;
-}
-
-const float *
-pf_pack_bias(const pf_layer *layer)
-{
-    return ((const struct pack *)layer->priv)->bias;
+    ((struct onednn *)layer->priv)->owns_weight = true;
 }
 
 pf_layer **
-pf_pack_parts(const pf_layer *layer)
+pf_onednn_parts(const pf_layer *layer)
 {
-    return ((struct pack *)layer->priv)->parts;
+    return ((struct onednn *)layer->priv)->parts;
 }
 
 static void
@@ -111,10 +105,9 @@ free_packed(struct packed *w)
 }
 
 void
-pf_pack_free(pf_dev *dev, pf_layer *layer)
+pf_onednn_free(pf_layer *layer)
 {
-    struct pack *const p = layer->priv;
-    (void)dev;
+    struct onednn *const p = layer->priv;
     if (!p)
         return;
     for (struct primitive *e = p->primitives, *next; e; e = next) {
@@ -289,7 +282,7 @@ static pf_err
 choose_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
                  const struct pf_product *s, bool *fused)
 {
-    const struct pack *const p = l->priv;
+    const struct onednn *const p = l->priv;
     const bool plain = s->act == PF_NONE && s->residual == PF_ALONE;
     for (*fused = !(s->act != PF_NONE && s->residual == PF_PLUS_ITSELF);; *fused = false) {
         for (const struct packed *w = p->packed; w; w = w->next) {
@@ -313,7 +306,7 @@ choose_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
 static pf_err
 plain_weight(const pf_layer *l, pf_tensor *t, dnnl_memory_desc_t *desc)
 {
-    const struct pack *const p = l->priv;
+    const struct onednn *const p = l->priv;
     dnnl_dims_t dim, stride;
     if (!l->weight.data) {
         *desc = p->packed->desc;
@@ -382,7 +375,7 @@ fill_packed(pf_dev *dev, const pf_layer *l, struct packed *w, size_t bytes)
 static pf_err
 pack_weight(pf_dev *dev, const pf_layer *l, const dnnl_memory_desc_t *desc, struct packed **out)
 {
-    struct pack *const p = l->priv;
+    struct onednn *const p = l->priv;
     for (struct packed *w = p->packed; w; w = w->next)
         if (dnnl_memory_desc_equal(&w->desc, desc)) {
             *out = w;
@@ -432,7 +425,7 @@ make_memories(pf_dev *dev, struct primitive *e, const pf_layer *l, dnnl_primitiv
 static pf_err
 make_primitive(pf_dev *dev, const pf_layer *l, const struct pf_product *s, struct primitive **out)
 {
-    struct pack *const p = l->priv;
+    struct onednn *const p = l->priv;
     struct packed *weight = NULL;
     dnnl_primitive_desc_t pd;
     struct primitive *const e = calloc(1, sizeof *e);
@@ -466,7 +459,7 @@ make_primitive(pf_dev *dev, const pf_layer *l, const struct pf_product *s, struc
 static pf_err
 get_primitive(pf_dev *dev, const pf_layer *l, const struct pf_product *s, struct primitive **out)
 {
-    struct pack *const p = l->priv;
+    struct onednn *const p = l->priv;
     for (*out = p->primitives; *out; *out = (*out)->next)
         if (!memcmp(&(*out)->shape, s, sizeof *s))
             return PF_OK;
@@ -565,33 +558,16 @@ run_in_scratch(pf_dev *dev, const pf_layer *layer, const struct pf_product *shap
     return PF_OK;
 }
 
-pf_err
-pf_product_run(pf_dev *dev, const pf_layer *layer, const struct pf_product *shape, float *y,
-               const float *x, const float *bias, enum pf_act act, const float *residual)
+/* y = act(product + bias) + residual.  shape gives src, dst, stride and before; the rest of it is
+ * found here.  bias [K] or NULL; residual like y or NULL, may be y. */
+static pf_err
+run(pf_dev *dev, const pf_layer *layer, const struct pf_product *shape, float *y, const float *x,
+    const float *bias, enum pf_act act, const float *residual)
 {
     const size_t mark = pf_dev_mark(dev);
     const pf_err err = run_in_scratch(dev, layer, shape, y, x, bias, act, residual);
     pf_dev_reset(dev, mark);
     return err;
-}
-
-/* ---- epilogues ---- */
-
-pf_err
-pf_epilogue_check(const struct pf_epilogue *e, const pf_tensor *y)
-{
-    if (!e)
-        return PF_OK;
-    if (e->act < PF_NONE || e->act > PF_QUICK_GELU)
-        return pf_fail(PF_ESHAPE, "there is no activation number %d", (int)e->act);
-    if (e->residual)
-        PF_TRY(pf_tensor_expect(e->residual, "residual", y->dtype, y->ndim, y->dim));
-    if (!e->channel)
-        return PF_OK;
-    const int64_t K = y->dim[y->ndim - 1];
-    if (e->channel->ndim == 2 && e->channel->dim[0] == 1)
-        return pf_tensor_expect(e->channel, "channel", PF_F32, 2, (int64_t[]){1, K});
-    return pf_tensor_expect(e->channel, "channel", PF_F32, 2, (int64_t[]){y->dim[0], K});
 }
 
 /* Rows of channel are added to the bias.  Where each element of the batch has its own, the
@@ -601,7 +577,8 @@ run_rows(pf_dev *dev, const pf_layer *layer, const struct pf_product *shape, pf_
          const pf_tensor *x, const struct pf_epilogue *e)
 {
     const int64_t K = layer->K, rows = e->channel->dim[0];
-    const float *const own = pf_pack_bias(layer), *const channel = e->channel->data;
+    const float *const own = ((const struct onednn *)layer->priv)->bias;
+    const float *const channel = e->channel->data;
     struct pf_product part = *shape;
     const int64_t nx = pf_tensor_count(x) / rows, ny = pf_tensor_count(y) / rows;
     pf_tensor bias;
@@ -612,22 +589,21 @@ run_rows(pf_dev *dev, const pf_layer *layer, const struct pf_product *shape, pf_
     for (int64_t b = 0; b < rows; b++) {
         for (int64_t k = 0; k < K && !dev->dry; k++)
             sum[k] = channel[b * K + k] + (own ? own[k] : 0);
-        PF_TRY(pf_product_run(dev, layer, &part, (float *)y->data + b * ny,
-                              (const float *)x->data + b * nx, sum, e->act,
-                              e->residual ? (const float *)e->residual->data + b * ny : NULL));
+        PF_TRY(run(dev, layer, &part, (float *)y->data + b * ny, (const float *)x->data + b * nx,
+                   sum, e->act, e->residual ? (const float *)e->residual->data + b * ny : NULL));
     }
     return PF_OK;
 }
 
 pf_err
-pf_product_all(pf_dev *dev, const pf_layer *layer, const struct pf_product *shape, pf_tensor *y,
+pf_onednn_run(pf_dev *dev, const pf_layer *layer, const struct pf_product *shape, pf_tensor *y,
                const pf_tensor *x, const struct pf_epilogue *e)
 {
     if (pf_tensor_count(y) == 0)
         return PF_OK;
     if (!e || !e->channel)
-        return pf_product_run(dev, layer, shape, y->data, x->data, pf_pack_bias(layer),
-                              e ? e->act : PF_NONE, e && e->residual ? e->residual->data : NULL);
+        return run(dev, layer, shape, y->data, x->data, ((const struct onednn *)layer->priv)->bias,
+                   e ? e->act : PF_NONE, e && e->residual ? e->residual->data : NULL);
     const size_t mark = pf_dev_mark(dev);
     const pf_err err = run_rows(dev, layer, shape, y, x, e);
     pf_dev_reset(dev, mark);

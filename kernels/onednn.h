@@ -1,5 +1,5 @@
 /* onednn.h - products of a layer by oneDNN: primitives made once per shape, weights packed once.
- * Private to the CPU operators; only dev.c, linear.c and conv.c use it. */
+ * Private to the CPU operators; only layer.c, linear.c and conv.c use it. */
 #ifndef PF_ONEDNN_H
 #define PF_ONEDNN_H
 #include "kernels/ops.h"
@@ -14,27 +14,18 @@ struct pf_product {
     int64_t bias;               /* 1 if there is one; wide so that no byte is padding */
 };
 
-pf_err pf_pack_new(pf_dev *dev, pf_layer *layer) PF_MUST_USE;
-void pf_pack_free(pf_dev *dev, pf_layer *layer);
+pf_err pf_onednn_new(pf_dev *dev, pf_layer *layer) PF_MUST_USE;        /* sets layer->priv */
+void pf_onednn_free(pf_layer *layer);
 /* The layer's weight (f32) is its own from now on: freed as soon as it is packed. */
-void pf_pack_take_weight(pf_layer *layer);
-/* The layer's bias as f32 [K], or NULL. */
-const float *pf_pack_bias(const pf_layer *layer);
+void pf_onednn_take_weight(pf_layer *layer);
 
 /* The eight convolutions that make up a transposed one (conv.c), NULL until they are set; freed
  * like all layers when the device closes. */
-pf_layer **pf_pack_parts(const pf_layer *layer);
+pf_layer **pf_onednn_parts(const pf_layer *layer);
 
-/* y = act(product + bias) + residual.  shape gives src, dst, stride and before; the rest of it is
- * found here.  bias [K] or NULL; residual like y or NULL, may be y. */
-pf_err pf_product_run(pf_dev *dev, const pf_layer *layer, const struct pf_product *shape, float *y,
-                      const float *x, const float *bias, enum pf_act act, const float *residual)
-    PF_MUST_USE;
-
-/* The epilogue's tensors: PF_ESHAPE unless they fit y; B is y's first size. */
-pf_err pf_epilogue_check(const struct pf_epilogue *e, const pf_tensor *y) PF_MUST_USE;
-/* Run shape, whose src[0] counts rows of all B elements, with this epilogue. */
-pf_err pf_product_all(pf_dev *dev, const pf_layer *layer, const struct pf_product *shape,
-                      pf_tensor *y, const pf_tensor *x, const struct pf_epilogue *e) PF_MUST_USE;
+/* Run shape, whose src[0] counts rows of all B elements, with this epilogue (NULL: none).  shape
+ * gives src, dst, stride and before; the rest of it is found here. */
+pf_err pf_onednn_run(pf_dev *dev, const pf_layer *layer, const struct pf_product *shape,
+                     pf_tensor *y, const pf_tensor *x, const struct pf_epilogue *e) PF_MUST_USE;
 
 #endif

@@ -7,7 +7,7 @@
  * function checks shapes (PF_ESHAPE names the argument) and dispatches to its _cpu or _cuda twin. */
 #ifndef PF_OPS_H
 #define PF_OPS_H
-#include "kernels/dev.h"
+#include "kernels/layer.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -22,6 +22,8 @@ struct pf_epilogue {
     enum pf_act act;
     const pf_tensor *residual;  /* like y, may be y itself; NULL: none */
 };
+/* PF_ESHAPE unless its tensors fit y, whose first size is B.  NULL is fine.  linear.c. */
+pf_err pf_epilogue_check(const struct pf_epilogue *e, const pf_tensor *y) PF_MUST_USE;
 
 /* pf_linear: y = epilogue(x W^T + b) over the last axis.
  *   y act [B, ..., K]   x act [B, ..., C]   e may be NULL.  Also 1x1 convolutions. */

@@ -1,0 +1,50 @@
+/* layer.h - a layer: the parameters of a linear map or a convolution, as the device wants them.
+ *
+ *     PF_TRY(pf_layer_new(dev, &l, &weight, &bias, false));       // owned by the device
+ *     PF_TRY(pf_linear(dev, &y, &x, l, NULL));
+ *
+ * The weight is packed once: on a GPU when the layer is made (layer.cu, layer.cuh), on the CPU at
+ * first use, when it knows the shapes (onednn.c). */
+#ifndef PF_LAYER_H
+#define PF_LAYER_H
+#include "kernels/dev.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pf_layer {
+    int64_t K, C;               /* out, in */
+    int64_t kernel[3];          /* depth, height, width; 1 1 1 for linear */
+    int spatial;                /* 0 linear, 2 or 3 */
+    bool transposed;
+    pf_tensor weight;           /* as given: host */
+    pf_tensor bias;             /* f32 [K] on the device; data NULL if none */
+    void *priv;                 /* the device's packed form */
+    struct pf_layer *next;
+} pf_layer;
+
+/* weight: host, any float type, PyTorch's layout [K, C], [K, C, kh, kw], [K, C, kd, kh, kw] or,
+ * transposed, [C, K, 3, 3, 3]; borrowed until pf_dev_close.  A kernel of 1s is a linear map.
+ * bias: [K] or NULL; copied.  Each of the three fails with PF_ESHAPE, naming weight or bias. */
+pf_err pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
+                    bool transposed) PF_MUST_USE;
+/* The same with input channels c0..c1-1 alone (copied). */
+pf_err pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight,
+                          const pf_tensor *bias, int64_t c0, int64_t c1) PF_MUST_USE;
+/* The same with several weights [K_i, C] of one input stacked to [sum K_i, C] (q, k, v in one
+ * product); no bias where biases is NULL, else biases[i] for each. */
+pf_err pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
+                          const pf_tensor *biases) PF_MUST_USE;
+
+/* ---- for pf_dev_close ---- */
+void pf_layer_free(pf_dev *dev, pf_layer *layer);
+
+/* ---- layer.cu: the weight on the GPU, in the layout that linear.cu and conv.cu want ---- */
+pf_err pf_cuda_layer_new(pf_dev *dev, pf_layer *layer) PF_MUST_USE;     /* sets layer->priv */
+void pf_cuda_layer_free(pf_layer *layer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
