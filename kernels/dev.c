@@ -11,7 +11,6 @@
 #include <sys/mman.h>
 
 #include "kernels/dev_priv.h"
-#include "kernels/layer.h"
 
 enum { ALIGN = 64, CHUNK_BYTES = 32 << 20, CUDA_CHUNK_BYTES = 256 << 20 };
 
@@ -26,6 +25,7 @@ struct pf_kept {
     struct pf_kept *next;
     size_t size;
     void *data;
+    pf_release *release;
 };
 
 static size_t
@@ -70,7 +70,7 @@ get_memory(const pf_dev *dev, size_t size)
 }
 
 static void
-free_memory(const pf_dev *dev, void *data, size_t size)
+free_memory(pf_dev *dev, void *data, size_t size)
 {
     if (dev->dry)
         munmap(data, size);
@@ -166,9 +166,10 @@ free_kept(pf_dev *dev)
 {
     for (struct pf_kept *k = dev->blocks, *next; k; k = next) {
         next = k->next;
-        free_memory(dev, k->data, k->size);
+        k->release(dev, k->data, k->size);
         free(k);
     }
+    dev->blocks = NULL;
 }
 
 void
@@ -176,12 +177,8 @@ pf_dev_close(pf_dev *dev)
 {
     if (!dev)
         return;
-    for (pf_layer *l = dev->layers, *next; l; l = next) {
-        next = l->next;
-        pf_layer_free(dev, l);
-    }
-    free_chunks(dev);
     free_kept(dev);
+    free_chunks(dev);
     if (dev->stream)
         dnnl_stream_destroy(dev->stream);
     if (dev->engine)
@@ -358,20 +355,31 @@ pf_dev_free_bytes(const pf_dev *dev)
 }
 
 pf_err
+pf_dev_at_close(pf_dev *dev, pf_release *release, void *data, size_t size)
+{
+    struct pf_kept *const k = malloc(sizeof *k);
+    if (!k)
+        return no_memory(sizeof *k, "what a device keeps");
+    *k = (struct pf_kept){dev->blocks, size, data, release};
+    dev->blocks = k;
+    dev->kept += size;
+    return PF_OK;
+}
+
+pf_err
 pf_dev_keep(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *dim)
 {
     size_t bytes;
     PF_TRY(pf_shape_bytes(&bytes, dtype, ndim, dim));
     const size_t size = round_up(bytes ? bytes : 1);
-    struct pf_kept *const k = malloc(sizeof *k);
-    void *const data = k ? get_memory(dev, size) : NULL;
-    if (!data) {
-        free(k);
+    void *const data = get_memory(dev, size);
+    if (!data)
         return no_device_memory(dev, size, "weights and constants");
+    const pf_err err = pf_dev_at_close(dev, free_memory, data, size);
+    if (err) {
+        free_memory(dev, data, size);
+        return err;
     }
-    *k = (struct pf_kept){dev->blocks, size, data};
-    dev->blocks = k;
-    dev->kept += size;
     *t = pf_tensor_view(data, dtype, ndim, dim);
     return PF_OK;
 }

@@ -8,7 +8,7 @@ extern "C" {
 #endif
 
 struct pf_chunk;                /* a piece of the arena */
-struct pf_kept;                 /* a piece of memory that lives as long as the device */
+struct pf_kept;                 /* memory or a thing that lives as long as the device */
 
 struct pf_dev {
     char name[160];
@@ -21,12 +21,17 @@ struct pf_dev {
     size_t chunks, most_chunks; /* bytes of the arena's chunks, now and at most */
     size_t workspace;           /* bytes of a GPU's own: copies, cublasLt */
     struct pf_kept *blocks;
-    struct pf_layer *layers;
     struct dnnl_engine *engine;         /* of the CPU */
     struct dnnl_stream *stream;
 };
 
-/* memcpy by all threads: one does not keep up with a bus, nor with the page faults of a mapped file. */
+/* pf_dev_close calls release(dev, data, size), for what was registered last first, while all of the
+ * device is still there.  size is counted by pf_dev_kept; 0 for what counts its own. */
+typedef void pf_release(pf_dev *dev, void *data, size_t size);
+pf_err pf_dev_at_close(pf_dev *dev, pf_release *release, void *data, size_t size) PF_MUST_USE;
+
+/* memcpy by all threads: one does not keep up with a bus, nor with the page faults of a mapped
+ * file. */
 void pf_copy_bytes(void *to, const void *from, size_t bytes);
 
 static inline bool

@@ -31,14 +31,15 @@ check_layer(const pf_tensor *weight, const pf_tensor *bias, bool transposed, int
     return PF_OK;
 }
 
-void
-pf_layer_free(pf_dev *dev, pf_layer *l)
+static void
+release_layer(pf_dev *dev, void *layer, size_t size)
 {
+    (void)size;
     if (PF_CUDA && dev->cuda)
-        pf_cuda_layer_free(l);
+        pf_cuda_layer_free(layer);
     else
-        pf_onednn_free(l);
-    free(l);
+        pf_onednn_free(layer);
+    free(layer);
 }
 
 pf_err
@@ -60,13 +61,15 @@ pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_te
     }
     if (bias && bias->data)
         l->bias = *bias;
-    const pf_err err = PF_CUDA && dev->cuda ? pf_cuda_layer_new(dev, l) : pf_onednn_new(dev, l);
+    pf_err err = PF_CUDA && dev->cuda ? pf_cuda_layer_new(dev, l) : pf_onednn_new(dev, l);
     if (err) {
         free(l);
         return err;
     }
-    l->next = dev->layers;
-    dev->layers = l;
+    if ((err = pf_dev_at_close(dev, release_layer, l, 0))) {
+        release_layer(dev, l, 0);
+        return err;
+    }
     *layer = l;
     return PF_OK;
 }

@@ -21,7 +21,6 @@ typedef struct pf_layer {
     pf_tensor weight;           /* as given: host */
     pf_tensor bias;             /* f32 [K] on the device; data NULL if none */
     void *priv;                 /* the device's packed form */
-    struct pf_layer *next;
 } pf_layer;
 
 /* weight: host, any float type, PyTorch's layout [K, C], [K, C, kh, kw], [K, C, kd, kh, kw] or,
@@ -36,9 +35,6 @@ pf_err pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight
  * product); no bias where biases is NULL, else biases[i] for each. */
 pf_err pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
                           const pf_tensor *biases) PF_MUST_USE;
-
-/* ---- for pf_dev_close ---- */
-void pf_layer_free(pf_dev *dev, pf_layer *layer);
 
 /* ---- layer.cu: the weight on the GPU, in the layout that linear.cu and conv.cu want ---- */
 pf_err pf_cuda_layer_new(pf_dev *dev, pf_layer *layer) PF_MUST_USE;     /* sets layer->priv */
