@@ -20,6 +20,7 @@
 #include <cmath>
 
 #include "kernels/attention.cuh"
+#include "kernels/ptx.cuh"
 
 static __device__ __forceinline__ bool
 needs_bits(uint32_t tile)
@@ -76,101 +77,6 @@ survey(uint32_t *lists, const uint32_t *mask, int tokens, int queries, int rows,
         list[0] = count;
 }
 
-// ---- instructions ----
-
-static __device__ __forceinline__ unsigned
-shared_address(const void *p)
-{
-    return (unsigned)__cvta_generic_to_shared(p);
-}
-
-/* Start copying 16 (4) bytes to shared memory, or zeros if not in. */
-static __device__ __forceinline__ void
-copy16(void *to, const void *from, bool in)
-{
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-                 :: "r"(shared_address(to)), "l"(from), "r"(in ? 16 : 0) : "memory");
-}
-
-static __device__ __forceinline__ void
-copy4(void *to, const void *from, bool in)
-{
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
-                 :: "r"(shared_address(to)), "l"(from), "r"(in ? 4 : 0) : "memory");
-}
-
-static __device__ __forceinline__ void
-copies_done()
-{
-    asm volatile("cp.async.wait_all;" ::: "memory");
-}
-
-/* Four (two) 8x8 matrices; lane l gives the address of row l % 8 of matrix l / 8 and receives of each
- * the elements 2 (l % 4), +1 of row l / 4; _t: of column l / 4. */
-static __device__ __forceinline__ void
-matrices4(uint32_t *r, const void *row)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_address(row)) : "memory");
-}
-
-static __device__ __forceinline__ void
-matrices4_t(uint32_t *r, const void *row)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_address(row)) : "memory");
-}
-
-static __device__ __forceinline__ void
-matrices2(uint32_t *r, const void *row)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
-                 : "=r"(r[0]), "=r"(r[1]) : "r"(shared_address(row)) : "memory");
-}
-
-static __device__ __forceinline__ void
-matrices2_t(uint32_t *r, const void *row)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
-                 : "=r"(r[0]), "=r"(r[1]) : "r"(shared_address(row)) : "memory");
-}
-
-/* d [16, 8] = a [16, 16] b [16, 8] + c; c may be d.  With g = lane / 4, t = lane % 4: c, d rows g, g, g+8, g+8, columns
- * 2t, 2t+1; a[0..3]: rows g, g+8, g, g+8, columns 2t, +1 and, from a[2], 2t+8, +9; b0, b1: column g,
- * rows 2t, +1 and 2t+8, +9. */
-static __device__ __forceinline__ void
-multiply(float *d, const uint32_t *a, uint32_t b0, uint32_t b1, const float *c, __half)
-{
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
-        : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c[0]), "f"(c[1]), "f"(c[2]), "f"(c[3]));
-}
-
-static __device__ __forceinline__ void
-multiply(float *d, const uint32_t *a, uint32_t b0, uint32_t b1, const float *c, __nv_bfloat16)
-{
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
-        : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c[0]), "f"(c[1]), "f"(c[2]), "f"(c[3]));
-}
-
-/* c += a b of 8 columns of a and rows of b. */
-static __device__ __forceinline__ void
-multiply8(float *c, const uint32_t *a, uint32_t b, __half)
-{
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(b));
-}
-
-static __device__ __forceinline__ void
-multiply8(float *c, const uint32_t *a, uint32_t b, __nv_bfloat16)
-{
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(b));
-}
-
 // ---- 16 bits ----
 
 /* Elements from row to row in shared memory: an odd number of 16 bytes, so that the 8 rows of a matrix
@@ -191,7 +97,7 @@ fetch(T *to, const T *from, int step, int rows, int columns, bool sixteen)
         for (int r = 0; r < ROWS; r += PASS, row += PASS * step) {
             const bool in = first + r < rows && c < columns;
             if (first < PASS && first + r < ROWS)
-                copy16(to + r * step_of<D>, in ? row : from, in);
+                pf_copy16(pf_shared_address(to + r * step_of<D>), in ? row : from, in);
         }
     } else {
 #pragma unroll 1
@@ -212,7 +118,7 @@ fetch_bits(uint32_t *to, const job<T> &j, const place &p, int first)
     for (int i = threadIdx.x; i < ROWS * W; i += THREADS) {
         const int r = i / W, w = i % W;
         const bool in = p.q0 + r < j.queries && first / WORD + w < j.words;
-        copy4(to + i, in ? bits + r * j.words + w : bits, in);
+        pf_copy4(pf_shared_address(to + i), in ? bits + r * j.words + w : bits, in);
     }
 }
 
@@ -231,13 +137,13 @@ load_queries(queries<D, M> &q, const T *rows, bool negative)
         const T *const row = rows + (16 * m + lane % 16) * step_of<D>;
 #pragma unroll
         for (int k = 0; k < D / 16; k++) {
-            matrices4(q.a[m][k], row + 16 * k + lane / 16 * 8);
+            pf_load_matrices(q.a[m][k], pf_shared_address(row + 16 * k + lane / 16 * 8));
 #pragma unroll
             for (int i = 0; i < 4; i++)
                 q.a[m][k][i] ^= flip;
         }
         if (D % 16) {
-            matrices2(q.last[m], row + D - 8);
+            pf_load_matrices(q.last[m], pf_shared_address(row + D - 8));
             q.last[m][0] ^= flip;
             q.last[m][1] ^= flip;
         }
@@ -255,22 +161,23 @@ add_scores(float (&s)[M][KEYS / 8][4], const queries<D, M> &q, const T *keys)
     for (int k = 0; k < D / 16; k++)
 #pragma unroll
         for (int n = 0; n < KEYS / 8; n += 2) {             // matrices: keys 0-7, 0-7, 8-15, 8-15; columns 0, 8, 0, 8
-            matrices4(b, keys + (8 * n + lane % 8 + lane / 16 * 8) * step_of<D> + 16 * k + lane / 8 % 2 * 8);
+            pf_load_matrices(b, pf_shared_address(keys + (8 * n + lane % 8 + lane / 16 * 8) * step_of<D> + 16 * k +
+                                                  lane / 8 % 2 * 8));
 #pragma unroll
             for (int m = 0; m < M; m++) {
-                multiply(s[m][n], q.a[m][k], b[0], b[1], FRESH && k == 0 ? none : s[m][n], T());
-                multiply(s[m][n + 1], q.a[m][k], b[2], b[3], FRESH && k == 0 ? none : s[m][n + 1], T());
+                pf_mma<T>(s[m][n], q.a[m][k], b[0], b[1], FRESH && k == 0 ? none : s[m][n]);
+                pf_mma<T>(s[m][n + 1], q.a[m][k], b[2], b[3], FRESH && k == 0 ? none : s[m][n + 1]);
             }
         }
     if (D % 16)
 #pragma unroll
         for (int n = 0; n < KEYS / 8; n += 4) {             // matrices: keys 0-7, 8-15, 16-23, 24-31
-            matrices4(b, keys + (8 * n + lane) * step_of<D> + D - 8);
+            pf_load_matrices(b, pf_shared_address(keys + (8 * n + lane) * step_of<D> + D - 8));
 #pragma unroll
             for (int i = 0; i < 4; i++)
 #pragma unroll
                 for (int m = 0; m < M; m++)
-                    multiply8(s[m][n + i], q.last[m], b[i], T());
+                    pf_mma_8<T>(s[m][n + i], q.last[m], b[i]);
         }
 }
 
@@ -388,22 +295,23 @@ add_values(output<D, M> &o, const float (&s)[M][KEYS / 8][4], const T *values)
 #pragma unroll
             for (int i = 0; i < 4; i++)
                 a[m][i] = packed(s[m][2 * k + i / 2][i % 2 * 2], s[m][2 * k + i / 2][i % 2 * 2 + 1], T());
-            multiply(o.total[m], a[m], ones, ones, o.total[m], T());
+            pf_mma<T>(o.total[m], a[m], ones, ones, o.total[m]);
         }
 #pragma unroll
         for (int n = 0; n + 1 < D / 8; n += 2) {            // matrices: keys 0-7, 8-15, 0-7, 8-15; columns 0, 0, 8, 8
-            matrices4_t(b, row + 8 * n + lane / 16 * 8);
+            pf_load_transposed(b, pf_shared_address(row + 8 * n + lane / 16 * 8));
 #pragma unroll
             for (int m = 0; m < M; m++) {
-                multiply(o.sum[m][n], a[m], b[0], b[1], o.sum[m][n], T());
-                multiply(o.sum[m][n + 1], a[m], b[2], b[3], o.sum[m][n + 1], T());
+                pf_mma<T>(o.sum[m][n], a[m], b[0], b[1], o.sum[m][n]);
+                pf_mma<T>(o.sum[m][n + 1], a[m], b[2], b[3], o.sum[m][n + 1]);
             }
         }
         if (D % 16) {
-            matrices2_t(b, row + D - 8);
+            uint32_t last[2];
+            pf_load_transposed(last, pf_shared_address(row + D - 8));
 #pragma unroll
             for (int m = 0; m < M; m++)
-                multiply(o.sum[m][D / 8 - 1], a[m], b[0], b[1], o.sum[m][D / 8 - 1], T());
+                pf_mma<T>(o.sum[m][D / 8 - 1], a[m], last[0], last[1], o.sum[m][D / 8 - 1]);
         }
     }
 }
@@ -475,14 +383,14 @@ attend(const job<T> j)
     if (count > 0)
         fetch_tile(next = tile_at<KEYS>(j, p.list, 0), 0);
     fetch<T, D, QUERIES, THREADS>(q, from + (int64_t)p.q0 * 3 * E, 3 * E, j.queries - p.q0, j.d, j.sixteen);
-    copies_done();
+    pf_copies_wait_all();
     __syncthreads();
     load_queries<T>(mine, q + own * step_of<D>, j.negative);
     begin(o);
 #pragma unroll 1
     for (int i = 0; i < count; i++) {
         now = next;
-        copies_done();
+        pf_copies_wait_all();
         __syncthreads();                        // tile i is there, and nobody reads tile i - 1 any more
         if (i + 1 < count)
             fetch_tile(next = tile_at<KEYS>(j, p.list, i + 1), (i + 1) % 2);
@@ -545,7 +453,7 @@ attend_wide(const job<T> j)
         now = next;
 #pragma unroll 1
         for (int part = 0; part <= parts; part++, buffer ^= 1) {
-            copies_done();
+            pf_copies_wait_all();
             __syncthreads();                    // this part is there, and nobody reads the last one any more
             if (part < parts)
                 fetch_part(now, part + 1, buffer ^ 1);

@@ -23,7 +23,7 @@
 #include <cstring>
 
 #include "kernels/attention.cuh"
-#include "kernels/product.cuh"
+#include "kernels/ptx.cuh"
 
 enum { LINE = 128, PIECE = 16, PIECES = LINE / PIECE, PANEL = 64 };     // bytes, bytes; columns of a panel
 enum { GROUPS = 4, ROWS = 64, QUERIES = GROUPS * ROWS, WARPS = 4 * GROUPS, THREADS = (WARPS + 4) * PF_WARP };
@@ -51,65 +51,6 @@ template <int STAGES> struct signals {
     uint64_t full[STAGES], empty[STAGES], answered[2];
     uint32_t tile[STAGES];
 };
-
-// ---- instructions ----
-
-#define SUMS_4_(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
-#define SUMS_24_ PF_SUMS_8_(0), PF_SUMS_8_(8), PF_SUMS_8_(16)
-#define NAMES_24_                                                                       \
-    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "            \
-    "%16, %17, %18, %19, %20, %21, %22, %23"
-#define NAMES_36_ PF_NAMES_32_ ", %32, %33, %34, %35"
-#define NAMES_44_ NAMES_36_ ", %36, %37, %38, %39, %40, %41, %42, %43"
-#define NAMES_48_ NAMES_44_ ", %44, %45, %46, %47"
-
-/* d [64, N] (+)= a [64, 16] b [N, 16]^T, both in shared memory; add: 0 or 1. */
-#define SCORES_(shape, type, names, operands, add_, ...)                                                            \
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, " add_ ", 0; wgmma.mma_async.sync.aligned." shape ".f32." type     \
-                 "." type " {" names "}, " operands ", p, 1, 1, 0, 0; }" : __VA_ARGS__ : "l"(a), "l"(b), "r"(add))
-#define SCORES_64_(type) SCORES_("m64n64k16", type, PF_NAMES_32_, "%32, %33", "%34", PF_SUMS_32_)
-#define SCORES_96_(type)                                                                                            \
-    SCORES_("m64n96k16", type, NAMES_48_, "%48, %49", "%50", PF_SUMS_32_, PF_SUMS_8_(32), PF_SUMS_8_(40))
-
-template <typename T, int N> static __device__ __forceinline__ void
-multiply_scores(float (&d)[N / 2], uint64_t a, uint64_t b, int add)
-{
-    if constexpr (N == 64)
-        PF_ON_HOPPER_FOR_(T, SCORES_64_);
-    else
-        PF_ON_HOPPER_FOR_(T, SCORES_96_);
-}
-
-/* d [64, N] += a [64, 16] b [16, N]; a in registers, as pf_mma's, b in shared memory. */
-#define VALUES_(shape, type, names, operands, ...)                                                                  \
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned." shape ".f32." type "." type   \
-                 " {" names "}, " operands ", p, 1, 1, 1; }" : __VA_ARGS__                                          \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
-#define VALUES_48_(type) VALUES_("m64n48k16", type, NAMES_24_, "{%24, %25, %26, %27}, %28", SUMS_24_)
-#define VALUES_72_(type) VALUES_("m64n72k16", type, NAMES_36_, "{%36, %37, %38, %39}, %40", PF_SUMS_32_, SUMS_4_(32))
-#define VALUES_88_(type)                                                                                            \
-    VALUES_("m64n88k16", type, NAMES_44_, "{%44, %45, %46, %47}, %48", PF_SUMS_32_, PF_SUMS_8_(32), SUMS_4_(40))
-
-template <typename T, int N> static __device__ __forceinline__ void
-multiply_values(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b)
-{
-    if constexpr (N == 48)
-        PF_ON_HOPPER_FOR_(T, VALUES_48_);
-    else if constexpr (N == 72)
-        PF_ON_HOPPER_FOR_(T, VALUES_72_);
-    else
-        PF_ON_HOPPER_FOR_(T, VALUES_88_);
-}
-
-/* Lines that are rows of b [16, N] above: 8 of them are 1024 bytes, as in pf_group_operand(), and columns go
- * on `panel` bytes further.  An operand plus n / 16 begins n bytes later: addresses are its lowest bits. */
-static __device__ __forceinline__ uint64_t
-values_operand(unsigned address, int panel)
-{
-    return pf_group_operand(address) + ((uint64_t)(panel / 16 - 1) << 16);
-}
-
-// ---- end of instructions ----
 
 static __device__ __forceinline__ void
 arrive(uint64_t *barrier)
@@ -340,7 +281,7 @@ add_values(output<D> &o, const float (&s)[KEYS / 2], float scale, uint64_t value
         for (int i = 0; i < 4; i++)
             a[i] = packed(w[2 * i], w[2 * i + 1], T());
         pf_group_begin();
-        multiply_values<T, D + 8>(o.sum, a, values + k * (16 * LINE / 16));
+        pf_group_mma_registers<T, D + 8>(o.sum, a, values + k * (16 * LINE / 16));
     }
     pf_group_commit();
 }
@@ -376,7 +317,7 @@ add_tile(output<D> &o, const job<T> &j, unsigned queries, unsigned tile, uint32_
     pf_group_begin();
 #pragma unroll
     for (int k = 0; k < R::STEPS; k++)
-        multiply_scores<T, KEYS>(s, a + (k / 4 * QUERIES * LINE + k % 4 * 32) / 16,
+        pf_group_mma_if<T, KEYS>(s, a + (k / 4 * QUERIES * LINE + k % 4 * 32) / 16,
                                  b + (k / 4 * KEYS * LINE + k % 4 * 32) / 16, k > 0);
     pf_group_commit();
     pf_group_wait<0>();
@@ -386,7 +327,7 @@ add_tile(output<D> &o, const job<T> &j, unsigned queries, unsigned tile, uint32_
     if (!all)
         hide<KEYS>(s, see);
     raise<D, KEYS>(o, s, j.scale);
-    add_values<T, D, KEYS>(o, s, j.scale, values_operand(tile + R::VALUES, KEYS * LINE));
+    add_values<T, D, KEYS>(o, s, j.scale, pf_group_columns(tile + R::VALUES, KEYS * LINE));
     pf_group_wait<0>();
 #pragma unroll
     for (int n = 0; n < (D + 8) / 2; n++)
@@ -445,10 +386,10 @@ attend(const __grid_constant__ job<T> j, const unsigned jobs)
     fill_constants<T, D, KEYS>(shared);
     __syncthreads();
     if (threadIdx.x / PF_WARP >= WARPS) {
-        PF_ON_HOPPER_(asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"((int)CARRIERS_REGISTERS)));
+        pf_registers_fewer<CARRIERS_REGISTERS>();
         bring<T, D, KEYS>(j, base, s, jobs);
     } else {
-        PF_ON_HOPPER_(asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"((int)WORKERS_REGISTERS)));
+        pf_registers_more<WORKERS_REGISTERS>();
         work<T, D, KEYS>(j, base, s, jobs);
     }
 }

@@ -213,7 +213,8 @@ multiply_mma(float (&sum)[BM * BN / 128], unsigned x, unsigned w)
         for (int i = 0; i < MT; i++)
 #pragma unroll
             for (int j = 0; j < NT; j++)
-                pf_mma<T>(&sum[(i * NT + j) * 4], fx[i], &fw[j / 2][j % 2 * 2]);
+                pf_mma<T>(&sum[(i * NT + j) * 4], fx[i], fw[j / 2][j % 2 * 2], fw[j / 2][j % 2 * 2 + 1],
+                          &sum[(i * NT + j) * 4]);
     }
 }
 

@@ -3,7 +3,7 @@
 #ifndef PF_CONV_CUH
 #define PF_CONV_CUH
 #include "kernels/layer.cuh"
-#include "kernels/product.cuh"
+#include "kernels/ptx.cuh"
 
 enum { LINE = 128, PIECE = 16, PIECES = LINE / PIECE };         /* bytes */
 

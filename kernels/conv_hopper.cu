@@ -77,55 +77,6 @@ before(const pf_turn<N> &t)
     return t.at ? t.at - 1 : N - 1;
 }
 
-// ---- instructions ----
-
-/* All threads of both blocks; barriers that were set up before are seen after. */
-static __device__ __forceinline__ void
-pair_sync(void)
-{
-    PF_ON_HOPPER_(asm volatile("fence.mbarrier_init.release.cluster; barrier.cluster.arrive.release; "
-                               "barrier.cluster.wait.acquire;" ::: "memory"));
-}
-
-/* pf_barrier_arrive at the same barrier of block `rank` of the pair. */
-static __device__ __forceinline__ void
-barrier_arrive_at(uint64_t *barrier, unsigned rank)
-{
-    PF_ON_HOPPER_(asm volatile("{ .reg .b32 there; mapa.shared::cluster.u32 there, %0, %1; "
-                               "mbarrier.arrive.shared::cluster.b64 _, [there]; }"
-                               ::"r"(pf_shared_address(barrier)), "r"(rank) : "memory"));
-}
-
-/* Arrive, and let the phase end only when so many bytes have come. */
-static __device__ __forceinline__ void
-barrier_expect(uint64_t *barrier, unsigned bytes)
-{
-    PF_ON_HOPPER_(asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
-                               ::"r"(pf_shared_address(barrier)), "r"(bytes) : "memory"));
-}
-
-/* The box at this place of a map's tensor to this block; its bytes are counted by the barrier. */
-static __device__ __forceinline__ void
-bring_box(unsigned to, const CUtensorMap *map, uint64_t *barrier, int c, int x, int y, int z, int b)
-{
-    PF_ON_HOPPER_(asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
-                               "[%0], [%1, {%3, %4, %5, %6, %7}], [%2];"
-                               ::"r"(to), "l"(map), "r"(pf_shared_address(barrier)), "r"(c), "r"(x), "r"(y), "r"(z),
-                               "r"(b) : "memory"));
-}
-
-/* The same to the same place of both blocks, counted by the barriers of both. */
-static __device__ __forceinline__ void
-bring_to_pair(unsigned to, const CUtensorMap *map, uint64_t *barrier, int r, int k)
-{
-    PF_ON_HOPPER_(asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
-                               ".multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;"
-                               ::"r"(to), "l"(map), "r"(pf_shared_address(barrier)), "r"(r), "r"(k),
-                               "h"((unsigned short)((1 << PAIR) - 1)) : "memory"));
-}
-
-// ---- end of instructions ----
-
 /* Which block of its pair this is. */
 static __device__ __forceinline__ int
 rank(void)
@@ -212,10 +163,10 @@ bring_slabs(const job &j, unsigned base, signals<R> *s)
 #pragma unroll 1
         for (int q = 0; q < t.slabs; q++) {
             pf_barrier_wait(&s->slab_empty[at.at], at.odd ^ 1);
-            barrier_expect(&s->slab_full[at.at], GROUPS * j.lines * LINE);
+            pf_barrier_expect(&s->slab_full[at.at], GROUPS * j.lines * LINE);
 #pragma unroll
             for (int g = 0; g < GROUPS; g++)
-                bring_box(base + (at.at * GROUPS + g) * R::SLAB, &j.x, &s->slab_full[at.at], p.c, from[g].x + p.x,
+                pf_bring_box(base + (at.at * GROUPS + g) * R::SLAB, &j.x, &s->slab_full[at.at], p.c, from[g].x + p.x,
                           from[g].y + p.y, from[g].z + p.z, from[g].b);
             pf_advance(p, j, t);
             pf_advance(at);
@@ -240,8 +191,9 @@ bring_w(const job &j, unsigned base, signals<R> *s)
 #pragma unroll 1
             for (int y = 0; y < t.taps; y++) {
                 pf_barrier_wait(&s->w_empty[at.at], at.odd ^ 1);
-                barrier_expect(&s->w_full[at.at], R::STEP);
-                bring_to_pair(half + at.at * R::STEP, &j.w[t.parity], &s->w_full[at.at], r, row);
+                pf_barrier_expect(&s->w_full[at.at], R::STEP);
+                pf_bring_to_blocks(half + at.at * R::STEP, &j.w[t.parity], &s->w_full[at.at], r, row,
+                                   (1 << PAIR) - 1);
                 r += down;
                 pf_advance(at);
             }
@@ -266,7 +218,7 @@ leave_w(signals<R> *s, int place)
 {
     __syncwarp();
     if (threadIdx.x % PF_WARP < PAIR)
-        barrier_arrive_at(&s->w_empty[place], threadIdx.x % PF_WARP);
+        pf_barrier_arrive_at(&s->w_empty[place], threadIdx.x % PF_WARP);
 }
 
 /* sum [64 * UNITS, BN] += one tap and 64 channels; unit: bytes from the first 64 pixels to the next. */
@@ -443,19 +395,19 @@ convolve(const __grid_constant__ struct job j)
         __trap();               // the places of pieces count on it
     if (threadIdx.x == 0)
         set_up(s);
-    pair_sync();
+    pf_cluster_sync();
     if (threadIdx.x / PF_WARP >= WARPS) {
-        PF_ON_HOPPER_(asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"((int)CARRIERS_REGISTERS)));
+        pf_registers_fewer<CARRIERS_REGISTERS>();
         if (threadIdx.x == WARPS * PF_WARP)
             bring_slabs<R, UNITS, BN>(j, base, s);
         else if (threadIdx.x == (WARPS + 1) * PF_WARP)
             bring_w<R, BN>(j, base, s);
         __syncwarp();
     } else {
-        PF_ON_HOPPER_(asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"((int)WORKERS_REGISTERS)));
+        pf_registers_more<WORKERS_REGISTERS>();
         work<T, R, UNITS, BN>(j, base, s);
     }
-    pair_sync();                // nobody leaves whose barriers or memory the other one still uses
+    pf_cluster_sync();                // nobody leaves whose barriers or memory the other one still uses
 }
 
 // ---- maps ----
