@@ -203,11 +203,15 @@ hide(float (&s)[M][KEYS / 8][4], const uint32_t *bits, int tokens, int first)
             }
 }
 
+namespace {
+
 /* A warp's output on its way: values weighted and summed, the sums of weights (twice the same), and
  * the exponent that weights are relative to; [2]: rows g and g + 8. */
 template <int D, int M> struct output {
     float sum[M][D / 8][4], total[M][4], top[M][2];
 };
+
+}
 
 template <int D, int M> static __device__ __forceinline__ void
 begin(output<D, M> &o)
@@ -347,6 +351,8 @@ finish(const output<D, M> &o, const job<T> &j, const place &p, int q)
         }
 }
 
+namespace {
+
 /* Shared memory: queries; twice a tile of keys and one of values; twice the tile's bits. */
 template <int D, int M, int KEYS, int WARPS> struct room {
     enum {
@@ -355,6 +361,8 @@ template <int D, int M, int KEYS, int WARPS> struct room {
         BYTES = (QUERIES + 4 * KEYS) * step_of<D> * 2 + 2 * BITS * 4,
     };
 };
+
+}
 
 template <typename T, int D, int M, int KEYS, int WARPS, int BLOCKS> static __global__ void
 __launch_bounds__(WARPS * PF_WARP, BLOCKS)

@@ -10,7 +10,7 @@ struct attention_sizes {
     const uint32_t *mask;       // [masks, tokens, words], or NULL
     const uint32_t *lists;      // [min(B, masks), blocks, 1 + tiles] of survey(), or NULL
     int tokens, queries, heads, d, masks, words;
-    int blocks, tiles;          // of queries and of keys
+    int blocks, tiles;          // blocks of queries, tiles of keys
     float scale;                // times log2 e: scores are in units of ln 2; f32: any, else positive
     bool negative;              // 16 bits: the queries change their signs instead
     bool sixteen, pairs;        // rows of heads are aligned to 16 bytes; to two numbers, in y

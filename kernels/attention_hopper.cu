@@ -30,6 +30,8 @@ enum { GROUPS = 4, ROWS = 64, QUERIES = GROUPS * ROWS, WARPS = 4 * GROUPS, THREA
 enum { WORKERS_REGISTERS = 112, CARRIERS_REGISTERS = 32 };      // of 480 for each five threads at the start
 enum : uint32_t { LAST = 1u << 31 };    // in a tile's register: the job's last one
 
+namespace {
+
 /* Shared memory of heads of D, in bytes: twice queries, then places for tiles. */
 template <int D, int KEYS> struct room {
     enum {
@@ -51,6 +53,8 @@ template <int STAGES> struct signals {
     uint64_t full[STAGES], empty[STAGES], answered[2];
     uint32_t tile[STAGES];
 };
+
+}
 
 static __device__ __forceinline__ void
 arrive(uint64_t *barrier)
@@ -222,11 +226,15 @@ hide(float (&s)[KEYS / 2], const uint32_t (&see)[2][KEYS / WORD])
         }
 }
 
+namespace {
+
 /* A group's output on its way: values weighted and summed, then sums of weights, as the scores are laid out;
  * and the exponents that weights are relative to, of rows g and g + 8. */
 template <int D> struct output {
     float sum[(D + 8) / 2], top[2];
 };
+
+}
 
 /* Rows whose maximum is far beyond the last one start from it. */
 template <int D, int KEYS> static __device__ __forceinline__ void

@@ -45,9 +45,13 @@ template <how HOW, int BM, int BN> struct block {
     };
 };
 
+namespace {
+
 struct __align__(16) place {    // of a row's pixel in x, at tap 0
     int z, y, x, pixel;
 };
+
+}
 
 template <int BM> static __device__ void
 find_places(struct place *to, const struct conv &a, int m0)
@@ -451,10 +455,14 @@ launch(pf_dev *dev, struct conv *a, int split)
     return pf_launched(dev, "pf_conv");
 }
 
+namespace {
+
 struct plan {
     int rows, columns, split;
     double time;
 };
+
+}
 
 // A model of the time, in units of one step of 128 x 128 by a multiprocessor with work enough.  Blocks are
 // dealt out evenly; how many a multiprocessor needs to be busy is least.

@@ -17,8 +17,8 @@ struct conv {                   // what a kernel must know
     int kernel[3], stride[3], before[3];
     int M, C, padded, K;
     int pixels;                 // rows of one element of the batch
-    int columns;                // of blocks
-    int steps;                  // of one block
+    int columns;                // tile columns: tiles side by side in y
+    int steps;                  // reduction steps of a block
     enum pf_act act;
     bool transposed;
     bool whole;                 // y's rows, residual and channel are whole aligned 16 bytes

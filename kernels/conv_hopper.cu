@@ -32,6 +32,8 @@ enum { CHANNELS = 64 };                                         // of a step: a 
 enum { WORKERS_REGISTERS = 232, CARRIERS_REGISTERS = 40 };      // of 504 for each three threads at the start
 enum { PARITIES = 8 };
 
+namespace {
+
 /* Shared memory, in bytes: places for slabs, for w's steps, then struct signals. */
 template <int UNITS, int BN> struct room {
     enum {
@@ -70,6 +72,8 @@ struct task {
     int taps;                   // of a slab
     int first, slabs;
 };
+
+}
 
 template <int N> static __device__ __forceinline__ int
 before(const pf_turn<N> &t)
@@ -131,10 +135,14 @@ pf_advance(tap &p, const job &j, const task &t)
     p.z++;
 }
 
+namespace {
+
 /* Where a patch begins in y. */
 struct corner {
     int z, y, x, b;
 };
+
+}
 
 static __device__ __forceinline__ corner
 corner_of(const job &j, int patch)
@@ -551,7 +559,7 @@ choose_patch(const struct conv *a, struct hopper_plan *p)
     return least < INT_MAX;
 }
 
-/* Blocks of 64 channels of taps; slabs of each `taps`. */
+/* Slabs of the whole reduction: a slab is 64 channels at as many taps. */
 static int
 slabs_of(const struct conv *a, int taps)
 {

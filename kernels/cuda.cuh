@@ -115,7 +115,7 @@ pf_activated(float x, enum pf_act act)
     }
 }
 
-/* ---- warps and blocks ---- */
+/* ---- warps ---- */
 
 enum { PF_WARP = 32 };
 #define PF_WHOLE_WARP 0xffffffffu
@@ -126,28 +126,6 @@ pf_warp_sum(float v)
     for (int d = PF_WARP / 2; d; d /= 2)
         v += __shfl_xor_sync(PF_WHOLE_WARP, v, d);
     return v;
-}
-
-static __device__ __forceinline__ float
-pf_warp_max(float v)
-{
-    for (int d = PF_WARP / 2; d; d /= 2)
-        v = fmaxf(v, __shfl_xor_sync(PF_WHOLE_WARP, v, d));
-    return v;
-}
-
-/* The sum over a block of at most 1024 threads, a multiple of 32, for all of them; shared: 32
- * floats that may be used again after the next barrier. */
-static __device__ __forceinline__ float
-pf_block_sum(float v, float *shared)
-{
-    const int warp = threadIdx.x / PF_WARP, lane = threadIdx.x % PF_WARP, warps = blockDim.x / PF_WARP;
-    v = pf_warp_sum(v);
-    __syncthreads();
-    if (lane == 0)
-        shared[warp] = v;
-    __syncthreads();
-    return pf_warp_sum(lane < warps ? shared[lane] : 0.0f);
 }
 
 #endif

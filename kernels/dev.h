@@ -34,8 +34,8 @@ typedef struct pf_dev pf_dev;   /* opaque, owned by whoever opened it */
  * f16, bf16, or NULL for the default (CPU f32; GPU bf16).  PF_EDEV if there is no such device,
  * PF_ESHAPE if it cannot compute in that type. */
 pf_err pf_dev_open(pf_dev **dev, const char *name, const char *precision) PF_MUST_USE;
-/* The same, dry.  Tensors have addresses that nobody may touch; weights and what is put are not
- * read, what is got is zeros.  Of a GPU it takes no memory, but the GPU must be there. */
+/* The same, dry.  Tensors have addresses that nobody may touch; weights and uploads are not read,
+ * downloads are zeros.  It takes none of a GPU's memory, but the GPU must be there. */
 pf_err pf_dev_open_dry(pf_dev **dev, const char *name, const char *precision) PF_MUST_USE;
 void pf_dev_close(pf_dev *dev);                 /* NULL is fine; frees arena, layers and weights */
 const char *pf_dev_name(const pf_dev *dev);     /* "cpu (2 threads)", "NVIDIA H200" */

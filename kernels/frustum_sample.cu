@@ -22,10 +22,14 @@ struct frustum {
     float length, near, far;
 };
 
+namespace {
+
 struct corner {
     int voxel;                  // -1: outside
     float weight;
 };
+
+}
 
 /* The which-th corner of the cell that p, in voxels x, y, z, lies in. */
 template <typename R> static __device__ __forceinline__ corner

@@ -39,6 +39,8 @@ struct moments {
     double n, mean, m2;         /* how many numbers; their mean; sum of squares around it */
 };
 
+namespace {
+
 /* One call.  Every row of C channels is cut into tiles, and the rows of a batch element into chunks;
  * a block has one chunk of one tile.  In slab a tile is a slice of whole groups, and there is one
  * chunk. */
@@ -63,6 +65,8 @@ struct place {                  // a block's share
     int64_t first;              // the first group that has channels in the tile,
     int groups;                 // and how many have
 };
+
+}
 
 template <typename T> static __device__ __forceinline__ place
 place_of(const job<T> &j, int64_t block)

@@ -14,6 +14,8 @@
 
 #include "kernels/layer.cuh"
 
+namespace {
+
 struct shape {                  // compared as bytes
     int64_t M, K, C, padded;
     int64_t bias, residual;     // is there one
@@ -31,6 +33,8 @@ struct plans {
     int n, room;
     struct plan plan[1];        // room of them
 };
+
+}
 
 static pf_err
 failed(cublasStatus_t s, const char *what)
