@@ -462,28 +462,40 @@ struct plan {
     double time;
 };
 
+// What a block makes of y.  cost: of a step, in units of conv.cuh; least: blocks that a multiprocessor needs to be
+// busy.  Both are fitted.
+struct tile {
+    int rows, columns;
+    double cost, least;
+};
+
 }
 
-// A model of the time, in units of one step of 128 x 128 by a multiprocessor with work enough.  Blocks are
-// dealt out evenly; how many a multiprocessor needs to be busy is least.
+// Costs of FULL, HALF and QUARTER, which FFMA and MMA make, are against that of FULL.
+static const struct tile FULL = {128, 128, 1, 1.6}, HALF = {128, 64, 0.6, 2}, QUARTER = {64, 64, 0.36, 2.5};
+static const struct tile GROUP_128 = {256, 128, 2.1, 1}, GROUP_160 = {256, 160, 2.5, 1};
+static const double MMA_COST = 1.7;     // of a step of 128 x 128 by MMA where WGMMA takes 1; fitted
+static const double FILL_STEPS = 4;     // as long as a block's beginning and end take; fitted
+
+// Blocks are dealt out evenly.  unit: cost of a step of FULL.
 static double
-time_of(const pf_dev *dev, const struct conv *a, int steps, int BM, int BN, double cost, double least, int split)
+time_of(const pf_dev *dev, const struct conv *a, int steps, const struct tile &t, double unit, int split)
 {
-    const double blocks = (double)((a->M + BM - 1) / BM) * ((a->K + BN - 1) / BN) * split * (a->transposed ? 8 : 1);
-    const double turns = ceil(blocks / dev->cuda->processors);
-    const double each = cost * ((steps + split - 1) / split + 4);
-    const double parts = split == 1 ? 0 : 8 + (double)a->M * a->K * split * 8 / (dev->cuda->processors * 1e4);
-    return (turns > least ? turns : least) * each + parts;
+    const double tiles = (double)((a->M + t.rows - 1) / t.rows) * ((a->K + t.columns - 1) / t.columns);
+    const double turns = ceil(tiles * split * (a->transposed ? 8 : 1) / dev->cuda->processors);
+    const double each = t.cost * unit * ((steps + split - 1) / split + FILL_STEPS);
+    return (turns > t.least ? turns : t.least) * each + time_of_parts(dev, a, split);
 }
 
+// Parts have about four steps at least, and at most 256 MB in all.
 static void
-try_block(const pf_dev *dev, struct plan *best, const struct conv *a, int steps, int BM, int BN, double cost,
-          double least)
+try_tile(const pf_dev *dev, struct plan *best, const struct conv *a, int steps, const struct tile &t, double unit)
 {
-    for (int split = 1; split <= 32 && split <= (steps + 3) / 4; split++) {
-        const double time = time_of(dev, a, steps, BM, BN, cost, least, split);
-        if ((split == 1 || (!a->transposed && (int64_t)split * a->M * a->K < 64 << 20)) && time < best->time)
-            *best = {BM, BN, split, time};
+    enum { MOST_PARTS = 32, LEAST_STEPS = 4, MOST_SUMS = 64 << 20 };
+    for (int split = 1; split <= MOST_PARTS && split <= (steps + LEAST_STEPS - 1) / LEAST_STEPS; split++) {
+        const double time = time_of(dev, a, steps, t, unit, split);
+        if ((split == 1 || (!a->transposed && (int64_t)split * a->M * a->K < MOST_SUMS)) && time < best->time)
+            *best = {t.rows, t.columns, split, time};
     }
 }
 
@@ -525,15 +537,15 @@ best_plan(const pf_dev *dev, const struct conv *a, int steps, bool aligned, bool
 {
     const bool group = sizeof(T) == 2 && aligned && has_wgmma();
     struct plan p = {0, 0, 1, HUGE_VAL};
-    const double mma = group ? 1.7 : 1;         // costs against wgmma's
-    try_block(dev, &p, a, steps, 128, 64, 0.6 * mma, 2);
+    const double mma = group ? MMA_COST : 1;    // without wgmma nothing else is compared with it
+    try_tile(dev, &p, a, steps, HALF, mma);
     if (aligned)
-        try_block(dev, &p, a, steps, 128, 128, mma, 1.6);
+        try_tile(dev, &p, a, steps, FULL, mma);
     if (aligned && !exact)
-        try_block(dev, &p, a, steps, 64, 64, 0.36 * mma, 2.5);
+        try_tile(dev, &p, a, steps, QUARTER, mma);
     if (group) {
-        try_block(dev, &p, a, steps, 256, 128, 2.1, 1);
-        try_block(dev, &p, a, steps, 256, 160, 2.5, 1);
+        try_tile(dev, &p, a, steps, GROUP_128, 1);
+        try_tile(dev, &p, a, steps, GROUP_160, 1);
     }
     return p;
 }

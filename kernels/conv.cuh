@@ -34,6 +34,20 @@ struct hopper_plan {
     double time;
 };
 
+/* ---- a model of the time, by which tiles are chosen ----
+ *
+ * One unit is a step of 128 x 128 of y by a multiprocessor with work enough, by wgmma: 0.48 us.  Which way is
+ * faster is all that it must say.  Numbers called fitted were set so that it does; no more is known of them. */
+
+/* What summing up the reduction in parts costs: the second kernel, and parts (f32) written and read again. */
+static inline double
+time_of_parts(const pf_dev *dev, const struct conv *a, int split)
+{
+    const double launch = 8, bytes_a_unit = 1e4;                /* of a multiprocessor, 21 GB/s; fitted both */
+    const int bytes = 8;                                        /* of each number: written, read */
+    return split == 1 ? 0 : launch + (double)a->M * a->K * split * bytes / (dev->cuda->processors * bytes_a_unit);
+}
+
 struct hopper_plan pf_conv_hopper_plan(const pf_dev *dev, const struct conv *a, pf_dtype type);
 pf_err pf_conv_hopper(pf_dev *dev, const struct conv *a, const struct hopper_plan *p, pf_dtype type) PF_MUST_USE;
 

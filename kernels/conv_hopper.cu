@@ -566,22 +566,36 @@ slabs_of(const struct conv *a, int taps)
     return a->kernel[0] * a->kernel[1] * a->kernel[2] / taps * (a->C / CHANNELS);
 }
 
-/* In conv.cu's units, 0.48 us: a step takes what its products, shared memory or L2 need. */
+/* What a multiprocessor does in a unit of conv.cuh, 0.48 us. */
+static const double SHARED_BYTES = 104e3;       // of shared memory: 217 GB/s, about its 128 bytes a cycle
+static const double L2_BYTES = 20e3;            // from the L2 cache: of all multiprocessors 5.5 TB/s
+/* Units that wgmma takes for 128 x 128 of y and 64 channels: 0.58 at 990 TFLOP/s; fitted. */
+static const double PRODUCTS = 0.74;
+static const double STORE = 2.5;                // units for each 64 rows of a group at a job's end; fitted
+
+/* One step, one tap and 64 channels of a block's tile: as long as its products, shared memory or L2 need. */
+static double
+time_of_step(const struct conv *a, const struct hopper_plan *p)
+{
+    const int taps = p->shared ? taps_down(a) : 1, BN = p->columns;
+    const double slabs = GROUPS * LINE * (double)lines_of(a, p) / (a->transposed && p->shared ? 1.5 : taps);
+    const double reads = GROUPS * p->units * 4 * (2048.0 + BN * 32), w = BN * LINE;
+    const double products = GROUPS * p->units * UNIT * BN / 16384.0 * PRODUCTS;
+    const double memory = (reads + slabs + w) / SHARED_BYTES, l2 = (slabs + w / PAIR) / L2_BYTES;
+    return fmax(products, fmax(memory, l2));
+}
+
+/* In units of conv.cuh.  Jobs are dealt out to pairs evenly; each has a step more than its
+ * products, in which nothing is multiplied, and ends with storing. */
 static double
 time_of(const pf_dev *dev, const struct conv *a, const struct hopper_plan *p)
 {
     const int taps = p->shared ? taps_down(a) : 1, BN = p->columns;
     const int64_t pairs = (p->patches + PAIR * GROUPS - 1) / (PAIR * GROUPS);
     const int64_t jobs = pairs * ((a->K + BN - 1) / BN) * p->split * (a->transposed ? PARITIES : 1);
-    const double slabs = GROUPS * LINE * (double)lines_of(a, p) / (a->transposed && p->shared ? 1.5 : taps);
-    const double reads = GROUPS * p->units * 4 * (2048.0 + BN * 32), w = BN * LINE;
-    const double products = GROUPS * p->units * UNIT * BN / 16384.0 * 0.74;
-    const double memory = (reads + slabs + w) / 104e3, l2 = (slabs + w / PAIR) / 20e3;
-    const double step = fmax(products, fmax(memory, l2));
     const double all = a->transposed ? 27.0 / 8 * (a->C / CHANNELS) : slabs_of(a, taps) * taps;
-    const double parts = p->split == 1 ? 0 : 8 + (double)a->M * a->K * p->split * 8 / (dev->cuda->processors * 1e4);
     const double turns = ceil((double)jobs / (dev->cuda->processors / PAIR));
-    return turns * (step * (all / p->split + 1) + 2.5 * p->units) + parts;
+    return turns * (time_of_step(a, p) * (all / p->split + 1) + STORE * p->units) + time_of_parts(dev, a, p->split);
 }
 
 static void
