@@ -1,4 +1,4 @@
-/* camera.c - the rig and its cameras (spec 01). */
+/* camera.c - the rig and its cameras (cameras.md). */
 #include <math.h>
 #include <string.h>
 
@@ -126,7 +126,7 @@ pf_spad_camera(struct pf_spad_camera *c, double elevation, double azimuth)
         c->forward[k] = -out[k];
     }
     /* normalise(forward x z).  At the pole that is 0/0, and the original's maps NaN; the limit from
-     * above is used there (spec 01, 4). */
+     * above is used there (cameras.md, 4). */
     const double sign = st < -1e-6 ? -1 : 1;
     c->right[0] = sign * -sp;
     c->right[1] = sign * cp;

@@ -1,9 +1,9 @@
-/* camera.h - the rig and its cameras (spec 01; spad.h: Pluecker maps and epipolar lines).
+/* camera.h - the rig and its cameras (cameras.md; spad.h: Pluecker maps and epipolar lines).
  *
  * World: right-handed, z up, the object in a unit cube around the origin, cameras 1.5 from it and
  * looking at it.  Cameras: x right, y down, z forward.  Angles in radians.  Poses are world to
  * camera, X_cam = R X_world + t.  Pixel (column j, row i) has coordinates (j, i), no half pixel,
- * except in spad.h (spec 01, 1 and 5). */
+ * except in spad.h (cameras.md, 1 and 5). */
 #ifndef PF_CAMERA_H
 #define PF_CAMERA_H
 #include <stdbool.h>
@@ -20,7 +20,7 @@ extern "C" {
 
 /* Azimuth of view n of N: float32(2 pi n / N) exactly as the original rounds it. */
 float pf_rig_azimuth(int n, int N);
-/* pose [3][4], row major: the camera at this elevation and azimuth (spec 01, 1). */
+/* pose [3][4], row major: the camera at this elevation and azimuth (cameras.md, 1). */
 void pf_camera_pose(double pose[12], double elevation, double azimuth);
 /* K [3][3] for square images of this side: focal length 280 px at 256. */
 void pf_camera_intrinsics(double K[9], int image_size);
@@ -28,16 +28,16 @@ void pf_camera_intrinsics(double K[9], int image_size);
  * by the caller, any of them may be NULL. */
 pf_err pf_rig_tensors(pf_tensor *pose, pf_tensor *intrinsics, pf_tensor *elevations,
                       pf_tensor *azimuths, int N, double elevation, int image_size) PF_MUST_USE;
-/* v[4] of view n (spec 01, 3). */
+/* v[4] of view n (cameras.md, 3). */
 void pf_viewpoint_embed(float v[4], float elevation_input, float elevation_target,
                         float azimuth, float azimuth_input);
 
-/* Origin and unit direction of the ray through pixel (j, i) (spec 04, 2). */
+/* Origin and unit direction of the ray through pixel (j, i) (field.md, 2). */
 void pf_camera_ray(float origin[3], float dir[3], const double pose[12], const double K[9],
                    double j, double i);
 
-/* SPAD's camera: "elevation" used as a polar angle (spec 01, 4; quirk Q2: the network was trained
- * so).  Elevation 0 takes the limit from above (Q4). */
+/* SPAD's camera: "elevation" used as a polar angle (cameras.md, 4: the network was trained
+ * so).  Elevation 0 takes the limit from above (the pole). */
 struct pf_spad_camera {
     double center[3], right[3], up[3], forward[3];
 };

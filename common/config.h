@@ -40,7 +40,7 @@ struct pf_config {
         int open, close;                /* morphology radii, pixels */
         double soft;                    /* soft edge, pixels */
     } mask;
-    struct {                            /* pf-neus; spec 04 */
+    struct {                            /* pf-neus; field.md */
         const char *field;              /* hash or mlp */
         int steps, warm_up;
         int batch_rays, foreground_rays;        /* rays of a batch from all pixels; from the object */

@@ -54,7 +54,7 @@ pf_err pf_image_decode_webp(pf_image *image, const void *bytes, size_t size) PF_
 pf_err pf_image_write_png(const pf_image *image, FILE *to) PF_MUST_USE;
 pf_err pf_image_save_png(const pf_image *image, const char *path) PF_MUST_USE;
 
-/* Pillow's Image.resize(BICUBIC), bit for bit; RGBA through premultiplied alpha (spec 02, 2).
+/* Pillow's Image.resize(BICUBIC), bit for bit; RGBA through premultiplied alpha (crop.md, 2).
  * to is overwritten and must not be from. */
 pf_err pf_image_resize(pf_image *to, const pf_image *from, int width, int height) PF_MUST_USE;
 

@@ -1,4 +1,4 @@
-/* resize.c - Pillow 10's bicubic resize of 8-bit pictures, bit for bit (spec 02, 2): antialiased,
+/* resize.c - Pillow 10's bicubic resize of 8-bit pictures, bit for bit (crop.md, 2): antialiased,
  * separable, in 22-bit fixed point, rounded to bytes between the two passes. */
 #include <math.h>
 #include <stdbool.h>

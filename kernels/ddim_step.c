@@ -6,7 +6,7 @@
  *
  *   x, noise f32, cond, uncond f32, all of one shape; noise NULL: none
  *
- * spec 03, 7 and 8.  The order of operations is the reference's. */
+ * networks.md, 7 and 8.  The order of operations is the reference's. */
 #include "kernels/ops.h"
 
 pf_err

@@ -5,7 +5,7 @@
  *
  *   y, q f32 [B, H, W, h*d]   kv f32 [B, D, H, W, 2*h*d], k heads then v heads
  *
- * The reference's DepthAttention (spec 03, 6.4).  One thread per pixel; keys and values are read
+ * The reference's DepthAttention (networks.md, 6.4).  One thread per pixel; keys and values are read
  * once. */
 #include <math.h>
 #include <omp.h>

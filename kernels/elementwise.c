@@ -3,7 +3,7 @@
  *   activate  y = act(x)             SiLU x sigmoid(x), ReLU, GELU x Phi(x) (exact, erf form),
  *                                    quick GELU x sigmoid(1.702 x)
  *   add       y = a + scale * b      b of batch 1 is added to every element of the batch
- *   geglu     y = a gelu(g)          x [..., 2C] = [a | g]: spec 03, 6.2; the reference's GEGLU
+ *   geglu     y = a gelu(g)          x [..., 2C] = [a | g]: networks.md, 6.2; the reference's GEGLU
  *
  * Each is one pass over memory, in parts that fit a core's cache. */
 #include "kernels/ops.h"

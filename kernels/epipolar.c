@@ -7,7 +7,7 @@
  *   y f32 [V, 2hh, 6]   mask u32 [V, 2hh, ceil(2hh / 32)]   cameras f64 [V, 2, 4, 3]
  *
  * Both are made for side n.  At side h the map is the mean of the 2x2 pixels around the centre; the mask is
- * nearest on the flattened index: p and q count every (n / h)^2-th pixel (spec 01, 7; Q6: "spatially" would
+ * nearest on the flattened index: p and q count every (n / h)^2-th pixel (cameras.md, 7: "spatially" would
  * be right, but the network was trained so).  What a pixel sees is in kernels/spad.h. */
 #include "kernels/spad.h"
 #include "kernels/ops.h"

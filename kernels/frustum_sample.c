@@ -6,7 +6,7 @@
  *
  *   y f32 [V, D, H, W, C]   x f32 [1, S, S, S, C]   unproj f32 [V, 3, 4]
  *
- * The reference's grid_sample(align_corners=True, padding "zeros"): spec 03, 5.4. */
+ * The reference's grid_sample(align_corners=True, padding "zeros"): networks.md, 5.4. */
 #include <math.h>
 #include <string.h>
 

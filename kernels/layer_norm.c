@@ -3,7 +3,7 @@
  *
  *   y, x f32 [..., C]   gamma, beta f32 [C]   y may be x
  *
- * The reference's nn.LayerNorm (eps 1e-5 everywhere: spec 03). */
+ * The reference's nn.LayerNorm (eps 1e-5 everywhere: networks.md). */
 #include <math.h>
 
 #include "kernels/ops.h"

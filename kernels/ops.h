@@ -56,7 +56,7 @@ PF_OP(pf_layer_norm, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
 PF_OP(pf_attention, pf_tensor *y, const pf_tensor *qkv, int heads, float scale,
       const pf_tensor *mask);
 
-/* pf_depth_attention: each pixel attends to the D samples of its own ray (spec 03, 6.4).
+/* pf_depth_attention: each pixel attends to the D samples of its own ray (networks.md, 6.4).
  *   y, q act [B, H, W, h*d]   kv act [B, D, H, W, 2*h*d] (k heads, then v heads) */
 PF_OP(pf_depth_attention, pf_tensor *y, const pf_tensor *q, const pf_tensor *kv, int heads,
       float scale);
@@ -80,31 +80,31 @@ PF_OP(pf_slice, pf_tensor *y, const pf_tensor *x, int64_t c0, int64_t c1);
 /* pf_upsample: nearest, twice as high and wide.   y act [B, 2H, 2W, C]   x act [B, H, W, C] */
 PF_OP(pf_upsample, pf_tensor *y, const pf_tensor *x);
 
-/* pf_unproject: sample every view's feature map at every vertex of the volume (spec 03, 5.2).
+/* pf_unproject: sample every view's feature map at every vertex of the volume (networks.md, 5.2).
  *   y act [1, S, S, S, V*C]   axes z, y, x; channel = view * C + c
  *   x act [V, H, W, C]   proj f32 [V, 3, 4]: world to texel (texel k's centre is coordinate k)
  *   length: half edge of the volume.  Bilinear, zeros outside; depth is at least 1e-4. */
 PF_OP(pf_unproject, pf_tensor *y, const pf_tensor *x, const pf_tensor *proj, float length);
 
-/* pf_frustum_sample: resample the volume along the pixels of each view (spec 03, 5.4).
+/* pf_frustum_sample: resample the volume along the pixels of each view (networks.md, 5.4).
  *   y act [V, D, H, W, C]   x act [1, S, S, S, C] axes z, y, x
  *   unproj f32 [V, 3, 4]: world X = unproj * (j z, i z, z, 1) for column j, row i, depth z
  *   z = near + (far - near) * k / (D - 1).  Trilinear, zeros outside, align_corners. */
 PF_OP(pf_frustum_sample, pf_tensor *y, const pf_tensor *x, const pf_tensor *unproj, float length,
       float near, float far);
 
-/* pf_plucker_tokens: Pluecker coordinates of the latent's pixels in pairs of cameras (spec 01, 5).
+/* pf_plucker_tokens: Pluecker coordinates of the latent's pixels in pairs of cameras (cameras.md, 5).
  *   y act [V, 2hh, 6]          direction, then moment; token 2 * pixel + view, view 0 the target's
  *   cameras f64 [V, 2, 4, 3]   struct pf_spad_camera of target and input
  *   The map made for side n, a multiple of h; n <= 16384. */
 PF_OP(pf_plucker_tokens, pf_tensor *y, const pf_tensor *cameras, int n, int h);
 
 /* pf_epipolar_mask: which tokens see each other: all of one view, and of the other view those on the
- * epipolar line (spec 01, 6 and 7).  The mask made for side n, at side h; the same bits on every device.
+ * epipolar line (cameras.md, 6 and 7).  The mask made for side n, at side h; the same bits on every device.
  *   mask u32 [V, 2hh, ceil(2hh / 32)]   as pf_attention wants it; tokens, cameras, n, h as above */
 PF_OP(pf_epipolar_mask, pf_tensor *mask, const pf_tensor *cameras, int n, int h);
 
-/* pf_ddim_step: guidance and update in one pass (spec 03, 7 and 8), in place.
+/* pf_ddim_step: guidance and update in one pass (networks.md, 7 and 8), in place.
  *   eps = uncond + cfg (cond - uncond), or cond where uncond is NULL
  *   x0 = (x - sqrt(1-a) eps) / sqrt(a);   x = sqrt(a_prev) x0 + dir eps + sigma noise
  *   x, noise f32 (noise NULL: none); cond, uncond act; one shape

@@ -1,5 +1,5 @@
 /* spad.h - what one pixel of a pair of SPAD's cameras sees: its Pluecker coordinates, and its epipolar
- * line in the other camera's picture (spec 01, 5 to 7).  kernels/epipolar.c and .cu make maps and masks of it.
+ * line in the other camera's picture (cameras.md, 5 to 7).  kernels/epipolar.c and .cu make maps and masks of it.
  *
  *     const struct pf_point epipole = pf_spad_epipole(&target, &input, n);
  *     const struct pf_segment s = pf_spad_segment(&target, &input, epipole, n, pixel);
@@ -10,7 +10,7 @@
  *     }
  *
  * Pictures are latents of side n, pixel = i n + j in row i, column j.  Everything is computed in double
- * and rounded once: that agrees with the original's float32 bit for bit in nearly all masks (spec 01, 6).
+ * and rounded once: that agrees with the original's float32 bit for bit in nearly all masks (cameras.md, 6).
  * The functions are inline and use only +, -, *, / and sqrt, which IEEE defines to the last bit, so that a
  * CPU and a GPU give the same bits - where no compiler joins a * b + c into one rounding.  Written out,
  * __dmul_rn and __dadd_rn would hide the formulas; gcc's -ffp-contract=off and nvcc's --fmad=false for
@@ -81,7 +81,7 @@ pf_spad_plucker(float to[6], const struct pf_spad_camera *c, int n, int pixel)
 }
 
 /* The map at side h, h divides n, of one made for side n: the mean of the 2x2 pixels around the centre
- * (spec 01, 5), which are one where n / h is odd. */
+ * (cameras.md, 5), which are one where n / h is odd. */
 static inline PF_HD void
 pf_spad_plucker_at(float to[6], const struct pf_spad_camera *c, int n, int h, int pixel)
 {
@@ -102,7 +102,7 @@ pf_spad_plucker_at(float to[6], const struct pf_spad_camera *c, int n, int h, in
 static inline PF_HD struct pf_point
 pf_spad_project(const struct pf_spad_camera *c, int n, const double world[3])
 {
-    const double focal = 35.0 / 32.0 * n;       /* SPAD's lens on a latent of side n (spec 01, 5) */
+    const double focal = 35.0 / 32.0 * n;       /* SPAD's lens on a latent of side n (cameras.md, 5) */
     const double q[3] = {world[0] - c->center[0], world[1] - c->center[1], world[2] - c->center[2]};
     const double z = pf_dot3(q, c->forward);    /* may be negative or 0: nothing is clipped */
     const struct pf_point p = {0.5 * n + focal * pf_dot3(q, c->right) / z, 0.5 * n - focal * pf_dot3(q, c->up) / z};
@@ -110,7 +110,7 @@ pf_spad_project(const struct pf_spad_camera *c, int n, const double world[3])
 }
 
 /* Where src stands in tgt's picture.  Cameras in one place have no epipolar geometry: NaN, with which no
- * pixel sees anything (Q5; the original draws its rounding noise). */
+ * pixel sees anything (cameras.md, 6, cameras in one place; the original draws its rounding noise). */
 static inline PF_HD struct pf_point
 pf_spad_epipole(const struct pf_spad_camera *src, const struct pf_spad_camera *tgt, int n)
 {
@@ -138,7 +138,7 @@ pf_spad_take(struct pf_point *p, double x, double y, int n)
 
 /* Towards zero: 0 -> 0, n -> n - 1.  A hair below a whole cell counts as that cell: one line of
  * (50, 90)/(20, 0) ends at 9.499996, which the original's floats took for 9.5; without this a handful of bits
- * of view 4 of the golden run differ, and its eps by 2e-4 (spec 01, 6). */
+ * of view 4 of the golden run differ, and its eps by 2e-4 (cameras.md, 6). */
 static inline PF_HD int
 pf_spad_cell(double v)
 {
@@ -146,7 +146,7 @@ pf_spad_cell(double v)
 }
 
 /* The line of src's pixel in tgt's picture, from border to border, or from the epipole on if that is inside.
- * Infinite and NaN slopes make comparisons false and need no care (spec 01, 6, parallel flow). */
+ * Infinite and NaN slopes make comparisons false and need no care (cameras.md, 6, parallel flow). */
 static inline PF_HD struct pf_segment
 pf_spad_segment(const struct pf_spad_camera *src, const struct pf_spad_camera *tgt, struct pf_point e, int n,
                 int pixel)
@@ -214,7 +214,7 @@ pf_spad_pixel(const struct pf_line *l, int k)
 /* ---- rows of masks: keys in the order 2 * pixel + view, at side h ---- */
 
 /* What pixel k of a line made for side n is at side h; -1: nothing, as the smaller mask is nearest on the
- * flattened index, so that it has every ratio-th pixel, (n / h)^2 (spec 01, 7; Q6). */
+ * flattened index, so that it has every ratio-th pixel, (n / h)^2 (cameras.md, 7, flattened mask). */
 static inline PF_HD int
 pf_spad_key(const struct pf_line *l, int k, int ratio)
 {

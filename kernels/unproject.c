@@ -7,7 +7,7 @@
  *   y f32 [1, S, S, S, V*C]   x f32 [V, H, W, C]   proj f32 [V, 3, 4]
  *
  * The reference's grid_sample(align_corners=True, padding "zeros") with its normalisation undone:
- * texel k's centre is at coordinate k (spec 03, 5.2). */
+ * texel k's centre is at coordinate k (networks.md, 5.2). */
 #include <math.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* adam.h - AdamW, as the original trains with (spec 04, 7).  Private to kernels/field. */
+/* adam.h - AdamW, as the original trains with (field.md, 7).  Private to kernels/field. */
 #ifndef PF_FIELD_ADAM_H
 #define PF_FIELD_ADAM_H
 #include <stdint.h>

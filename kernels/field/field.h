@@ -1,11 +1,11 @@
 /* field.h - a neural signed distance field with colour: what pf-neus trains and pf-extract-mesh and
- * pf-render-video look at (spec 04).
+ * pf-render-video look at (field.md).
  *
  *     PF_TRY(pf_field_new(&field, dev, &pf_conf, seed));
  *     PF_TRY(pf_field_load(&field, dev, &doc, &pf_conf));
  *     PF_TRY(pf_field_sdf(field, sdf, x, n));
  *
- * Two networks: "mlp" is the original's (spec 04, 5: 8x256 SDF, 4x256 colour, weight norm) and
+ * Two networks: "mlp" is the original's (field.md, 5: 8x256 SDF, 4x256 colour, weight norm) and
  * "hash" is ours (multiresolution hash grid, small SDF and colour MLPs).  Both are distances in
  * scene units, negative inside; colours are sRGB 0..1.
  * Bulk data are plain f32 host arrays here; on a GPU the whole loop stays on the device behind the
@@ -39,7 +39,7 @@ double pf_field_bound(const pf_field *f);       /* half side of the cube that ho
 /* sdf [n] at x [n, 3]. */
 pf_err pf_field_sdf(pf_field *f, float *sdf, const float *x, int64_t n) PF_MUST_USE;
 /* sdf [n], its gradient [n, 3] (not normalised), and the colour [n, 3] seen from direction dir
- * [n, 3] (unit, from the eye into the scene).  dir NULL: as if looked at along -normal (spec 04,
+ * [n, 3] (unit, from the eye into the scene).  dir NULL: as if looked at along -normal (field.md,
  * 11: mesh colours).  Any output may be NULL. */
 pf_err pf_field_eval(pf_field *f, float *sdf, float *grad, float *rgb, const float *x,
                      const float *dir, int64_t n) PF_MUST_USE;

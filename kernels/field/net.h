@@ -45,7 +45,7 @@ struct pf_net_ops {
 
     bool wants_grid;            /* rays are sampled through a grid of distances (occupancy.h) */
     int64_t (*samples_a_ray)(const struct pf_config *conf);     /* at most */
-    /* Factor of the learning rate after the warm-up (spec 04, 7). */
+    /* Factor of the learning rate after the warm-up (field.md, 7). */
     double (*rate)(const struct pf_config *conf, int step);
     double adam_eps;
     bool variance_rate;         /* the sharpness learns at lr_variance times the rate */
@@ -58,7 +58,7 @@ struct pf_net_ops {
     pf_err (*forward)(struct pf_net *net, float *sdf, float *grad, float *rgb, const float *x,
                       const float *dir, int64_t n, bool tape);
     /* Add d loss / d parameters to param[].grad, given cotangents of the last forward's outputs.
-     * Includes the second-order terms through grad (spec 04, 8). */
+     * Includes the second-order terms through grad (field.md, 8). */
     pf_err (*backward)(struct pf_net *net, const float *d_sdf, const float *d_grad,
                        const float *d_rgb);
     /* Called before step number step of a training run: coarse-to-fine levels and the like. */
@@ -79,7 +79,7 @@ struct pf_field_cuda;
 struct pf_field {
     pf_dev *dev;                /* borrowed */
     struct pf_net *net;
-    float variance;             /* inv_s = exp(10 variance) (spec 04, 4) */
+    float variance;             /* inv_s = exp(10 variance) (field.md, 4) */
     int step;                   /* training steps it has had */
     struct pf_config conf;      /* its neus section gives kind and sizes */
     struct pf_occupancy *occupancy;     /* where its kind wants_grid: where samples are worth taking; made on demand */
@@ -109,7 +109,7 @@ struct pf_samples;
 pf_err pf_field_sample(pf_field *f, struct pf_occupancy *o, struct pf_samples *s,
                        const float *origin, const float *dir, int64_t rays, const float *offset,
                        uint64_t seed, int step) PF_MUST_USE;
-/* Factor of the learning rate at a step (spec 04, 7): warm-up, then what the kind says. */
+/* Factor of the learning rate at a step (field.md, 7): warm-up, then what the kind says. */
 double pf_neus_rate(const struct pf_config *conf, int step);
 /* The losses of the next step and the gradients, which stay where the parameters are: the first half of
  * pf_trainer_step, for tests. */

@@ -1,4 +1,4 @@
-/* trainer.c - fits a field to posed views (spec 04, 6 and 7): batches of rays, losses, AdamW.
+/* trainer.c - fits a field to posed views (field.md, 6 and 7): batches of rays, losses, AdamW.
  *
  * What a step does follows from the parameters, the moments, the step's number and the seed alone:
  * batches and offsets are functions of the last two, so a checkpoint holds nothing else, and a
@@ -15,7 +15,7 @@
 #include "kernels/field/field_cuda.h"
 #include "kernels/field/rays/occupancy.h"
 
-enum { WHITE = 253 };           /* a pixel with all channels over 0.99 is background (spec 04, 7) */
+enum { WHITE = 253 };           /* a pixel with all channels over 0.99 is background (field.md, 7) */
 
 struct batch {                  /* of the current step, [rays, ...] */
     int64_t rays;

@@ -56,7 +56,7 @@ pf_err pf_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_sdf_fn *s
 pf_err pf_march_cuda(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_dev *dev, pf_sdf_fn *sdf,
                      void *ctx, const struct pf_march_options *options) PF_MUST_USE;
 /* The surface of a field where the field lives.  Distances are as the original's grid has them: 1
- * outside the unit ball, which in its cube of half side 0.6 are the corners alone (spec 04, 11). */
+ * outside the unit ball, which in its cube of half side 0.6 are the corners alone (field.md, 11). */
 pf_err pf_field_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_field *f,
                       const struct pf_march_options *options) PF_MUST_USE;
 

@@ -1,5 +1,5 @@
 /* bench_neus - how fast and how well a field learns true views: for some procedural objects,
- * seconds, rays a second, Chamfer distance of the visible surface and volume IoU (spec 05, 2).
+ * seconds, rays a second, Chamfer distance of the visible surface and volume IoU (evaluation.md, 2).
  *
  *     make CUDA=0 bench && build/release/tests/bench/bench_neus [CONFIG [OBJECT...]]
  *

@@ -1,4 +1,4 @@
-/* The rig and its cameras against spec 01 and the golden folder; maps and masks: tests/kernels/test_epipolar.c. */
+/* The rig and its cameras against cameras.md and the golden folder; maps and masks: tests/kernels/test_epipolar.c. */
 #include "tests/check.h"
 
 #include <unistd.h>

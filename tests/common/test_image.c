@@ -243,7 +243,7 @@ test_a_full_disk_is_reported(void **state)
 
 /* ---- resize ---- */
 
-/* Two pixels to four, by hand: centres 0.25, 0.75, 1.25, 1.75 and the cubic of spec 02 give shares of
+/* Two pixels to four, by hand: centres 0.25, 0.75, 1.25, 1.75 and the cubic of crop.md give shares of
  * the second pixel, after normalisation, of -0.0882, 0.2071, 0.7929, 1.0882. */
 static void
 test_worked_example_of_resize(void **state)
@@ -312,7 +312,7 @@ test_resize_commutes_with_transposition_of_one_axis(void **state)
     pf_image_release(&b);
 }
 
-/* The colour below full transparency must not bleed: premultiplied, quirk Q13. */
+/* The colour below full transparency must not bleed: premultiplied (crop.md, 2). */
 static void
 test_hidden_colour_does_not_bleed(void **state)
 {

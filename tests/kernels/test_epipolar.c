@@ -1,4 +1,4 @@
-/* Pluecker maps and epipolar masks against spec 01's test vectors and the golden folder. */
+/* Pluecker maps and epipolar masks against cameras.md's test vectors and the golden folder. */
 #include <zlib.h>
 
 #include "kernels/spad.h"
@@ -75,7 +75,7 @@ block_count(const pf_tensor *mask, int a, int b)
     return count;
 }
 
-/* The CRC of spec 01, 8: bits packed from the least significant. */
+/* The CRC of cameras.md, 8: bits packed from the least significant. */
 static uint32_t
 block_crc(const pf_tensor *mask, int a, int b)
 {
@@ -92,7 +92,7 @@ block_crc(const pf_tensor *mask, int a, int b)
 
 /* ---- maps ---- */
 
-/* Spec 01, 8. */
+/* cameras.md, 8. */
 static void
 test_plucker_vectors(void **state)
 {
@@ -152,7 +152,7 @@ test_plucker_shrinks_to_means(void **state)
 
 /* ---- masks ---- */
 
-/* Spec 01, 8: both cross blocks of six pairs. */
+/* cameras.md, 8: both cross blocks of six pairs. */
 static void
 test_mask_vectors(void **state)
 {
@@ -199,7 +199,7 @@ test_a_pixel_may_see_nothing_of_the_other_view(void **state)
     pf_tensor_release(&cameras);
 }
 
-/* Q5: the same place by the same angles, and by the opposite azimuth of the opposite elevation. */
+/* Cameras in one place, by the same angles and by the opposite azimuth of the opposite elevation. */
 static void
 test_cameras_in_one_place_see_only_themselves(void **state)
 {
@@ -215,7 +215,7 @@ test_cameras_in_one_place_see_only_themselves(void **state)
 }
 
 /* Shrinking is nearest on the flattened index: pixel (y, x) of side 16 is pixel (2 y + (x >= 8), 4 x mod 32)
- * of side 32 (spec 01, 7; Q6). */
+ * of side 32 (cameras.md, 7, flattened mask). */
 static void
 test_mask_shrinks_on_the_flattened_index(void **state)
 {
@@ -281,7 +281,7 @@ test_ends_are_cut_to_cells(void **state)
     assert_true(pf_spad_cell(9.49) == 8 && pf_spad_cell(9.499996) == 9 && pf_spad_cell(10.49) == 9);
 }
 
-/* skimage.draw.line as spec 01, 6 has it. */
+/* skimage.draw.line as cameras.md, 6 has it. */
 static void
 plain_line(bool *seen, int n, int x0, int y0, int x1, int y1)
 {

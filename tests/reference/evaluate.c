@@ -1,4 +1,4 @@
-/* evaluate.c - depth maps and occupancy of triangle meshes, for evaluate.py (spec 05, 2). */
+/* evaluate.c - depth maps and occupancy of triangle meshes, for evaluate.py (evaluation.md, 2). */
 #include <math.h>
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Measure views and meshes (spec 05), alone or through the whole pipeline.
+"""Measure views and meshes (evaluation.md), alone or through the whole pipeline.
 
     evaluate.py views TRUE MADE             PSNR and SSIM of two strips (N square views side by side) or images
     evaluate.py mesh TRUE.ply MADE.ply      Chamfer distance of the visible surfaces, volume IoU
@@ -24,7 +24,7 @@ import objects
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
 
 
-# ---- images (spec 05, 1) ----
+# ---- images (evaluation.md, 1) ----
 
 def read_image(path):
     """RGB in 0..1 on white, [H, W, 3]."""
@@ -59,7 +59,7 @@ def compare_views(true, made):
     return tuple(np.mean([f(m, t) for t, m in zip(true, made)]) for f in (psnr, ssim))
 
 
-# ---- meshes (spec 05, 2) ----
+# ---- meshes (evaluation.md, 2) ----
 
 TYPES = {'char': 'i1', 'uchar': 'u1', 'int8': 'i1', 'uint8': 'u1', 'short': '<i2', 'ushort': '<u2', 'int': '<i4', 'uint': '<u4',
          'int32': '<i4', 'uint32': '<u4', 'float': '<f4', 'float32': '<f4', 'double': '<f8', 'float64': '<f8'}
@@ -100,7 +100,7 @@ def visible_points(vertices, faces, elevation=30, size=256):
         objects.call('mesh_depth', depth, vertices, faces, objects.int64(len(faces)), camera, objects.c_float(focal), size, file='evaluate.c')
         i, j = np.nonzero(depth)
         z = depth[i, j].astype(np.float64)
-        # mesh_depth samples pixel (j, i) at (j + 0.5, i + 0.5) and takes it back without: both meshes alike (spec 05, 2).
+        # mesh_depth samples pixel (j, i) at (j + 0.5, i + 0.5) and takes it back without: both meshes alike (evaluation.md, 2).
         at = np.stack([(j - size / 2) * z / focal, (i - size / 2) * z / focal, z], 1)
         points.append((at - pose[:, 3]) @ pose[:, :3])
     points = np.concatenate(points)
@@ -178,7 +178,7 @@ def true_row(o, work, seed, e_target):
     Image.fromarray(np.concatenate(list(objects.to_bytes(views)), 1)).save(strip)
     mesh, neus, seconds = reconstruct(o, work, strip, 'pf-mask', '-q', '--elevation=%g' % e_target)
     true = true_mesh(seed)
-    # Spec 05's rig stands at 30 degrees, whatever the views' elevation, and may see what no view did.
+    # The rig of evaluation.md stands at 30 degrees, whatever the views' elevation, and may see what no view did.
     seen = chamfer(visible_points(*mesh, elevation=e_target), visible_points(*true, elevation=e_target))
     return (*compare_meshes(true, mesh), seen, neus, seconds)
 
@@ -194,7 +194,7 @@ def table(heads, rows):
 
 
 def main():
-    p = argparse.ArgumentParser(description='Measure views and meshes (spec 05).')
+    p = argparse.ArgumentParser(description='Measure views and meshes (evaluation.md).')
     p.add_argument('what', choices=['views', 'mesh', 'demo', 'true-views'])
     p.add_argument('args', nargs='+', metavar='FILE or N')
     p.add_argument('--first', type=int, default=0, help='skip that many held-out objects')

@@ -1,7 +1,7 @@
-"""A PyTorch twin of every network, written from the specification (spec 01 to 03), with the original's parameter names.
+"""A PyTorch twin of every network, written from the specification (cameras.md, crop.md, networks.md), with the original's parameter names.
 
 All sizes come from the configuration file, as in the tools (design.md, 4).  Tensors are channels first, as the
-streams and the golden data are.  The dead computations of spec 03, 9 are skipped where that is exact and simple."""
+streams and the golden data are.  The dead computations of networks.md, 9 are skipped where that is exact and simple."""
 import json
 import math
 import struct
@@ -49,7 +49,7 @@ class GroupNorm(nn.GroupNorm):
             return F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
 
 
-# ---- VAE (spec 03, 4) ----
+# ---- VAE (networks.md, 4) ----
 
 def conv3(i, o, stride=1):
     return nn.Conv2d(i, o, 3, stride, 1)
@@ -167,7 +167,7 @@ class VAE(nn.Module):
         return self.decoder(self.post_quant_conv(z))
 
 
-# ---- the image encoder (spec 02, 3 and 4) ----
+# ---- the image encoder (crop.md, 3 and 4) ----
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
@@ -230,7 +230,7 @@ class ViT(nn.Module):
         return self.ln_post(x[:, 0]) @ self.proj
 
 
-# ---- cameras (spec 01) ----
+# ---- cameras (cameras.md) ----
 
 def poses(elevation, n, device=None):
     """World to camera [B, n, 3, 4] of the rig at elevation [B]."""
@@ -242,14 +242,14 @@ def poses(elevation, n, device=None):
 
 
 def viewpoint(e_in, e_target, n):
-    """v [B, n, 4] (spec 01, 3)."""
+    """v [B, n, 4] (cameras.md, 3)."""
     a = torch.arange(n, device=e_in.device) * (2 * math.pi / n)
     d = (e_in - e_target)[:, None].expand(-1, n)
     return torch.stack([d, a.sin().expand(d.shape), a.cos().expand(d.shape), torch.zeros_like(d)], -1)
 
 
 def spad_cameras(theta, phi):
-    """Centre, right, up and forward [..., 3] of SPAD's camera: the elevation is used as polar angle (spec 01, 4)."""
+    """Centre, right, up and forward [..., 3] of SPAD's camera: the elevation is used as polar angle (cameras.md, 4)."""
     theta = np.where(np.abs(np.sin(theta)) < 1e-6, 1e-4, theta)
     phi = np.broadcast_to(phi, theta.shape)
     f = -np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], -1)
@@ -266,7 +266,7 @@ def spad_rays(camera, n):
 
 
 def pluecker(camera, n):
-    """Maps [..., 6, n, n] (spec 01, 5)."""
+    """Maps [..., 6, n, n] (cameras.md, 5)."""
     d = spad_rays(camera, n)
     d = d / np.linalg.norm(d, axis=-1, keepdims=True)
     m = np.cross(np.broadcast_to(camera[0][..., None, :], d.shape), d)
@@ -275,7 +275,7 @@ def pluecker(camera, n):
 
 
 def bresenham(p, q, n):
-    """Segments from p to q, integers [M, 2] of (row, column), drawn into booleans [M, n, n] (spec 01, 6)."""
+    """Segments from p to q, integers [M, 2] of (row, column), drawn into booleans [M, n, n] (cameras.md, 6)."""
     out = np.zeros((len(p), n, n), bool)
     delta, sign = np.abs(q - p), np.where(q > p, 1, -1)
     steep = delta[:, 0] > delta[:, 1]
@@ -296,7 +296,7 @@ def bresenham(p, q, n):
 
 
 def cross_mask(src, tgt, n, rows):
-    """M(src, tgt) of one-to-one camera pairs [P]: booleans [P, len(rows), n * n] (spec 01, 6)."""
+    """M(src, tgt) of one-to-one camera pairs [P]: booleans [P, len(rows), n * n] (cameras.md, 6)."""
     project = lambda w: [n / 2 + 35 * n / 32 * (s * (w * a).sum(-1)) / (w * tgt[3][:, None]).sum(-1)
                          for s, a in ((1, tgt[1][:, None]), (-1, tgt[2][:, None]))]
     with np.errstate(all='ignore'):
@@ -334,7 +334,7 @@ def cross_mask(src, tgt, n, rows):
 
 
 def epipolar_mask(e_target, a_target, e_in, n, side=None):
-    """Masks [P, 2 side^2, 2 side^2] of camera pairs: made for side n, seen at feature side (spec 01, 6 and 7)."""
+    """Masks [P, 2 side^2, 2 side^2] of camera pairs: made for side n, seen at feature side (cameras.md, 6 and 7)."""
     side = side or n
     stride = (n // side) ** 2
     target, source = spad_cameras(e_target, a_target), spad_cameras(e_in, np.zeros_like(e_in))
@@ -345,7 +345,7 @@ def epipolar_mask(e_target, a_target, e_in, n, side=None):
     return mask
 
 
-# ---- time (spec 03, 1) ----
+# ---- time (networks.md, 1) ----
 
 def sinusoid(t, dim):
     w = torch.exp(-math.log(10000) * torch.arange(dim // 2, device=t.device) / (dim // 2))
@@ -353,7 +353,7 @@ def sinusoid(t, dim):
     return torch.cat([a.cos(), a.sin()], 1)
 
 
-# ---- volumes (spec 03, 5) ----
+# ---- volumes (networks.md, 5) ----
 
 class TargetBlock(nn.Module):
     def __init__(self, c, t, v=4):
@@ -477,7 +477,7 @@ class SpatialVolume(nn.Module):
         return self.frustum_volume_feats(x, t, v)
 
 
-# ---- UNet (spec 03, 6) ----
+# ---- UNet (networks.md, 6) ----
 
 class ResBlock(nn.Module):
     def __init__(self, i, o, emb):
@@ -510,7 +510,7 @@ class SelfAttention(nn.Module):
 
 class CrossAttention(SelfAttention):
     def forward(self, context):
-        """One key only, so the softmax is 1 whatever the query (spec 03, 9): [B, E] -> [B, 1, C]."""
+        """One key only, so the softmax is 1 whatever the query (networks.md, 9): [B, E] -> [B, 1, C]."""
         return self.to_out[0](self.to_v(context))[:, None]
 
 
@@ -550,7 +550,7 @@ class SpatialTransformer(nn.Module):
 
 
 class SPAD(nn.Module):
-    """Joint attention of the channel halves, taken as two views (spec 03, 6.3)."""
+    """Joint attention of the channel halves, taken as two views (networks.md, 6.3)."""
 
     def __init__(self, c, context, heads):
         super().__init__()
@@ -630,7 +630,7 @@ class Upsample(nn.Module):
 
 
 class UNet(nn.Module):
-    """DepthWiseAttention: the layout of spec 03."""
+    """DepthWiseAttention: the layout of networks.md."""
 
     def __init__(self, config):
         super().__init__()
@@ -722,7 +722,7 @@ def additive(mask):
 
 
 def shrink_rays(rays, side):
-    """Pluecker maps [..., n, n] at a smaller side: the mean of the 2x2 texels around each centre (spec 01, 5)."""
+    """Pluecker maps [..., n, n] at a smaller side: the mean of the 2x2 texels around each centre (cameras.md, 5)."""
     n = rays.shape[-1]
     if side == n:
         return rays
@@ -744,7 +744,7 @@ class Denoiser(nn.Module):
         self.model.diffusion_model = UNet(config)
 
     def initialise(self):
-        """Initialisation of spec 06, 4, but for the output: it starts as the noisy input instead of zero."""
+        """Initialisation of training.md, 4, but for the output: it starts as the noisy input instead of zero."""
         unet = self.model.diffusion_model
         zero = [m.out_layers[3] for m in unet.modules() if isinstance(m, ResBlock)] + [unet.out[2]]
         zero += [m.proj_out[5] for m in unet.modules() if isinstance(m, DepthTransformer)]
@@ -813,7 +813,7 @@ class Denoiser(nn.Module):
 
 
 def alphas_bar():
-    """float32 as the original (spec 03, 8)."""
+    """float32 as the original (networks.md, 8)."""
     betas = torch.linspace(0.00085 ** 0.5, 0.0120 ** 0.5, 1000) ** 2
     return torch.cumprod(1 - betas, 0)
 

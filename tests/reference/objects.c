@@ -171,7 +171,7 @@ shade_pixel(float *rgba, const float *solids, int count, const float *pose, floa
                           -(pose[2] * pose[3] + pose[6] * pose[7] + pose[10] * pose[11])};
     float sum[4] = {0};
     for (int s = 0; s < samples * samples; s++) {
-        // Pixel j is at u = j, without half a pixel: the convention of the volumes and of pf-neus (spec 01, 1).
+        // Pixel j is at u = j, without half a pixel: the convention of the volumes and of pf-neus (cameras.md, 1).
         const float u = (j - 0.5f + (s % samples + 0.5f) / samples - 0.5f * size) / focal;
         const float v = (i - 0.5f + (s / samples + 0.5f) / samples - 0.5f * size) / focal;
         const float l = 1.0f / sqrtf(u * u + v * v + 1.0f);

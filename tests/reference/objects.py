@@ -135,7 +135,7 @@ def solids(seed):
 
 
 def poses(elevations, azimuths):
-    """World to camera [n, 3, 4] for angles in radians (spec 01, 1)."""
+    """World to camera [n, 3, 4] for angles in radians (cameras.md, 1)."""
     e, a = np.broadcast_arrays(np.asarray(elevations, np.float64), np.asarray(azimuths, np.float64))
     se, ce, sa, ca, o = np.sin(e), np.cos(e), np.sin(a), np.cos(a), np.zeros_like(e)
     rows = [[-sa, ca, o, o], [se * ca, se * sa, -ce, o], [-ce * ca, -ce * sa, -se, o + 1.5]]

@@ -468,7 +468,7 @@ def train_diffusion(config, work, plan, device, minutes, export_to):
         m.without_layer1 = m.side > plan['layer1_up_to_side']
         if m.without_layer1:
             m.layer1.requires_grad_(False)
-        for tb in (m.layer1.transformer_blocks[0], m.layer2.transformer_blocks[0]):     # dead: spec 03, 9
+        for tb in (m.layer1.transformer_blocks[0], m.layer2.transformer_blocks[0]):     # dead: networks.md, 9
             for p in (*tb.attn2.to_q.parameters(), *tb.attn2.to_k.parameters(), *tb.norm2.parameters()):
                 p.requires_grad_(False)
     channels_last(denoiser).to(device)
@@ -504,7 +504,7 @@ def train_diffusion(config, work, plan, device, minutes, export_to):
         a = abar[t].view(B, 1, 1, 1, 1)
         x = a.sqrt() * x0 + (1 - a).sqrt() * noise
         r = torch.rand(B, device=device)
-        keep = [~((r <= 0.05) | ((lo < r) & (r <= lo + 0.05))) for lo in (0.05, 0.10, 0.15)]            # spec 06, 3
+        keep = [~((r <= 0.05) | ((lo < r) & (r <= lo + 0.05))) for lo in (0.05, 0.10, 0.15)]            # training.md, 3
         e_in, e_target = data['e_in'][o], data['e_target'][o]
         chosen = lambda y: y[o[:, None], pick].flatten(0, 1)
         rays = [torch.stack([chosen(pairs['views%d' % k]), rep(pairs['photo%d' % k][o, 0])], 1).float() for k in sides]

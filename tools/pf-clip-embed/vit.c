@@ -1,4 +1,4 @@
-/* vit.c - CLIP's image encoder (spec 02, 3 and 4). */
+/* vit.c - CLIP's image encoder (crop.md, 3 and 4). */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,7 @@ struct place {                  /* where the encoder's tensors are */
     pf_dev *dev;
     pf_checkpoint *weights;
     const char *prefix;
-    bool round;                 /* OpenAI's file: matrices count as f16 (spec 02, 5) */
+    bool round;                 /* OpenAI's file: matrices count as f16 (crop.md, 5) */
 };
 
 /* Round an f32 tensor's values to f16, in a new tensor; others are copied. */

@@ -1,4 +1,4 @@
-/* vit.h - CLIP's image encoder, any size (spec 02, 3 and 4). */
+/* vit.h - CLIP's image encoder, any size (crop.md, 3 and 4). */
 #ifndef PF_CLIP_EMBED_VIT_H
 #define PF_CLIP_EMBED_VIT_H
 #include "common/checkpoint.h"
@@ -25,7 +25,7 @@ struct vit {
  * closes. */
 pf_err vit_load(struct vit *v, pf_dev *dev, pf_checkpoint *weights, const struct pf_config *conf) PF_MUST_USE;
 /* image [3, S, S], -1..1, to the encoder's input [3, side, side]: bicubic, a = -0.75, corners
- * aligned, not antialiased (Q14), then CLIP's mean and deviation. */
+ * aligned, not antialiased (crop.md, 3), then CLIP's mean and deviation. */
 pf_err vit_preprocess(pf_tensor *to, const pf_tensor *image, int side) PF_MUST_USE;
 /* embedding [1, dim], new, on the host; not normalised. */
 pf_err vit_embed(pf_dev *dev, pf_tensor *embedding, const struct vit *v, const pf_tensor *input) PF_MUST_USE;

@@ -60,7 +60,7 @@ find_object(struct box *b, const pf_image *photo)
 }
 
 /* The object alone [h', w', 4], its longer side crop_px pixels.  The extreme indices serve as an
- * exclusive box, which cuts off the object's last row and column (Q12): with them included every
+ * exclusive box, which cuts off the object's last row and column (crop.md, 1): with them included every
  * pixel of the view would move by a fraction against what the network was trained on. */
 static pf_err
 crop_object(pf_image *object, const pf_image *photo, struct box b, int crop_px)

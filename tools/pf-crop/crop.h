@@ -1,5 +1,5 @@
 /* crop.h - put the object of a photo into a square view, as the original's prepare_inputs does
- * (spec 02, 1).  Bit for bit the same pixels and the same floats. */
+ * (crop.md, 1).  Bit for bit the same pixels and the same floats. */
 #ifndef PF_CROP_H
 #define PF_CROP_H
 #include "common/image.h"

@@ -1,4 +1,4 @@
-/* white.h - the mask of an object that stands before white (spec 04, 1): what no path of white
+/* white.h - the mask of an object that stands before white (field.md, 1): what no path of white
  * pixels joins to the border. */
 #ifndef PF_WHITE_H
 #define PF_WHITE_H

@@ -1,4 +1,4 @@
-/* turntable.h - what a camera of the rig sees of a field (spec 04, 12). */
+/* turntable.h - what a camera of the rig sees of a field (field.md, 12). */
 #ifndef PF_TURNTABLE_H
 #define PF_TURNTABLE_H
 #include "common/image.h"

@@ -1,4 +1,4 @@
-/* ddim.c - the noise schedule and DDIM's steps (spec 03, 1 and 8). */
+/* ddim.c - the noise schedule and DDIM's steps (networks.md, 1 and 8). */
 #include <math.h>
 
 #include "tools/pf-sample/ddim.h"

@@ -1,5 +1,5 @@
 /* ddim.h - the noise schedule, the steps that DDIM takes, and time as the networks see it
- * (spec 03, 1 and 8). */
+ * (networks.md, 1 and 8). */
 #ifndef PF_SAMPLE_DDIM_H
 #define PF_SAMPLE_DDIM_H
 #include "kernels/ops.h"
@@ -12,7 +12,7 @@ struct ddim {
     struct pf_ddim_coefficients c[DDIM_TIMES];
 };
 
-/* alphas_cumprod of the linear schedule in sqrt(beta), float as the original rounds it (Q19). */
+/* alphas_cumprod of the linear schedule in sqrt(beta), float as the original rounds it (networks.md, 8). */
 void ddim_alphas(float alphas_cumprod[DDIM_TIMES]);
 /* steps 1..1000: t_k = floor(1000 k / steps) + 1, the original's range where steps divides 1000;
  * all thousand begin at 0. */

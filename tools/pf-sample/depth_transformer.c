@@ -1,4 +1,4 @@
-/* depth_transformer.c - DepthTransformer (spec 03, 6.4).  Norms have 8 groups and eps 1e-5. */
+/* depth_transformer.c - DepthTransformer (networks.md, 6.4).  Norms have 8 groups and eps 1e-5. */
 #include <math.h>
 
 #include "tools/pf-sample/depth_transformer.h"

@@ -1,5 +1,5 @@
 /* depth_transformer.h - DepthTransformer: pixels attend to their ray in the frustum volume
- * (spec 03, 6.4). */
+ * (networks.md, 6.4). */
 #ifndef PF_SAMPLE_DEPTH_TRANSFORMER_H
 #define PF_SAMPLE_DEPTH_TRANSFORMER_H
 #include "tools/pf-sample/network.h"
@@ -20,7 +20,7 @@ pf_err depth_transformer_load(struct depth_transformer *w, const struct scope *n
 pf_err depth_transformer(struct run *r, pf_tensor *x, const struct depth_transformer *w,
                          const pf_tensor *volume) PF_MUST_USE;
 /* Compute w->constant, kept until the device closes: without a volume f depends neither on x nor
- * on the view or step (spec 03, 9), but it is not zero (Q17). */
+ * on the view or step (networks.md, 9), but it is not zero: norms have biases. */
 pf_err depth_transformer_constant(struct run *r, struct depth_transformer *w, int depth, int side)
     PF_MUST_USE;
 

@@ -1,4 +1,4 @@
-/* rig.c - what the cameras of one target elevation decide (spec 01; spec 03, 5.2 and 5.4). */
+/* rig.c - what the cameras of one target elevation decide (cameras.md; networks.md, 5.2 and 5.4). */
 #include "common/camera.h"
 #include "tools/pf-sample/rig.h"
 

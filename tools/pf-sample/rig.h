@@ -1,5 +1,5 @@
 /* rig.h - everything that the cameras of one target elevation decide: poses, embeddings,
- * projections into the volume, Pluecker maps and epipolar masks (spec 01). */
+ * projections into the volume, Pluecker maps and epipolar masks (cameras.md). */
 #ifndef PF_SAMPLE_RIG_H
 #define PF_SAMPLE_RIG_H
 #include "common/stream.h"
@@ -10,7 +10,7 @@ struct rig {
     int side;                           /* of the latent */
     /* on the host, for the stream */
     pf_tensor pose, intrinsics, elevation, azimuth;     /* [V, 3, 4] [V, 3, 3] [V] [V] */
-    pf_tensor embed;                    /* [V, 4]: v (spec 01, 3) */
+    pf_tensor embed;                    /* [V, 4]: v (cameras.md, 3) */
     /* on the device's arena */
     pf_tensor v;                        /* act [V, 4] */
     pf_tensor proj, unproj;             /* f32 [V, 3, 4]: world to texel, texel ray to world */

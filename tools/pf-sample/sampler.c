@@ -1,4 +1,4 @@
-/* sampler.c - one set of views out of noise (spec 03, 2, 3, 7, 8). */
+/* sampler.c - one set of views out of noise (networks.md, 2, 3, 7, 8). */
 #include <math.h>
 #include <string.h>
 
@@ -228,7 +228,7 @@ sampler_condition(struct sampler *s, const pf_tensor *latent)
     PF_TRY(pf_tensor_copy(&unscaled, latent));
     float *p = unscaled.data;
     for (int64_t i = 0; i < pf_tensor_count(latent); i++)
-        p[i] /= (float)s->m->conf.model.scale_factor;           // the UNet sees it unscaled (Q11)
+        p[i] /= (float)s->m->conf.model.scale_factor;           // networks.md, 3, unscaled input latent
     pf_err err = PF_ALLOC(r->dev, &x, pf_dev_dtype(r->dev), 1, side, side, z);
     if (!err)
         err = sampler_put(r, &x, &unscaled);
@@ -373,7 +373,7 @@ sampler_step(struct sampler *s, int k)
     struct run *r = &s->m->run;
     struct pf_ddim_coefficients c = s->ddim.c[k];
     if (k == 0)
-        c.sigma = 0;                            /* the last step adds no noise (spec 03, 8) */
+        c.sigma = 0;                            /* the last step adds no noise (networks.md, 8) */
     s->k = k;
     PF_TRY(set_time(s, s->ddim.t[k], &c));
     PF_TRY(r->dump ? step(s) : pf_replay(r->dev, &s->graph, step, s));
@@ -428,7 +428,7 @@ out:
 
 /* ---- pictures ---- */
 
-/* 0..255 by truncation, as the original (Q20).  from [P, 3] */
+/* 0..255 by truncation, as the original does (networks.md, 8).  from [P, 3] */
 static void
 to_bytes(uint8_t *to, const float *from, int64_t n)
 {

@@ -1,5 +1,5 @@
 /* sampler.h - one set of views out of noise: constants of an elevation, guided denoising steps,
- * pictures (spec 03, 2, 3, 7, 8).
+ * pictures (networks.md, 2, 3, 7, 8).
  *
  *     PF_TRY(sampler_encode(m, &moments, &image));                // once for a photo
  *     PF_TRY(sampler_begin(&s, m, &input, elevation));            // once for an elevation
@@ -34,7 +34,7 @@ struct sampler {
 
 /* moments [1, h, w, 2z] on the host of image [3, S, S]: mean and log variance, channels last. */
 pf_err sampler_encode(struct model *m, pf_tensor *moments, const pf_tensor *image) PF_MUST_USE;
-/* Latent [1, z, h, w], scaled, from moments and normal numbers of its shape (spec 03, 3). */
+/* Latent [1, z, h, w], scaled, from moments and normal numbers of its shape (networks.md, 3). */
 pf_err sampler_latent(struct model *m, pf_tensor *latent, const pf_tensor *moments, const pf_tensor *eps)
     PF_MUST_USE;
 /* elevation of the target in radians.  Ends with sampler_end, also after a failure. */

@@ -1,4 +1,4 @@
-/* transformer.c - DoubleTransformer (spec 03, 6.1-6.3). */
+/* transformer.c - DoubleTransformer (networks.md, 6.1-6.3). */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,7 +82,7 @@ load_spatial(struct spatial *w, const struct scope *n, int c, int E)
 pf_err
 double_transformer_load(struct double_transformer *w, const struct scope *n, int c, int heads, int E)
 {
-    /* SyncDreamer (spec 03, 12): layer2 alone, without that name, and added once. */
+    /* SyncDreamer (networks.md, 12): layer2 alone, without that name, and added once. */
     const bool single = !scope_has(n, "layer2.norm.weight") && scope_has(n, "norm.weight");
     const struct scope layer1 = scope_in(n, "layer1."), layer2 = scope_in(n, single ? "" : "layer2.");
     w->c = c;
@@ -140,7 +140,7 @@ transformer_block(struct run *r, pf_tensor *u, const struct transformer_block *w
     return PF_OK;
 }
 
-/* SPAD (spec 03, 6.3).  x [B, h, w, c] = two views of c/2 channels -> y, the same. */
+/* SPAD (networks.md, 6.3).  x [B, h, w, c] = two views of c/2 channels -> y, the same. */
 pf_err
 spad(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_tensor *x,
      const struct chunk *c, const pf_tensor *mask, const pf_tensor *residual)
@@ -169,7 +169,7 @@ spad(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_t
     return PF_OK;
 }
 
-/* SpatialTransformer (spec 03, 6.2).  x [B, h, w, c] -> y, the same. */
+/* SpatialTransformer (networks.md, 6.2).  x [B, h, w, c] -> y, the same. */
 pf_err
 spatial(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_tensor *x,
         const struct chunk *c)
@@ -189,7 +189,7 @@ spatial(struct run *r, pf_tensor *y, const struct double_transformer *w, const p
     return PF_OK;
 }
 
-/* DoubleTransformer (spec 03, 6.1; Q7): x + out1 + 2 out2. */
+/* DoubleTransformer (networks.md, 6.1, doubled layer2): x + out1 + 2 out2. */
 pf_err
 double_transformer(struct run *r, pf_tensor *y, const struct double_transformer *w,
                    const pf_tensor *x, const struct chunk *c, const pf_tensor *mask, const char *name)

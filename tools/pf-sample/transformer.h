@@ -1,4 +1,4 @@
-/* transformer.h - DoubleTransformer: SPAD (layer1) and SpatialTransformer (layer2), spec 03, 6.1-6.3.
+/* transformer.h - DoubleTransformer: SPAD (layer1) and SpatialTransformer (layer2), networks.md, 6.1-6.3.
  *
  * SPAD looks at the two halves of the channels as two views of a scene.  With channels last
  * [B, h, w, 2 * c/2] they already lie as tokens [B, 2hw, c/2] in the order 2 * pixel + view, and
@@ -9,7 +9,7 @@
 #define PF_SAMPLE_TRANSFORMER_H
 #include "tools/pf-sample/network.h"
 
-struct transformer_block {      /* TB(c); softmax over one key is 1: attn2 is a vector (spec 03, 9) */
+struct transformer_block {      /* TB(c); softmax over one key is 1: attn2 is a vector (networks.md, 9) */
     struct norm norm1, norm3;
     pf_layer *qkv, *out;        /* attn1: [3c, c]; [c, c] */
     pf_layer *ctx_v, *ctx_out;  /* attn2: [c, E]; [c, c] */
@@ -32,7 +32,7 @@ struct spatial {
 };
 struct double_transformer {
     int c, heads;
-    float factor;               /* of layer2: 2; SyncDreamer 1 (Q7) */
+    float factor;               /* of layer2: 2; SyncDreamer 1 */
     struct spad spad;
     struct spatial spatial;
 };

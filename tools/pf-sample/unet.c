@@ -1,4 +1,4 @@
-/* unet.c - DepthWiseAttention (spec 03, 6): what it is made of, in the order in which it runs. */
+/* unet.c - DepthWiseAttention (networks.md, 6): what it is made of, in the order in which it runs. */
 #include <stdio.h>
 
 #include "tools/pf-sample/dump.h"
@@ -273,7 +273,7 @@ block(struct run *r, pf_tensor *y, const struct unet_block *b, const pf_tensor *
     return dump_row(r, y, "%s", b->name);
 }
 
-/* DepthTransformer of the conditional rows; its constant for the others (spec 03, 9). */
+/* DepthTransformer of the conditional rows; its constant for the others (networks.md, 9). */
 static pf_err
 condition(struct run *r, pf_tensor *h, const struct depth_transformer *w, int level, const struct eval *e)
 {

@@ -1,4 +1,4 @@
-/* unet.h - the denoiser: a UNet whose upper half looks into the frustum volumes (spec 03, 6;
+/* unet.h - the denoiser: a UNet whose upper half looks into the frustum volumes (networks.md, 6;
  * DepthWiseAttention). */
 #ifndef PF_SAMPLE_UNET_H
 #define PF_SAMPLE_UNET_H

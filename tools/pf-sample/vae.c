@@ -1,4 +1,4 @@
-/* vae.c - AutoencoderKL (spec 03, 4).  Every norm has 32 groups and eps 1e-6. */
+/* vae.c - AutoencoderKL (networks.md, 4).  Every norm has 32 groups and eps 1e-6. */
 #include <math.h>
 
 #include "tools/pf-sample/dump.h"

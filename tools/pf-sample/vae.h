@@ -1,4 +1,4 @@
-/* vae.h - AutoencoderKL: pictures to latents an eighth as wide, and back (spec 03, 4). */
+/* vae.h - AutoencoderKL: pictures to latents an eighth as wide, and back (networks.md, 4). */
 #ifndef PF_SAMPLE_VAE_H
 #define PF_SAMPLE_VAE_H
 #include "common/config.h"

@@ -1,4 +1,4 @@
-/* volume.c - SpatialVolumeNet (spec 03, 5).  Every norm has 8 groups and eps 1e-5. */
+/* volume.c - SpatialVolumeNet (networks.md, 5).  Every norm has 8 groups and eps 1e-5. */
 #include "common/camera.h"
 #include "tools/pf-sample/dump.h"
 #include "tools/pf-sample/volume.h"
@@ -151,7 +151,7 @@ block(struct run *r, pf_tensor *y, const struct volume_block *b, const pf_tensor
                          &(struct pf_epilogue){.residual = residual});
 }
 
-/* NoisyTargetViewEncoder (spec 03, 5.1).  x [V, h, w, z] -> y [V, h, w, dim] */
+/* NoisyTargetViewEncoder (networks.md, 5.1).  x [V, h, w, z] -> y [V, h, w, dim] */
 static pf_err
 target_encoder(struct run *r, pf_tensor *y, const struct target_encoder *w, const pf_tensor *x)
 {
@@ -169,7 +169,7 @@ target_encoder(struct run *r, pf_tensor *y, const struct target_encoder *w, cons
     return PF_OK;
 }
 
-/* SpatialTime3DNet (spec 03, 5.3).  x [1, S, S, S, V*dim] -> y [1, S, S, S, d0] */
+/* SpatialTime3DNet (networks.md, 5.3).  x [1, S, S, S, V*dim] -> y [1, S, S, S, d0] */
 static pf_err
 spatial_net(struct run *r, pf_tensor *y, const struct volume_net *w, const pf_tensor *x)
 {
@@ -209,7 +209,7 @@ volume_spatial(struct run *r, pf_tensor *volume, const struct volume_net *w, con
     return dump_row(r, volume, "spatial_volume");
 }
 
-/* FrustumTV3DNet (spec 03, 5.5).  x [n, D, h, h, d0] -> level[0..3].  Levels 1 and 2 are those
+/* FrustumTV3DNet (networks.md, 5.5).  x [n, D, h, h, d0] -> level[0..3].  Levels 1 and 2 are those
  * after the way up. */
 static pf_err
 frustum_net(struct run *r, pf_tensor level[4], const struct volume_net *w, const pf_tensor *x, int64_t first)

@@ -1,5 +1,5 @@
 /* volume.h - SpatialVolumeNet: the latents of all views into one volume, and that volume back into
- * the frustum of every view (spec 03, 5). */
+ * the frustum of every view (networks.md, 5). */
 #ifndef PF_SAMPLE_VOLUME_H
 #define PF_SAMPLE_VOLUME_H
 #include "common/config.h"

@@ -1,4 +1,4 @@
-/* hash.h - the fast field: hash grid, a small SDF network, a small colour network (spec 04, 9 with
+/* hash.h - the fast field: hash grid, a small SDF network, a small colour network (field.md, 9 with
  * sizes of our own).  Private to hash*.c; the others see net.h.
  *
  *   in    [3 + L F]   the point and its grid features

@@ -70,7 +70,7 @@ pf_hash_block_differentiate(const struct pf_hash *net, struct pf_hash_block *b)
                 row(b->g, k)[p] += row(b->q, 3 + e)[p] * row(b->jac, 3 * e + k)[p];
 }
 
-/* Real spherical harmonics of degree 0..3 of r, signs as in spec 04, 9. */
+/* Real spherical harmonics of degree 0..3 of r, signs as in field.md, 9. */
 static void
 harmonics(float *y, const float *r)
 {
@@ -234,7 +234,7 @@ pf_hash_block_shade_backward(const struct pf_hash *net, struct pf_hash_block *b,
     reflect_backward(b, row(b->d_out, O), d_r, from_normal);
 }
 
-/* Spec 04, 8.  The cotangent of q = W0^T u is d_q = [d_g, jac d_g]; u's is d_u = W0 d_q. */
+/* field.md, 8.  The cotangent of q = W0^T u is d_q = [d_g, jac d_g]; u's is d_u = W0 d_q. */
 void
 pf_hash_block_sdf_backward(const struct pf_hash *net, struct pf_hash_block *b,
                            struct pf_hash_sums *to)

@@ -1,6 +1,6 @@
 /* mlp.c - the original's field: two weight-normed perceptrons, one for the distance and a feature,
- * one for the colour (spec 04, 5), with the gradient of the distance as an output and therefore
- * second-order terms in the backward pass (spec 04, 8).
+ * one for the colour (field.md, 5), with the gradient of the distance as an output and therefore
+ * second-order terms in the backward pass (field.md, 8).
  *
  * Points are worked on in blocks that keep their activations to themselves, so blocks run in any
  * order on any thread.  A forward with tape keeps every block's activations; the backward pass
@@ -180,7 +180,7 @@ sdf_layers(const struct mlp *m, const struct rows *t, const float *x, int64_t n,
             z[i * (1 + m->feature) + j] += m->sdf[L].b->value[j];
 }
 
-/* d sdf / d x [n, 3], in reverse through the layers (spec 04, 8: u, p, q). */
+/* d sdf / d x [n, 3], in reverse through the layers (field.md, 8: u, p, q). */
 static void
 sdf_gradient(const struct mlp *m, const struct rows *t, float *grad, int64_t n,
              const struct work *w)
@@ -382,7 +382,7 @@ backward_block(const struct mlp *m, const struct rows *t, const float *d_sdf, co
 
 /* ---- gradients of the parameters: rows from..to-1 of a layer, summed over the whole tape ---- */
 
-/* Weight norm (spec 04, 8): from dw [to - from, in] to g and v. */
+/* Weight norm (field.md, 8): from dw [to - from, in] to g and v. */
 static void
 weight_norm_backward(const struct layer *a, const float *dw, int64_t from, int64_t to)
 {

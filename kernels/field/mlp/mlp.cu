@@ -366,7 +366,7 @@ some_sdf(struct mlp_cuda *c, float *sdf, const float *x, int64_t points)
     return pf_launched(c->net.dev, "distance");
 }
 
-/* d sdf / d x [points, 3], in reverse through the layers (spec 04, 8: u, p, q). */
+/* d sdf / d x [points, 3], in reverse through the layers (field.md, 8: u, p, q). */
 static pf_err
 sdf_gradient(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, float *grad, int64_t points)
 {

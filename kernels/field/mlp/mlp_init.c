@@ -128,7 +128,7 @@ allocate(struct mlp *m)
     return PF_OK;
 }
 
-/* A sphere of radius 0.5 (spec 04, 5): normal weights, no encoding but x itself at first. */
+/* A sphere of radius 0.5 (field.md, 5): normal weights, no encoding but x itself at first. */
 static void
 init_sdf(const struct mlp *m, int l, uint64_t seed, uint64_t at)
 {

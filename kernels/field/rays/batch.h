@@ -29,7 +29,7 @@ pf_shuffled(uint64_t i, uint64_t n, uint64_t seed, uint64_t pool, uint64_t epoch
 }
 
 /* Pixel i of what the pool gives to this step.  It is reshuffled when the next slice would reach
- * its end (spec 04, 7), so some pixels sit out each time. */
+ * its end (field.md, 7), so some pixels sit out each time. */
 static inline PF_HD int64_t
 pf_pool_draw(const struct pf_pool *p, int64_t i, uint64_t seed, int step)
 {

@@ -1,4 +1,4 @@
-/* composite.h - from distances along rays to colours, and back (spec 04, 4 and 6).
+/* composite.h - from distances along rays to colours, and back (field.md, 4 and 6).
  * Private to kernels/field.
  *
  *     PF_TRY(pf_neus_out_reserve(&out, s.rays, s.n));

@@ -57,7 +57,7 @@ sigmoid(float x)
 }
 
 /* weight [n - 1] of the intervals between n depths.  Outside the cube the slope counts as 0 but
- * the distance still goes into the opacity, as in the original (spec 04, 3). */
+ * the distance still goes into the opacity, as in the original (field.md, 3). */
 static void
 interval_weights(float *weight, const float *z, const float *sdf, int n, const float o[3],
                  const float d[3], float inv_s, double bound)

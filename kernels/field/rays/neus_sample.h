@@ -1,5 +1,5 @@
 /* neus_sample.h - the original's sampling of a ray: 64 even depths, then rounds of 16 where the
- * surface probably is (spec 04, 3).  Private to kernels/field.
+ * surface probably is (field.md, 3).  Private to kernels/field.
  *
  *     const struct pf_neus_sampler how = {64, 16, 4, 0.6};
  *     PF_TRY(pf_neus_sample(net, &how, &samples, origin, dir, rays, NULL));
@@ -22,7 +22,7 @@ int pf_neus_depths(const struct pf_neus_sampler *how);          /* a ray, in all
 /* Whether there are any, and not too many. */
 pf_err pf_neus_sampler_check(const struct pf_neus_sampler *how) PF_MUST_USE;
 
-/* Where a ray of unit direction passes the origin, minus and plus sqrt(3) / 2 (spec 04, 2). */
+/* Where a ray of unit direction passes the origin, minus and plus sqrt(3) / 2 (field.md, 2). */
 void pf_neus_near_far(float *near, float *far, const float origin[3], const float dir[3]);
 /* fresh depths for one ray that has n, ascending in z with distances sdf, at sharpness inv_s. */
 void pf_neus_upsample(float *z_new, int fresh, const float *z, const float *sdf, int n,

@@ -269,7 +269,7 @@ pf_ray_pack(float *x, float *dir, float *dist, int32_t *skipped, const float *z,
 
 /* ---- opacity and light (composite.c) ---- */
 
-/* What the original adds so that nothing divides by zero (spec 04, 4). */
+/* What the original adds so that nothing divides by zero (field.md, 4). */
 #define PF_TINY_ALPHA 1e-5f
 #define PF_TINY_LEFT 1e-7f
 
@@ -349,7 +349,7 @@ pf_ray_blend(const struct pf_ray_points *s, float *alpha, float *left, int64_t b
     return to;
 }
 
-/* What alpha's cotangent means for point i's inputs (spec 04, 8).  Returns the share of inv_s. */
+/* What alpha's cotangent means for point i's inputs (field.md, 8).  Returns the share of inv_s. */
 PF_FN double
 pf_ray_cut_backward(float *d_sdf, float d_grad[3], float d_alpha, const struct pf_ray_points *s, int64_t i)
 {

@@ -25,7 +25,7 @@ alpha_at(const pf_image *view, int x, int y)
     return view->pixel[(y * view->width + x) * 4 + 3];
 }
 
-/* 11 x 6 pixels become a box of 10 x 5 (Q12); at 20 pixels that is 20 x 10, in the middle of 32. */
+/* 11 x 6 pixels become a box of 10 x 5 (exclusive box); at 20 pixels that is 20 x 10, in the middle of 32. */
 static void
 test_worked_example_of_crop(void **state)
 {

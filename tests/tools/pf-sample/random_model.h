@@ -1,5 +1,5 @@
 /* random_model.h - a small diffusion checkpoint of random weights, its names and shapes written
- * down once more from spec 03, so that a wrong name in a network cannot agree with itself. */
+ * down once more from networks.md, so that a wrong name in a network cannot agree with itself. */
 #ifndef PF_TEST_RANDOM_MODEL_H
 #define PF_TEST_RANDOM_MODEL_H
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 struct maker {
     pf_doc doc;
     uint64_t seed;
-    bool sync_dreamer;          /* spec 03, 12: no layer1, layer2 without its name */
+    bool sync_dreamer;          /* networks.md, 12: no layer1, layer2 without its name */
     pf_dtype dtype;             /* of the tensors */
 };
 

@@ -113,7 +113,7 @@ assert_same_sums(const float got[STATE], const float want[STATE])
         assert_memory_equal(got, want, STATE * sizeof *got);
 }
 
-/* Every view keeps its own mask and Pluecker map in both branches (Q3), in any batch. */
+/* Every view keeps its own mask and Pluecker map in both branches (no mixed-up rows), in any batch. */
 static void
 test_batch_view_num_changes_nothing(void **state)
 {
@@ -262,7 +262,7 @@ test_sync_dreamer_is_recognised(void **state)
     pf_doc_release(&theirs.doc);
 }
 
-/* Elevation 0, of the photo or the target, has finite cameras (Q4); so have the ends. */
+/* Elevation 0, of the photo or the target, has finite cameras (the pole); so have the ends. */
 static void
 test_any_elevation_is_finite(void **state)
 {

@@ -39,7 +39,7 @@ rough_net(void)
     return net;
 }
 
-/* Spec 04, 9: 16 levels, 2^19 entries, resolutions 16 to 2048. */
+/* field.md, 9, at the original's sizes: 16 levels, 2^19 entries, resolutions 16 to 2048. */
 static void
 test_sizes_and_indices_are_those_of_the_spec(void **state)
 {

@@ -315,7 +315,7 @@ test_a_new_field_is_a_sphere(void **state)
     int64_t count = 1;                                          /* the variance is the field's */
     for (int i = 0; i < net->params; i++)
         count += net->param[i].n;
-    assert_int_equal(count, 802491);                            /* spec 04, 5 */
+    assert_int_equal(count, 802491);                            /* field.md, 5 */
     assert_ok(net->ops->sdf(net, sdf, x, 5));
     assert_near(sdf, ((float[]){-0.25f, 0, 0, 0, 0.5f}), 5, 0.15);
     net->ops->free(net);

@@ -38,7 +38,7 @@ make_scene(struct scene *c)
     c->s.first[RAYS] = c->s.n;
 }
 
-/* ---- the same in double, by the formulas of spec 04, 4 ---- */
+/* ---- the same in double, by the formulas of field.md, 4 ---- */
 
 static double
 plus(double x)
