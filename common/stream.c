@@ -1,4 +1,4 @@
-/* stream.c - documents: safetensors files back to back (design.md, 2). */
+/* stream.c - documents: safetensors files back to back (pf-stream(5)). */
 #include "common/stream.h"
 
 #include <errno.h>

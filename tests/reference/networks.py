@@ -1,6 +1,6 @@
 """A PyTorch twin of every network, written from the specification (cameras.md, crop.md, networks.md), with the original's parameter names.
 
-All sizes come from the configuration file, as in the tools (design.md, 4).  Tensors are channels first, as the
+All sizes come from the configuration file, as in the tools (pf-config(5)).  Tensors are channels first, as the
 streams and the golden data are.  The dead computations of networks.md, 9 are skipped where that is exact and simple."""
 import json
 import math
