@@ -1,8 +1,4 @@
-# make            build (both backends where there is nvcc)      make CUDA=0    CPU only
-# make demo       a photo that ships -> mesh and video           make check     the tests
-# make check SAN=address,undefined    the tests under sanitizers make lint      warnings, man pages
-# make check-gpu  what needs a GPU: CUDA against the CPU         make bench     timing programs
-# make install DESTDIR= prefix=/usr/local                        V=1 shows the commands
+# What make can do: make help.
 -include config.mk
 
 NVCC     ?= $(shell command -v nvcc)
@@ -12,6 +8,7 @@ GPU_ARCH ?= 90a
 ARCH     ?= native
 CFLAGS   ?= -O3 -g
 prefix   ?= /usr/local
+VERSION  := $(shell sed -n 's/^\#define PF_VERSION "\(.*\)"/\1/p' common/opt.h)
 BUILD    ?= build
 $(V)$(V).SILENT:
 
@@ -52,7 +49,7 @@ FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps demo demo-run check check-run check-long check-gpu check-reference lint install clean tests bench
+.PHONY: all deps demo demo-run check check-run check-long check-gpu check-reference lint lint-layers install uninstall clean help tests bench
 all: $(TOOLS:%=$(BIN)/%)
 
 $(B)/%.c.o: %.c
@@ -136,12 +133,58 @@ lint:
 	for f in $(COMMON) $(filter %.c,$(KERNELS)) $(wildcard tools/*/*.c) $(TESTS) $(BENCH) $(FUZZ); do \
 	  $(CC) $(PF_CFLAGS) $(CFLAGS) -Werror -fsyntax-only $$f || exit 1; done
 	mandoc -Tlint -W warning man/*.[157]
+	$(MAKE) --no-print-directory lint-layers
 
+# What may include what: tools -> kernels -> common, operators -> neither field nor march, a tool -> no other.
+# Each line: files, then what they may not include.  spad.h in camera.c is the one exception so far: it has no
+# code of its own but inline functions, and camera.c takes its products of vectors.
+layer = ! grep -rnE '^ *\#include "($(2))' $(wildcard $(1)) /dev/null --include='*.[ch]' --include='*.cu*' $(if $(3),| grep -v '$(3)')
+lint-layers:
+	$(call layer,common,kernels/|tools/|tests/,^common/camera.c:[0-9]*:.include "kernels/spad.h"$$)
+	$(call layer,kernels,tools/|tests/)
+	$(call layer,kernels/*.[ch] kernels/*.cu*,kernels/(field|march)/)
+	$(call layer,tools,tests/)
+	for t in $(TOOLS); do ! grep -rnE '^ *\#include "tools/' tools/$$t | grep -v "\"tools/$$t/" || exit 1; done
+	[ "$$(sed -n '1s/^posefusion \([^ ]*\).*/\1/p' NEWS)" = "$(VERSION)" ] || { echo "NEWS does not begin with $(VERSION)" >&2; exit 1; }
+
+SHARE := $(DESTDIR)$(prefix)/share
 install: all
 	install -d $(addprefix $(DESTDIR)$(prefix)/,bin share/man/man1 share/man/man5 share/man/man7 share/posefusion)
 	install $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(prefix)/bin
 	for n in 1 5 7; do install -m 644 man/*.$$n $(DESTDIR)$(prefix)/share/man/man$$n; done
 	cp -r configs pipelines $(DESTDIR)$(prefix)/share/posefusion
+
+uninstall:
+	$(RM) $(TOOLS:%=$(DESTDIR)$(prefix)/bin/%)
+	for n in 1 5 7; do for f in man/*.$$n; do $(RM) $(SHARE)/man/man$$n/$${f#man/}; done; done
+	$(RM) -r $(SHARE)/posefusion/configs $(SHARE)/posefusion/pipelines
+	[ ! -d $(SHARE)/posefusion ] || rmdir --ignore-fail-on-non-empty $(SHARE)/posefusion
+
+define HELP
+posefusion $(VERSION)
+
+make                     the tools, in $(BUILD)/bin; with nvcc both backends
+make demo                install what is missing, build, a photo that ships -> mesh and video in out/demo
+make check               the tests
+make check-long          the tiny golden model's whole run of 50 steps
+make check-gpu           CUDA against the CPU; PF_SANITIZE=1 adds compute-sanitizer
+make check-reference     the PyTorch twin and the objects; needs python3-torch
+make lint                warnings, man pages, what includes what
+make bench               timing programs
+make install             tools, man pages, configs and pipelines below DESTDIR and prefix
+make uninstall           removes them
+make clean               removes $(BUILD)
+
+CUDA=0                   without CUDA
+SAN=address,undefined    under sanitizers: make check SAN=...
+ARCH=native  GPU_ARCH=90a  CFLAGS="-O3 -g"
+prefix=/usr/local  DESTDIR=
+V=1                      show the commands
+config.mk                such settings for good, one a line
+endef
+export HELP
+help:
+	printf '%s\n' "$$HELP"
 
 clean:
 	$(RM) -r $(BUILD)
