@@ -26,86 +26,7 @@ pf_neus_depths(const struct pf_neus_sampler *how)
 void
 pf_neus_near_far(float *near, float *far, const float o[3], const float d[3])
 {
-    const float reach = 0.8660254f;             /* half the diagonal of the unit cube */
-    const float mid = -(o[0] * d[0] + o[1] * d[1] + o[2] * d[2]) /
-                      (d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
-    *near = mid - reach;
-    *far = mid + reach;
-}
-
-static void
-along(float x[3], const float o[3], const float d[3], float z)
-{
-    for (int k = 0; k < 3; k++)
-        x[k] = o[k] + d[k] * z;
-}
-
-/* A NaN is outside. */
-static bool
-is_inside(const float x[3], double bound)
-{
-    const float b = (float)bound;
-    return fabsf(x[0]) <= b && fabsf(x[1]) <= b && fabsf(x[2]) <= b;
-}
-
-/* ---- one ray ---- */
-
-static float
-sigmoid(float x)
-{
-    return 1 / (1 + expf(-x));
-}
-
-/* weight [n - 1] of the intervals between n depths.  Outside the cube the slope counts as 0 but
- * the distance still goes into the opacity, as in the original (field.md, 3). */
-static void
-interval_weights(float *weight, const float *z, const float *sdf, int n, const float o[3],
-                 const float d[3], float inv_s, double bound)
-{
-    float left = 1, cosine_before = 0, x[3];
-    along(x, o, d, z[0]);
-    bool inside_before = is_inside(x, bound);
-    for (int k = 0; k + 1 < n; k++) {
-        const float dist = z[k + 1] - z[k], mid = (sdf[k] + sdf[k + 1]) * 0.5f;
-        const float slope = (sdf[k + 1] - sdf[k]) / (dist + 1e-5f);
-        along(x, o, d, z[k + 1]);
-        const bool inside = is_inside(x, bound);
-        float cosine = slope < cosine_before ? slope : cosine_before;
-        cosine_before = slope;
-        cosine = cosine < -1e3f ? -1e3f : cosine > 0 ? 0 : cosine;
-        if (!inside && !inside_before)
-            cosine = 0;
-        inside_before = inside;
-        const float P = sigmoid((mid - cosine * dist * 0.5f) * inv_s);
-        const float N = sigmoid((mid + cosine * dist * 0.5f) * inv_s);
-        const float alpha = (P - N + 1e-5f) / (P + 1e-5f);
-        weight[k] = alpha * left;
-        left *= 1 - alpha + 1e-7f;
-    }
-}
-
-/* fresh depths at even quantiles of the weights (the original's sample_pdf). */
-static void
-invert(float *z_new, int fresh, const float *z, float *weight, int n)
-{
-    float sum = 0, cdf[2] = {0, 0};
-    int above = 0;              /* first index whose cdf is over u; cdf[1] is its cdf */
-    for (int k = 0; k + 1 < n; k++) {
-        weight[k] += 1e-5f;
-        sum += weight[k];
-    }
-    for (int i = 0; i < fresh; i++) {
-        const float u = ((float)i + 0.5f) / (float)fresh;
-        while (above < n && !(cdf[1] > u)) {
-            cdf[0] = cdf[1];
-            if (above + 1 < n)
-                cdf[1] += weight[above] / sum;
-            above++;
-        }
-        const int hi = above < n ? above : n - 1, lo = above > 0 ? above - 1 : 0;
-        const float step = cdf[1] - cdf[0], t = (u - cdf[0]) / (step < 1e-5f ? 1 : step);
-        z_new[i] = z[lo] + (t > 0 ? t < 1 ? t : 1 : 0) * (z[hi] - z[lo]);
-    }
+    pf_ray_near_far(near, far, o, d);
 }
 
 void
@@ -113,8 +34,7 @@ pf_neus_upsample(float *z_new, int fresh, const float *z, const float *sdf, int 
                  const float origin[3], const float dir[3], float inv_s, double bound)
 {
     float weight[MAX_DEPTHS];
-    interval_weights(weight, z, sdf, n, origin, dir, inv_s, bound);
-    invert(z_new, fresh, z, weight, n);
+    pf_ray_upsample(z_new, fresh, z, sdf, weight, 1, n, origin, dir, inv_s, (float)bound);
 }
 
 /* ---- many rays ---- */
@@ -132,18 +52,8 @@ sdf_along(struct pf_net *net, const struct buffers *b, float *sdf, const float *
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < rays; r++)
         for (int k = 0; k < n; k++)
-            along(b->x + 3 * (r * n + k), origin + 3 * r, dir + 3 * r, z[r * stride + k]);
+            pf_ray_point(b->x + 3 * (r * n + k), origin + 3 * r, dir + 3 * r, z[r * stride + k]);
     return net->ops->sdf(net, sdf, b->x, rays * n);
-}
-
-/* The even depths, moved by the ray's offset. */
-static void
-coarse(float *z, int n, const float *origin, const float *dir, float offset)
-{
-    float near, far;
-    pf_neus_near_far(&near, &far, origin, dir);
-    for (int k = 0; k < n; k++)
-        z[k] = near + (far - near) * ((float)k / (float)(n > 1 ? n - 1 : 1)) + offset;
 }
 
 static pf_err
@@ -153,7 +63,7 @@ some_rays(struct pf_net *net, const struct pf_neus_sampler *how, const struct bu
     const int depths = pf_neus_depths(how), fine = how->fine;
     int n = how->coarse;
     for (int64_t r = 0; r < rays; r++)
-        coarse(z + r * depths, n, origin + 3 * r, dir + 3 * r, offset ? offset[r] : 0);
+        pf_ray_coarse(z + r * depths, 1, n, origin + 3 * r, dir + 3 * r, offset ? offset[r] : 0);
     PF_TRY(sdf_along(net, b, b->sdf, z, depths, n, origin, dir, rays));
     for (int64_t r = rays - 1; r > 0; r--)      /* [rays, n] to rows of depths */
         memmove(b->sdf + r * depths, b->sdf + r * n, (size_t)n * sizeof(float));
@@ -210,21 +120,8 @@ static void
 pack(struct pf_samples *s, const float *z, int depths, const float o[3], const float d[3],
      double bound)
 {
-    int32_t skipped = 0;
-    for (int k = 0; k < depths; k++) {
-        const float dist = k + 1 < depths ? z[k + 1] - z[k] : depths > 1 ? z[k] - z[k - 1] : 0;
-        float x[3];
-        along(x, o, d, z[k] + dist * 0.5f);
-        if (!is_inside(x, bound)) {
-            skipped++;
-            continue;
-        }
-        memcpy(s->x + 3 * s->n, x, sizeof(x));
-        memcpy(s->dir + 3 * s->n, d, sizeof(x));
-        s->dist[s->n] = dist;
-        s->skipped[s->n++] = skipped;
-        skipped = 0;
-    }
+    s->n += pf_ray_pack(s->x + 3 * s->n, s->dir + 3 * s->n, s->dist + s->n, s->skipped + s->n, z, 1,
+                        depths, o, d, (float)bound);
 }
 
 pf_err

@@ -1,5 +1,6 @@
-/* ray.h - what happens along one ray or at one point, for a loop on the CPU (occupancy.c, composite.c) and for
- * a GPU's thread alike; neus_sample.c's hierarchy once more, for the latter.  Private to kernels/field. */
+/* ray.h - what happens along one ray or at one point, for a loop on the CPU (occupancy.c,
+ * neus_sample.c, composite.c) and for a GPU's thread (sample.cu, trainer.cu, field.cu) alike.
+ * Private to kernels/field. */
 #ifndef PF_FIELD_RAY_H
 #define PF_FIELD_RAY_H
 #include "common/rng.h"
@@ -131,17 +132,28 @@ pf_ray_write(float *x, float *dir, float *dist, struct pf_stretch stretch[PF_MOS
     return samples;
 }
 
-/* ---- the original's hierarchy of samples (neus_sample.c) ----
+/* ---- the original's hierarchy of samples (neus_sample.c, sample.cu) ----
  *
- * Number k of a ray is at k * step: rays lie beside each other, so a warp's reads coalesce. */
+ * Number k of a ray is at k * step: on a GPU rays lie beside each other, so that a warp's reads
+ * coalesce. */
+
+/* x: the point of the ray at depth z. */
+PF_FN void
+pf_ray_point(float x[3], const float o[3], const float d[3], float z)
+{
+    PF_UNROLL for (int k = 0; k < 3; k++)
+        x[k] = o[k] + d[k] * z;
+}
 
 /* A NaN is outside. */
 PF_FN bool
 pf_ray_inside(const float o[3], const float d[3], float z, float bound)
 {
+    float x[3];
     bool in = true;
+    pf_ray_point(x, o, d, z);
     PF_UNROLL for (int k = 0; k < 3; k++)
-        in = in && fabsf(o[k] + d[k] * z) <= bound;
+        in = in && fabsf(x[k]) <= bound;
     return in;
 }
 
@@ -163,15 +175,25 @@ pf_ray_meets(const float o[3], const float d[3], double bound)
     return in <= out;
 }
 
+/* Where a ray passes the origin, minus and plus sqrt(3) / 2, half the diagonal of the unit cube. */
+PF_FN void
+pf_ray_near_far(float *near, float *far, const float o[3], const float d[3])
+{
+    const float reach = 0.8660254f;
+    const float mid = -(o[0] * d[0] + o[1] * d[1] + o[2] * d[2]) /
+                      (d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
+    *near = mid - reach;
+    *far = mid + reach;
+}
+
 /* z [n]: the even depths, moved by the ray's offset. */
 PF_FN void
 pf_ray_coarse(float *z, int64_t step, int n, const float o[3], const float d[3], float offset)
 {
-    const float reach = 0.8660254f;
-    const float mid = -(o[0] * d[0] + o[1] * d[1] + o[2] * d[2]) / (d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
-    const float begin = mid - reach, end = mid + reach;
+    float near, far;
+    pf_ray_near_far(&near, &far, o, d);
     for (int k = 0; k < n; k++)
-        z[k * step] = begin + (end - begin) * ((float)k / (float)(n > 1 ? n - 1 : 1)) + offset;
+        z[k * step] = near + (far - near) * ((float)k / (float)(n > 1 ? n - 1 : 1)) + offset;
 }
 
 PF_FN float
@@ -180,11 +202,13 @@ pf_ray_sigmoid(float x)
     return 1 / (1 + expf(-x));
 }
 
-/* z_new [fresh] for a ray that has n, ascending in z with distances sdf, at sharpness inv_s; weight [n - 1]:
- * work space. */
+/* z_new [fresh] for a ray that has n depths, ascending in z with distances sdf, at sharpness inv_s:
+ * even quantiles of the light that the intervals take (the original's sample_pdf).  Outside the
+ * cube the slope counts as 0 but the distance still goes into the opacity, as in the original
+ * (spec 04, 3).  weight [n - 1]: work space. */
 PF_FN void
-pf_ray_upsample(float *z_new, int fresh, const float *z, const float *sdf, float *weight, int64_t step, int n,
-                const float o[3], const float d[3], float inv_s, float bound)
+pf_ray_upsample(float *z_new, int fresh, const float *z, const float *sdf, float *weight,
+                int64_t step, int n, const float o[3], const float d[3], float inv_s, float bound)
 {
     float left = 1, before = 0, sum = 0, cdf[2] = {0, 0};
     bool inside_before = pf_ray_inside(o, d, z[0], bound);
@@ -254,10 +278,9 @@ pf_ray_pack(float *x, float *dir, float *dist, int32_t *skipped, const float *z,
             continue;
         }
         if (x) {
-            PF_UNROLL for (int c = 0; c < 3; c++) {
-                x[3 * n + c] = o[c] + d[c] * middle;
+            pf_ray_point(x + 3 * n, o, d, middle);
+            PF_UNROLL for (int c = 0; c < 3; c++)
                 dir[3 * n + c] = d[c];
-            }
             dist[n] = length;
             skipped[n] = dropped;
         }

@@ -332,8 +332,7 @@ points_along(const struct hits h, const float *z, int depths)
     if (i >= h.n * depths)
         return;
     const int64_t r = i % h.n;
-    for (int k = 0; k < 3; k++)
-        h.x[3 * i + k] = h.origin[3 * r + k] + h.dir[3 * r + k] * z[i];
+    pf_ray_point(h.x + 3 * i, h.origin + 3 * r, h.dir + 3 * r, z[i]);
 }
 
 static __global__ void
