@@ -3,7 +3,6 @@
  * depends on the number of threads. */
 #include "kernels/field/rays/composite.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "kernels/field/rays/ray.h"
@@ -102,20 +101,16 @@ pf_neus_eikonal(struct pf_neus_sums *sums, float *d_grad, const float *grad, int
                 const struct pf_neus_how *how)
 {
     enum { PARTS = 64 };        /* however many threads there are */
-    double part[PARTS] = {0};
+    double part[PARTS];
 #pragma omp parallel for schedule(static)
-    for (int64_t p = 0; p < PARTS; p++)
-        for (int64_t i = n * p / PARTS; i < n * (p + 1) / PARTS; i++) {
-            const float *g = grad + 3 * i;
-            const float length = sqrtf(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]), miss = length - 1;
-            const double share = 2 * how->lambda_eikonal / how->inner;
-            const float rate = length > 0 ? (float)(share * miss / length) : 0;
-            part[p] += (double)miss * miss;
-            for (int k = 0; k < 3; k++)
-                d_grad[3 * i + k] += rate * g[k];
-        }
+    for (int64_t p = 0; p < PARTS; p++) {
+        struct pf_neus_sums mine = {0};
+        for (int64_t i = n * p / PARTS; i < n * (p + 1) / PARTS; i++)
+            pf_point_eikonal(&mine, d_grad + 3 * i, grad + 3 * i, how);
+        part[p] = mine.eikonal;
+    }
     for (int p = 0; p < PARTS; p++)
-        sums->eikonal += part[p] / how->inner;
+        sums->eikonal += part[p];
 }
 
 void
