@@ -331,7 +331,7 @@ up_to_date(pf_field *f)
     if (f->occupancy || !f->net->ops->wants_grid)
         return PF_OK;
     PF_TRY(pf_occupancy_new(&f->occupancy, &f->conf, f->net));
-    return pf_occupancy_update(f->occupancy, f->net, pf_field_inv_s(f), -1, 0);
+    return pf_occupancy_update(f->occupancy, f->net, -1);
 }
 
 pf_err

@@ -248,7 +248,7 @@ step_on_host(struct pf_trainer *t, struct pf_field_losses *losses, float *d_vari
 {
     struct pf_field *f = t->field;
     if (t->occupancy)
-        PF_TRY(pf_occupancy_update(t->occupancy, f->net, pf_field_inv_s(f), t->step, t->seed));
+        PF_TRY(pf_occupancy_update(t->occupancy, f->net, t->step));
     fill_batch(t);
     PF_TRY(pf_field_sample(f, t->occupancy, &t->samples, t->batch.origin, t->batch.dir,
                            t->batch.rays, t->batch.offset, t->seed, t->step));

@@ -51,13 +51,10 @@ pf_occupancy_free(struct pf_occupancy *o)
 }
 
 pf_err
-pf_occupancy_update(struct pf_occupancy *o, struct pf_net *net, float inv_s, int step,
-                    uint64_t seed)
+pf_occupancy_update(struct pf_occupancy *o, struct pf_net *net, int step)
 {
     const int R = o->R;
     pf_err err = PF_OK;
-    (void)inv_s;                // cells are judged when rays are sampled, by the sharpness of then
-    (void)seed;                 // centres are not drawn
     if (step > 0 && step % PF_GRID_EVERY)
         return PF_OK;
     float *x = malloc((size_t)R * R * 3 * sizeof *x);           // [R, R, 3] one layer's centres

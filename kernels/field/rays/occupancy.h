@@ -2,7 +2,7 @@
  * and the samples that follow from it.  Private to kernels/field.
  *
  *     PF_TRY(pf_occupancy_new(&o, conf, net));
- *     PF_TRY(pf_occupancy_update(o, net, inv_s, step, seed));         // before every step
+ *     PF_TRY(pf_occupancy_update(o, net, step));                      // before every step
  *     PF_TRY(pf_occupancy_sample(o, &samples, origin, dir, rays, inv_s, true, seed, step));
  *     pf_occupancy_free(o);
  *
@@ -34,10 +34,8 @@ pf_err pf_occupancy_new(struct pf_occupancy **o, const struct pf_config *conf,
                         const struct pf_net *net) PF_MUST_USE;
 void pf_occupancy_free(struct pf_occupancy *o);                 /* NULL is fine */
 
-/* Evaluate the net on the cells when step calls for it (every few steps, more often at first); a
- * negative step: now.  inv_s: the sharpness that the field renders with. */
-pf_err pf_occupancy_update(struct pf_occupancy *o, struct pf_net *net, float inv_s, int step,
-                           uint64_t seed) PF_MUST_USE;
+/* Evaluate the net at the cells' centres, if step is a multiple of PF_GRID_EVERY or negative. */
+pf_err pf_occupancy_update(struct pf_occupancy *o, struct pf_net *net, int step) PF_MUST_USE;
 
 /* Samples of rays origin [rays, 3] + t dir [rays, 3] (unit) into s, near to far, at most
  * conf->neus.ray_samples a ray; none where a ray meets no near cell.  train: the samples of ray r

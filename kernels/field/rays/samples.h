@@ -9,7 +9,8 @@
  *
  * Only points inside the cube are here, near to far within each ray.  Points that a sampler
  * dropped count in two places, because the original keeps them with opacity 0: each multiplies the
- * light that is left by 1 + 1e-7 (skipped), each adds 1e-5 to the eikonal denominator (slots). */
+ * light that is left by 1 + 1e-7 (skipped), and the eikonal denominator has 1e-5 for each point,
+ * dropped or not (slots). */
 #ifndef PF_FIELD_SAMPLES_H
 #define PF_FIELD_SAMPLES_H
 #include <stdint.h>

@@ -104,7 +104,7 @@ test_no_ray_misses_the_surface(void **state)
         struct pf_occupancy *o = new_grid(resolutions[k / 3], 32);
         struct pf_samples s = {0};
         int hits = 0;
-        assert_ok(pf_occupancy_update(o, &ball, sharpness[k % 3], -1, 0));
+        assert_ok(pf_occupancy_update(o, &ball, -1));
         assert_ok(pf_occupancy_sample(o, &s, origin, dir, RAYS, sharpness[k % 3], k % 2, 1, 3));
         for (int r = 0; r < RAYS; r++) {
             const float t = first_hit(origin + 3 * r, dir + 3 * r);
@@ -138,7 +138,7 @@ test_empty_space_and_what_lies_behind_cost_nothing(void **state)
     const float shell = 2 * 0.8661f * 1.25f * 1.2f / 64 + 5.0f / 2000 + 1e-4f;
     (void)state;
     make_rays(origin, dir, RAYS);
-    assert_ok(pf_occupancy_update(o, &ball, 2000, -1, 0));
+    assert_ok(pf_occupancy_update(o, &ball, -1));
     assert_ok(pf_occupancy_sample(o, &s, origin, dir, RAYS, 2000, true, 1, 3));
     for (int r = 0; r < RAYS; r++) {
         const float *p = origin + 3 * r, *d = dir + 3 * r, t = first_hit(p, d);
@@ -181,7 +181,7 @@ test_samples_depend_on_seed_and_step_but_not_on_threads(void **state)
     const int threads = omp_get_max_threads();
     (void)state;
     make_rays(origin, dir, RAYS);
-    assert_ok(pf_occupancy_update(o, &ball, 100, 0, 5));
+    assert_ok(pf_occupancy_update(o, &ball, 0));
     omp_set_num_threads(1);
     assert_ok(pf_occupancy_sample(o, &s, origin, dir, RAYS, 100, true, 5, 9));
     omp_set_num_threads(4);
@@ -206,10 +206,10 @@ test_a_saved_grid_samples_as_before(void **state)
     pf_doc doc = {0};
     (void)state;
     make_rays(origin, dir, RAYS);
-    assert_ok(pf_occupancy_update(o, &ball, 300, 0, 5));
+    assert_ok(pf_occupancy_update(o, &ball, 0));
     assert_ok(pf_occupancy_save(o, &doc));
     assert_ok(pf_occupancy_load(back, &doc));
-    assert_ok(pf_occupancy_update(back, &ball, 300, 7, 5));     /* not due: the grid stays */
+    assert_ok(pf_occupancy_update(back, &ball, 7));     /* not due: the grid stays */
     assert_ok(pf_occupancy_sample(o, &s, origin, dir, RAYS, 300, true, 5, 9));
     assert_ok(pf_occupancy_sample(back, &again, origin, dir, RAYS, 300, true, 5, 9));
     assert_int_equal(s.n, again.n);
@@ -235,7 +235,7 @@ test_points_near_the_surface_measure_its_area(void **state)
     struct pf_occupancy *o = new_grid(32, 16);
     struct pf_neus_sums sums = {0};
     (void)state;
-    assert_ok(pf_occupancy_update(o, &ball, 300, 0, 5));
+    assert_ok(pf_occupancy_update(o, &ball, 0));
     const double volume = pf_occupancy_near(o, x, N, 5 * width, 5, 3);
     assert_true(volume > 0 && volume < 0.8);                    /* of 1.728 */
     assert_ok(ball_sdf(&ball, sdf, x, N));

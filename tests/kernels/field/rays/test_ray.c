@@ -51,7 +51,7 @@ check_samples(float inv_s, bool train)
     conf.neus.ray_samples = 20;
     make_rays(origin, dir);
     assert_ok(pf_occupancy_new(&o, &conf, &ball));
-    assert_ok(pf_occupancy_update(o, &ball, inv_s, -1, 0));
+    assert_ok(pf_occupancy_update(o, &ball, -1));
     assert_ok(pf_occupancy_sample(o, &s, origin, dir, RAYS, inv_s, train, 5, 9));
     assert_ok(pf_occupancy_save(o, &doc));
     const float *distance = pf_doc_get(&doc, "train.occupancy.distance")->data;
@@ -162,7 +162,7 @@ test_points_of_the_surface_are_those_of_the_cpu(void **state)
     (void)state;
     conf.neus.occupancy_resolution = R;
     assert_ok(pf_occupancy_new(&o, &conf, &ball));
-    assert_ok(pf_occupancy_update(o, &ball, 20, -1, 0));
+    assert_ok(pf_occupancy_update(o, &ball, -1));
     assert_ok(pf_occupancy_save(o, &doc));
     const float *distance = pf_doc_get(&doc, "train.occupancy.distance")->data;
     const float cell = pf_occupancy_cell(o), reach = 2.5f * cell, most = PF_GRID_SLACK * 0.8660254f * cell + reach;
