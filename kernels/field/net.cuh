@@ -7,10 +7,10 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/cuda.cuh"
 #include "kernels/field/field_cuda.h"
 #include "kernels/field/hash/hash_team.h"
 #include "kernels/field/rays/ray.h"
+#include "kernels/march/scan.cuh"
 
 // Device memory that grows; what was in it is lost then.  Growing waits for the device.
 struct pf_cuda_buffer {
@@ -24,9 +24,6 @@ pf_cuda_data(const struct pf_cuda_buffer *b)
 {
     return (T *)b->data;
 }
-
-// first [n + 1] = 0 and the running sums of count [n] (sample.cu).
-pf_err pf_cuda_scan(pf_dev *dev, int64_t *first, const int32_t *count, int64_t n) PF_MUST_USE;
 
 struct pf_net_cuda;
 struct pf_net_cuda_ops {

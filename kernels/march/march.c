@@ -1,9 +1,8 @@
-/* march.c - marching cubes on the CPU, brick by brick (march_brick.h), and of a field. */
+/* march.c - marching cubes on the CPU, brick by brick (march_brick.h). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/field/field_cuda.h"
 #include "kernels/march/march_brick.h"
 
 enum { BATCH = 1 << 16 };       /* points that are evaluated together */
@@ -271,8 +270,8 @@ triangulate(struct march *m, struct pf_mesh *mesh)
 pf_err
 pf_march_not_finite(const float x[3])
 {
-    return pf_fail(PF_EFORMAT, "the field's distance at (%g, %g, %g) is not a number", (double)x[0], (double)x[1],
-                   (double)x[2]);
+    return pf_fail(PF_EFORMAT, "the distance at (%g, %g, %g) is not a number", (double)x[0],
+                   (double)x[1], (double)x[2]);
 }
 
 pf_err
@@ -344,25 +343,4 @@ pf_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_sdf_fn *sdf, voi
     if (!err && stats)
         *stats = m.stats;
     return err;
-}
-
-/* ---- of a field ---- */
-
-static pf_err
-distance(void *field, float *out, const float *x, int64_t n)
-{
-    PF_TRY(pf_field_sdf(field, out, x, n));
-    for (int64_t i = 0; i < n; i++)
-        if (pf_march_outside_ball(x + 3 * i))
-            out[i] = 1;
-    return PF_OK;
-}
-
-pf_err
-pf_field_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_field *f,
-               const struct pf_march_options *options)
-{
-    if (PF_CUDA && f->cuda)
-        return pf_field_cuda_march(mesh, stats, f, options);
-    return pf_march(mesh, stats, distance, f, options);
 }

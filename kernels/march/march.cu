@@ -9,10 +9,10 @@
  * 657 k cells of the surface.  Distances: 29 GFLOP, 0.45 ms at 67 TFLOP/s.  Some 15 passes, of which 8 read all
  * values: 1.3 GB, 0.3 ms; points in and out of batches, 44 bytes each: 0.1 ms.  The mesh, 24 MB, over the bus into
  * pageable memory: 1 to 4 ms.  Each count that the host waits for, some 50: 10 us. */
-#include <cstdlib>
+#include <cstring>
 
 #include "kernels/march/march_brick.h"
-#include "kernels/field/net.cuh"
+#include "kernels/march/scan.cuh"
 
 enum { GROUP = 1 << 14, POINTS = GROUP * PF_BRICK_POINTS };     // bricks and points that are evaluated together
 enum { WARPS = PF_BRICK_POINTS / PF_WARP };
@@ -25,7 +25,7 @@ struct march {
     pf_sdf_fn *sdf;
     void *ctx;
     int64_t bricks;
-    struct pf_cuda_buffer memory;       // theirs
+    int64_t most;                       // bricks for which there is memory
     int64_t room;                       // points of a batch
     struct pf_march_at *at;             // [room]
     float *x, *out;                     // [room, 3], [room]
@@ -240,16 +240,19 @@ begin(pf_march_brick *bricks)
 static pf_err
 grow(struct march *m, int64_t bricks)
 {
-    struct pf_cuda_buffer more = {};
     const size_t size = sizeof(struct pf_march_brick);
-    if ((size_t)bricks * size <= m->memory.bytes)
+    const int64_t most = bricks + bricks / 4;
+    if (bricks <= m->most)
         return PF_OK;
-    PF_TRY(pf_cuda_reserve(&more, (size_t)bricks * size, "the grid"));
-    const cudaError_t e = m->bricks ? cudaMemcpyAsync(more.data, m->memory.data, (size_t)m->bricks * size,
-                                                      cudaMemcpyDeviceToDevice, pf_cuda_stream(m->dev)) : cudaSuccess;
-    pf_cuda_release(&m->memory);
-    m->memory = more;
-    m->g.brick = pf_cuda_data<struct pf_march_brick>(&m->memory);
+    void *const more = pf_cuda_malloc((size_t)most * size);
+    if (!more)
+        return pf_fail(PF_ENOMEM, "no %.1f MB of GPU memory for the grid", (double)most * size / 1e6);
+    const cudaError_t e = m->bricks ? cudaMemcpyAsync(more, m->g.brick, (size_t)m->bricks * size,
+                                                      cudaMemcpyDeviceToDevice,
+                                                      pf_cuda_stream(m->dev)) : cudaSuccess;
+    pf_cuda_free(m->g.brick);                   // waits for the copy
+    m->g.brick = (struct pf_march_brick *)more;
+    m->most = most;
     return e == cudaSuccess ? PF_OK : pf_cuda_failed(e, "copying the grid");
 }
 
@@ -515,38 +518,11 @@ pf_march_cuda(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_dev *dev, p
     m.sdf = sdf;
     m.ctx = ctx;
     const pf_err err = run(&m, mesh, options->dense);
-    pf_cuda_release(&m.memory);
+    pf_cuda_free(m.g.brick);
     pf_dev_reset(dev, mark);
     if (err)
         pf_mesh_release(mesh);
     else if (stats)
         *stats = m.stats;
     return err;
-}
-
-// ---- of a field ----
-
-static __global__ void
-cut_ball(float *sdf, const float *x, int64_t n)
-{
-    const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
-    if (i < n && pf_march_outside_ball(x + 3 * i))
-        sdf[i] = 1;
-}
-
-static pf_err
-distance(void *field, float *out, const float *x, int64_t n)
-{
-    struct pf_net_cuda *const net = pf_field_cuda_net((pf_field *)field);
-    PF_TRY(net->ops->sdf(net, out, x, n));
-    cut_ball<<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(net->dev)>>>(out, x, n);
-    return pf_launched(net->dev, "distances of the grid");
-}
-
-pf_err
-pf_field_cuda_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_field *f,
-                    const struct pf_march_options *options)
-{
-    PF_TRY(pf_field_cuda_fresh(f));
-    return pf_march_cuda(mesh, stats, f->dev, distance, f, options);
 }

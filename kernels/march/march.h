@@ -1,7 +1,8 @@
-/* march.h - marching cubes: the surface where a signed distance is 0, as a closed mesh.
+/* march.h - marching cubes: the surface where a function in a cube, a signed distance, is 0, as a
+ * closed mesh.
  *
- *     struct pf_march_options opt = {.resolution = 512, .bound = pf_field_bound(field)};
- *     PF_TRY(pf_field_march(&mesh, NULL, field, &opt));
+ *     struct pf_march_options opt = {.resolution = 512, .bound = 0.6};
+ *     PF_TRY(pf_march(&mesh, NULL, sdf, ctx, &opt));
  *
  * Not Bourke's tables, which leave holes where neighbours disagree about a face with two opposite
  * corners inside: here such corners are always apart, which each side of the face sees alike, and
@@ -12,7 +13,7 @@
  *
  * The grid is never held whole.  An octree starts at blocks of 8 cells: a block is divided while
  * its corners differ in sign or one of them is nearer to the surface than slope x half its
- * diagonal.  A field that nowhere changes faster than slope per unit is thus found completely; the
+ * diagonal.  A function that nowhere changes faster than slope per unit is thus found completely; the
  * cells that the surface leaves into are then added until there are none, so that what was touched
  * anywhere is found completely in any case.
  *
@@ -22,7 +23,7 @@
  * brick, cell (as its lowest point) and their order in march_cases.h. */
 #ifndef PF_MARCH_H
 #define PF_MARCH_H
-#include "kernels/field/field.h"
+#include "kernels/dev.h"
 #include "kernels/march/mesh.h"
 
 #ifdef __cplusplus
@@ -55,10 +56,6 @@ pf_err pf_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_sdf_fn *s
 /* The same on a GPU: sdf works on its memory and on dev's stream, and need not wait. */
 pf_err pf_march_cuda(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_dev *dev, pf_sdf_fn *sdf,
                      void *ctx, const struct pf_march_options *options) PF_MUST_USE;
-/* The surface of a field where the field lives.  Distances are as the original's grid has them: 1
- * outside the unit ball, which in its cube of half side 0.6 are the corners alone (field.md, 11). */
-pf_err pf_field_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_field *f,
-                      const struct pf_march_options *options) PF_MUST_USE;
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,5 @@
 /* march_brick.h - the grid of the marching cubes, and what is done at one of its points, cells or bricks: for
- * loops on the CPU (march.c) and for a GPU's threads (march.cu) alike.  Private to kernels/field.
+ * loops on the CPU (march.c) and for a GPU's threads (march.cu) alike.  Private to kernels/march.
  *
  * A brick is 8 x 8 x 8 points and the cells that begin at them.  Memory is there for the bricks that may hold
  * surface and those around them.  Point, cell or block c of a brick begins at (c % 8, c / 8 % 8, c / 64) of it;
@@ -9,9 +9,11 @@
  * but for values, which can only become PENDING, and marks of cells, which can only be set. */
 #ifndef PF_MARCH_BRICK_H
 #define PF_MARCH_BRICK_H
+#include <math.h>
+
+#include "common/hd.h"
 #include "kernels/march/march.h"
 #include "kernels/march/march_cases.h"
-#include "kernels/field/hash/team.h"
 
 enum { PF_BRICK = 8, PF_BRICK_POINTS = PF_BRICK * PF_BRICK * PF_BRICK, PF_BRICK_WORDS = PF_BRICK_POINTS / 32 };
 enum { PF_NO_BRICK = -1, PF_WANTED = -2 };      /* slots: no memory; none yet */
@@ -164,12 +166,6 @@ pf_march_settled(const struct pf_march_grid *g, struct pf_march_at at, float v)
     const int last = g->R - 1;
     const bool end = !at.x || !at.y || !at.z || at.x == last || at.y == last || at.z == last;
     return end ? fmaxf(v, (float)(PF_CAP * g->step)) : v;
-}
-
-PF_FN bool
-pf_march_outside_ball(const float x[3])         /* products are exact: the same on every device */
-{
-    return (double)x[0] * x[0] + (double)x[1] * x[1] + (double)x[2] * x[2] >= 1;
 }
 
 /* ---- bricks ---- */

@@ -9,7 +9,7 @@
 #include "common/output.h"
 #include "common/stream.h"
 #include "kernels/dev.h"
-#include "kernels/march/march.h"
+#include "kernels/field/field_march.h"
 #include "tools/pf-extract-mesh/keep_largest.h"
 #include "tools/pf-extract-mesh/mesh_write.h"
 

@@ -442,7 +442,15 @@ pf_point_eikonal(struct pf_neus_sums *sums, float d_grad[3], const float g[3], c
         d_grad[k] += rate * g[k];
 }
 
-/* ---- losses that ask no ray (trainer.c, surface) ---- */
+/* ---- points that are on no ray ---- */
+
+/* Where the original's grid has distance 1 (field_march.h).  Products are exact: the same on every
+ * device. */
+PF_FN bool
+pf_point_outside_ball(const float x[3])
+{
+    return (double)x[0] * x[0] + (double)x[1] * x[1] + (double)x[2] * x[2] >= 1;
+}
 
 /* Point number p of n, uniform in one of `cells` cells of a grid with R cells a side (pf_occupancy_near). */
 PF_FN void

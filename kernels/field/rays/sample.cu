@@ -9,7 +9,7 @@
 #include "kernels/field/net.cuh"
 #include "kernels/field/rays/neus_sample.h"
 
-enum { RAY_THREADS = 64, SCAN_THREADS = 1024 };
+enum { RAY_THREADS = 64 };
 
 // ---- memory ----
 
@@ -71,39 +71,6 @@ reserve_points(struct pf_cuda_samples *s, int64_t n, bool skipped)
 }
 
 // ---- counts to places ----
-
-// One block, a piece of the counts a thread.
-static __global__ void
-scan(int64_t *first, const int32_t *count, int64_t n)
-{
-    __shared__ int64_t sum[SCAN_THREADS];
-    const int64_t each = (n + SCAN_THREADS - 1) / SCAN_THREADS;
-    const int64_t from = threadIdx.x * each < n ? threadIdx.x * each : n, to = from + each < n ? from + each : n;
-    int64_t total = 0;
-    for (int64_t i = from; i < to; i++)
-        total += count[i];
-    sum[threadIdx.x] = total;
-    for (int d = 1; d < SCAN_THREADS; d *= 2) {
-        __syncthreads();
-        const int64_t below = (int)threadIdx.x >= d ? sum[threadIdx.x - d] : 0;
-        __syncthreads();
-        sum[threadIdx.x] += below;
-    }
-    int64_t at = sum[threadIdx.x] - total;
-    if (threadIdx.x == 0)
-        first[0] = 0;
-    for (int64_t i = from; i < to; i++) {
-        at += count[i];
-        first[i + 1] = at;
-    }
-}
-
-pf_err
-pf_cuda_scan(pf_dev *dev, int64_t *first, const int32_t *count, int64_t n)
-{
-    scan<<<1, SCAN_THREADS, 0, pf_cuda_stream(dev)>>>(first, count, n);
-    return pf_launched(dev, "running sums");
-}
 
 static pf_err
 find_places(pf_dev *dev, struct pf_cuda_samples *s, const int32_t *counts, int64_t rays)

@@ -1,6 +1,6 @@
 /* Marching cubes: closed, welded, outward, in order, and the sparse walk finds what the dense grid finds; on a GPU
  * the same.  What needs a GPU is skipped where there is none. */
-#include "kernels/march/march.h"
+#include "kernels/field/field_march.h"
 #include "tests/kernels/field/training.h"
 
 static pf_dev *gpu;
