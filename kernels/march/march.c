@@ -12,7 +12,7 @@ struct march {
     pf_sdf_fn *sdf;
     void *ctx;
     int64_t bricks, room;
-    float *lattice;             /* of corners of blocks of 8 cells; NULL: all blocks may hold surface */
+    float *lattice;             /* distances at corners of blocks of 8 cells; NULL: all are near */
     struct {                    /* the batch */
         int n;
         float x[3 * BATCH], out[BATCH];
@@ -23,7 +23,7 @@ struct march {
     struct pf_march_case cases[256];
 };
 
-/* The first marked c from this one on; PF_BRICK_POINTS: there is none. */
+/* The first marked cell from c on; PF_BRICK_POINTS if there is none. */
 static int
 next(const uint32_t *bits, int c)
 {
@@ -36,7 +36,7 @@ next(const uint32_t *bits, int c)
 
 /* ---- points ---- */
 
-/* Evaluate what waits. */
+/* Evaluate the points of the batch. */
 static pf_err
 flush(struct march *m)
 {
@@ -92,7 +92,7 @@ evaluate_lattice(struct march *m)
 
 /* ---- where the surface may be ---- */
 
-/* Room for as many bricks. */
+/* Make room for this many bricks. */
 static pf_err
 grow(struct march *m, int64_t bricks)
 {
@@ -140,7 +140,8 @@ find_blocks(struct march *m)
     const int64_t side = g->lattice, n = side * side * side;
     for (int64_t i = 0; i < n; i++)
         if (pf_march_block_is_near(g, m->lattice, i))
-            pf_march_want_around(g, (int)(i % side), (int)(i / side % side), (int)(i / side / side));
+            pf_march_want_around(g, (int)(i % side), (int)(i / side % side),
+                                 (int)(i / side / side));
     PF_TRY(add_bricks(m));
     for (int64_t i = 0; i < n; i++)
         if (pf_march_block_is_near(g, m->lattice, i)) {
@@ -175,7 +176,8 @@ divide(struct march *m, int s)
     return PF_OK;
 }
 
-/* The cells that were found are fresh now, and the bricks around them are there; are there any? */
+/* Make the cells that were found last the fresh ones, with memory for the bricks around them;
+ * more: whether there are any. */
 static pf_err
 renew(struct march *m, bool *more)
 {
@@ -210,8 +212,8 @@ follow(struct march *m)
 
 /* ---- triangles ---- */
 
-/* Number the brick's vertices; how many it has, and how many faces, is for now where the next brick's begin.
- * Returns its cells. */
+/* Number the brick's vertices.  Its counts of vertices and faces wait in the places of the next
+ * brick.  Returns the number of its cells. */
 static int
 count(const struct march *m, struct pf_march_brick *b)
 {

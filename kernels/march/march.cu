@@ -1,20 +1,22 @@
-/* march.cu - marching cubes on a GPU: march.c's passes over march_brick.h, a block of 512 threads a brick, a
- * thread a point or cell.  The host sees counts alone, and at last the mesh.
+/* march.cu - marching cubes on a GPU: march.c's passes over march_brick.h, a block of 512 threads a
+ * brick, a thread a point or cell.  The host sees counts alone, and at last the mesh.
  *
- * What a pass writes does not depend on the order of its threads: slots become PF_WANTED, values PF_PENDING, marks
- * are set, whoever comes first.  Points to evaluate, bricks, vertices and faces get their places by running sums in
- * the order of bricks, so the mesh is march.c's, byte for byte if the distances are.
+ * What a pass writes does not depend on the order of its threads: slots become PF_WANTED, values
+ * PF_PENDING, marks are set, whoever comes first.  Points to evaluate, bricks, vertices and faces
+ * get their places by running sums in the order of bricks, so the mesh is march.c's, byte for byte
+ * if the distances are.
  *
- * At 512 points a side the demo's field has 9.3 M points to evaluate, in 76 k bricks (249 MB) of which 10 k hold the
- * 657 k cells of the surface.  Distances: 29 GFLOP, 0.45 ms at 67 TFLOP/s.  Some 15 passes, of which 8 read all
- * values: 1.3 GB, 0.3 ms; points in and out of batches, 44 bytes each: 0.1 ms.  The mesh, 24 MB, over the bus into
- * pageable memory: 1 to 4 ms.  Each count that the host waits for, some 50: 10 us. */
+ * At 512 points a side the demo's field has 9.3 M points to evaluate, in 76 k bricks (249 MB) of
+ * which 10 k hold the 657 k cells of the surface.  Distances: 29 GFLOP, 0.45 ms at 67 TFLOP/s.
+ * Some 15 passes, of which 8 read all values: 1.3 GB, 0.3 ms; points in and out of batches, 44
+ * bytes each: 0.1 ms.  The mesh, 24 MB, over the bus into pageable memory: 1 to 4 ms.  Each count
+ * that the host waits for, some 50: 10 us. */
 #include <cstring>
 
 #include "kernels/march/march_brick.h"
 #include "kernels/march/scan.cuh"
 
-enum { GROUP = 1 << 14, POINTS = GROUP * PF_BRICK_POINTS };     // bricks and points that are evaluated together
+enum { GROUP = 1 << 14, POINTS = GROUP * PF_BRICK_POINTS };     // evaluated together
 enum { WARPS = PF_BRICK_POINTS / PF_WARP };
 enum { BAD, FOUND, CELLS, COUNTERS };
 static const unsigned long long NONE = ~0ull;
@@ -29,12 +31,12 @@ struct march {
     int64_t room;                       // points of a batch
     struct pf_march_at *at;             // [room]
     float *x, *out;                     // [room, 3], [room]
-    float *lattice;                     // of corners of blocks of 8 cells; NULL: all blocks may hold surface
+    float *lattice;                     // distances at corners of blocks; NULL: all are near
     struct pf_march_case *cases;        // [256]
     int32_t *vertices, *faces;          // [all bricks] counts
     int32_t *count;                     // [all bricks, at least GROUP]
     int64_t *first;                     // [as many + 1]: running sums
-    unsigned long long *counter;        // [COUNTERS]: first point that is not finite; were cells found; cells
+    unsigned long long *counter;        // [COUNTERS]: first bad point, cells found or not, cells
     struct pf_march_stats stats;
 };
 
@@ -53,15 +55,17 @@ take(struct march *m, T **to, int64_t n)
 static pf_err
 set(struct march *m, void *to, int byte, int64_t bytes)
 {
-    PF_CUDA_TRY(cudaMemsetAsync(to, byte, (size_t)bytes, pf_cuda_stream(m->dev)), "clearing the grid");
+    PF_CUDA_TRY(cudaMemsetAsync(to, byte, (size_t)bytes, pf_cuda_stream(m->dev)),
+                "clearing the grid");
     return PF_OK;
 }
 
-// There after the next pf_cuda_sync.
+// A copy that is complete after the next pf_cuda_sync.
 static pf_err
 get(struct march *m, void *host, const void *from, int64_t bytes)
 {
-    PF_CUDA_TRY(cudaMemcpyAsync(host, from, (size_t)bytes, cudaMemcpyDeviceToHost, pf_cuda_stream(m->dev)),
+    PF_CUDA_TRY(cudaMemcpyAsync(host, from, (size_t)bytes, cudaMemcpyDeviceToHost,
+                                pf_cuda_stream(m->dev)),
                 "copy from the GPU");
     return PF_OK;
 }
@@ -75,7 +79,8 @@ sum(struct march *m, int64_t *total, int64_t *first, const int32_t *count, int64
     return pf_cuda_sync(m->dev);
 }
 
-// v of all threads of the block before this one, added up, and in *all of all.  Once in a kernel.
+// The sum of v over the block's threads before this one; *all: over all of them.  A kernel may call
+// it once, for it has shared memory.
 static __device__ __forceinline__ int
 before(int v, int *all)
 {
@@ -107,10 +112,10 @@ put_points(float *x, const __grid_constant__ pf_march_grid g, const pf_march_at 
         pf_march_point(x + 3 * i, &g, at[i]);
 }
 
-// lattice: those of the batch; NULL: they belong to bricks.
+// lattice: where the batch's distances go; NULL: into the bricks.
 static __global__ void
-settle(const __grid_constant__ pf_march_grid g, float *lattice, const float *out, const pf_march_at *at, int64_t n,
-       unsigned long long *bad)
+settle(const __grid_constant__ pf_march_grid g, float *lattice, const float *out,
+       const pf_march_at *at, int64_t n, unsigned long long *bad)
 {
     const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     if (i >= n)
@@ -132,7 +137,8 @@ evaluate_batch(struct march *m, float *lattice, int64_t n)
     put_points<<<pf_blocks(n, 256), 256, 0, stream>>>(m->x, m->g, m->at, n);
     PF_TRY(pf_launched(m->dev, "points of the grid"));
     PF_TRY(m->sdf(m->ctx, m->out, m->x, n));
-    settle<<<pf_blocks(n, 256), 256, 0, stream>>>(m->g, lattice, m->out, m->at, n, m->counter + BAD);
+    settle<<<pf_blocks(n, 256), 256, 0, stream>>>(m->g, lattice, m->out, m->at, n,
+                                                  m->counter + BAD);
     PF_TRY(pf_launched(m->dev, "distances of the grid"));
     PF_TRY(get(m, &bad, m->counter + BAD, sizeof bad));
     PF_TRY(pf_cuda_sync(m->dev));
@@ -218,7 +224,8 @@ count_wanted(int32_t *count, const int32_t *slot, int64_t n)
 }
 
 static __global__ void
-place_wanted(const __grid_constant__ pf_march_grid g, const int64_t *first, int64_t bricks, int64_t n)
+place_wanted(const __grid_constant__ pf_march_grid g, const int64_t *first, int64_t bricks,
+             int64_t n)
 {
     const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     if (i < n && g.slot[i] == PF_WANTED)
@@ -236,7 +243,7 @@ begin(pf_march_brick *bricks)
         b->block[c] = b->fresh[c] = b->next[c] = 0;
 }
 
-// Room for as many bricks.
+// Make room for this many bricks.
 static pf_err
 grow(struct march *m, int64_t bricks)
 {
@@ -246,7 +253,8 @@ grow(struct march *m, int64_t bricks)
         return PF_OK;
     void *const more = pf_cuda_malloc((size_t)most * size);
     if (!more)
-        return pf_fail(PF_ENOMEM, "no %.1f MB of GPU memory for the grid", (double)most * size / 1e6);
+        return pf_fail(PF_ENOMEM, "no %.1f MB of GPU memory for the grid",
+                       (double)most * size / 1e6);
     const cudaError_t e = m->bricks ? cudaMemcpyAsync(more, m->g.brick, (size_t)m->bricks * size,
                                                       cudaMemcpyDeviceToDevice,
                                                       pf_cuda_stream(m->dev)) : cudaSuccess;
@@ -277,7 +285,7 @@ add_bricks(struct march *m)
 
 // ---- where the surface may be ----
 
-// A thread a lattice point, at which a block of 8 cells begins.
+// A thread for each lattice point, at which a block of 8 cells begins.
 static __global__ void
 want_blocks(const __grid_constant__ pf_march_grid g, const float *lattice, int64_t n)
 {
@@ -308,7 +316,7 @@ find_blocks(struct march *m)
     return pf_launched(m->dev, "blocks of the grid");
 }
 
-// A thread a corner of the parts, of all blocks of side s that a brick has.
+// A block for each brick; its threads take the corners of the parts of all blocks of side s.
 static __global__ void
 ask_parts(const __grid_constant__ pf_march_grid g, int s)
 {
@@ -344,7 +352,7 @@ divide(struct march *m, int s)
     return pf_launched(m->dev, "blocks of the grid");
 }
 
-// A thread a word of a brick's marks.
+// A thread for each word of a brick's marks.
 static __global__ void
 renew(const __grid_constant__ pf_march_grid g, int64_t words, unsigned long long *found)
 {
@@ -391,8 +399,8 @@ follow(struct march *m)
 // ---- triangles ----
 
 static __global__ void
-count_cells(const __grid_constant__ pf_march_grid g, const pf_march_case *cases, int32_t *vertices, int32_t *faces,
-            unsigned long long *cells)
+count_cells(const __grid_constant__ pf_march_grid g, const pf_march_case *cases, int32_t *vertices,
+            int32_t *faces, unsigned long long *cells)
 {
     struct pf_march_brick *const b = &g.brick[blockIdx.x];
     const int c = threadIdx.x;
@@ -412,7 +420,8 @@ count_cells(const __grid_constant__ pf_march_grid g, const pf_march_case *cases,
 }
 
 static __global__ void
-emit(float *vertex, uint32_t *face, const __grid_constant__ pf_march_grid g, const pf_march_case *cases)
+emit(float *vertex, uint32_t *face, const __grid_constant__ pf_march_grid g,
+     const pf_march_case *cases)
 {
     const struct pf_march_brick *const b = &g.brick[blockIdx.x];
     const int c = threadIdx.x;
@@ -428,15 +437,15 @@ emit(float *vertex, uint32_t *face, const __grid_constant__ pf_march_grid g, con
     pf_march_put_faces(face + 3 * at, &g, b, c, how);
 }
 
-// Number what there is, brick by brick.
+// Number the vertices and faces, brick by brick.
 static pf_err
 count(struct march *m, int64_t *vertices, int64_t *faces)
 {
     const int64_t all = pf_march_bricks(&m->g);
     PF_TRY(set(m, m->vertices, 0, all * (int64_t)sizeof *m->vertices));
     PF_TRY(set(m, m->faces, 0, all * (int64_t)sizeof *m->faces));
-    count_cells<<<(unsigned)m->bricks, PF_BRICK_POINTS, 0, pf_cuda_stream(m->dev)>>>(m->g, m->cases, m->vertices,
-                                                                                    m->faces, m->counter + CELLS);
+    count_cells<<<(unsigned)m->bricks, PF_BRICK_POINTS, 0, pf_cuda_stream(m->dev)>>>(
+        m->g, m->cases, m->vertices, m->faces, m->counter + CELLS);
     PF_TRY(pf_launched(m->dev, "cells of the surface"));
     PF_TRY(get(m, &m->stats.cells, m->counter + CELLS, sizeof m->stats.cells));
     PF_TRY(sum(m, vertices, m->g.first_vertex, m->vertices, all));
@@ -455,7 +464,8 @@ triangulate(struct march *m, struct pf_mesh *mesh)
         return PF_OK;
     PF_TRY(take(m, &vertex, 3 * vertices));
     PF_TRY(take(m, &face, 3 * faces));
-    emit<<<(unsigned)m->bricks, PF_BRICK_POINTS, 0, pf_cuda_stream(m->dev)>>>(vertex, face, m->g, m->cases);
+    emit<<<(unsigned)m->bricks, PF_BRICK_POINTS, 0, pf_cuda_stream(m->dev)>>>(vertex, face, m->g,
+                                                                              m->cases);
     PF_TRY(pf_launched(m->dev, "the mesh"));
     PF_TRY(get(m, mesh->vertex, vertex, 3 * vertices * (int64_t)sizeof *vertex));
     PF_TRY(get(m, mesh->face, face, 3 * faces * (int64_t)sizeof *face));
@@ -486,7 +496,8 @@ init(struct march *m)
     PF_TRY(set(m, m->counter, 0, COUNTERS * (int64_t)sizeof *m->counter));
     PF_TRY(set(m, m->counter + BAD, 0xff, sizeof *m->counter));                 // NONE
     pf_march_cases(cases);
-    PF_CUDA_TRY(cudaMemcpyAsync(m->cases, cases, sizeof cases, cudaMemcpyHostToDevice, pf_cuda_stream(m->dev)),
+    PF_CUDA_TRY(cudaMemcpyAsync(m->cases, cases, sizeof cases, cudaMemcpyHostToDevice,
+                                pf_cuda_stream(m->dev)),
                 "copy to the GPU");
     return pf_cuda_sync(m->dev);
 }
@@ -507,8 +518,8 @@ run(struct march *m, struct pf_mesh *mesh, bool dense)
 }
 
 pf_err
-pf_march_cuda(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_dev *dev, pf_sdf_fn *sdf, void *ctx,
-              const struct pf_march_options *options)
+pf_march_cuda(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_dev *dev, pf_sdf_fn *sdf,
+              void *ctx, const struct pf_march_options *options)
 {
     const size_t mark = pf_dev_mark(dev);
     struct march m = {};

@@ -13,9 +13,9 @@
  *
  * The grid is never held whole.  An octree starts at blocks of 8 cells: a block is divided while
  * its corners differ in sign or one of them is nearer to the surface than slope x half its
- * diagonal.  A function that nowhere changes faster than slope per unit is thus found completely; the
- * cells that the surface leaves into are then added until there are none, so that what was touched
- * anywhere is found completely in any case.
+ * diagonal.  The surface of a function that nowhere changes faster than slope per unit is thus
+ * found completely; the cells that the surface leaves into are then added until there are none, so
+ * that what was touched anywhere is found completely in any case.
  *
  * The mesh and its order are those of the dense grid, on every device.  The grid is cut into bricks
  * of 8 x 8 x 8 points; in bricks and among them x changes fastest, then y.  Vertices are sorted by
@@ -53,9 +53,9 @@ struct pf_march_stats {
  * if a distance is not finite, PF_ESHAPE for a resolution out of range or too many vertices. */
 pf_err pf_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_sdf_fn *sdf, void *ctx,
                 const struct pf_march_options *options) PF_MUST_USE;
-/* The same on a GPU: sdf works on its memory and on dev's stream, and need not wait. */
-pf_err pf_march_cuda(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_dev *dev, pf_sdf_fn *sdf,
-                     void *ctx, const struct pf_march_options *options) PF_MUST_USE;
+/* The same on a GPU: sdf works on the GPU's memory and on dev's stream, and need not wait. */
+pf_err pf_march_cuda(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_dev *dev,
+                     pf_sdf_fn *sdf, void *ctx, const struct pf_march_options *options) PF_MUST_USE;
 
 #ifdef __cplusplus
 }

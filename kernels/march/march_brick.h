@@ -1,12 +1,14 @@
-/* march_brick.h - the grid of the marching cubes, and what is done at one of its points, cells or bricks: for
- * loops on the CPU (march.c) and for a GPU's threads (march.cu) alike.  Private to kernels/march.
+/* march_brick.h - the grid of the marching cubes, and what is done at one of its points, cells or
+ * bricks: for loops on the CPU (march.c) and for a GPU's threads (march.cu) alike.  Private to
+ * kernels/march.
  *
- * A brick is 8 x 8 x 8 points and the cells that begin at them.  Memory is there for the bricks that may hold
- * surface and those around them.  Point, cell or block c of a brick begins at (c % 8, c / 8 % 8, c / 64) of it;
- * blocks, of 8, 4, 2 and at last 1 cell a side, never reach beyond it.
+ * A brick is 8 x 8 x 8 points and the cells that begin at them.  Memory is there for the bricks
+ * that may hold surface and those around them.  Point, cell or block c of a brick begins at (c % 8,
+ * c / 8 % 8, c / 64) of it; blocks, of 8, 4, 2 and at last 1 cell a side, never reach beyond it.
  *
- * A pass works on one brick after the other, or on all at once: what it reads of other bricks it does not write,
- * but for values, which can only become PENDING, and marks of cells, which can only be set. */
+ * A pass works on one brick after the other, or on all at once: what it reads of other bricks it
+ * does not write, but for values, which can only become PENDING, and marks of cells, which can only
+ * be set. */
 #ifndef PF_MARCH_BRICK_H
 #define PF_MARCH_BRICK_H
 #include <math.h>
@@ -15,7 +17,8 @@
 #include "kernels/march/march.h"
 #include "kernels/march/march_cases.h"
 
-enum { PF_BRICK = 8, PF_BRICK_POINTS = PF_BRICK * PF_BRICK * PF_BRICK, PF_BRICK_WORDS = PF_BRICK_POINTS / 32 };
+enum { PF_BRICK = 8, PF_BRICK_POINTS = PF_BRICK * PF_BRICK * PF_BRICK };
+enum { PF_BRICK_WORDS = PF_BRICK_POINTS / 32 };
 enum { PF_NO_BRICK = -1, PF_WANTED = -2 };      /* slots: no memory; none yet */
 #define PF_UNKNOWN NAN          /* a point that nobody asked for */
 #define PF_PENDING INFINITY     /* one that waits to be evaluated */
@@ -29,20 +32,20 @@ struct pf_march_brick {
     struct pf_march_at at;      /* its first point */
     int32_t number;             /* among all bricks of the grid */
     float value[PF_BRICK_POINTS];
-    uint32_t block[PF_BRICK_WORDS];     /* a bit for each: that may hold surface, and at last cells that do */
+    uint32_t block[PF_BRICK_WORDS];     /* a bit each: may hold surface; at last, does */
     uint32_t fresh[PF_BRICK_WORDS];     /* the cells among them that were found last */
-    uint32_t next[PF_BRICK_WORDS];      /* those that are being found */
-    uint16_t vertex[PF_BRICK_POINTS];   /* at cells with surface: 8 x the vertices of this brick before its
-                                           point's, + a bit for each axis along which that has one */
+    uint32_t next[PF_BRICK_WORDS];      /* cells that are being found */
+    uint16_t vertex[PF_BRICK_POINTS];   /* 8 x the brick's vertices before this point's + a
+                                           bit for each axis along which it has one */
 };
 
 struct pf_march_grid {
     int R, side;                /* points, bricks along an axis */
-    int lattice;                /* corners of blocks of 8 cells along an axis, the last at the grid's end */
+    int lattice;                /* corners of blocks of 8 cells along an axis */
     double bound, step, slope;
-    int32_t *slot;              /* [side, side, side] where in brick it is */
+    int32_t *slot;              /* [side, side, side] index in brick, or PF_NO_BRICK, PF_WANTED */
     struct pf_march_brick *brick;       /* in the order in which they were wanted */
-    int64_t *first_vertex, *first_face; /* [side, side, side] and the end: at last */
+    int64_t *first_vertex, *first_face; /* [bricks + 1] running sums, once all are counted */
 };
 
 /* ---- march.c, for march.cu ---- */
@@ -51,15 +54,16 @@ struct pf_march_grid {
 extern "C" {
 #endif
 /* Checks the options; no memory. */
-pf_err pf_march_grid_init(struct pf_march_grid *g, const struct pf_march_options *options) PF_MUST_USE;
-/* A failure: the distance at this point. */
+pf_err pf_march_grid_init(struct pf_march_grid *g,
+                          const struct pf_march_options *options) PF_MUST_USE;
+/* Fails with PF_EFORMAT: the distance at x is not finite. */
 pf_err pf_march_not_finite(const float x[3]);
 #ifdef __cplusplus
 }
 #endif
 
 static inline int64_t
-pf_march_bricks(const struct pf_march_grid *g)  /* of the whole grid */
+pf_march_bricks(const struct pf_march_grid *g)  /* how many the whole grid has */
 {
     return (int64_t)g->side * g->side * g->side;
 }
@@ -102,7 +106,8 @@ pf_march_at_of(const struct pf_march_brick *b, int c)
 PF_FN struct pf_march_brick *
 pf_march_brick_of(const struct pf_march_grid *g, int x, int y, int z)
 {
-    return &g->brick[g->slot[((int64_t)(z / PF_BRICK) * g->side + y / PF_BRICK) * g->side + x / PF_BRICK]];
+    return &g->brick[g->slot[((int64_t)(z / PF_BRICK) * g->side + y / PF_BRICK) * g->side +
+                             x / PF_BRICK]];
 }
 
 PF_FN int
@@ -117,7 +122,8 @@ pf_march_value(const struct pf_march_grid *g, int x, int y, int z)
     return &pf_march_brick_of(g, x, y, z)->value[pf_march_in_brick(x, y, z)];
 }
 
-/* Of a point, or of a place i between two.  Not joined to one rounding: the same on every device. */
+/* Where point i of an axis is, or a place between two points.  Not joined to one rounding: the
+ * same on every device. */
 PF_FN float
 pf_march_coordinate(const struct pf_march_grid *g, double i)
 {
@@ -154,7 +160,8 @@ PF_FN void
 pf_march_ask(const struct pf_march_grid *g, int x, int y, int z)
 {
     const int last = g->R - 1;
-    float *const v = pf_march_value(g, pf_march_min(x, last), pf_march_min(y, last), pf_march_min(z, last));
+    float *const v =
+        pf_march_value(g, pf_march_min(x, last), pf_march_min(y, last), pf_march_min(z, last));
     if (isnan(*v))
         *v = PF_PENDING;
 }
@@ -224,8 +231,8 @@ pf_march_corners(float corner[8], const struct pf_march_grid *g, struct pf_march
                                     pf_march_min(at.z + (c >> 2) * s, last));
 }
 
-/* May the block of 8 cells with these corners, at this lattice point, hold surface?  Lattice points at the grid's
- * end have none.  lattice NULL: all may. */
+/* May the block of 8 cells with these corners, at this lattice point, hold surface?  Lattice points
+ * at the grid's end have none.  lattice NULL: all may. */
 PF_FN bool
 pf_march_block_is_near(const struct pf_march_grid *g, const float *lattice, int64_t i)
 {
@@ -244,10 +251,12 @@ pf_march_block_is_near(const struct pf_march_grid *g, const float *lattice, int6
 enum { PF_PART_CORNERS = 27 };
 /* Ask for one of the corners of the eight parts of the block of side s at c. */
 PF_FN void
-pf_march_ask_part(const struct pf_march_grid *g, const struct pf_march_brick *b, int c, int s, int corner)
+pf_march_ask_part(const struct pf_march_grid *g, const struct pf_march_brick *b, int c, int s,
+                  int corner)
 {
     const struct pf_march_at at = pf_march_at_of(b, c);
-    pf_march_ask(g, at.x + corner % 3 * (s / 2), at.y + corner / 3 % 3 * (s / 2), at.z + corner / 9 * (s / 2));
+    pf_march_ask(g, at.x + corner % 3 * (s / 2), at.y + corner / 3 % 3 * (s / 2),
+                 at.z + corner / 9 * (s / 2));
 }
 
 /* Is c a part, of side s / 2, of a marked block of side s, and may hold surface? */
@@ -257,14 +266,15 @@ pf_march_part_is_near(const struct pf_march_grid *g, const struct pf_march_brick
     const int ones = PF_BRICK * PF_BRICK + PF_BRICK + 1, last = g->R - 1;
     const struct pf_march_at at = pf_march_at_of(b, c);
     float corner[8];
-    if (c & (s / 2 - 1) * ones || !pf_march_has(b->block, c & ~((s - 1) * ones)) || at.x >= last || at.y >= last ||
-        at.z >= last)
+    if (c & (s / 2 - 1) * ones || !pf_march_has(b->block, c & ~((s - 1) * ones)) || at.x >= last ||
+        at.y >= last || at.z >= last)
         return false;
     pf_march_corners(corner, g, at, s / 2);
     return pf_march_near(g, corner, s / 2);
 }
 
-/* These, of 32 parts, take the place of the blocks that they are parts of; cells are a find. */
+/* The marked ones of 32 parts replace the blocks that they are parts of; parts of one cell are
+ * newly found cells. */
 PF_FN void
 pf_march_put_parts(struct pf_march_brick *b, int word, uint32_t parts, int s)
 {
@@ -329,13 +339,15 @@ pf_march_inside(const struct pf_march_grid *g, const struct pf_march_brick *b, i
     return inside;
 }
 
-/* The edges that begin at the cell's point and hold a vertex, a bit for each axis.  Every vertex is on such an edge
- * of a marked cell: where the grid ends and an edge has no such cell, all is outside, and once the surface has
- * been followed, all cells of an edge that it cuts are marked or none is. */
+/* The edges that begin at the cell's point and hold a vertex, a bit for each axis.  Every vertex is
+ * on such an edge of a marked cell: where the grid ends and an edge has no such cell, all is
+ * outside, and once the surface has been followed, all cells of an edge that it cuts are marked or
+ * none is. */
 PF_FN int
 pf_march_own(int inside)
 {
-    return ((inside ^ inside >> 1) & 1) | ((inside ^ inside >> 2) & 1) << 1 | ((inside ^ inside >> 4) & 1) << 2;
+    return ((inside ^ inside >> 1) & 1) | ((inside ^ inside >> 2) & 1) << 1 |
+           ((inside ^ inside >> 4) & 1) << 2;
 }
 
 PF_FN int
@@ -348,15 +360,18 @@ pf_march_count(int own)
 PF_FN uint32_t
 pf_march_vertex_on(const struct pf_march_grid *g, struct pf_march_at at, int edge)
 {
-    const int x = at.x + (edge & 1), y = at.y + (edge >> 1 & 1), z = at.z + (edge >> 2 & 1), axis = edge >> 3;
+    const int x = at.x + (edge & 1), y = at.y + (edge >> 1 & 1), z = at.z + (edge >> 2 & 1);
+    const int axis = edge >> 3;
     const struct pf_march_brick *const b = pf_march_brick_of(g, x, y, z);
     const int v = b->vertex[pf_march_in_brick(x, y, z)];
-    return (uint32_t)(g->first_vertex[b->number] + (v >> 3) + pf_march_count(v & ((1 << axis) - 1)));
+    return (uint32_t)(g->first_vertex[b->number] + (v >> 3) +
+                      pf_march_count(v & ((1 << axis) - 1)));
 }
 
 /* The vertices at point c, to vertex [V, 3]. */
 PF_FN void
-pf_march_put_vertices(float *vertex, const struct pf_march_grid *g, const struct pf_march_brick *b, int c)
+pf_march_put_vertices(float *vertex, const struct pf_march_grid *g, const struct pf_march_brick *b,
+                      int c)
 {
     const struct pf_march_at at = pf_march_at_of(b, c);
     float *to = vertex + 3 * (g->first_vertex[b->number] + (b->vertex[c] >> 3));
@@ -365,7 +380,8 @@ pf_march_put_vertices(float *vertex, const struct pf_march_grid *g, const struct
         if (!(b->vertex[c] >> axis & 1))
             continue;
         const double v = b->value[c];
-        const double w = *pf_march_value(g, at.x + (axis == 0), at.y + (axis == 1), at.z + (axis == 2));
+        const double w =
+            *pf_march_value(g, at.x + (axis == 0), at.y + (axis == 1), at.z + (axis == 2));
         PF_UNROLL for (int k = 0; k < 3; k++)
             to[k] = pf_march_coordinate(g, p[k] + (k == axis ? v / (v - w) : 0));
         to += 3;
@@ -374,8 +390,8 @@ pf_march_put_vertices(float *vertex, const struct pf_march_grid *g, const struct
 
 /* The faces of cell c, to face [faces, 3]. */
 PF_FN void
-pf_march_put_faces(uint32_t *face, const struct pf_march_grid *g, const struct pf_march_brick *b, int c,
-                   const struct pf_march_case *how)
+pf_march_put_faces(uint32_t *face, const struct pf_march_grid *g, const struct pf_march_brick *b,
+                   int c, const struct pf_march_case *how)
 {
     const struct pf_march_at at = pf_march_at_of(b, c);
     for (int t = 0; t < how->triangles; t++)

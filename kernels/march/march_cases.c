@@ -51,7 +51,7 @@ contours(int next[EDGES], int inside)
             const int before = c[(k + 3) % 4];
             if (!(inside >> c[k] & 1) || inside >> before & 1)
                 continue;
-            int last = k;                       // of the run that begins at corner k
+            int last = k;                       // corner of the run that begins at k
             while (inside >> c[(last + 1) % 4] & 1)
                 last++;
             next[edge_between(before, c[k])] = edge_between(c[last % 4], c[(last + 1) % 4]);

@@ -16,7 +16,8 @@ pf_mesh_new(struct pf_mesh *mesh, int64_t vertices, int64_t faces)
 {
     *mesh = (struct pf_mesh){0};
     if (vertices > INT32_MAX)
-        return pf_fail(PF_ESHAPE, "the mesh needs more than %d vertices; a lower resolution helps", INT32_MAX);
+        return pf_fail(PF_ESHAPE, "the mesh needs more than %d vertices; a lower resolution helps",
+                       INT32_MAX);
     mesh->vertices = vertices;
     mesh->faces = faces;
     mesh->vertex = malloc((size_t)(vertices ? vertices : 1) * 3 * sizeof *mesh->vertex);

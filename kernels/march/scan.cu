@@ -3,13 +3,14 @@
 
 enum { THREADS = 1024 };
 
-// One block, a piece of the counts a thread.
+// One block, whose threads each add up a piece of the counts.
 static __global__ void
 scan(int64_t *first, const int32_t *count, int64_t n)
 {
     __shared__ int64_t sum[THREADS];
     const int64_t each = (n + THREADS - 1) / THREADS;
-    const int64_t from = threadIdx.x * each < n ? threadIdx.x * each : n, to = from + each < n ? from + each : n;
+    const int64_t from = threadIdx.x * each < n ? threadIdx.x * each : n;
+    const int64_t to = from + each < n ? from + each : n;
     int64_t total = 0;
     for (int64_t i = from; i < to; i++)
         total += count[i];

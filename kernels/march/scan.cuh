@@ -1,4 +1,4 @@
-/* scan.cuh - running sums: from how many there are of each to where they begin.  Private to kernels. */
+/* scan.cuh - running sums: where each begins, from how many there are.  Private to kernels. */
 #ifndef PF_SCAN_CUH
 #define PF_SCAN_CUH
 #include "kernels/cuda.cuh"

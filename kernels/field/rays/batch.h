@@ -1,4 +1,5 @@
-/* batch.h - which pixels a training step sees: the same on every device.  Private to kernels/field. */
+/* batch.h - which pixels a training step sees: the same on every device.  Private to
+ * kernels/field. */
 #ifndef PF_FIELD_BATCH_H
 #define PF_FIELD_BATCH_H
 #include "common/rng.h"

@@ -78,8 +78,9 @@ pf_neus_composite_backward(float *d_sdf, float *d_grad, float *d_rgb, double *d_
     const struct pf_ray_points points = {s->dir, s->dist, sdf, grad, rgb, s->skipped, inv_s, ratio};
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < s->rays; r++)
-        out->part[r] = pf_ray_blend_backward(d_sdf, d_grad, d_rgb, &points, out->alpha, out->left, d_color + 3 * r,
-                                             d_mask[r], s->first[r] - s->first[0], s->first[r + 1] - s->first[0]);
+        out->part[r] = pf_ray_blend_backward(d_sdf, d_grad, d_rgb, &points, out->alpha, out->left,
+                                             d_color + 3 * r, d_mask[r], s->first[r] - s->first[0],
+                                             s->first[r + 1] - s->first[0]);
     for (int64_t r = 0; r < s->rays; r++)
         *d_inv_s += out->part[r];
 }

@@ -40,7 +40,7 @@ void pf_neus_composite_backward(float *d_sdf, float *d_grad, float *d_rgb, doubl
                                 float inv_s, float ratio, const float *d_color,
                                 const float *d_mask);
 
-struct pf_neus_how {            /* of the whole batch */
+struct pf_neus_how {            /* weights and sizes of the whole batch */
     double lambda_rgb, lambda_mask, lambda_eikonal;
     int64_t rays;
     double inner;               /* eikonal denominator: points + 1e-5 * slots */

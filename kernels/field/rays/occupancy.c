@@ -74,7 +74,7 @@ pf_occupancy_update(struct pf_occupancy *o, struct pf_net *net, int step)
 
 /* ---- one ray ---- */
 
-/* As ray.h wants the grid. */
+/* The grid as ray.h takes it. */
 static struct pf_ray_grid
 grid_of(const struct pf_occupancy *o)
 {
@@ -107,8 +107,8 @@ pf_occupancy_sample(struct pf_occupancy *o, struct pf_samples *s, const float *o
         const float shift = train ? pf_rng_uniform(seed, PF_RNG_PERTURB, number) : 0.5f;
         const int64_t p = s->first[r];
         struct pf_stretch stretch[PF_MOST_STRETCHES];
-        const int samples = pf_ray_write(s->x + 3 * p, s->dir + 3 * p, s->dist + p, stretch, &grid, origin + 3 * r,
-                                         dir + 3 * r, inv_s, shift);
+        const int samples = pf_ray_write(s->x + 3 * p, s->dir + 3 * p, s->dist + p, stretch, &grid,
+                                         origin + 3 * r, dir + 3 * r, inv_s, shift);
         memset(s->skipped + p, 0, (size_t)samples * sizeof *s->skipped);
     }
     return PF_OK;

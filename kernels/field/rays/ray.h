@@ -47,8 +47,8 @@ pf_ray_clip(float *from, float *to, const float o[3], const float d[3], float bo
     return a < b && b < INFINITY;
 }
 
-/* The stretches of a ray, near to far, by walking from cell to cell (Amanatides and Woo 1987).  Returns their
- * number. */
+/* The stretches of a ray, near to far, by walking from cell to cell (Amanatides and Woo 1987).
+ * Returns their number. */
 PF_FN int
 pf_ray_walk(struct pf_stretch *s, const struct pf_ray_grid *g, const float o[3], const float d[3],
             float inv_s)
@@ -66,7 +66,8 @@ pf_ray_walk(struct pf_stretch *s, const struct pf_ray_grid *g, const float o[3],
         pace[k] = d[k] == 0 ? INFINITY : g->cell / fabsf(d[k]);
     }
     while (t < end) {
-        const bool x = next[0] < next[1] && next[0] < next[2], y = !x && next[1] < next[2] && !(next[0] < next[1]);
+        const bool x = next[0] < next[1] && next[0] < next[2];
+        const bool y = !x && next[1] < next[2] && !(next[0] < next[1]);
         const float wall = x ? next[0] : y ? next[1] : next[2], out = fminf(wall, end);
         const float at = g->distance[((int64_t)cell[2] * g->R + cell[1]) * g->R + cell[0]];
         if (at < -most)
@@ -94,7 +95,8 @@ pf_ray_walk(struct pf_stretch *s, const struct pf_ray_grid *g, const float o[3],
 
 /* Samples that a ray with these stretches gets, and the distance between them. */
 PF_FN int
-pf_ray_plan(float *spacing, const struct pf_ray_grid *g, const struct pf_stretch *s, int n, float inv_s)
+pf_ray_plan(float *spacing, const struct pf_ray_grid *g, const struct pf_stretch *s, int n,
+            float inv_s)
 {
     const float finest = fmaxf(PF_FINEST_PART / inv_s, PF_FINEST_CELL * g->cell);
     float length = 0;
@@ -108,14 +110,16 @@ pf_ray_plan(float *spacing, const struct pf_ray_grid *g, const struct pf_stretch
     return samples;
 }
 
-/* All samples of a ray to x, dir [samples, 3] and dist [samples]; stretch: work space.  shift 0..1: where
- * in its interval each sample lies. */
+/* All samples of a ray to x, dir [samples, 3] and dist [samples]; stretch: work space.  shift 0..1:
+ * where in its interval each sample lies. */
 PF_FN int
 pf_ray_write(float *x, float *dir, float *dist, struct pf_stretch stretch[PF_MOST_STRETCHES],
-             const struct pf_ray_grid *g, const float o[3], const float d[3], float inv_s, float shift)
+             const struct pf_ray_grid *g, const float o[3], const float d[3], float inv_s,
+             float shift)
 {
     float spacing = 0, gone = 0;                /* gone: length of the stretches before this one */
-    const int n = pf_ray_walk(stretch, g, o, d, inv_s), samples = pf_ray_plan(&spacing, g, stretch, n, inv_s);
+    const int n = pf_ray_walk(stretch, g, o, d, inv_s);
+    const int samples = pf_ray_plan(&spacing, g, stretch, n, inv_s);
     for (int i = 0, k = 0; k < samples; k++) {
         const float at = ((float)k + shift) * spacing;
         while (i < n - 1 && at - gone > stretch[i].to - stretch[i].from) {
@@ -215,7 +219,8 @@ pf_ray_upsample(float *z_new, int fresh, const float *z, const float *sdf, float
     int above = 0;              /* first index whose cdf is over u; cdf[1] is its cdf */
     for (int k = 0; k + 1 < n; k++) {
         const float a = sdf[k * step], b = sdf[(k + 1) * step];
-        const float dist = z[(k + 1) * step] - z[k * step], mid = (a + b) * 0.5f, slope = (b - a) / (dist + 1e-5f);
+        const float dist = z[(k + 1) * step] - z[k * step], mid = (a + b) * 0.5f;
+        const float slope = (b - a) / (dist + 1e-5f);
         const bool inside = pf_ray_inside(o, d, z[(k + 1) * step], bound);
         float cosine = slope < before ? slope : before;
         before = slope;
@@ -240,13 +245,15 @@ pf_ray_upsample(float *z_new, int fresh, const float *z, const float *sdf, float
         }
         const int hi = above < n ? above : n - 1, lo = above > 0 ? above - 1 : 0;
         const float width = cdf[1] - cdf[0], t = (u - cdf[0]) / (width < 1e-5f ? 1 : width);
-        z_new[i * step] = z[lo * step] + (t > 0 ? t < 1 ? t : 1 : 0) * (z[hi * step] - z[lo * step]);
+        z_new[i * step] =
+            z[lo * step] + (t > 0 ? t < 1 ? t : 1 : 0) * (z[hi * step] - z[lo * step]);
     }
 }
 
 /* Merge m ascending depths and their distances into n, in place; sdf_new NULL: depths alone. */
 PF_FN void
-pf_ray_merge(float *z, float *sdf, int n, const float *z_new, const float *sdf_new, int m, int64_t step)
+pf_ray_merge(float *z, float *sdf, int n, const float *z_new, const float *sdf_new, int m,
+             int64_t step)
 {
     int i = n - 1, j = m - 1;
     for (int k = n + m - 1; j >= 0; k--) {
@@ -261,17 +268,18 @@ pf_ray_merge(float *z, float *sdf, int n, const float *z_new, const float *sdf_n
     }
 }
 
-/* The points in the middle of each interval, those outside the cube dropped: their number, and unless x is
- * NULL themselves. */
+/* The points in the middle of each interval, those outside the cube dropped: their number, and
+ * unless x is NULL themselves. */
 PF_FN int
-pf_ray_pack(float *x, float *dir, float *dist, int32_t *skipped, const float *z, int64_t step, int depths,
-            const float o[3], const float d[3], float bound)
+pf_ray_pack(float *x, float *dir, float *dist, int32_t *skipped, const float *z, int64_t step,
+            int depths, const float o[3], const float d[3], float bound)
 {
     int32_t dropped = 0;
     int n = 0;
     for (int k = 0; k < depths; k++) {
         const float here = z[k * step];
-        const float length = k + 1 < depths ? z[(k + 1) * step] - here : depths > 1 ? here - z[(k - 1) * step] : 0;
+        const float length = k + 1 < depths ? z[(k + 1) * step] - here :
+                             depths > 1     ? here - z[(k - 1) * step] : 0;
         const float middle = here + length * 0.5f;
         if (!pf_ray_inside(o, d, middle, bound)) {
             dropped++;
@@ -296,13 +304,13 @@ pf_ray_pack(float *x, float *dir, float *dist, int32_t *skipped, const float *z,
 #define PF_TINY_ALPHA 1e-5f
 #define PF_TINY_LEFT 1e-7f
 
-/* One point: the distance where its interval begins and ends, by the slope along the ray, and the part of the
- * light that is lost between. */
+/* One point: the distance where its interval begins and ends, by the slope along the ray, and the
+ * part of the light that is lost between. */
 struct pf_section {
     float cosine;               /* d sdf / d t, annealed; never positive */
     float turn;                 /* d cosine / d (dir . grad) */
     float from, to;             /* sdf at both ends */
-    float P, N;                 /* their sigmoids */
+    float P, N;                 /* sigmoids of both, times inv_s */
     float alpha;
     bool clipped;
 };
@@ -353,7 +361,8 @@ pf_ray_blend(const struct pf_ray_points *s, float *alpha, float *left, int64_t b
     float light = 1;
     for (int64_t i = begin; i < end; i++) {
         const float *const g = s->grad + 3 * i;
-        const struct pf_section c = pf_ray_cut(s->sdf[i], g, s->dir + 3 * i, s->dist[i], s->inv_s, s->ratio);
+        const struct pf_section c =
+            pf_ray_cut(s->sdf[i], g, s->dir + 3 * i, s->dist[i], s->inv_s, s->ratio);
         light = pf_ray_pass(light, s->skipped ? s->skipped[i] : 0);
         const float w = c.alpha * light, length = sqrtf(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]);
         if (alpha) {
@@ -372,12 +381,15 @@ pf_ray_blend(const struct pf_ray_points *s, float *alpha, float *left, int64_t b
     return to;
 }
 
-/* What alpha's cotangent means for point i's inputs (field.md, 8).  Returns the share of inv_s. */
+/* What alpha's cotangent means for point i's inputs (spec 04, 8).  Returns the point's part
+ * of inv_s's cotangent. */
 PF_FN double
-pf_ray_cut_backward(float *d_sdf, float d_grad[3], float d_alpha, const struct pf_ray_points *s, int64_t i)
+pf_ray_cut_backward(float *d_sdf, float d_grad[3], float d_alpha, const struct pf_ray_points *s,
+                    int64_t i)
 {
     const float *const dir = s->dir + 3 * i, dist = s->dist[i];
-    const struct pf_section c = pf_ray_cut(s->sdf[i], s->grad + 3 * i, dir, dist, s->inv_s, s->ratio);
+    const struct pf_section c =
+        pf_ray_cut(s->sdf[i], s->grad + 3 * i, dir, dist, s->inv_s, s->ratio);
     if (c.clipped)
         d_alpha = 0;
     const float sum = c.P + PF_TINY_ALPHA, a = c.P - c.N + PF_TINY_ALPHA;
@@ -397,7 +409,7 @@ pf_ray_blend_backward(float *d_sdf, float *d_grad, float *d_rgb, const struct pf
                       int64_t begin, int64_t end)
 {
     const float d_opacity = d_mask - (dc[0] + dc[1] + dc[2]);
-    float d_left = 0;           /* of the light after the point */
+    float d_left = 0;           /* cotangent of the light after the point */
     double part = 0;
     for (int64_t i = end - 1; i >= begin; i--) {
         const float *const c = s->rgb + 3 * i;
@@ -406,7 +418,8 @@ pf_ray_blend_backward(float *d_sdf, float *d_grad, float *d_rgb, const struct pf
         PF_UNROLL for (int k = 0; k < 3; k++)
             d_rgb[3 * i + k] = a * light * dc[k];
         part += pf_ray_cut_backward(d_sdf + i, d_grad + 3 * i, (d_weight - d_left) * light, s, i);
-        d_left = pf_ray_pass(d_weight * a + d_left * (1 - a + PF_TINY_LEFT), s->skipped ? s->skipped[i] : 0);
+        d_left = pf_ray_pass(d_weight * a + d_left * (1 - a + PF_TINY_LEFT),
+                             s->skipped ? s->skipped[i] : 0);
     }
     return part;
 }
@@ -415,8 +428,9 @@ pf_ray_blend_backward(float *d_sdf, float *d_grad, float *d_rgb, const struct pf
 
 /* Adds one ray's colour and mask losses to sums; writes the cotangents. */
 PF_FN void
-pf_ray_loss(struct pf_neus_sums *sums, float d_color[3], float *d_mask, const struct pf_ray_color *got,
-            const float want[3], float want_mask, const struct pf_neus_how *how)
+pf_ray_loss(struct pf_neus_sums *sums, float d_color[3], float *d_mask,
+            const struct pf_ray_color *got, const float want[3], float want_mask,
+            const struct pf_neus_how *how)
 {
     const double share = 1 / (double)how->rays;
     const double e[3] = {got->rgb[0] - want[0], got->rgb[1] - want[1], got->rgb[2] - want[2]};
@@ -432,7 +446,8 @@ pf_ray_loss(struct pf_neus_sums *sums, float d_color[3], float *d_mask, const st
 
 /* Adds one point's (|grad| - 1)^2 to sums, and its cotangent to d_grad. */
 PF_FN void
-pf_point_eikonal(struct pf_neus_sums *sums, float d_grad[3], const float g[3], const struct pf_neus_how *how)
+pf_point_eikonal(struct pf_neus_sums *sums, float d_grad[3], const float g[3],
+                 const struct pf_neus_how *how)
 {
     const float length = sqrtf(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]), miss = length - 1;
     const double share = 2 * how->lambda_eikonal / how->inner;
@@ -452,10 +467,11 @@ pf_point_outside_ball(const float x[3])
     return (double)x[0] * x[0] + (double)x[1] * x[1] + (double)x[2] * x[2] >= 1;
 }
 
-/* Point number p of n, uniform in one of `cells` cells of a grid with R cells a side (pf_occupancy_near). */
+/* Point `number`, uniform in one of `cells` cells of a grid with R cells a side
+ * (pf_occupancy_near). */
 PF_FN void
-pf_near_point(float x[3], const int32_t *cell, int64_t cells, int R, float side, float bound, uint64_t seed,
-              uint64_t number)
+pf_near_point(float x[3], const int32_t *cell, int64_t cells, int R, float side, float bound,
+              uint64_t seed, uint64_t number)
 {
     const struct pf_rng4 r = pf_philox(seed, PF_RNG_OCCUPANCY, number);
     const int32_t c = cell[r.v[0] * (uint64_t)cells >> 32], at[3] = {c % R, c / R % R, c / R / R};
@@ -463,22 +479,26 @@ pf_near_point(float x[3], const int32_t *cell, int64_t cells, int R, float side,
         x[k] = side * ((float)at[k] + (float)(r.v[k + 1] >> 8) * 0x1p-24f) - bound;
 }
 
-/* On a face of the cube (pf_occupancy_walls). */
+/* Point `number`, uniform on the faces of the cube (pf_occupancy_walls). */
 PF_FN void
 pf_wall_point(float x[3], float bound, uint64_t seed, uint64_t number)
 {
     const struct pf_rng4 r = pf_philox(seed, PF_RNG_OCCUPANCY | UINT64_C(1) << 32, number);
     const int face = (int)((uint64_t)r.v[0] * 6 >> 32);
-    PF_UNROLL for (int k = 0; k < 3; k++)
-        x[k] = k == face / 2 ? face % 2 ? bound : -bound : bound * (2 * (float)(r.v[k + 1] >> 8) * 0x1p-24f - 1);
+    PF_UNROLL for (int k = 0; k < 3; k++) {
+        const float within = bound * (2 * (float)(r.v[k + 1] >> 8) * 0x1p-24f - 1);
+        x[k] = k == face / 2 ? face % 2 ? bound : -bound : within;
+    }
 }
 
-/* Adds what one point, which stands for the volume `each`, says of the surface's area; writes cotangents. */
+/* Adds what one point, which stands for the volume `each`, says of the surface's area; writes
+ * cotangents. */
 PF_FN void
-pf_point_area(struct pf_neus_sums *sums, float *d_sdf, float d_grad[3], float sdf, const float g[3], double each,
-              float width, double lambda)
+pf_point_area(struct pf_neus_sums *sums, float *d_sdf, float d_grad[3], float sdf, const float g[3],
+              double each, float width, double lambda)
 {
-    const float P = pf_ray_sigmoid(sdf / width), length = sqrtf(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]);
+    const float P = pf_ray_sigmoid(sdf / width);
+    const float length = sqrtf(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]);
     const double delta = P * (1 - P) / width, share = lambda * each * delta;
     sums->area += each * delta * length;
     *d_sdf = (float)(share * (1 - 2 * P) / width * length);
@@ -486,9 +506,11 @@ pf_point_area(struct pf_neus_sums *sums, float *d_sdf, float d_grad[3], float sd
         d_grad[k] = length > 0 ? (float)(share * g[k] / length) : 0;
 }
 
-/* Adds the mask loss of one of n points that are outside for certain; returns the cotangent of sdf. */
+/* Adds the mask loss of one of n points that are outside for certain; returns the cotangent of
+ * sdf. */
 PF_FN float
-pf_point_outside(struct pf_neus_sums *sums, float sdf, int64_t n, float margin, const struct pf_neus_how *how)
+pf_point_outside(struct pf_neus_sums *sums, float sdf, int64_t n, float margin,
+                 const struct pf_neus_how *how)
 {
     const bool near_by = sdf < margin;
     sums->mask += near_by ? (double)(margin - sdf) / (double)n : 0;

@@ -1,9 +1,9 @@
-/* sample.cu - where along rays a field is evaluated, on a GPU: through the grid of distances ("hash",
- * occupancy.c) or the original's hierarchy ("mlp", neus_sample.c).
+/* sample.cu - where along rays a field is evaluated, on a GPU: through the grid of distances
+ * ("hash", occupancy.c) or the original's hierarchy ("mlp", neus_sample.c).
  *
- * One thread a ray, twice: it counts its samples, a scan finds their places, it writes them.  A walk
- * reads some 100 distances of 4 bytes each from L2, one after the other: 2048 rays take as long as one,
- * about 20 us a pass; bytes (28 a sample) and arithmetic do not count. */
+ * One thread a ray, twice: it counts its samples, a scan finds their places, it writes them.  A
+ * walk reads some 100 distances of 4 bytes each from L2, one after the other: 2048 rays take as
+ * long as one, about 20 us a pass; bytes (28 a sample) and arithmetic do not count. */
 #include <cstdlib>
 
 #include "kernels/field/net.cuh"
@@ -49,7 +49,9 @@ pf_cuda_samples_release(struct pf_cuda_samples *s)
 static pf_err
 reserve_rays(struct pf_cuda_samples *s, int64_t rays, int32_t **counts)
 {
-    PF_TRY(pf_cuda_reserve(&s->index, (size_t)(rays + 1) * sizeof(int64_t) + (size_t)rays * sizeof(int32_t), "rays"));
+    PF_TRY(pf_cuda_reserve(&s->index,
+                           (size_t)(rays + 1) * sizeof(int64_t) + (size_t)rays * sizeof(int32_t),
+                           "rays"));
     int64_t *const host = (int64_t *)realloc(s->host_first, (size_t)(rays + 1) * sizeof(int64_t));
     if (!host)
         return pf_fail(PF_ENOMEM, "no memory for %lld rays", (long long)rays);
@@ -78,8 +80,10 @@ find_places(pf_dev *dev, struct pf_cuda_samples *s, const int32_t *counts, int64
     const cudaStream_t stream = pf_cuda_stream(dev);
     const int64_t from = s->want_first ? 0 : rays;
     PF_TRY(pf_cuda_scan(dev, s->first, counts, rays));
-    PF_CUDA_TRY(cudaMemcpyAsync(s->host_first + from, s->first + from, (size_t)(rays + 1 - from) * sizeof(int64_t),
-                                cudaMemcpyDeviceToHost, stream), "number of samples");
+    PF_CUDA_TRY(cudaMemcpyAsync(s->host_first + from, s->first + from,
+                                (size_t)(rays + 1 - from) * sizeof(int64_t), cudaMemcpyDeviceToHost,
+                                stream),
+                "number of samples");
     PF_CUDA_TRY(cudaStreamSynchronize(stream), "the GPU failed");
     s->rays = rays;
     s->n = s->host_first[rays];
@@ -112,7 +116,8 @@ cell_centres(float *x, const __grid_constant__ pf_ray_grid g, int64_t from, int6
 }
 
 pf_err
-pf_cuda_grid_update(struct pf_net_cuda *net, struct pf_cuda_buffer *grid, const struct pf_config *conf)
+pf_cuda_grid_update(struct pf_net_cuda *net, struct pf_cuda_buffer *grid,
+                    const struct pf_config *conf)
 {
     const struct pf_ray_grid g = pf_cuda_grid_of(conf, net->host, NULL);
     const int64_t cells = (int64_t)g.R * g.R * g.R, most = INT64_C(1) << 20;
@@ -134,9 +139,8 @@ pf_cuda_grid_update(struct pf_net_cuda *net, struct pf_cuda_buffer *grid, const 
 }
 
 static __global__ void
-count_samples(int32_t *count, const __grid_constant__ pf_ray_grid g, const float *origin, const float *dir,
-              int64_t rays,
-              float inv_s)
+count_samples(int32_t *count, const __grid_constant__ pf_ray_grid g, const float *origin,
+              const float *dir, int64_t rays, float inv_s)
 {
     const int64_t r = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     struct pf_stretch stretch[PF_MOST_STRETCHES];
@@ -150,8 +154,9 @@ count_samples(int32_t *count, const __grid_constant__ pf_ray_grid g, const float
 }
 
 static __global__ void
-write_samples(float *x, float *out_dir, float *dist, const int64_t *first, const __grid_constant__ pf_ray_grid g,
-              const float *origin, const float *dir, int64_t rays, float inv_s, bool train, uint64_t seed, int step)
+write_samples(float *x, float *out_dir, float *dist, const int64_t *first,
+              const __grid_constant__ pf_ray_grid g, const float *origin, const float *dir,
+              int64_t rays, float inv_s, bool train, uint64_t seed, int step)
 {
     const int64_t r = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     struct pf_stretch stretch[PF_MOST_STRETCHES];
@@ -161,12 +166,14 @@ write_samples(float *x, float *out_dir, float *dist, const int64_t *first, const
     const float shift = train ? pf_rng_uniform(seed, PF_RNG_PERTURB, number) : 0.5f;
     const float o[3] = {origin[3 * r], origin[3 * r + 1], origin[3 * r + 2]};
     const float d[3] = {dir[3 * r], dir[3 * r + 1], dir[3 * r + 2]};
-    pf_ray_write(x + 3 * first[r], out_dir + 3 * first[r], dist + first[r], stretch, &g, o, d, inv_s, shift);
+    pf_ray_write(x + 3 * first[r], out_dir + 3 * first[r], dist + first[r], stretch, &g, o, d,
+                 inv_s, shift);
 }
 
 static pf_err
-sample_grid(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_config *conf, const float *distance,
-            const float *origin, const float *dir, int64_t rays, float inv_s, bool train, uint64_t seed, int step)
+sample_grid(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_config *conf,
+            const float *distance, const float *origin, const float *dir, int64_t rays, float inv_s,
+            bool train, uint64_t seed, int step)
 {
     const struct pf_ray_grid g = pf_cuda_grid_of(conf, net->host, distance);
     const unsigned blocks = pf_blocks(rays, RAY_THREADS);
@@ -178,15 +185,14 @@ sample_grid(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_
     PF_TRY(find_places(net->dev, s, counts, rays));
     PF_TRY(reserve_points(s, s->n, false));
     s->slots = s->n;
-    write_samples<<<blocks, RAY_THREADS, 0, stream>>>(s->x, s->dir, s->dist, s->first, g, origin, dir, rays, inv_s,
-                                                      train,
-                                                      seed, step);
+    write_samples<<<blocks, RAY_THREADS, 0, stream>>>(s->x, s->dir, s->dist, s->first, g, origin,
+                                                      dir, rays, inv_s, train, seed, step);
     return pf_launched(net->dev, "samples");
 }
 
 // ---- cells near the surface ----
 
-enum { CELLS = 64 };            // that a thread looks at, one after the other
+enum { CELLS = 64 };            // cells that a thread looks at, one after the other
 
 static __device__ __forceinline__ bool
 is_near(const struct pf_ray_grid *g, int64_t cell, float most)
@@ -207,7 +213,8 @@ count_near(int32_t *count, const __grid_constant__ pf_ray_grid g, int64_t cells,
 }
 
 static __global__ void
-list_near(int32_t *list, const int64_t *first, const __grid_constant__ pf_ray_grid g, int64_t cells, float most)
+list_near(int32_t *list, const int64_t *first, const __grid_constant__ pf_ray_grid g, int64_t cells,
+          float most)
 {
     const int64_t t = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, from = t * CELLS;
     if (from >= cells)
@@ -225,15 +232,18 @@ pf_cuda_near_cells(pf_dev *dev, struct pf_cuda_cells *to, const struct pf_ray_gr
     const float most = PF_GRID_SLACK * 0.8660254f * g->cell + reach;
     const cudaStream_t stream = pf_cuda_stream(dev);
     PF_TRY(pf_cuda_reserve(&to->list, (size_t)cells * sizeof(int32_t), "cells near the surface"));
-    PF_TRY(pf_cuda_reserve(&to->counts, (size_t)(parts + 1) * sizeof(int64_t) + (size_t)parts * sizeof(int32_t),
+    PF_TRY(pf_cuda_reserve(&to->counts,
+                           (size_t)(parts + 1) * sizeof(int64_t) + (size_t)parts * sizeof(int32_t),
                            "cells near the surface"));
     int64_t *const first = pf_cuda_data<int64_t>(&to->counts);
     int32_t *const count = (int32_t *)(first + parts + 1);
     count_near<<<pf_blocks(parts, 64), 64, 0, stream>>>(count, *g, cells, most);
     PF_TRY(pf_cuda_scan(dev, first, count, parts));
-    list_near<<<pf_blocks(parts, 64), 64, 0, stream>>>(pf_cuda_data<int32_t>(&to->list), first, *g, cells, most);
+    list_near<<<pf_blocks(parts, 64), 64, 0, stream>>>(pf_cuda_data<int32_t>(&to->list), first, *g,
+                                                       cells, most);
     PF_TRY(pf_launched(dev, "cells near the surface"));
-    PF_CUDA_TRY(cudaMemcpyAsync(&to->n, first + parts, sizeof to->n, cudaMemcpyDeviceToHost, stream),
+    PF_CUDA_TRY(cudaMemcpyAsync(&to->n, first + parts, sizeof to->n, cudaMemcpyDeviceToHost,
+                                stream),
                 "number of cells");
     PF_CUDA_TRY(cudaStreamSynchronize(stream), "the GPU failed");
     return PF_OK;
@@ -248,7 +258,7 @@ pf_cuda_cells_release(struct pf_cuda_cells *cells)
 
 // ---- "mlp": the original's hierarchy, for the rays that meet the cube ----
 
-struct hits {                   // rays that meet the cube, [n, ...], and depths of theirs, [depths, n]
+struct hits {                   // the n rays that meet the cube; what has a depth is [depths, n]
     int64_t n;
     float *origin, *dir;
     float *z, *sdf, *weight, *z_new, *sdf_new;
@@ -262,7 +272,8 @@ struct ray {
 static __device__ __forceinline__ ray
 ray_at(const float *origin, const float *dir, int64_t r)
 {
-    return {{origin[3 * r], origin[3 * r + 1], origin[3 * r + 2]}, {dir[3 * r], dir[3 * r + 1], dir[3 * r + 2]}};
+    return {{origin[3 * r], origin[3 * r + 1], origin[3 * r + 2]},
+            {dir[3 * r], dir[3 * r + 1], dir[3 * r + 2]}};
 }
 
 static __global__ void
@@ -276,8 +287,8 @@ find_hits(int32_t *hit, const float *origin, const float *dir, int64_t rays, dou
 }
 
 static __global__ void
-gather_hits(const struct hits h, int coarse, const int64_t *place, const float *origin, const float *dir,
-            const float *offset, int64_t rays)
+gather_hits(const struct hits h, int coarse, const int64_t *place, const float *origin,
+            const float *dir, const float *offset, int64_t rays)
 {
     const int64_t r = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     if (r >= rays || place[r + 1] == place[r])
@@ -309,7 +320,8 @@ upsample(const struct hits h, int n, int fine, float inv_s, float bound)
     if (r >= h.n)
         return;
     const struct ray v = ray_at(h.origin, h.dir, r);
-    pf_ray_upsample(h.z_new + r, fine, h.z + r, h.sdf + r, h.weight + r, h.n, n, v.o, v.d, inv_s, bound);
+    pf_ray_upsample(h.z_new + r, fine, h.z + r, h.sdf + r, h.weight + r, h.n, n, v.o, v.d, inv_s,
+                    bound);
 }
 
 static __global__ void
@@ -320,10 +332,10 @@ merge(const struct hits h, int n, int fine, bool last)
         pf_ray_merge(h.z + r, h.sdf + r, n, h.z_new + r, last ? NULL : h.sdf_new + r, fine, h.n);
 }
 
-// place: of the hits.  x NULL: only count.
+// place [rays + 1]: running count of the rays that meet the cube.  x NULL: only count samples.
 static __global__ void
-pack(int32_t *count, float *x, float *dir, float *dist, int32_t *skipped, const int64_t *first, const struct hits h,
-     const int64_t *place, int64_t rays, int depths, float bound)
+pack(int32_t *count, float *x, float *dir, float *dist, int32_t *skipped, const int64_t *first,
+     const struct hits h, const int64_t *place, int64_t rays, int depths, float bound)
 {
     const int64_t r = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     if (r >= rays)
@@ -332,17 +344,20 @@ pack(int32_t *count, float *x, float *dir, float *dist, int32_t *skipped, const 
     const bool hit = place[r + 1] != i;
     const struct ray v = hit ? ray_at(h.origin, h.dir, i) : ray{};
     const int64_t at = x ? first[r] : 0;
-    const int n = hit ? pf_ray_pack(x ? x + 3 * at : NULL, dir + 3 * at, dist + at, skipped + at, h.z + i, h.n, depths,
-                                    v.o, v.d, bound) : 0;
+    const int n = hit ? pf_ray_pack(x ? x + 3 * at : NULL, dir + 3 * at, dist + at, skipped + at,
+                                    h.z + i, h.n, depths, v.o, v.d, bound)
+                      : 0;
     if (!x)
         count[r] = n;
 }
 
 static pf_err
-reserve_hits(struct hits *h, struct pf_cuda_samples *s, int64_t n, int depths, int fine, int64_t widest)
+reserve_hits(struct hits *h, struct pf_cuda_samples *s, int64_t n, int depths, int fine,
+             int64_t widest)
 {
     const int64_t floats = n * (6 + 3 * (int64_t)depths + 2 * fine + 3 * widest);
-    PF_TRY(pf_cuda_reserve(&s->depths, (size_t)(floats ? floats : 1) * sizeof(float), "depths of rays"));
+    PF_TRY(pf_cuda_reserve(&s->depths, (size_t)(floats ? floats : 1) * sizeof(float),
+                           "depths of rays"));
     h->n = n;
     h->origin = pf_cuda_data<float>(&s->depths);
     h->dir = h->origin + 3 * n;
@@ -358,7 +373,8 @@ reserve_hits(struct hits *h, struct pf_cuda_samples *s, int64_t n, int depths, i
 static pf_err
 sdf_along(struct pf_net_cuda *net, const struct hits *h, float *sdf, const float *z, int depths)
 {
-    points_along<<<pf_blocks(h->n * depths, 256), 256, 0, pf_cuda_stream(net->dev)>>>(*h, z, depths);
+    points_along<<<pf_blocks(h->n * depths, 256), 256, 0, pf_cuda_stream(net->dev)>>>(*h, z,
+                                                                                      depths);
     PF_TRY(pf_launched(net->dev, "depths of rays"));
     return net->ops->sdf(net, sdf, h->x, h->n * depths);
 }
@@ -372,7 +388,8 @@ find_depths(struct pf_net_cuda *net, const struct hits *h, const struct pf_neus_
     PF_TRY(sdf_along(net, h, h->sdf, h->z, n));
     for (int round = 0; round < how->rounds; round++, n += how->fine) {
         const bool last = round == how->rounds - 1;
-        upsample<<<blocks, RAY_THREADS, 0, stream>>>(*h, n, how->fine, 64 * ldexpf(1, round), (float)how->bound);
+        upsample<<<blocks, RAY_THREADS, 0, stream>>>(*h, n, how->fine, 64 * ldexpf(1, round),
+                                                     (float)how->bound);
         PF_TRY(pf_launched(net->dev, "depths of rays"));
         if (!last)
             PF_TRY(sdf_along(net, h, h->sdf_new, h->z_new, how->fine));
@@ -383,8 +400,8 @@ find_depths(struct pf_net_cuda *net, const struct hits *h, const struct pf_neus_
 }
 
 static pf_err
-sample_hierarchy(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_config *conf, const float *origin,
-                 const float *dir, int64_t rays, const float *offset)
+sample_hierarchy(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_config *conf,
+                 const float *origin, const float *dir, int64_t rays, const float *offset)
 {
     const struct pf_neus_sampler how = pf_neus_sampler_of(conf);
     const int depths = pf_neus_depths(&how);
@@ -402,31 +419,34 @@ sample_hierarchy(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struc
     pf_err err = find_places(net->dev, s, counts, rays);
     s->want_first = want_first;
     PF_TRY(err);
-    PF_TRY(reserve_hits(&h, s, s->n, depths, how.fine, how.coarse > how.fine ? how.coarse : how.fine));
-    PF_CUDA_TRY(cudaMemcpyAsync(place, s->first, (size_t)(rays + 1) * sizeof(int64_t), cudaMemcpyDeviceToDevice,
-                                stream),
+    PF_TRY(reserve_hits(&h, s, s->n, depths, how.fine,
+                        how.coarse > how.fine ? how.coarse : how.fine));
+    PF_CUDA_TRY(cudaMemcpyAsync(place, s->first, (size_t)(rays + 1) * sizeof(int64_t),
+                                cudaMemcpyDeviceToDevice, stream),
                 "rays");
     if (h.n) {
-        gather_hits<<<blocks, RAY_THREADS, 0, stream>>>(h, how.coarse, place, origin, dir, offset, rays);
+        gather_hits<<<blocks, RAY_THREADS, 0, stream>>>(h, how.coarse, place, origin, dir, offset,
+                                                        rays);
         PF_TRY(pf_launched(net->dev, "depths of rays"));
         PF_TRY(find_depths(net, &h, &how));
     }
-    pack<<<blocks, RAY_THREADS, 0, stream>>>(counts, NULL, NULL, NULL, NULL, NULL, h, place, rays, depths,
-                                             (float)how.bound);
+    pack<<<blocks, RAY_THREADS, 0, stream>>>(counts, NULL, NULL, NULL, NULL, NULL, h, place, rays,
+                                             depths, (float)how.bound);
     PF_TRY(find_places(net->dev, s, counts, rays));
     PF_TRY(reserve_points(s, s->n, true));
     s->slots = rays * depths;
-    pack<<<blocks, RAY_THREADS, 0, stream>>>(NULL, s->x, s->dir, s->dist, s->skipped, s->first, h, place, rays, depths,
-                                             (float)how.bound);
+    pack<<<blocks, RAY_THREADS, 0, stream>>>(NULL, s->x, s->dir, s->dist, s->skipped, s->first, h,
+                                             place, rays, depths, (float)how.bound);
     return pf_launched(net->dev, "samples");
 }
 
 pf_err
-pf_cuda_sample(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_config *conf, const float *distance,
-               const float *origin, const float *dir, int64_t rays, float inv_s, const float *offset, uint64_t seed,
-               int step)
+pf_cuda_sample(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_config *conf,
+               const float *distance, const float *origin, const float *dir, int64_t rays,
+               float inv_s, const float *offset, uint64_t seed, int step)
 {
     if (distance)
-        return sample_grid(net, s, conf, distance, origin, dir, rays, inv_s, offset != NULL, seed, step);
+        return sample_grid(net, s, conf, distance, origin, dir, rays, inv_s, offset != NULL, seed,
+                           step);
     return sample_hierarchy(net, s, conf, origin, dir, rays, offset);
 }

@@ -1,5 +1,5 @@
-/* Marching cubes: closed, welded, outward, in order, and the sparse walk finds what the dense grid finds; on a GPU
- * the same.  What needs a GPU is skipped where there is none. */
+/* Marching cubes: closed, welded, outward, in order, and the sparse walk finds what the dense grid
+ * finds; on a GPU the same.  What needs a GPU is skipped where there is none. */
 #include "kernels/field/field_march.h"
 #include "tests/kernels/field/training.h"
 
@@ -39,7 +39,7 @@ length(float x, float y, float z)
 
 struct shape {
     float (*distance)(const float *x);
-    float scale;                /* what the gradient is long */
+    float scale;                /* length of the gradient */
 };
 
 static pf_err
@@ -57,8 +57,10 @@ sample_on_gpu(void *ctx, float *out, const float *x, int64_t n)
 {
     float *host = malloc((size_t)n * 4 * sizeof *host);
     const int64_t n3 = 3 * n;
-    pf_tensor to = pf_tensor_view(out, PF_F32, 1, &n), from = pf_tensor_view((void *)x, PF_F32, 1, &n3);
-    pf_tensor value = pf_tensor_view(host, PF_F32, 1, &n), point = pf_tensor_view(host + n, PF_F32, 1, &n3);
+    pf_tensor to = pf_tensor_view(out, PF_F32, 1, &n);
+    pf_tensor from = pf_tensor_view((void *)x, PF_F32, 1, &n3);
+    pf_tensor value = pf_tensor_view(host, PF_F32, 1, &n);
+    pf_tensor point = pf_tensor_view(host + n, PF_F32, 1, &n3);
     pf_err err = pf_dev_get(gpu, &point, &from);
     if (!err)
         err = sample(ctx, host, host + n, n);
@@ -107,7 +109,8 @@ noise(const float *x)           /* nothing to do with a distance: every case of 
 {
     uint32_t key[3];
     memcpy(key, x, sizeof key);
-    const uint64_t i = (uint64_t)key[0] * 2654435761u ^ (uint64_t)key[1] << 17 ^ (uint64_t)key[2] << 31;
+    const uint64_t i =
+        (uint64_t)key[0] * 2654435761u ^ (uint64_t)key[1] << 17 ^ (uint64_t)key[2] << 31;
     const float v = 2 * pf_rng_uniform(9, PF_RNG_TEST, i) - 1;
     return fabsf(v) < 0.05f ? 0 : v;            // some exact zeros among them
 }
@@ -201,7 +204,7 @@ assert_same_mesh(const struct pf_mesh *a, const struct pf_mesh *b)
     assert_memory_equal(a->face, b->face, (size_t)a->faces * 12);
 }
 
-/* Signed: positive if the faces look outward. */
+/* Positive if the faces look outward. */
 static double
 volume(const struct pf_mesh *m)
 {
@@ -291,8 +294,8 @@ test_torus_has_a_hole(void **state)
     pf_mesh_release(&m);
 }
 
-/* Coordinates of a point of a grid of R points a side: number i of those that there are when whole bricks of 8 are
- * counted one after the other. */
+/* Where point i is in a grid of R points a side, if the points of whole bricks of 8 are counted,
+ * one brick after the other. */
 static void
 point_in_order(int p[3], int i, int R)
 {
@@ -320,7 +323,8 @@ test_vertices_are_the_cut_edges_in_order(void **state)
                 a[k] = (float)(p[k] * h - 0.6);
                 b[k] = (float)((p[k] + (k == axis)) * h - 0.6);
             }
-            if (p[0] >= R || p[1] >= R || p[2] >= R || p[axis] == R - 1 || (torus(a) <= 0) == (torus(b) <= 0))
+            if (p[0] >= R || p[1] >= R || p[2] >= R || p[axis] == R - 1 ||
+                (torus(a) <= 0) == (torus(b) <= 0))
                 continue;
             assert_true(cut < m.vertices);
             const float t = torus(a) / (torus(a) - torus(b));
@@ -332,7 +336,7 @@ test_vertices_are_the_cut_edges_in_order(void **state)
     pf_mesh_release(&m);
 }
 
-/* By brick and cell. */
+/* Faces are sorted by brick and cell. */
 static void
 test_faces_are_in_order(void **state)
 {
@@ -343,7 +347,7 @@ test_faces_are_in_order(void **state)
     for (int64_t f = 0; f < m.faces; f++) {
         int64_t brick = 0, cell = 0;
         for (int k = 2; k >= 0; k--) {
-            double middle = 0;                  /* of the face: inside its cell */
+            double middle = 0;                  /* the face's, which is inside its cell */
             for (int i = 0; i < 3; i++)
                 middle += m.vertex[3 * (int64_t)m.face[3 * f + i] + k] / 3;
             const int p = (int)((middle + 0.6) / (1.2 / (R - 1)));
@@ -480,16 +484,19 @@ test_gpu_gives_the_same_bytes(void **state)
         float scale;
         int resolution;
     } cases[] = {
-        {sphere, 1, 2}, {sphere, 1, 65}, {torus, 1, 33}, {torus, 40, 71}, {two_balls, 1, 64}, {gyroid, 1, 17},
-        {gyroid, 1, 72}, {slab, 1, 3}, {slab, 1, 41}, {noise, 1, 9}, {noise, 1, 30}, {nothing, 1, 20}, {torus, 1, 210},
+        {sphere, 1, 2},  {sphere, 1, 65},  {torus, 1, 33},  {torus, 40, 71}, {two_balls, 1, 64},
+        {gyroid, 1, 17}, {gyroid, 1, 72},  {slab, 1, 3},    {slab, 1, 41},   {noise, 1, 9},
+        {noise, 1, 30},  {nothing, 1, 20}, {torus, 1, 210},
     };
     (void)state;
     need_gpu();
     for (int i = 0; i < 13; i++)
         for (int dense = 0; dense < 2; dense++) {
             struct pf_march_stats a_stats = {0}, b_stats = {0};
-            struct pf_mesh a = march(cases[i].distance, cases[i].scale, cases[i].resolution, dense, &a_stats);
-            struct pf_mesh b = march_on_gpu(cases[i].distance, cases[i].scale, cases[i].resolution, dense, &b_stats);
+            struct pf_mesh a =
+                march(cases[i].distance, cases[i].scale, cases[i].resolution, dense, &a_stats);
+            struct pf_mesh b = march_on_gpu(cases[i].distance, cases[i].scale, cases[i].resolution,
+                                            dense, &b_stats);
             assert_same_mesh(&b, &a);
             assert_int_equal(b_stats.evaluations, a_stats.evaluations);
             assert_int_equal(b_stats.cells, a_stats.cells);
@@ -511,7 +518,8 @@ test_gpu_refuses_what_the_cpu_refuses(void **state)
     assert_fails(on_gpu(&m, NULL, &shape, &opt), PF_ESHAPE, "2 to 2048");
 }
 
-/* Distances differ in their last bits, which moves a vertex or two where the surface only just cuts an edge. */
+/* Distances differ in their last bits, which moves a vertex or two where the surface only just cuts
+ * an edge. */
 static void
 test_field_on_gpu_has_the_surface_of_the_cpu(void **state)
 {
@@ -519,8 +527,10 @@ test_field_on_gpu_has_the_surface_of_the_cpu(void **state)
     (void)state;
     need_gpu();
     for (int k = 0; k < 2; k++) {
-        struct pf_mesh a = march_field(NULL, kinds[k], false), b = march_field(gpu, kinds[k], false);
-        struct pf_mesh again = march_field(gpu, kinds[k], false), dense = march_field(gpu, kinds[k], true);
+        struct pf_mesh a = march_field(NULL, kinds[k], false);
+        struct pf_mesh b = march_field(gpu, kinds[k], false);
+        struct pf_mesh again = march_field(gpu, kinds[k], false);
+        struct pf_mesh dense = march_field(gpu, kinds[k], true);
         assert_true(a.faces > 0);
         assert_closed(&b);
         assert_closed(&dense);

@@ -56,7 +56,8 @@ reference(double color[3 * RAYS], double mask[RAYS], const struct pf_samples *s,
         for (int64_t i = s->first[n]; i < s->first[n + 1]; i++) {
             const float *d = s->dir + 3 * i;
             const double tc = d[0] * grad[3 * i] + d[1] * grad[3 * i + 1] + d[2] * grad[3 * i + 2];
-            const double ic = -(plus(-tc / 2 + 0.5) * (1 - r) + plus(-tc) * r), h = s->dist[i] / 2.0;
+            const double ic = -(plus(-tc / 2 + 0.5) * (1 - r) + plus(-tc) * r);
+            const double h = s->dist[i] / 2.0;
             const double P = 1 / (1 + exp(-(sdf[i] - ic * h) * inv_s));
             const double N = 1 / (1 + exp(-(sdf[i] + ic * h) * inv_s));
             const double alpha = fmin(fmax((P - N + 1e-5) / (P + 1e-5), 0), 1);
@@ -122,7 +123,8 @@ close_to(const char *what, int64_t i, double got, double want, double scale)
 
 /* ---- tests ---- */
 
-/* A ray from outside through a sharp surface: one point takes everything, the background nothing. */
+/* A ray from outside through a sharp surface: one point takes everything, the background
+ * nothing. */
 static void
 test_a_sharp_surface_is_opaque(void **state)
 {
@@ -249,7 +251,8 @@ test_losses_worked_example(void **state)
     assert_true(fabs(sums.rgb - (sqrt(0.001) + far) / 2) < 1e-6);
     assert_true(fabs(sums.mask - 0.125) < 1e-6);
     assert_true(fabs(sums.square - 0.25) < 1e-6);
-    assert_near(d_color, ((float[]){0, 0, 0, (float)(0.075 / far), 0, (float)(0.1 / far)}), 6, 1e-6);
+    assert_near(d_color, ((float[]){0, 0, 0, (float)(0.075 / far), 0, (float)(0.1 / far)}), 6,
+                1e-6);
     assert_near(d_mask, ((float[]){0, 0.5f}), 2, 1e-6);
     pf_neus_eikonal(&sums, d_grad, grad, 2, &how);
     assert_true(fabs(sums.eikonal - 1) < 1e-6);                 /* (2^2 + 0^2) / 4 */

@@ -237,7 +237,7 @@ test_points_near_the_surface_measure_its_area(void **state)
     (void)state;
     assert_ok(pf_occupancy_update(o, &ball, 0));
     const double volume = pf_occupancy_near(o, x, N, 5 * width, 5, 3);
-    assert_true(volume > 0 && volume < 0.8);                    /* of 1.728 */
+    assert_true(volume > 0 && volume < 0.8);                    /* the cube's is 1.728 */
     assert_ok(ball_sdf(&ball, sdf, x, N));
     for (int i = 0; i < N; i++) {
         grad[3 * i] = 1;

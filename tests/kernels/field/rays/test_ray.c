@@ -13,7 +13,8 @@ ball_sdf(struct pf_net *net, float *sdf, const float *x, int64_t n)
     (void)net;
     for (int64_t i = 0; i < n; i++) {
         const float *p = x + 3 * i;
-        sdf[i] = sqrtf(p[0] * p[0] + p[1] * p[1] + p[2] * p[2]) - 0.3f - 0.1f * sinf(9 * p[0]) * cosf(7 * p[1]);
+        sdf[i] = sqrtf(p[0] * p[0] + p[1] * p[1] + p[2] * p[2]) - 0.3f -
+                 0.1f * sinf(9 * p[0]) * cosf(7 * p[1]);
     }
     return PF_OK;
 }
@@ -60,8 +61,10 @@ check_samples(float inv_s, bool train)
     for (int r = 0; r < RAYS; r++) {
         struct pf_stretch stretch[PF_MOST_STRETCHES];
         float x[60], d[60], dist[20];
-        const float shift = train ? pf_rng_uniform(5, PF_RNG_PERTURB, 9 * RAYS + (uint64_t)r) : 0.5f;
-        const int n = pf_ray_write(x, d, dist, stretch, &g, origin + 3 * r, dir + 3 * r, inv_s, shift);
+        const float shift =
+            train ? pf_rng_uniform(5, PF_RNG_PERTURB, 9 * RAYS + (uint64_t)r) : 0.5f;
+        const int n =
+            pf_ray_write(x, d, dist, stretch, &g, origin + 3 * r, dir + 3 * r, inv_s, shift);
         assert_int_equal(n, s.first[r + 1] - s.first[r]);
         assert_memory_equal(x, s.x + 3 * s.first[r], (size_t)n * 3 * sizeof(float));
         assert_memory_equal(d, s.dir + 3 * s.first[r], (size_t)n * 3 * sizeof(float));
@@ -92,7 +95,8 @@ test_light_and_losses_are_those_of_the_cpu(void **state)
     struct pf_samples s = {0};
     struct pf_neus_out out = {0};
     struct pf_neus_sums sums = {0}, mine = {0};
-    struct pf_neus_how how = {.lambda_rgb = 0.5, .lambda_mask = 1, .lambda_eikonal = 0.1, .rays = N, .inner = 900};
+    struct pf_neus_how how = {
+        .lambda_rgb = 0.5, .lambda_mask = 1, .lambda_eikonal = 0.1, .rays = N, .inner = 900};
     double d_inv_s = 0, my_d_inv_s = 0;
     (void)state;
     fill_uniform(noise, 9 * POINTS, 3);
@@ -119,22 +123,22 @@ test_light_and_losses_are_those_of_the_cpu(void **state)
     assert_ok(pf_neus_out_reserve(&out, N, POINTS));
     pf_neus_composite_forward(&out, &s, sdf, grad, rgb, 60, 0.4f);
     pf_neus_loss(&sums, d_color, d_mask, &out, target, mask, N, &how);
-    pf_neus_composite_backward(want, want + POINTS, want + 4 * POINTS, &d_inv_s, &out, &s, sdf, grad, rgb, 60, 0.4f,
-                               d_color, d_mask);
+    pf_neus_composite_backward(want, want + POINTS, want + 4 * POINTS, &d_inv_s, &out, &s, sdf,
+                               grad, rgb, 60, 0.4f, d_color, d_mask);
     pf_neus_eikonal(&sums, want + POINTS, grad, POINTS, &how);
 
     const struct pf_ray_points points = {s.dir, s.dist, sdf, grad, rgb, s.skipped, 60, 0.4f};
     for (int r = 0; r < N; r++) {
-        const struct pf_ray_color c = pf_ray_blend(&points, alpha, left, s.first[r], s.first[r + 1]);
+        const struct pf_ray_color c =
+            pf_ray_blend(&points, alpha, left, s.first[r], s.first[r + 1]);
         assert_memory_equal(c.rgb, out.rgb + 3 * r, sizeof(c.rgb));
         assert_memory_equal(c.normal, out.normal + 3 * r, sizeof(c.normal));
         assert_memory_equal(&c.mask, out.mask + r, sizeof(c.mask));
         pf_ray_loss(&mine, dc, &dm, &c, target + 3 * r, mask[r], &how);
         assert_memory_equal(dc, d_color + 3 * r, sizeof(dc));
         assert_memory_equal(&dm, d_mask + r, sizeof(dm));
-        my_d_inv_s += pf_ray_blend_backward(got, got + POINTS, got + 4 * POINTS, &points, alpha, left, dc, dm,
-                                            s.first[r],
-                                            s.first[r + 1]);
+        my_d_inv_s += pf_ray_blend_backward(got, got + POINTS, got + 4 * POINTS, &points, alpha,
+                                            left, dc, dm, s.first[r], s.first[r + 1]);
         for (int64_t i = s.first[r]; i < s.first[r + 1]; i++)
             pf_point_eikonal(&mine, got + POINTS + 3 * i, grad + 3 * i, &how);
     }
@@ -165,7 +169,8 @@ test_points_of_the_surface_are_those_of_the_cpu(void **state)
     assert_ok(pf_occupancy_update(o, &ball, -1));
     assert_ok(pf_occupancy_save(o, &doc));
     const float *distance = pf_doc_get(&doc, "train.occupancy.distance")->data;
-    const float cell = pf_occupancy_cell(o), reach = 2.5f * cell, most = PF_GRID_SLACK * 0.8660254f * cell + reach;
+    const float cell = pf_occupancy_cell(o), reach = 2.5f * cell;
+    const float most = PF_GRID_SLACK * 0.8660254f * cell + reach;
     const double volume = pf_occupancy_near(o, x, N, reach, 5, 9);
     pf_occupancy_walls(o, wall, WALLS, 5, 9);
     for (int32_t i = 0; i < R * R * R; i++)
@@ -187,7 +192,8 @@ test_points_of_the_surface_are_those_of_the_cpu(void **state)
         sdf[p] *= 0.1f;
     pf_neus_area(&sums, want, want + N, sdf, grad, N, volume, 0.02f, 0.003);
     for (int p = 0; p < N; p++)
-        pf_point_area(&mine, got + p, got + N + 3 * p, sdf[p], grad + 3 * p, volume / N, 0.02f, 0.003);
+        pf_point_area(&mine, got + p, got + N + 3 * p, sdf[p], grad + 3 * p, volume / N, 0.02f,
+                      0.003);
     assert_memory_equal(got, want, sizeof(got));
     pf_neus_outside(&sums, want, sdf, N, 0.02f, &how);
     for (int p = 0; p < N; p++)
