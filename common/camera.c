@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/spad.h"
+#include "common/camera.h"
 
 /* ---- the rig ---- */
 

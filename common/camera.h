@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/hd.h"
 #include "common/tensor.h"
 
 #ifdef __cplusplus
@@ -35,6 +36,20 @@ void pf_viewpoint_embed(float v[4], float elevation_input, float elevation_targe
 /* Origin and unit direction of the ray through pixel (j, i) (field.md, 2). */
 void pf_camera_ray(float origin[3], float dir[3], const double pose[12], const double K[9],
                    double j, double i);
+
+static inline PF_HD double
+pf_dot3(const double a[3], const double b[3])
+{
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
+
+static inline PF_HD void
+pf_cross3(double to[3], const double a[3], const double b[3])
+{
+    to[0] = a[1] * b[2] - a[2] * b[1];
+    to[1] = a[2] * b[0] - a[0] * b[2];
+    to[2] = a[0] * b[1] - a[1] * b[0];
+}
 
 /* SPAD's camera: "elevation" used as a polar angle (cameras.md, 4: the network was trained
  * so).  Elevation 0 takes the limit from above (the pole). */

@@ -38,20 +38,6 @@ struct pf_line {                /* pixels 0..length; -1: none */
     uint64_t slope;             /* steps aside for one along, in units of 2^-32 */
 };
 
-static inline PF_HD double
-pf_dot3(const double a[3], const double b[3])
-{
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-}
-
-static inline PF_HD void
-pf_cross3(double to[3], const double a[3], const double b[3])
-{
-    to[0] = a[1] * b[2] - a[2] * b[1];
-    to[1] = a[2] * b[0] - a[0] * b[2];
-    to[2] = a[0] * b[1] - a[1] * b[0];
-}
-
 /* ---- Pluecker maps ---- */
 
 /* Direction of unit depth through a pixel's centre. */

@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /* As pf_march (march.h).  Distances are as the original's grid has them: 1 outside the unit ball,
- * which in its cube of half side 0.6 are the corners alone (spec 04, 11). */
+ * which in its cube of half side 0.6 are the corners alone (field.md, 11). */
 pf_err pf_field_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_field *f,
                       const struct pf_march_options *options) PF_MUST_USE;
 

@@ -209,7 +209,7 @@ pf_ray_sigmoid(float x)
 /* z_new [fresh] for a ray that has n depths, ascending in z with distances sdf, at sharpness inv_s:
  * even quantiles of the light that the intervals take (the original's sample_pdf).  Outside the
  * cube the slope counts as 0 but the distance still goes into the opacity, as in the original
- * (spec 04, 3).  weight [n - 1]: work space. */
+ * (field.md, 3).  weight [n - 1]: work space. */
 PF_FN void
 pf_ray_upsample(float *z_new, int fresh, const float *z, const float *sdf, float *weight,
                 int64_t step, int n, const float o[3], const float d[3], float inv_s, float bound)
@@ -381,7 +381,7 @@ pf_ray_blend(const struct pf_ray_points *s, float *alpha, float *left, int64_t b
     return to;
 }
 
-/* What alpha's cotangent means for point i's inputs (spec 04, 8).  Returns the point's part
+/* What alpha's cotangent means for point i's inputs (field.md, 8).  Returns the point's part
  * of inv_s's cotangent. */
 PF_FN double
 pf_ray_cut_backward(float *d_sdf, float d_grad[3], float d_alpha, const struct pf_ray_points *s,
