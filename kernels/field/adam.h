@@ -1,6 +1,7 @@
 /* adam.h - AdamW, as the original trains with (field.md, 7).  Private to kernels/field. */
 #ifndef PF_FIELD_ADAM_H
 #define PF_FIELD_ADAM_H
+#include <math.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -11,6 +12,24 @@ struct pf_adamw {
     double lr, beta1, beta2, eps;
     double decay;               /* decoupled weight decay; 0 for none */
 };
+
+struct pf_adamw_factors {       /* of one step, as the CPU and the GPU multiply with them */
+    float keep, eps, b1, b2, c1, c2, rate, root;
+};
+static inline struct pf_adamw_factors
+pf_adamw_factors(const struct pf_adamw *how, double decay, int64_t step)
+{
+    struct pf_adamw_factors a;
+    a.keep = (float)(1 - how->lr * decay);
+    a.eps = (float)how->eps;
+    a.b1 = (float)how->beta1;
+    a.b2 = (float)how->beta2;
+    a.c1 = (float)(1 - how->beta1);
+    a.c2 = (float)(1 - how->beta2);
+    a.rate = (float)(how->lr / (1 - pow(how->beta1, (double)step)));
+    a.root = (float)(1 / sqrt(1 - pow(how->beta2, (double)step)));
+    return a;
+}
 
 /* Step number step (from 1) of n numbers, with their gradients and the two moments, zero at first:
  *   value *= 1 - lr decay;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2

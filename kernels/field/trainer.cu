@@ -378,12 +378,8 @@ pf_trainer_cuda_gradients(struct pf_trainer_cuda *t, struct pf_field_losses *los
 
 // ---- AdamW ----
 
-struct adamw {                  // as adam.c has them
-    float keep, eps, b1, b2, c1, c2, rate, root;
-};
-
 static __global__ void
-adamw_step(float *value, const float *grad, float *m, float *v, int64_t n, const struct adamw a)
+adamw_step(float *value, const float *grad, float *m, float *v, int64_t n, const struct pf_adamw_factors a)
 {
     const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     if (i >= n)
@@ -404,15 +400,7 @@ pf_trainer_cuda_update(struct pf_trainer_cuda *t, const struct pf_adamw *how, in
         int64_t n = 0;
         for (next = i; next < net->host->params && param[next].decay == param[i].decay; next++)
             n += param[next].n;
-        struct adamw a;
-        a.keep = (float)(1 - how->lr * (param[i].decay ? how->decay : 0));
-        a.eps = (float)how->eps;
-        a.b1 = (float)how->beta1;
-        a.b2 = (float)how->beta2;
-        a.c1 = (float)(1 - how->beta1);
-        a.c2 = (float)(1 - how->beta2);
-        a.rate = (float)(how->lr / (1 - pow(how->beta1, (double)step)));
-        a.root = (float)(1 / sqrt(1 - pow(how->beta2, (double)step)));
+        const struct pf_adamw_factors a = pf_adamw_factors(how, param[i].decay ? how->decay : 0, step);
         adamw_step<<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(t->dev)>>>(net->value + at, net->grad + at, t->m + at, t->v +
                                                                      at, n, a);
         PF_TRY(pf_launched(t->dev, "AdamW"));
