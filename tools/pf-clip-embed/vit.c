@@ -14,7 +14,7 @@ struct place {                  /* where the encoder's tensors are */
     bool round;                 /* OpenAI's file: matrices count as f16 (crop.md, 5) */
 };
 
-/* Round an f32 tensor's values to f16, in a new tensor; others are copied. */
+/* Copy a tensor as f32, its values rounded to those of f16 where round says so. */
 static pf_err
 copy_rounded(pf_tensor *to, const pf_tensor *from, bool round)
 {
@@ -35,7 +35,8 @@ need(const struct place *at, pf_tensor *t, const char *name, int ndim, const int
     return pf_checkpoint_need(at->weights, full, t, ndim, dim);
 }
 
-/* Layer of a [K, C] matrix and a bias or NULL, which are released: the device has its own copy. */
+/* Make a layer of a [K, C] matrix and a bias or NULL.  Both are released: the device has its own
+ * copy. */
 static pf_err
 make_layer(const struct place *at, pf_layer **w, pf_tensor *weight, pf_tensor *bias)
 {
@@ -46,7 +47,8 @@ make_layer(const struct place *at, pf_layer **w, pf_tensor *weight, pf_tensor *b
     return err;
 }
 
-/* NAMEweight and NAMEbias: "mlp.c_fc." or, as torch's attention has it, "attn.in_proj_". */
+/* Load NAMEweight and NAMEbias; NAME is "mlp.c_fc." or, as torch's attention has it,
+ * "attn.in_proj_". */
 static pf_err
 load_linear(const struct place *at, pf_layer **w, const char *name, int64_t K, int64_t C)
 {
@@ -96,7 +98,7 @@ load_block(const struct place *at, struct vit_block *b, int i, int64_t W)
     return load_linear(&in, &b->proj, "mlp.c_proj.", W, 4 * W);
 }
 
-/* The stride-P convolution as a linear map of whole patches. */
+/* Load the stride-P convolution as a linear map of whole patches. */
 static pf_err
 load_patches(const struct place *at, struct vit *v)
 {
@@ -125,7 +127,7 @@ load_proj(const struct place *at, struct vit *v)
     return err ? err : make_layer(at, &v->proj, &turned, NULL);
 }
 
-/* Positions, with the class embedding already added to the first. */
+/* Load the positions; the class embedding is added to the first already here. */
 static pf_err
 load_position(const struct place *at, struct vit *v)
 {
@@ -134,7 +136,8 @@ load_position(const struct place *at, struct vit *v)
     pf_err err;
     PF_TRY(need(at, &class, "class_embedding", 1, &W));
     PF_TRY(need(at, &position, "positional_embedding", 2, (int64_t[]){T, W}));
-    if ((err = copy_rounded(&host, &position, false)) || (err = copy_rounded(&first, &class, false)))
+    if ((err = copy_rounded(&host, &position, false)) ||
+        (err = copy_rounded(&first, &class, false)))
         goto out;
     for (int64_t i = 0; i < W; i++)
         ((float *)host.data)[i] += ((float *)first.data)[i];
@@ -153,15 +156,25 @@ vit_load(struct vit *v, pf_dev *dev, pf_checkpoint *weights, const struct pf_con
 {
     pf_tensor t;
     const bool openai = pf_checkpoint_get(weights, "visual.conv1.weight", &t);
-    const struct place at = {dev, weights, openai ? "visual." : "clip_image_encoder.model.visual.", openai};
-    *v = (struct vit){.side = conf->clip.image_size, .patch = conf->clip.patch_size, .width = conf->clip.width,
-                      .layers = conf->clip.layers, .heads = conf->clip.heads, .dim = conf->clip.output_dim};
+    const char *const prefix = openai ? "visual." : "clip_image_encoder.model.visual.";
+    const struct place at = {dev, weights, prefix, openai};
+    *v = (struct vit){
+        .side = conf->clip.image_size,
+        .patch = conf->clip.patch_size,
+        .width = conf->clip.width,
+        .layers = conf->clip.layers,
+        .heads = conf->clip.heads,
+        .dim = conf->clip.output_dim,
+    };
     if (v->side % v->patch)
-        return pf_fail(PF_ESHAPE, "clip.image_size %d is not a multiple of clip.patch_size %d", v->side, v->patch);
+        return pf_fail(PF_ESHAPE, "clip.image_size %d is not a multiple of clip.patch_size %d",
+                       v->side, v->patch);
     if (v->width % v->heads)
-        return pf_fail(PF_ESHAPE, "clip.width %d is not a multiple of clip.heads %d", v->width, v->heads);
+        return pf_fail(PF_ESHAPE, "clip.width %d is not a multiple of clip.heads %d", v->width,
+                       v->heads);
     if (v->layers > VIT_LAYERS_MAX)
-        return pf_fail(PF_ESHAPE, "clip.layers is %d, at most %d are known", v->layers, VIT_LAYERS_MAX);
+        return pf_fail(PF_ESHAPE, "clip.layers is %d, at most %d are known", v->layers,
+                       VIT_LAYERS_MAX);
     PF_TRY(load_patches(&at, v));
     PF_TRY(load_position(&at, v));
     PF_TRY(load_norm(&at, v->ln_pre, "ln_pre", v->width));
@@ -184,7 +197,8 @@ cubic_taps(int tap[4], float weight[4], int i, int from, int to)
     for (int k = 0; k < 4; k++) {
         const float x = fabsf((float)(k - 1) - t);
         const int at = base + k - 1;
-        weight[k] = x <= 1 ? ((a + 2) * x - (a + 3)) * x * x + 1 : ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
+        weight[k] = x <= 1 ? ((a + 2) * x - (a + 3)) * x * x + 1
+                           : ((a * x - 5 * a) * x + 8 * a) * x - 4 * a;
         tap[k] = at < 0 ? 0 : at >= from ? from - 1 : at;
     }
 }
@@ -208,9 +222,11 @@ vit_preprocess(pf_tensor *to, const pf_tensor *image, int side)
                 float sum = 0;
                 for (int j = 0; j < 4; j++) {
                     const float *row = p + (int64_t)ty[j] * S;
-                    sum += wy[j] * (wx[0] * row[tx[0]] + wx[1] * row[tx[1]] + wx[2] * row[tx[2]] + wx[3] * row[tx[3]]);
+                    sum += wy[j] * (wx[0] * row[tx[0]] + wx[1] * row[tx[1]] + wx[2] * row[tx[2]] +
+                                    wx[3] * row[tx[3]]);
                 }
-                ((float *)to->data)[((int64_t)c * side + y) * side + x] = ((sum + 1) / 2 - mean[c]) / deviation[c];
+                ((float *)to->data)[((int64_t)c * side + y) * side + x] =
+                    ((sum + 1) / 2 - mean[c]) / deviation[c];
             }
         }
     }
@@ -219,7 +235,7 @@ vit_preprocess(pf_tensor *to, const pf_tensor *image, int side)
 
 /* ---- the encoder ---- */
 
-/* [3, side, side] to patches [1, n * n, 3 * P * P], as the flattened kernel has them. */
+/* Turn [3, side, side] into patches [1, n * n, 3 * P * P], as the flattened kernel has them. */
 static void
 unfold(float *to, const float *from, int side, int P)
 {
@@ -227,10 +243,11 @@ unfold(float *to, const float *from, int side, int P)
     for (int i = 0; i < n * n; i++)
         for (int c = 0; c < 3; c++)
             for (int y = 0; y < P; y++, to += P)
-                memcpy(to, from + ((int64_t)c * side + i / n * P + y) * side + i % n * P, (size_t)P * sizeof *to);
+                memcpy(to, from + ((int64_t)c * side + i / n * P + y) * side + i % n * P,
+                       (size_t)P * sizeof *to);
 }
 
-/* x [1, T, W]: ln_pre(class token and patches + positions).  The class token's patch is zero. */
+/* x [1, T, W] = ln_pre(class token and patches + positions).  The class token's patch is zero. */
 static pf_err
 embed_patches(pf_dev *dev, pf_tensor *x, const struct vit *v, const pf_tensor *input)
 {
@@ -243,15 +260,18 @@ embed_patches(pf_dev *dev, pf_tensor *x, const struct vit *v, const pf_tensor *i
     const pf_err err = pf_dev_put(dev, &patches, &host);
     pf_tensor_release(&host);
     PF_TRY(err);
-    PF_TRY(pf_linear(dev, x, &patches, v->patches, &(struct pf_epilogue){.residual = &v->position}));
+    PF_TRY(pf_linear(dev, x, &patches, v->patches,
+                     &(struct pf_epilogue){.residual = &v->position}));
     return pf_layer_norm(dev, x, x, &v->ln_pre[0], &v->ln_pre[1], 1e-5f);
 }
 
-/* ResidualAttentionBlock on the first Q tokens: all, or in the last block the class token alone. */
+/* Run a ResidualAttentionBlock for the first Q tokens: all, or in the last block the class token
+ * alone. */
 static pf_err
 block(pf_dev *dev, pf_tensor *x, const struct vit_block *b, int heads, int64_t Q)
 {
     const int64_t T = x->dim[1], W = x->dim[2];
+    const float scale = 1.0f / sqrtf((float)(W / heads));
     const size_t mark = pf_dev_mark(dev);
     pf_tensor n, qkv, a, h;
     PF_TRY(pf_dev_alloc(dev, &n, x->dtype, 3, x->dim));
@@ -260,11 +280,12 @@ block(pf_dev *dev, pf_tensor *x, const struct vit_block *b, int heads, int64_t Q
     PF_TRY(PF_ALLOC(dev, &h, x->dtype, 1, Q, 4 * W));
     PF_TRY(pf_layer_norm(dev, &n, x, &b->ln1[0], &b->ln1[1], 1e-5f));
     PF_TRY(pf_linear(dev, &qkv, &n, b->qkv, NULL));                     // [1, T, 3W]
-    PF_TRY(pf_attention(dev, &a, &qkv, heads, 1.0f / sqrtf((float)(W / heads)), NULL));         // [1, Q, W]
+    PF_TRY(pf_attention(dev, &a, &qkv, heads, scale, NULL));              // [1, Q, W]
     x->dim[1] = Q;
     PF_TRY(pf_linear(dev, x, &a, b->out, &(struct pf_epilogue){.residual = x}));
     PF_TRY(pf_layer_norm(dev, &a, x, &b->ln2[0], &b->ln2[1], 1e-5f));
-    PF_TRY(pf_linear(dev, &h, &a, b->fc, &(struct pf_epilogue){.act = PF_QUICK_GELU}));         // [1, Q, 4W]
+    PF_TRY(pf_linear(dev, &h, &a, b->fc,
+                     &(struct pf_epilogue){.act = PF_QUICK_GELU}));     // [1, Q, 4W]
     PF_TRY(pf_linear(dev, x, &h, b->proj, &(struct pf_epilogue){.residual = x}));
     pf_dev_reset(dev, mark);
     return PF_OK;

@@ -21,13 +21,15 @@ struct vit {
     pf_layer *proj;                     /* [dim, W] */
 };
 
-/* Of a diffusion checkpoint, or of OpenAI's own file; weights must stay open until the device
- * closes. */
-pf_err vit_load(struct vit *v, pf_dev *dev, pf_checkpoint *weights, const struct pf_config *conf) PF_MUST_USE;
-/* image [3, S, S], -1..1, to the encoder's input [3, side, side]: bicubic, a = -0.75, corners
- * aligned, not antialiased (crop.md, 3), then CLIP's mean and deviation. */
+/* Load the encoder from a diffusion checkpoint or from OpenAI's own file; weights must stay open
+ * until the device closes. */
+pf_err vit_load(struct vit *v, pf_dev *dev, pf_checkpoint *weights, const struct pf_config *conf)
+    PF_MUST_USE;
+/* Turn image [3, S, S], -1..1, into the encoder's input [3, side, side]: bicubic, a = -0.75,
+ * corners aligned, not antialiased (crop.md, 3), then CLIP's mean and deviation. */
 pf_err vit_preprocess(pf_tensor *to, const pf_tensor *image, int side) PF_MUST_USE;
-/* embedding [1, dim], new, on the host; not normalised. */
-pf_err vit_embed(pf_dev *dev, pf_tensor *embedding, const struct vit *v, const pf_tensor *input) PF_MUST_USE;
+/* Encode that input: embedding [1, dim] is new, on the host, and not normalised. */
+pf_err vit_embed(pf_dev *dev, pf_tensor *embedding, const struct vit *v, const pf_tensor *input)
+    PF_MUST_USE;
 
 #endif
