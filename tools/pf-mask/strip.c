@@ -11,7 +11,7 @@
 
 /* ---- strips ---- */
 
-/* View n of the strip: image [S, S, 3] over white, alpha [S, S]. */
+/* Cut view n out of the strip: image [S, S, 3] over white, alpha [S, S]. */
 static void
 cut_view(uint8_t *image, float *alpha, const pf_image *strip, int n)
 {

@@ -49,7 +49,8 @@ push(struct work *w, int *n, int pixel)
     }
 }
 
-/* Spread from the n pixels in the queue over pixels that are to do, into the queue; how many. */
+/* Spread from the n pixels in the queue over pixels that are to do, which join the queue.  Returns
+ * how many it holds then. */
 static int
 grow(struct work *w, int n, bool diagonal)
 {

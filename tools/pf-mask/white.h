@@ -6,8 +6,8 @@
 
 #include "common/config.h"
 
-/* alpha f32 [S, S] 0..1 of the view rgb u8 [S, S, 3], S = side.  Uses conf->mask: threshold, open,
- * close, soft. */
+/* Compute alpha f32 [S, S], 0..1, of the view rgb u8 [S, S, 3], S = side.  Uses conf->mask:
+ * threshold, open, close, soft. */
 pf_err white_alpha(float *alpha, const uint8_t *rgb, int side, const struct pf_config *conf)
     PF_MUST_USE;
 
