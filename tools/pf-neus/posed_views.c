@@ -7,7 +7,7 @@
 
 enum { MAX_VIEWS = 4096 };
 
-/* n more numbers of this size, copied from there, behind the had that *array holds. */
+/* Append n numbers of this size, copied from `from`, to the `had` that *array holds. */
 static pf_err
 append(void *array, size_t had, size_t n, size_t size, const void *from)
 {

@@ -1,10 +1,11 @@
-/* posed_views.h - every posed view of one object that pf-neus was given, from any number of documents. */
+/* posed_views.h - every posed view of one object that pf-neus was given, from any number of
+ * documents. */
 #ifndef PF_POSED_VIEWS_H
 #define PF_POSED_VIEWS_H
 #include "kernels/field/field.h"
 
 struct posed_views {
-    int count, size, documents; /* square views; documents they came from */
+    int count, size, documents; /* views, pixels a side, documents they came from */
     uint8_t *image;             /* [V, S, S, 3] */
     float *alpha;               /* [V, S, S] */
     float *pose, *intrinsics;   /* [V, 3, 4] world to camera, [V, 3, 3] */
