@@ -60,7 +60,7 @@ print_tensor(FILE *to, const struct pf_doc_tensor *tensor)
     putc('\n', to);
 }
 
-/* One line each: tool, version, seed, options. */
+/* Print a line for each entry: tool, version, seed, options. */
 static void
 print_history(FILE *to, const char *text)
 {
@@ -92,7 +92,7 @@ pf_info_print(FILE *to, const pf_doc *doc)
     for (int i = 0; i < doc->metas; i++) {
         const struct pf_doc_meta *m = &doc->meta[i];
         if (strcmp(m->key, "pf.history") == 0 || strcmp(m->key, "pf.crc32") == 0)
-            continue;                           // below; and nothing for people
+            continue;                           // one comes below, one is not for people
         fputs("  ", to);
         print_text(to, m->key);
         fputs(": ", to);

@@ -5,8 +5,7 @@
 
 #include "common/stream.h"
 
-/* Metadata, tensors with their statistics, history.  Bytes that are not printable ASCII or UTF-8
- * show as "?". */
+/* Print metadata, tensors with their statistics, and history.  Control characters show as "?". */
 void pf_info_print(FILE *to, const pf_doc *doc);
 
 #endif

@@ -15,7 +15,7 @@ descriptor(pf_dtype dtype)
     return names[dtype];
 }
 
-/* Magic, length, a Python dictionary, spaces and a line feed up to a multiple of 64 bytes. */
+/* Write magic, length, a Python dictionary, spaces and a line feed up to a multiple of 64 bytes. */
 static void
 write_header(const pf_tensor *t, FILE *to)
 {

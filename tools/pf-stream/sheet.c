@@ -39,7 +39,7 @@ at(const pf_tensor *t, int64_t i)
     return v;
 }
 
-/* What the stored numbers black and white are. */
+/* Find the stored numbers that are black and white. */
 static void
 find_range(float *black, float *white, const pf_tensor *t)
 {
@@ -51,7 +51,7 @@ find_range(float *black, float *white, const pf_tensor *t)
             *black = -1;
 }
 
-/* Write t into channels first.. of the strip. */
+/* Write t into the strip's channels from `first` on. */
 static void
 fill(pf_image *strip, int first, const pf_tensor *t, const struct layout *l)
 {
@@ -89,7 +89,8 @@ draw(pf_image *strip, const char *name, const pf_tensor *t, const pf_tensor *alp
 pf_err
 pf_sheet_strip(pf_image *strip, const pf_doc *doc, const char *name)
 {
-    const pf_tensor *views = pf_doc_get(doc, "views.image"), *input = pf_doc_get(doc, "input.image");
+    const pf_tensor *views = pf_doc_get(doc, "views.image");
+    const pf_tensor *input = pf_doc_get(doc, "input.image");
     if (name) {
         const pf_tensor *t = pf_doc_get(doc, name);
         return t ? draw(strip, name, t, NULL) : pf_fail(PF_EFORMAT, "there is no tensor %s", name);
