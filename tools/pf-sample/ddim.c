@@ -3,18 +3,20 @@
 
 #include "tools/pf-sample/ddim.h"
 
-/* Bit for bit what torch computes on a CPU: linspace fills eights of lanes, counted from the nearer
- * end; the square is a float; the product runs in double. */
+/* These are bit for bit what torch computes on a CPU: linspace fills eights of lanes, counted from
+ * the nearer end; the square is a float; the product runs in double. */
 void
 ddim_alphas(float alphas_cumprod[DDIM_TIMES])
 {
-    const float from = (float)sqrt(0.00085), to = (float)sqrt(0.0120), step = (to - from) / (DDIM_TIMES - 1);
+    const float from = (float)sqrt(0.00085), to = (float)sqrt(0.0120);
+    const float step = (to - from) / (DDIM_TIMES - 1);
     double product = 1;
     for (int i = 0; i < DDIM_TIMES; i++) {
         const int lane = i % 8, base = i - lane;
-        const float root = (base < DDIM_TIMES / 2 ? fmaf(step, (float)base, from)
-                                                  : fmaf(-step, (float)(DDIM_TIMES - 1 - base), to)) +
-                           step * (float)lane;
+        const float first = base < DDIM_TIMES / 2
+                                ? fmaf(step, (float)base, from)
+                                : fmaf(-step, (float)(DDIM_TIMES - 1 - base), to);
+        const float root = first + step * (float)lane;
         product *= 1.0f - root * root;
         alphas_cumprod[i] = (float)product;
     }
@@ -23,7 +25,7 @@ ddim_alphas(float alphas_cumprod[DDIM_TIMES])
 void
 ddim_schedule(struct ddim *d, const float alphas_cumprod[DDIM_TIMES], int steps, double eta)
 {
-    const int first = steps < DDIM_TIMES;       // 1, but for all thousand steps
+    const int first = steps < DDIM_TIMES;       // 0 where all thousand steps are taken
     d->steps = steps;
     for (int k = 0; k < steps; k++) {
         d->t[k] = k * DDIM_TIMES / steps + first;
@@ -39,12 +41,13 @@ ddim_schedule(struct ddim *d, const float alphas_cumprod[DDIM_TIMES], int steps,
     }
 }
 
-/* e^x for x <= 0 with the rounding of the library that the original ran on (SLEEF's polynomial, 1 ulp):
- * an angle of t w_k for t near 1000 turns one ulp of w_k into 6e-5 of the embedding. */
+/* e^x for x <= 0 with the rounding of the library that the original ran on (SLEEF's polynomial,
+ * 1 ulp): an angle of t w_k for t near 1000 turns one ulp of w_k into 6e-5 of the embedding. */
 static float
 exp_as_trained(float x)
 {
-    static const float c[] = {1.3930435525e-3f, 8.3333607763e-3f, 4.1666485369e-2f, 1.6666667163e-1f, 0.5f};
+    static const float c[] = {1.3930435525e-3f, 8.3333607763e-3f, 4.1666485369e-2f,
+                              1.6666667163e-1f, 0.5f};
     const float q = rintf(x * 1.4426950409f);
     float u = 1.9852761761e-4f, s = fmaf(q, -0.693145751953125f, x);
     s = fmaf(q, -1.4286067653e-6f, s);

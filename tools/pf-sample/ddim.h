@@ -12,12 +12,13 @@ struct ddim {
     struct pf_ddim_coefficients c[DDIM_TIMES];
 };
 
-/* alphas_cumprod of the linear schedule in sqrt(beta), float as the original rounds it (networks.md, 8). */
+/* Make alphas_cumprod of the schedule that is linear in sqrt(beta), in float as the original rounds
+ * it (networks.md, 8). */
 void ddim_alphas(float alphas_cumprod[DDIM_TIMES]);
 /* steps 1..1000: t_k = floor(1000 k / steps) + 1, the original's range where steps divides 1000;
  * all thousand begin at 0. */
 void ddim_schedule(struct ddim *d, const float alphas_cumprod[DDIM_TIMES], int steps, double eta);
-/* [cos(t w_0) .. cos, sin(t w_0) .. sin], w_k = 10000^(-k / (dim / 2)), in float. */
+/* out = [cos(t w_0) .. cos, sin(t w_0) .. sin], w_k = 10000^(-k / (dim / 2)), in float. */
 void ddim_sinusoid(float *out, int dim, int t);
 
 #endif

@@ -26,7 +26,7 @@ depth_transformer_load(struct depth_transformer *w, const struct scope *n, int c
     return scope_conv(n, &w->conv5, "proj_out.5", c, m, 2, 3, false);
 }
 
-/* The attended rays.  y [B, h, w, m] */
+/* Let every pixel attend to its ray.  y [B, h, w, m] */
 static pf_err
 depth_attention(struct run *r, pf_tensor *y, const struct depth_transformer *w, const pf_tensor *x,
                 const pf_tensor *volume)
@@ -42,7 +42,8 @@ depth_attention(struct run *r, pf_tensor *y, const struct depth_transformer *w, 
 }
 
 pf_err
-depth_transformer(struct run *r, pf_tensor *x, const struct depth_transformer *w, const pf_tensor *volume)
+depth_transformer(struct run *r, pf_tensor *x, const struct depth_transformer *w,
+                  const pf_tensor *volume)
 {
     const size_t mark = pf_dev_mark(r->dev);
     pf_tensor a = {0}, o = {0}, h = {0};

@@ -13,9 +13,9 @@ struct depth_transformer {
     pf_tensor constant;                 /* [1, h, w, c]: what it adds where the volume is zero */
 };
 
-/* n: the prefix of DEP(c, context). */
-pf_err depth_transformer_load(struct depth_transformer *w, const struct scope *n, int c, int context)
-    PF_MUST_USE;
+/* n is the prefix of DEP(c, context). */
+pf_err depth_transformer_load(struct depth_transformer *w, const struct scope *n, int c,
+                              int context) PF_MUST_USE;
 /* In place: x [B, h, w, c] += f(x, volume [B, D, h, w, n]). */
 pf_err depth_transformer(struct run *r, pf_tensor *x, const struct depth_transformer *w,
                          const pf_tensor *volume) PF_MUST_USE;

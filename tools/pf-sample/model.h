@@ -18,7 +18,7 @@ struct model {
 
 /* Check the config's sizes against each other and load everything; weights must stay open until
  * the device closes. */
-pf_err model_load(struct model *m, pf_dev *dev, pf_checkpoint *weights, const struct pf_config *conf)
-    PF_MUST_USE;
+pf_err model_load(struct model *m, pf_dev *dev, pf_checkpoint *weights,
+                  const struct pf_config *conf) PF_MUST_USE;
 
 #endif

@@ -41,7 +41,8 @@ scope_matrix(const struct scope *n, pf_tensor *t, const char *name, int64_t K, i
     full_name(full, n, name, ".weight");
     if (!pf_checkpoint_get(n->weights, full, t) || t->ndim < 2)
         t->ndim = 2;                            // need says what is wrong
-    PF_TRY(pf_checkpoint_need(n->weights, full, t, t->ndim, (int64_t[PF_MAX_DIMS]){K, C, 1, 1, 1, 1, 1, 1}));
+    PF_TRY(pf_checkpoint_need(n->weights, full, t, t->ndim,
+                              (int64_t[PF_MAX_DIMS]){K, C, 1, 1, 1, 1, 1, 1}));
     t->ndim = 2;
     return PF_OK;
 }
@@ -88,7 +89,8 @@ scope_conv_up(const struct scope *n, pf_layer **w, const char *name, int64_t K, 
 }
 
 pf_err
-scope_norm(const struct scope *n, struct norm *norm, const char *name, int64_t C, int groups, float eps)
+scope_norm(const struct scope *n, struct norm *norm, const char *name, int64_t C, int groups,
+           float eps)
 {
     char full[256];
     pf_tensor gamma, beta;
@@ -135,7 +137,7 @@ run_linear(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x,
     return pf_linear(r->dev, y, x, w, e);
 }
 
-/* y of the convolution's shape. */
+/* Allocate y in the shape of the convolution's result. */
 static pf_err
 alloc_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x, int stride,
            int before, int after)

@@ -2,7 +2,7 @@
  * allocate their result.
  *
  *     const struct scope here = scope_in(n, "conv%d.", i);
- *     PF_TRY(scope_conv(&here, &w->conv, "conv", K, C, 3, 3, true));     // conv.weight [K, C, 3, 3, 3]
+ *     PF_TRY(scope_conv(&here, &w->conv, "conv", K, C, 3, 3, true));   // conv.weight, conv.bias
  *     ...
  *     pf_tensor h = {0};                                               // no data: allocate it
  *     PF_TRY(run_conv(r, &h, w->conv, x, 1, 1, 1, NULL));              // [B, D, H, W, K]
@@ -84,13 +84,13 @@ pf_err run_norm_conv(struct run *r, pf_tensor *y, const struct norm *n, const pf
                      const struct pf_epilogue *e) PF_MUST_USE;
 /* y is x in another float type: x itself where that is its type. */
 pf_err run_cast(struct run *r, pf_tensor *y, const pf_tensor *x, pf_dtype dtype) PF_MUST_USE;
-/* An activation with these host values [.., C]. */
+/* Make y an activation with these values of the host, [.., C]. */
 pf_err run_put(struct run *r, pf_tensor *y, const pf_tensor *host) PF_MUST_USE;
 
 /* ---- views of tensors, nothing is copied ---- */
 
 pf_tensor rows(const pf_tensor *t, int64_t first, int64_t count);       /* along the first axis */
-pf_tensor columns(const pf_tensor *t, int64_t first, int64_t count);    /* of a [1, C] */
+pf_tensor columns(const pf_tensor *t, int64_t first, int64_t count);    /* in a [1, C] */
 pf_tensor tokens(const pf_tensor *t);           /* [B, ..., C] as [B, T, C] */
 #define RESHAPE(t, ...) pf_tensor_view((t)->data, (t)->dtype, PF_DIMS_(__VA_ARGS__))
 

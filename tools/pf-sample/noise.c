@@ -1,4 +1,4 @@
-/* noise.c - Philox, or the file of --noise. */
+/* noise.c - see noise.h: numbers by Philox, or from the file of --noise. */
 #include <math.h>
 #include <string.h>
 
@@ -25,14 +25,15 @@ noise_close(struct noise *n)
     pf_doc_release(&n->doc);
 }
 
-/* 0..15 is the purpose, then the sample, then the elevation in thousandths of a degree. */
+/* The low four bits are the purpose's; above them come the sample and, from bit 32 on, the
+ * elevation in thousandths of a degree. */
 void
 noise_key(struct noise *n, double elevation_deg, int sample)
 {
     n->key = (uint64_t)sample << 4 | (uint64_t)(uint32_t)lrint(1000 * elevation_deg) << 32;
 }
 
-/* Number `index` and those after it, from the file's tensor or from the stream. */
+/* Fill t with number `index` and those after it, from the file's tensor or by Philox. */
 static pf_err
 draw(struct noise *n, pf_tensor *t, enum pf_rng_stream purpose, const char *name, int64_t index)
 {
@@ -73,13 +74,14 @@ noise_start(struct noise *n, pf_tensor *t)
 pf_err
 noise_step(struct noise *n, struct run *r, pf_tensor *t, int64_t drawn)
 {
-    const int64_t count = pf_tensor_count(t), N = t->dim[0], P = t->dim[1] * t->dim[2], z = t->dim[3];
+    const int64_t N = t->dim[0], P = t->dim[1] * t->dim[2], z = t->dim[3], count = N * P * z;
     pf_tensor first = {0}, last = {0};
     pf_err err;
     if (!n->file)
         return pf_gaussian(r->dev, t, n->seed, n->key | PF_RNG_STEP, (uint64_t)(drawn * count));
     if ((err = PF_TENSOR_NEW(&first, PF_F32, N, z, t->dim[1], t->dim[2])) ||
-        (err = pf_tensor_new(&last, PF_F32, 4, t->dim)) || (err = draw(n, &first, PF_RNG_STEP, "step", drawn * count)))
+        (err = pf_tensor_new(&last, PF_F32, 4, t->dim)) ||
+        (err = draw(n, &first, PF_RNG_STEP, "step", drawn * count)))
         goto out;
     channels_last(last.data, first.data, N, z, P);
     err = pf_dev_put(r->dev, t, &last);

@@ -9,18 +9,20 @@
 
 struct noise {
     uint64_t seed;
-    uint64_t key;               /* of the sample, by noise_key */
+    uint64_t key;               /* the sample's, set by noise_key */
     bool file;
-    pf_doc doc;                 /* posterior [1, z, h, w], x_T [N, z, h, w], step [.., N, z, h, w] */
+    pf_doc doc;                 /* the file: posterior [1, z, h, w], x_T [N, z, h, w],
+                                 * step [.., N, z, h, w] */
 };
 
-/* path NULL: from the seed. */
+/* Where path is NULL, numbers come from the seed. */
 pf_err noise_open(struct noise *n, const char *path, int64_t seed) PF_MUST_USE;
 void noise_close(struct noise *n);
 void noise_key(struct noise *n, double elevation_deg, int sample);
-/* Fill t: f32 on the host, of the shape drawn; for a step f32 [N, h, w, z] on the device. */
+/* Fill t: f32 on the host, of the shape drawn; for a step f32 [N, h, w, z] on the device, where
+ * `drawn` is how many steps have had their numbers. */
 pf_err noise_posterior(struct noise *n, pf_tensor *t) PF_MUST_USE;
 pf_err noise_start(struct noise *n, pf_tensor *t) PF_MUST_USE;
-pf_err noise_step(struct noise *n, struct run *r, pf_tensor *t, int64_t drawn) PF_MUST_USE; /* 0: the first */
+pf_err noise_step(struct noise *n, struct run *r, pf_tensor *t, int64_t drawn) PF_MUST_USE;
 
 #endif

@@ -11,8 +11,8 @@ at_most(int n, int most)
     return n < most ? n : most;
 }
 
-/* What main does for an elevation of a photo.  Numbers do not matter: the first two steps, and the first two
- * samples, take what all others take. */
+/* Do what main does for an elevation of a photo.  Numbers do not matter: the first two steps, and
+ * the first two samples, take what all others take. */
 static pf_err
 sample_elevation(struct model *m, const pf_tensor *moments, const pf_tensor *clip)
 {
@@ -35,7 +35,7 @@ sample_elevation(struct model *m, const pf_tensor *moments, const pf_tensor *cli
     return err;
 }
 
-/* And for a photo. */
+/* Do what main does for a photo. */
 static pf_err
 sample_photo(struct model *m)
 {
@@ -54,7 +54,7 @@ out:
     return err;
 }
 
-/* A whole run with so many views in one evaluation. */
+/* Do a whole run with row->batch views in one evaluation, and note what it took. */
 static pf_err
 run_dry(struct plan *p, struct plan_row *row, pf_checkpoint *weights, const struct pf_config *conf)
 {
@@ -122,7 +122,7 @@ print_line(FILE *to, const char *what, size_t bytes)
     fprintf(to, "%-34s %10.1f MB\n", what, mb(bytes));
 }
 
-/* What to do where it does not fit. */
+/* Say what to do where the run does not fit. */
 static void
 print_advice(FILE *to, const struct plan *p)
 {
@@ -131,7 +131,8 @@ print_advice(FILE *to, const struct plan *p)
         return;
     fprintf(to, "\nThis does not fit: ");
     if (smaller)
-        fprintf(to, "--batch-view-num %d does, it needs %.1f MB.\n", smaller->batch, mb(smaller->need));
+        fprintf(to, "--batch-view-num %d does, it needs %.1f MB.\n", smaller->batch,
+                mb(smaller->need));
     else
         fprintf(to, "even --batch-view-num 1 needs %.1f MB.\n", mb(p->row[0].need));
 }
@@ -150,8 +151,8 @@ plan_print(const struct plan *p, FILE *to)
         print_line(to, where, p->free);
     fprintf(to, "\nbatch-view-num     activations           total\n");
     for (int i = 0; i < p->n; i++)
-        fprintf(to, "%14d %12.1f MB %12.1f MB%s\n", p->row[i].batch, mb(p->row[i].peak), mb(p->row[i].need),
-                i == p->own ? "  this run" : "");
+        fprintf(to, "%14d %12.1f MB %12.1f MB%s\n", p->row[i].batch, mb(p->row[i].peak),
+                mb(p->row[i].need), i == p->own ? "  this run" : "");
     print_advice(to, p);
     return fflush(to) || ferror(to) ? pf_fail(PF_EIO, "cannot write the plan") : PF_OK;
 }

@@ -1,5 +1,6 @@
-/* plan.h - the memory of a run, known before it: the same code runs once on a dry device (dev.h), with
- * each number of views in one evaluation that makes sense.  For --plan, and where memory was short. */
+/* plan.h - the memory of a run, known before it: the same code runs once on a dry device (dev.h),
+ * with each number of views in one evaluation that makes sense.  It serves --plan, and a run for
+ * which memory was short. */
 #ifndef PF_SAMPLE_PLAN_H
 #define PF_SAMPLE_PLAN_H
 #include <stdio.h>
@@ -10,18 +11,18 @@ enum { PLAN_ROWS = 12 };
 struct plan {
     char device[160];
     size_t free;                /* bytes to be had now; 0 where nobody knows */
-    int n, own;                 /* rows; that of the run itself */
+    int n, own;                 /* number of rows; index of the run's own */
     struct plan_row {
         int batch;              /* views in one evaluation */
-        size_t kept, peak, need;        /* what pf_dev_kept, _peak and _need will say after the run */
+        size_t kept, peak, need;        /* what pf_dev_kept, _peak and _need will say afterwards */
     } row[PLAN_ROWS];           /* by rising batch */
 };
 
-/* Of a run with this config on the device of -d and --precision. */
+/* Plan a run with this config on the device of -d and --precision. */
 pf_err plan_make(struct plan *p, pf_checkpoint *weights, const struct pf_config *conf) PF_MUST_USE;
 /* The largest batch below the run's own that needs no more than is free; NULL if none does. */
 const struct plan_row *plan_smaller(const struct plan *p);
-/* For people, in MB. */
+/* Print the plan for people, in MB. */
 pf_err plan_print(const struct plan *p, FILE *to) PF_MUST_USE;
 
 #endif

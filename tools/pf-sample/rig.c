@@ -1,4 +1,4 @@
-/* rig.c - what the cameras of one target elevation decide (cameras.md; networks.md, 5.2 and 5.4). */
+/* rig.c - what the cameras of one target elevation decide (cameras.md; networks.md, 5.2, 5.4). */
 #include "common/camera.h"
 #include "tools/pf-sample/rig.h"
 
@@ -20,9 +20,10 @@ projections(float proj[12], float unproj[12], const double P[12], const double K
     }
 }
 
-/* Pluecker maps and epipolar masks at every side of the UNet. */
+/* Make the Pluecker maps and epipolar masks at every side of the UNet. */
 static pf_err
-spad_views(struct run *r, struct rig *w, float elevation, float input_elevation, float input_azimuth)
+spad_views(struct run *r, struct rig *w, float elevation, float input_elevation,
+           float input_azimuth)
 {
     pf_tensor host = {0}, cameras = {0};        /* [V, 2, 4, 3]: target, input */
     pf_err err;
@@ -32,7 +33,8 @@ spad_views(struct run *r, struct rig *w, float elevation, float input_elevation,
         pf_spad_camera(&pair[0], elevation, ((float *)w->azimuth.data)[v]);
         pf_spad_camera(&pair[1], input_elevation, input_azimuth);
     }
-    if ((err = pf_dev_alloc(r->dev, &cameras, PF_F64, 4, host.dim)) || (err = pf_dev_put(r->dev, &cameras, &host)))
+    if ((err = pf_dev_alloc(r->dev, &cameras, PF_F64, 4, host.dim)) ||
+        (err = pf_dev_put(r->dev, &cameras, &host)))
         goto out;
     for (int i = 0; i < UNET_LEVELS; i++) {
         const int h = w->side >> i, T = 2 * h * h;
@@ -56,22 +58,26 @@ put_f32(struct run *r, pf_tensor *to, float *host, int64_t V)
 }
 
 static pf_err
-place_cameras(struct run *r, struct rig *w, float elevation, float input_elevation, float input_azimuth, int image_size)
+place_cameras(struct run *r, struct rig *w, float elevation, float input_elevation,
+              float input_azimuth, int image_size)
 {
     pf_tensor proj = {0}, unproj = {0};
     double P[12], K[9];
     pf_err err;
     PF_TRY(PF_TENSOR_NEW(&w->embed, PF_F32, w->V, 4));
-    if ((err = PF_TENSOR_NEW(&proj, PF_F32, w->V, 3, 4)) || (err = PF_TENSOR_NEW(&unproj, PF_F32, w->V, 3, 4)))
+    if ((err = PF_TENSOR_NEW(&proj, PF_F32, w->V, 3, 4)) ||
+        (err = PF_TENSOR_NEW(&unproj, PF_F32, w->V, 3, 4)))
         goto out;
     pf_camera_intrinsics(K, image_size);
     for (int64_t v = 0; v < w->V; v++) {
         const float azimuth = ((float *)w->azimuth.data)[v];
         pf_camera_pose(P, elevation, azimuth);
         projections((float *)proj.data + 12 * v, (float *)unproj.data + 12 * v, P, K);
-        pf_viewpoint_embed((float *)w->embed.data + 4 * v, input_elevation, elevation, azimuth, input_azimuth);
+        pf_viewpoint_embed((float *)w->embed.data + 4 * v, input_elevation, elevation, azimuth,
+                           input_azimuth);
     }
-    if ((err = put_f32(r, &w->proj, proj.data, w->V)) || (err = put_f32(r, &w->unproj, unproj.data, w->V)))
+    if ((err = put_f32(r, &w->proj, proj.data, w->V)) ||
+        (err = put_f32(r, &w->unproj, unproj.data, w->V)))
         goto out;
     err = run_put(r, &w->v, &w->embed);
 out:
@@ -85,8 +91,8 @@ rig_make(struct run *r, struct rig *w, const struct pf_config *conf, bool spad, 
          float input_elevation, float input_azimuth)
 {
     *w = (struct rig){.V = conf->model.view_num, .side = conf->model.image_size / 8};
-    PF_TRY(pf_rig_tensors(&w->pose, &w->intrinsics, &w->elevation, &w->azimuth, conf->model.view_num, elevation,
-                          conf->model.image_size));
+    PF_TRY(pf_rig_tensors(&w->pose, &w->intrinsics, &w->elevation, &w->azimuth,
+                          conf->model.view_num, elevation, conf->model.image_size));
     PF_TRY(place_cameras(r, w, elevation, input_elevation, input_azimuth, conf->model.image_size));
     return spad ? spad_views(r, w, elevation, input_elevation, input_azimuth) : PF_OK;
 }

@@ -7,7 +7,7 @@
 
 struct rig {
     int64_t V;
-    int side;                           /* of the latent */
+    int side;                           /* the latent's */
     /* on the host, for the stream */
     pf_tensor pose, intrinsics, elevation, azimuth;     /* [V, 3, 4] [V, 3, 3] [V] [V] */
     pf_tensor embed;                    /* [V, 4]: v (cameras.md, 3) */
@@ -18,7 +18,7 @@ struct rig {
     pf_tensor mask[UNET_LEVELS];        /* u32 [V, 2hw, ceil(2hw / 32)], the same order */
 };
 
-/* spad: also make the maps and masks.  elevation in radians. */
+/* With spad, make the maps and masks too.  Angles are in radians. */
 pf_err rig_make(struct run *r, struct rig *w, const struct pf_config *conf, bool spad,
                 float elevation, float input_elevation, float input_azimuth) PF_MUST_USE;
 void rig_release(struct rig *w);            /* the host's part */

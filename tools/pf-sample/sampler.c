@@ -16,7 +16,7 @@ is_finite(const pf_tensor *t)
     return finite;
 }
 
-/* [N, C, H, W] to [N, H, W, C] on the device. */
+/* Copy [N, C, H, W] to [N, H, W, C] on the device. */
 pf_err
 sampler_put(struct run *r, pf_tensor *to, const pf_tensor *from)
 {
@@ -28,7 +28,7 @@ sampler_put(struct run *r, pf_tensor *to, const pf_tensor *from)
     return err;
 }
 
-/* And back. */
+/* Copy [N, H, W, C] on the device to [N, C, H, W]. */
 pf_err
 sampler_get(struct run *r, pf_tensor *to, const pf_tensor *from)
 {
@@ -36,7 +36,8 @@ sampler_get(struct run *r, pf_tensor *to, const pf_tensor *from)
     PF_TRY(pf_tensor_new(&last, PF_F32, from->ndim, from->dim));
     const pf_err err = pf_dev_get(r->dev, &last, from);
     if (!err)
-        channels_first(to->data, last.data, from->dim[0], from->dim[1] * from->dim[2], from->dim[3]);
+        channels_first(to->data, last.data, from->dim[0], from->dim[1] * from->dim[2],
+                       from->dim[3]);
     pf_tensor_release(&last);
     return err;
 }
@@ -65,8 +66,10 @@ sampler_encode(struct model *m, pf_tensor *moments, const pf_tensor *image)
     PF_TRY(vae_encode(r, &y, &m->vae, &x));
     PF_TRY(pf_dev_get(r->dev, moments, &y));
     pf_dev_reset(r->dev, mark);
-    return is_finite(moments) ? PF_OK
-                              : pf_fail(PF_EFORMAT, "the VAE's encoder gives numbers that are not finite for this photo");
+    if (!is_finite(moments))
+        return pf_fail(PF_EFORMAT, "the VAE's encoder gives numbers that are not finite for this "
+                       "photo");
+    return PF_OK;
 }
 
 pf_err
@@ -77,15 +80,17 @@ sampler_latent(struct model *m, pf_tensor *latent, const pf_tensor *moments, con
     float *to = latent->data;
     for (int64_t c = 0; c < z; c++)
         for (int64_t p = 0; p < P; p++) {
-            const float mean = mo[p * 2 * z + c], log_var = fminf(fmaxf(mo[p * 2 * z + z + c], -30.0f), 20.0f);
-            to[c * P + p] = (mean + expf(0.5f * log_var) * e[c * P + p]) * (float)m->conf.model.scale_factor;
+            const float mean = mo[p * 2 * z + c];
+            const float log_var = fminf(fmaxf(mo[p * 2 * z + z + c], -30.0f), 20.0f);
+            to[c * P + p] = (mean + expf(0.5f * log_var) * e[c * P + p]) *
+                            (float)m->conf.model.scale_factor;
         }
     return dump_host(&m->run, latent, "x_input");
 }
 
 /* ---- constants of an elevation ---- */
 
-/* cc_projection of every view: [V, E] on the host. */
+/* Compute cc_projection of every view: [V, E] on the host. */
 static pf_err
 project_context(struct sampler *s, pf_tensor *context, const struct sampler_input *in)
 {
@@ -118,7 +123,8 @@ chunk_at(const struct sampler *s, int64_t first)
     return (struct chunk){first, left < s->batch ? left : s->batch, s->branches};
 }
 
-/* A token for every row of every chunk: the views', then zeros for the branch without. */
+/* Make a token for every row of every chunk: the views' own, then zeros for the branch without
+ * condition. */
 static pf_err
 context_rows(struct sampler *s, pf_tensor *table, const pf_tensor *context)
 {
@@ -137,7 +143,7 @@ context_rows(struct sampler *s, pf_tensor *table, const pf_tensor *context)
     return err;
 }
 
-/* Numbers of one view of [V, n] under a golden name, [1, 1, n]. */
+/* Dump one view's row of [V, n] under a golden name, as [1, 1, n]. */
 static pf_err
 dump_view(struct run *r, const pf_tensor *t, const char *name)
 {
@@ -147,8 +153,8 @@ dump_view(struct run *r, const pf_tensor *t, const char *name)
     return dump_host(r, &shaped, "view%d.%s", r->dump->view, name);
 }
 
-/* Everything in which one step differs from another, as one row of floats: the time for the volume
- * networks, the time for the UNet, DDIM's coefficients. */
+/* The length of s->now, everything in which one step differs from another as one row of floats: the
+ * time for the volume networks, the time for the UNet, DDIM's coefficients. */
 static int64_t
 row_width(const struct sampler *s)
 {
@@ -156,7 +162,7 @@ row_width(const struct sampler *s)
            (int64_t)(sizeof(struct pf_ddim_coefficients) / sizeof(float));
 }
 
-/* s->now for time t. */
+/* Set s->now to time t and the step's coefficients. */
 static pf_err
 set_time(struct sampler *s, int t, const struct pf_ddim_coefficients *c)
 {
@@ -172,7 +178,7 @@ set_time(struct sampler *s, int t, const struct pf_ddim_coefficients *c)
     return err;
 }
 
-/* What the steps work on: the same memory for every sample. */
+/* Allocate what the steps work on: the same memory for every sample. */
 static pf_err
 make_state(struct sampler *s)
 {
@@ -192,12 +198,14 @@ sampler_begin(struct sampler *s, struct model *m, const struct sampler_input *in
     const struct pf_config *c = &m->conf;
     pf_tensor context = {0}, table = {0};
     pf_err err;
-    *s = (struct sampler){.m = m, .branches = c->sampler.cfg_scale == 1 ? 1 : 2, .mark = pf_dev_mark(r->dev)};
-    s->batch = c->sampler.batch_view_num < c->model.view_num ? c->sampler.batch_view_num : c->model.view_num;
-    if (r->dump && r->dump->view >= c->model.view_num)
-        r->dump->view = c->model.view_num - 1;
+    const int V = c->model.view_num, batch = c->sampler.batch_view_num;
+    *s = (struct sampler){.m = m, .branches = c->sampler.cfg_scale == 1 ? 1 : 2,
+                          .batch = batch < V ? batch : V, .mark = pf_dev_mark(r->dev)};
+    if (r->dump && r->dump->view >= V)
+        r->dump->view = V - 1;
     ddim_schedule(&s->ddim, m->alphas_cumprod, c->sampler.steps, c->sampler.eta);
-    PF_TRY(rig_make(r, &s->views, c, unet_has_spad(&m->unet), elevation, in->elevation, in->azimuth));
+    PF_TRY(rig_make(r, &s->views, c, unet_has_spad(&m->unet), elevation, in->elevation,
+                    in->azimuth));
     PF_TRY(make_state(s));
     PF_TRY(dump_host(r, &s->views.embed, "v_embed"));
     if ((err = project_context(s, &context, in)) || (err = dump_view(r, &context, "context")) ||
@@ -228,7 +236,7 @@ sampler_condition(struct sampler *s, const pf_tensor *latent)
     PF_TRY(pf_tensor_copy(&unscaled, latent));
     float *p = unscaled.data;
     for (int64_t i = 0; i < pf_tensor_count(latent); i++)
-        p[i] /= (float)s->m->conf.model.scale_factor;           // networks.md, 3, unscaled input latent
+        p[i] /= (float)s->m->conf.model.scale_factor;   // networks.md, 3, unscaled input latent
     pf_err err = PF_ALLOC(r->dev, &x, pf_dev_dtype(r->dev), 1, side, side, z);
     if (!err)
         err = sampler_put(r, &x, &unscaled);
@@ -239,7 +247,7 @@ sampler_condition(struct sampler *s, const pf_tensor *latent)
 
 /* ---- a step ---- */
 
-/* What the networks derive from the time alone. */
+/* Compute what the networks derive from the time alone. */
 static pf_err
 step_time(struct sampler *s)
 {
@@ -258,17 +266,19 @@ step_time(struct sampler *s)
     return unet_time(r, &m->unet, &b);
 }
 
-/* The UNet on one chunk. */
+/* Evaluate the UNet on one chunk. */
 static pf_err
-chunk_eps(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor *x, const pf_tensor *volume,
-          int64_t first)
+chunk_eps(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor *x,
+          const pf_tensor *volume, int64_t first)
 {
     struct model *m = s->m;
     struct run *r = &m->run;
     const struct chunk c = chunk_at(s, first);
     pf_tensor level[VOLUME_LEVELS] = {0};
     const pf_tensor xc = rows(x, first, c.n);
-    pf_tensor cc = rows(cond, first, c.n), uc = c.branches == 2 ? rows(uncond, first, c.n) : (pf_tensor){0};
+    pf_tensor cc = rows(cond, first, c.n), uc = {0};
+    if (c.branches == 2)
+        uc = rows(uncond, first, c.n);
     const size_t mark = pf_dev_mark(r->dev);
     PF_TRY(volume_frustum(r, level, &m->volume, volume, &s->views.unproj, &c, m->unet.side));
     PF_TRY(unet(r, &cc, &uc, &m->unet, &xc, &c, level, s->views.mask));
@@ -277,7 +287,8 @@ chunk_eps(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor
     return c.branches == 2 ? dump_row(r, &uc, "view.unet_output_uncond") : PF_OK;
 }
 
-/* The noise in x at the time of s->now; first: the step whose activations are dumped. */
+/* Predict the noise in x at the time of s->now; `first` says that the step is the first, whose
+ * activations are dumped. */
 static pf_err
 eps_now(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor *x, bool first)
 {
@@ -307,9 +318,10 @@ sampler_eps(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tens
     return eps_now(s, cond, uncond, x, t == s->ddim.t[s->ddim.steps - 1]);
 }
 
-/* Steps of which golden data exist: the first and last two, and every tenth state. */
+/* Dump the steps of which golden data exist: the first and last two, and every tenth state. */
 static pf_err
-dump_step(struct sampler *s, int k, const pf_tensor *cond, const pf_tensor *uncond, const pf_tensor *x)
+dump_step(struct sampler *s, int k, const pf_tensor *cond, const pf_tensor *uncond,
+          const pf_tensor *x)
 {
     struct run *r = &s->m->run;
     const int number = s->ddim.steps - k;
@@ -323,12 +335,13 @@ dump_step(struct sampler *s, int k, const pf_tensor *cond, const pf_tensor *unco
         goto out;
     if (number % 10 == 0 && (err = dump_host(r, &c, "chain.x_after_step%d", number)))
         goto out;
-    if (!ends || (err = dump_host(r, &c, "step%d.x_prev", number)) || (err = sampler_get(r, &c, cond)) ||
-        (err = dump_host(r, &c, "step%d.eps_cond", number)))
+    if (!ends || (err = dump_host(r, &c, "step%d.x_prev", number)) ||
+        (err = sampler_get(r, &c, cond)) || (err = dump_host(r, &c, "step%d.eps_cond", number)))
         goto out;
     if (s->branches == 2) {
         float *pc = c.data;
-        if ((err = sampler_get(r, &u, uncond)) || (err = dump_host(r, &u, "step%d.eps_uncond", number)))
+        if ((err = sampler_get(r, &u, uncond)) ||
+            (err = dump_host(r, &u, "step%d.eps_uncond", number)))
             goto out;
         for (int64_t i = 0; i < pf_tensor_count(&c); i++)
             pc[i] = ((float *)u.data)[i] + g * (pc[i] - ((float *)u.data)[i]);
@@ -348,8 +361,8 @@ check(struct sampler *s, const pf_tensor *x, int k)
     PF_TRY(pf_tensor_new(&host, PF_F32, x->ndim, x->dim));
     pf_err err = pf_dev_get(s->m->run.dev, &host, x);
     if (!err && !is_finite(&host))
-        err = pf_fail(PF_EFORMAT, "step %d of %d (t = %d): the network's output is not finite; are the weights damaged?",
-                      s->ddim.steps - k, s->ddim.steps, s->ddim.t[k]);
+        err = pf_fail(PF_EFORMAT, "step %d of %d (t = %d): the network's output is not finite; are "
+                      "the weights damaged?", s->ddim.steps - k, s->ddim.steps, s->ddim.t[k]);
     pf_tensor_release(&host);
     return err;
 }
@@ -363,7 +376,8 @@ step(void *ctx)
     const int64_t at = row_width(s) - (int64_t)(sizeof(struct pf_ddim_coefficients) / sizeof *now);
     const bool guided = s->branches == 2;
     PF_TRY(eps_now(s, &s->cond, &s->uncond, &s->x, s->k == s->ddim.steps - 1));
-    return pf_ddim_step(s->m->run.dev, &s->x, &s->cond, guided ? &s->uncond : NULL, (float)s->m->conf.sampler.cfg_scale,
+    return pf_ddim_step(s->m->run.dev, &s->x, &s->cond, guided ? &s->uncond : NULL,
+                        (float)s->m->conf.sampler.cfg_scale,
                         (const struct pf_ddim_coefficients *)(now + at), &s->noise);
 }
 
@@ -377,7 +391,8 @@ sampler_step(struct sampler *s, int k)
     s->k = k;
     PF_TRY(set_time(s, s->ddim.t[k], &c));
     PF_TRY(r->dump ? step(s) : pf_replay(r->dev, &s->graph, step, s));
-    if (!pf_dev_is_cuda(r->dev) || k == 0)      /* a GPU is not waited for; what is not finite stays so */
+    /* A GPU is not waited for before the last step; what is not finite stays so. */
+    if (!pf_dev_is_cuda(r->dev) || k == 0)
         PF_TRY(check(s, &s->x, k));
     return dump_step(s, k, &s->cond, &s->uncond, &s->x);
 }
@@ -409,12 +424,15 @@ sampler_run(struct sampler *s, pf_tensor *latents, const pf_tensor *moments, str
     pf_tensor eps = {0}, latent = {0};
     pf_err err;
     PF_TRY(new_latents(s, latents));
-    if ((err = PF_TENSOR_NEW(&eps, PF_F32, 1, z, side, side)) || (err = PF_TENSOR_NEW(&latent, PF_F32, 1, z, side, side)))
+    if ((err = PF_TENSOR_NEW(&eps, PF_F32, 1, z, side, side)) ||
+        (err = PF_TENSOR_NEW(&latent, PF_F32, 1, z, side, side)))
         goto out;
-    if ((err = noise_posterior(noise, &eps)) || (err = sampler_latent(s->m, &latent, moments, &eps)) ||
+    if ((err = noise_posterior(noise, &eps)) ||
+        (err = sampler_latent(s->m, &latent, moments, &eps)) ||
         (err = sampler_condition(s, &latent)))
         goto out;
-    if ((err = noise_start(noise, latents)) || (err = dump_host(r, latents, "x_T")) || (err = sampler_put(r, &s->x, latents)))
+    if ((err = noise_start(noise, latents)) || (err = dump_host(r, latents, "x_T")) ||
+        (err = sampler_put(r, &s->x, latents)))
         goto out;
     if ((err = denoise(s, noise)) || (err = sampler_get(r, latents, &s->x)))
         goto out;
@@ -422,13 +440,13 @@ sampler_run(struct sampler *s, pf_tensor *latents, const pf_tensor *moments, str
 out:
     pf_tensor_release(&eps);
     pf_tensor_release(&latent);
-    pf_dev_reset(r->dev, mark);                 /* so that the next sample's latent lies where this one's did */
+    pf_dev_reset(r->dev, mark);     /* so that the next sample's latent lies where this one's did */
     return err;
 }
 
 /* ---- pictures ---- */
 
-/* 0..255 by truncation, as the original does (networks.md, 8).  from [P, 3] */
+/* Map n numbers of -1..1 to 0..255 by truncation, as the original does (networks.md, 8). */
 static void
 to_bytes(uint8_t *to, const float *from, int64_t n)
 {
@@ -442,7 +460,8 @@ decode_view(struct model *m, uint8_t *pixels, float *raw, pf_tensor *host, const
     struct run *r = &m->run;
     const size_t mark = pf_dev_mark(r->dev);
     pf_tensor z = {0}, image = {0};
-    PF_TRY(PF_ALLOC(r->dev, &z, pf_dev_dtype(r->dev), 1, latent->dim[2], latent->dim[3], latent->dim[1]));
+    PF_TRY(PF_ALLOC(r->dev, &z, pf_dev_dtype(r->dev), 1, latent->dim[2], latent->dim[3],
+                    latent->dim[1]));
     PF_TRY(sampler_put(r, &z, latent));
     PF_TRY(vae_decode(r, &image, &m->vae, &z));                         // [1, S, S, 3]
     PF_TRY(pf_dev_get(r->dev, host, &image));
@@ -463,12 +482,14 @@ sampler_decode(struct model *m, pf_tensor *pictures, pf_tensor *raw, const pf_te
     float *p = unscaled.data;
     for (int64_t i = 0; i < pf_tensor_count(latents); i++)
         p[i] /= (float)m->conf.model.scale_factor;
-    if ((err = PF_TENSOR_NEW(&host, PF_F32, 1, S, S, 3)) || (err = PF_TENSOR_NEW(pictures, PF_U8, V, S, S, 3)) ||
+    if ((err = PF_TENSOR_NEW(&host, PF_F32, 1, S, S, 3)) ||
+        (err = PF_TENSOR_NEW(pictures, PF_U8, V, S, S, 3)) ||
         (raw && (err = PF_TENSOR_NEW(raw, PF_F32, V, 3, S, S))))
         goto out;
     for (int64_t v = 0; v < V && !err; v++) {
         const pf_tensor one = rows(&unscaled, v, 1);
-        err = decode_view(m, (uint8_t *)pictures->data + v * size, raw ? (float *)raw->data + v * size : NULL, &host, &one);
+        err = decode_view(m, (uint8_t *)pictures->data + v * size,
+                          raw ? (float *)raw->data + v * size : NULL, &host, &one);
     }
 out:
     pf_tensor_release(&unscaled);

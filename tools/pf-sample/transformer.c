@@ -31,7 +31,7 @@ is_zero(const pf_tensor *t)
     return !n || (!p[0] && !memcmp(p, p + 1, n - 1));
 }
 
-/* A [c/2] vector twice: [c] on the device. */
+/* Load a [c/2] vector twice, as [c] on the device. */
 static pf_err
 load_twice(const struct scope *n, pf_tensor *to, const char *name, int half)
 {
@@ -80,11 +80,13 @@ load_spatial(struct spatial *w, const struct scope *n, int c, int E)
 }
 
 pf_err
-double_transformer_load(struct double_transformer *w, const struct scope *n, int c, int heads, int E)
+double_transformer_load(struct double_transformer *w, const struct scope *n, int c, int heads,
+                        int E)
 {
     /* SyncDreamer (networks.md, 12): layer2 alone, without that name, and added once. */
     const bool single = !scope_has(n, "layer2.norm.weight") && scope_has(n, "norm.weight");
-    const struct scope layer1 = scope_in(n, "layer1."), layer2 = scope_in(n, single ? "" : "layer2.");
+    const struct scope layer1 = scope_in(n, "layer1.");
+    const struct scope layer2 = scope_in(n, single ? "" : "layer2.");
     w->c = c;
     w->heads = heads;
     w->factor = single ? 1.0f : 2.0f;
@@ -94,7 +96,8 @@ double_transformer_load(struct double_transformer *w, const struct scope *n, int
     return load_spatial(&w->spatial, &layer2, c, E);
 }
 
-/* attn2 of every row: to_out(to_v(token)); a row without condition has token 0 and gets the bias. */
+/* Compute attn2 of every row, to_out(to_v(token)); a row without condition has token 0 and gets the
+ * bias. */
 static pf_err
 prepare_block(struct run *r, struct transformer_block *w, const pf_tensor *context)
 {
@@ -110,13 +113,14 @@ double_transformer_prepare(struct run *r, struct double_transformer *w, const pf
 {
     if (w->spad.on) {
         w->spad.plucker = (pf_tensor){0};
-        PF_TRY(run_linear(r, &w->spad.plucker, w->spad.proj_plucker, plucker, NULL));   // [V, 2hw, c]
+        PF_TRY(run_linear(r, &w->spad.plucker, w->spad.proj_plucker, plucker,
+                          NULL));                                       // [V, 2hw, c]
         PF_TRY(prepare_block(r, &w->spad.block, context));
     }
     return prepare_block(r, &w->spatial.block, context);
 }
 
-/* BasicTransformerBlock in place.  u [B, T, c]; masks of the chunk's views or NULL. */
+/* Run a BasicTransformerBlock in place.  u [B, T, c]; masks of the chunk's views or NULL. */
 static pf_err
 transformer_block(struct run *r, pf_tensor *u, const struct transformer_block *w, int heads,
                   const struct chunk *c, const pf_tensor *mask)
@@ -164,7 +168,8 @@ spad(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_t
     out = RESHAPE(y, B, T, half);
     if (residual)
         res = RESHAPE(residual, B, T, half);
-    PF_TRY(run_linear(r, &out, s->proj_out, &u, &(struct pf_epilogue){.residual = residual ? &res : NULL}));
+    PF_TRY(run_linear(r, &out, s->proj_out, &u,
+                      &(struct pf_epilogue){.residual = residual ? &res : NULL}));
     pf_dev_reset(r->dev, mark);
     return PF_OK;
 }
@@ -192,7 +197,8 @@ spatial(struct run *r, pf_tensor *y, const struct double_transformer *w, const p
 /* DoubleTransformer (networks.md, 6.1, doubled layer2): x + out1 + 2 out2. */
 pf_err
 double_transformer(struct run *r, pf_tensor *y, const struct double_transformer *w,
-                   const pf_tensor *x, const struct chunk *c, const pf_tensor *mask, const char *name)
+                   const pf_tensor *x, const struct chunk *c, const pf_tensor *mask,
+                   const char *name)
 {
     pf_tensor out2 = {0};
     const pf_tensor *sum = x;

@@ -1,15 +1,17 @@
-/* transformer.h - DoubleTransformer: SPAD (layer1) and SpatialTransformer (layer2), networks.md, 6.1-6.3.
+/* transformer.h - DoubleTransformer: SPAD (layer1) and SpatialTransformer (layer2) (networks.md,
+ * 6.1-6.3).
  *
  * SPAD looks at the two halves of the channels as two views of a scene.  With channels last
  * [B, h, w, 2 * c/2] they already lie as tokens [B, 2hw, c/2] in the order 2 * pixel + view, and
  * attention does not care about the order of tokens as long as the mask has the same one
- * (views_masks does).  So nothing is ever split, moved or joined; a norm of each half with 32
+ * (pf_epipolar_mask's has).  So nothing is ever split, moved or joined; a norm of each half with 32
  * groups is one norm of the whole with 64. */
 #ifndef PF_SAMPLE_TRANSFORMER_H
 #define PF_SAMPLE_TRANSFORMER_H
 #include "tools/pf-sample/network.h"
 
-struct transformer_block {      /* TB(c); softmax over one key is 1: attn2 is a vector (networks.md, 9) */
+/* TB(c); attn2 has one key, whose softmax is 1, and so gives a vector (networks.md, 9). */
+struct transformer_block {
     struct norm norm1, norm3;
     pf_layer *qkv, *out;        /* attn1: [3c, c]; [c, c] */
     pf_layer *ctx_v, *ctx_out;  /* attn2: [c, E]; [c, c] */
@@ -32,16 +34,16 @@ struct spatial {
 };
 struct double_transformer {
     int c, heads;
-    float factor;               /* of layer2: 2; SyncDreamer 1 */
+    float factor;               /* by which layer2 counts: 2, in SyncDreamer 1 */
     struct spad spad;
     struct spatial spatial;
 };
 
-/* n: the prefix of DT(c); E: width of the context token. */
-pf_err double_transformer_load(struct double_transformer *w, const struct scope *n, int c, int heads,
-                               int E) PF_MUST_USE;
-/* What does not change between steps, on the arena.  context [rows, E]: a token for every row of
- * every chunk; plucker [V, 2hw, 6] in token order, ignored where SPAD is off. */
+/* n is the prefix of DT(c), E the width of the context token. */
+pf_err double_transformer_load(struct double_transformer *w, const struct scope *n, int c,
+                               int heads, int E) PF_MUST_USE;
+/* Compute what does not change between steps, on the arena.  context [rows, E] is a token for every
+ * row of every chunk; plucker [V, 2hw, 6] in token order is ignored where SPAD is off. */
 pf_err double_transformer_prepare(struct run *r, struct double_transformer *w,
                                   const pf_tensor *context, const pf_tensor *plucker) PF_MUST_USE;
 /* y = x + layer1(x) + 2 layer2(x), [B, h, w, c] with the chunk's rows; mask u32 [V, 2hw, words].

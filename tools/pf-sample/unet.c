@@ -1,4 +1,5 @@
-/* unet.c - DepthWiseAttention (networks.md, 6): what it is made of, in the order in which it runs. */
+/* unet.c - DepthWiseAttention (networks.md, 6): what it is made of, in the order in which it
+ * runs. */
 #include <stdio.h>
 
 #include "tools/pf-sample/dump.h"
@@ -33,12 +34,13 @@ has_attention(const struct pf_config *conf, int level)
     return false;
 }
 
-/* RES(C, K) and, at a level that has them, DT(K), at PLACE.i. */
+/* Load RES(C, K) and, at a level that has them, DT(K), at PLACE.i. */
 static pf_err
 load_block(struct unet_block *b, struct loader *l, const struct scope *n, const char *place, int i,
            int level, int K, int C)
 {
-    const struct scope res = scope_in(n, "%s.%d.0.", place, i), dt = scope_in(n, "%s.%d.1.", place, i);
+    const struct scope res = scope_in(n, "%s.%d.0.", place, i);
+    const struct scope dt = scope_in(n, "%s.%d.1.", place, i);
     snprintf(b->name, sizeof b->name, "%s.%d", place, i);
     b->level = level;
     b->C = C;
@@ -46,7 +48,8 @@ load_block(struct unet_block *b, struct loader *l, const struct scope *n, const 
     b->has_res = true;
     b->has_dt = has_attention(l->conf, level);
     PF_TRY(resblock_load(&b->res, &l->emb, &res, K, C, l->E));
-    return b->has_dt ? double_transformer_load(&b->dt, &dt, K, l->conf->unet.num_heads, l->conf->unet.context_dim)
+    return b->has_dt ? double_transformer_load(&b->dt, &dt, K, l->conf->unet.num_heads,
+                                               l->conf->unet.context_dim)
                      : PF_OK;
 }
 
@@ -58,9 +61,10 @@ load_inputs(struct unet *u, struct loader *l, const struct scope *n)
     int C = u->channels, k = 1;
     u->input[0] = (struct unet_block){.name = "input_blocks.0", .C = u->z, .K = C};
     for (int level = 0; level < UNET_LEVELS; level++) {
+        const int K = u->channels * mult[level];
         for (int i = 0; i < l->conf->unet.num_res_blocks; i++, k++) {
-            PF_TRY(load_block(&u->input[k], l, n, "input_blocks", k, level, u->channels * mult[level], C));
-            C = u->channels * mult[level];
+            PF_TRY(load_block(&u->input[k], l, n, "input_blocks", k, level, K, C));
+            C = K;
         }
         if (level < UNET_LEVELS - 1) {
             const struct scope at = scope_in(n, "input_blocks.%d.0.", k);
@@ -81,13 +85,14 @@ load_middle(struct unet *u, struct loader *l, const struct scope *n)
     const struct scope res1 = scope_in(n, "middle_block.0."), dt = scope_in(n, "middle_block.1."),
                      res2 = scope_in(n, "middle_block.2."), dep = scope_in(n, "middle_conditions.");
     PF_TRY(resblock_load(&u->mid1, &l->emb, &res1, C, C, l->E));
-    PF_TRY(double_transformer_load(&u->mid_dt, &dt, C, l->conf->unet.num_heads, l->conf->unet.context_dim));
+    PF_TRY(double_transformer_load(&u->mid_dt, &dt, C, l->conf->unet.num_heads,
+                                   l->conf->unet.context_dim));
     PF_TRY(resblock_load(&u->mid2, &l->emb, &res2, C, C, l->E));
     return depth_transformer_load(&u->mid_dep, &dep, C, l->conf->unet.volume_dims[UNET_LEVELS - 1]);
 }
 
-/* Each takes one skip of the input blocks, last first.  The condition comes after the upsampling,
- * at the doubled side; the blocks of the lowest level have none. */
+/* Each block takes one skip of the input blocks, last first.  The condition comes after the
+ * upsampling, at the doubled side; the blocks of the lowest level have none. */
 static pf_err
 load_outputs(struct unet *u, struct loader *l, const struct scope *n)
 {
@@ -98,7 +103,8 @@ load_outputs(struct unet *u, struct loader *l, const struct scope *n)
         for (int i = 0; i <= blocks; i++, k++) {
             const int K = u->channels * conf->unet.channel_mult[level];
             struct unet_block *b = &u->output[k];
-            PF_TRY(load_block(b, l, n, "output_blocks", k, level, K, C + u->input[u->inputs - 1 - k].K));
+            PF_TRY(load_block(b, l, n, "output_blocks", k, level, K,
+                              C + u->input[u->inputs - 1 - k].K));
             C = K;
             if (level && i == blocks) {
                 const struct scope at = scope_in(n, "output_blocks.%d.%d.", k, b->has_dt ? 2 : 1);
@@ -107,7 +113,8 @@ load_outputs(struct unet *u, struct loader *l, const struct scope *n)
             b->has_dep = k > blocks;
             if (b->has_dep) {
                 const struct scope at = scope_in(n, "output_conditions.%d.", k - blocks - 1);
-                PF_TRY(depth_transformer_load(&b->dep, &at, K, conf->unet.volume_dims[b->up ? level - 1 : level]));
+                PF_TRY(depth_transformer_load(&b->dep, &at, K,
+                                              conf->unet.volume_dims[b->up ? level - 1 : level]));
             }
         }
     }
@@ -115,11 +122,11 @@ load_outputs(struct unet *u, struct loader *l, const struct scope *n)
     return PF_OK;
 }
 
-/* The first convolution, in two parts; the time embedding; the last convolution. */
+/* Load the first convolution, in two parts, the time embedding and the last convolution. */
 static pf_err
 load_ends(struct unet *u, const struct scope *n, const struct pf_config *conf, int E)
 {
-    const int in = conf->unet.in_channels;
+    const int in = conf->unet.in_channels, C = u->channels * conf->unet.channel_mult[0];
     char name[256];
     pf_tensor weight, bias;
     snprintf(name, sizeof name, "%sinput_blocks.0.0.weight", n->prefix);
@@ -129,8 +136,8 @@ load_ends(struct unet *u, const struct scope *n, const struct pf_config *conf, i
     PF_TRY(pf_layer_new_slice(n->dev, &u->in_concat, &weight, NULL, u->z, in));
     PF_TRY(scope_linear(n, &u->time0, "time_embed.0", E, u->channels, true));
     PF_TRY(scope_linear(n, &u->time2, "time_embed.2", E, E, true));
-    PF_TRY(scope_norm(n, &u->out_norm, "out.0", u->channels * conf->unet.channel_mult[0], 32, 1e-5f));
-    return scope_conv(n, &u->out_conv, "out.2", u->z, u->channels * conf->unet.channel_mult[0], 2, 3, true);
+    PF_TRY(scope_norm(n, &u->out_norm, "out.0", C, 32, 1e-5f));
+    return scope_conv(n, &u->out_conv, "out.2", u->z, C, 2, 3, true);
 }
 
 pf_err
@@ -140,8 +147,8 @@ unet_load(struct unet *u, const struct scope *n, const struct pf_config *conf)
     *u = (struct unet){.side = conf->model.image_size / 8, .z = conf->unet.out_channels,
                        .channels = conf->unet.model_channels};
     if (UNET_LEVELS * (conf->unet.num_res_blocks + 1) > UNET_BLOCKS_MAX)
-        return pf_fail(PF_ESHAPE, "unet.num_res_blocks is %d, at most %d are known", conf->unet.num_res_blocks,
-                       UNET_BLOCKS_MAX / UNET_LEVELS - 1);
+        return pf_fail(PF_ESHAPE, "unet.num_res_blocks is %d, at most %d are known",
+                       conf->unet.num_res_blocks, UNET_BLOCKS_MAX / UNET_LEVELS - 1);
     PF_TRY(load_ends(u, n, conf, l.E));
     PF_TRY(load_inputs(u, &l, n));
     PF_TRY(load_middle(u, &l, n));
@@ -178,15 +185,20 @@ unet_constants(struct run *r, struct unet *u, int depth)
 }
 
 pf_err
-unet_prepare(struct run *r, struct unet *u, const pf_tensor *context, const pf_tensor plucker[UNET_LEVELS])
+unet_prepare(struct run *r, struct unet *u, const pf_tensor *context,
+             const pf_tensor plucker[UNET_LEVELS])
 {
-    for (int i = 0; i < u->inputs; i++)
-        if (u->input[i].has_dt)
-            PF_TRY(double_transformer_prepare(r, &u->input[i].dt, context, &plucker[u->input[i].level]));
+    for (int i = 0; i < u->inputs; i++) {
+        struct unet_block *b = &u->input[i];
+        if (b->has_dt)
+            PF_TRY(double_transformer_prepare(r, &b->dt, context, &plucker[b->level]));
+    }
     PF_TRY(double_transformer_prepare(r, &u->mid_dt, context, &plucker[UNET_LEVELS - 1]));
-    for (int i = 0; i < u->outputs; i++)
-        if (u->output[i].has_dt)
-            PF_TRY(double_transformer_prepare(r, &u->output[i].dt, context, &plucker[u->output[i].level]));
+    for (int i = 0; i < u->outputs; i++) {
+        struct unet_block *b = &u->output[i];
+        if (b->has_dt)
+            PF_TRY(double_transformer_prepare(r, &b->dt, context, &plucker[b->level]));
+    }
     return PF_OK;
 }
 
@@ -194,7 +206,7 @@ pf_err
 unet_input(struct run *r, struct unet *u, const pf_tensor *x_concat)
 {
     u->concat = (pf_tensor){0};
-    return run_conv(r, &u->concat, u->in_concat, x_concat, 1, 1, 1, NULL);      // [1, s, s, channels]
+    return run_conv(r, &u->concat, u->in_concat, x_concat, 1, 1, 1, NULL);    // [1, s, s, channels]
 }
 
 pf_err
@@ -213,7 +225,8 @@ unet_time(struct run *r, struct unet *u, const pf_tensor *sinusoid)
 
 /* ResBlock.  x [B, H, W, C] -> y [B, H, W, K] */
 pf_err
-resblock(struct run *r, pf_tensor *y, const struct resblock *w, const pf_tensor *x, const pf_tensor *emb_all)
+resblock(struct run *r, pf_tensor *y, const struct resblock *w, const pf_tensor *x,
+         const pf_tensor *emb_all)
 {
     const int64_t K = w->in_conv->K;
     const pf_tensor emb = columns(emb_all, w->emb, K);
@@ -221,12 +234,14 @@ resblock(struct run *r, pf_tensor *y, const struct resblock *w, const pf_tensor 
     if (!y->data)
         PF_TRY(PF_ALLOC(r->dev, y, x->dtype, x->dim[0], x->dim[1], x->dim[2], K));
     const size_t mark = pf_dev_mark(r->dev);
-    PF_TRY(run_norm_conv(r, &h, &w->in_norm, w->in_conv, x, NULL, 1, &(struct pf_epilogue){.channel = &emb}));
+    PF_TRY(run_norm_conv(r, &h, &w->in_norm, w->in_conv, x, NULL, 1,
+                         &(struct pf_epilogue){.channel = &emb}));
     if (w->skip) {
         PF_TRY(run_linear(r, y, w->skip, x, NULL));                     // [B, H, W, K]
         skip = *y;
     }
-    PF_TRY(run_norm_conv(r, y, &w->out_norm, w->out_conv, &h, NULL, 1, &(struct pf_epilogue){.residual = &skip}));
+    PF_TRY(run_norm_conv(r, y, &w->out_norm, w->out_conv, &h, NULL, 1,
+                         &(struct pf_epilogue){.residual = &skip}));
     pf_dev_reset(r->dev, mark);
     return PF_OK;
 }
@@ -246,9 +261,10 @@ upsample(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x)
     return run_conv(r, y, w, &twice, 1, 1, 1, NULL);
 }
 
-/* RES, DT, down or up of a block; y has the result's shape. */
+/* Run a block's RES, DT, down or up; y has the result's shape. */
 static pf_err
-block(struct run *r, pf_tensor *y, const struct unet_block *b, const pf_tensor *x, const struct eval *e)
+block(struct run *r, pf_tensor *y, const struct unet_block *b, const pf_tensor *x,
+      const struct eval *e)
 {
     const size_t mark = pf_dev_mark(r->dev);
     pf_tensor h = {0}, t = {0}, in = *x;
@@ -273,21 +289,23 @@ block(struct run *r, pf_tensor *y, const struct unet_block *b, const pf_tensor *
     return dump_row(r, y, "%s", b->name);
 }
 
-/* DepthTransformer of the conditional rows; its constant for the others (networks.md, 9). */
+/* The conditional rows get the DepthTransformer, the others its constant (networks.md, 9). */
 static pf_err
-condition(struct run *r, pf_tensor *h, const struct depth_transformer *w, int level, const struct eval *e)
+condition(struct run *r, pf_tensor *h, const struct depth_transformer *w, int level,
+          const struct eval *e)
 {
     pf_tensor cond = rows(h, 0, e->c->n), uncond = rows(h, e->c->n, e->c->n);
     PF_TRY(depth_transformer(r, &cond, w, &e->volume[level]));
     return e->c->branches == 2 ? pf_add(r->dev, &uncond, &uncond, &w->constant, 1.0f) : PF_OK;
 }
 
-/* input_blocks.0: the branches differ by the constant convolution of x_concat alone. */
+/* In input_blocks.0 the branches differ by the constant convolution of x_concat alone. */
 static pf_err
 first_convolution(struct run *r, pf_tensor *y, const struct eval *e, const pf_tensor *x)
 {
     const int64_t n = e->c->n;
-    pf_tensor cond = rows(y, 0, n), uncond = rows(y, n, n), *noisy = e->c->branches == 2 ? &uncond : &cond;
+    pf_tensor cond = rows(y, 0, n), uncond = rows(y, n, n);
+    pf_tensor *const noisy = e->c->branches == 2 ? &uncond : &cond;
     PF_TRY(run_conv(r, noisy, e->u->in_noisy, x, 1, 1, 1, NULL));       // [n, s, s, channels]
     PF_TRY(pf_add(r->dev, &cond, noisy, &e->u->concat, 1.0f));
     return dump_row(r, y, "input_blocks.0");
@@ -309,9 +327,10 @@ middle(struct run *r, pf_tensor *y, const struct eval *e, const pf_tensor *x)
     return dump_row(r, y, "middle_conditions");
 }
 
-/* h = block(concat(h, skip)), then the condition. */
+/* y = block(concat(h, skip)), then the condition. */
 static pf_err
-output(struct run *r, pf_tensor *y, int k, const pf_tensor *h, const pf_tensor *skip, const struct eval *e)
+output(struct run *r, pf_tensor *y, int k, const pf_tensor *h, const pf_tensor *skip,
+       const struct eval *e)
 {
     const struct unet_block *b = &e->u->output[k];
     const size_t mark = pf_dev_mark(r->dev);
@@ -326,17 +345,20 @@ output(struct run *r, pf_tensor *y, int k, const pf_tensor *h, const pf_tensor *
     return dump_row(r, y, "output_conditions.%d", k - (e->u->outputs / UNET_LEVELS));
 }
 
-/* out.0, out.2 of each branch.  h [B, s, s, channels] */
+/* Run out.0 and out.2 on each branch.  h [B, s, s, channels] -> cond, uncond [n, s, s, z] */
 static pf_err
-last_convolution(struct run *r, pf_tensor *cond, pf_tensor *uncond, const struct eval *e, const pf_tensor *h)
+last_convolution(struct run *r, pf_tensor *cond, pf_tensor *uncond, const struct eval *e,
+                 const pf_tensor *h)
 {
+    const struct unet *u = e->u;
     const pf_tensor hc = rows(h, 0, e->c->n), hu = rows(h, e->c->n, e->c->n);
-    PF_TRY(run_norm_conv(r, cond, &e->u->out_norm, e->u->out_conv, &hc, NULL, 1, NULL));        // [n, s, s, z]
-    return e->c->branches == 2 ? run_norm_conv(r, uncond, &e->u->out_norm, e->u->out_conv, &hu, NULL, 1, NULL)
-                               : PF_OK;
+    PF_TRY(run_norm_conv(r, cond, &u->out_norm, u->out_conv, &hc, NULL, 1, NULL));
+    if (e->c->branches < 2)
+        return PF_OK;
+    return run_norm_conv(r, uncond, &u->out_norm, u->out_conv, &hu, NULL, 1, NULL);
 }
 
-/* A [B, side, side, K] for what a block makes. */
+/* Allocate [B, side, side, K] for what a block makes. */
 static pf_err
 alloc_map(struct run *r, pf_tensor *y, const struct eval *e, int level, int K)
 {
@@ -344,7 +366,8 @@ alloc_map(struct run *r, pf_tensor *y, const struct eval *e, int level, int K)
     return PF_ALLOC(r->dev, y, pf_dev_dtype(r->dev), e->c->branches * e->c->n, s, s, K);
 }
 
-/* Two buffers that the output blocks write in turn, each as large as the largest result. */
+/* Allocate the two buffers that the output blocks write in turn, each as large as the largest
+ * result. */
 static pf_err
 alloc_buffers(struct run *r, pf_tensor buffer[2], const struct eval *e)
 {
@@ -362,7 +385,8 @@ alloc_buffers(struct run *r, pf_tensor buffer[2], const struct eval *e)
 
 pf_err
 unet(struct run *r, pf_tensor *cond, pf_tensor *uncond, const struct unet *u, const pf_tensor *x,
-     const struct chunk *c, const pf_tensor volume[VOLUME_LEVELS], const pf_tensor mask[UNET_LEVELS])
+     const struct chunk *c, const pf_tensor volume[VOLUME_LEVELS],
+     const pf_tensor mask[UNET_LEVELS])
 {
     const struct eval e = {u, c, volume, mask};
     const size_t mark = pf_dev_mark(r->dev);

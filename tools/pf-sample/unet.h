@@ -17,7 +17,7 @@ struct resblock {
 };
 struct unet_block {             /* what there is of RES, DT, down or up, then DEP, in this order */
     char name[32];              /* "input_blocks.4" */
-    int level;                  /* of its input: side >> level */
+    int level;                  /* its input's: side >> level */
     int C, K;                   /* channels in and out */
     bool has_res, has_dt, has_dep;
     struct resblock res;
@@ -26,12 +26,13 @@ struct unet_block {             /* what there is of RES, DT, down or up, then DE
     struct depth_transformer dep;
 };
 struct unet {
-    int side, z, channels;      /* of the latent; its channels; model_channels */
+    int side, z, channels;      /* the latent's side and channels; model_channels */
     pf_layer *time0, *time2;
     pf_layer *emb;              /* all emb_layers in one product */
     pf_layer *in_noisy, *in_concat;     /* input_blocks.0.0: the two halves of its input channels */
     int inputs, outputs;
-    struct unet_block input[UNET_BLOCKS_MAX], output[UNET_BLOCKS_MAX];  /* input[0] is the convolution */
+    struct unet_block input[UNET_BLOCKS_MAX];   /* input[0] is the convolution */
+    struct unet_block output[UNET_BLOCKS_MAX];
     struct resblock mid1, mid2;
     struct double_transformer mid_dt;
     struct depth_transformer mid_dep;
@@ -43,26 +44,28 @@ struct unet {
     pf_tensor emb_all;          /* f32 [1, sum of the ResBlocks' widths] of this step */
 };
 
-/* n: the prefix "model.diffusion_model.". */
+/* n is the prefix "model.diffusion_model.". */
 pf_err unet_load(struct unet *u, const struct scope *n, const struct pf_config *conf) PF_MUST_USE;
 bool unet_has_spad(const struct unet *u);       /* false: nobody looks at masks and Pluecker maps */
-/* Constants of the branch without condition; once, kept.  depth: of the frustum. */
+/* Compute the constants of the branch without condition, once; they are kept.  depth is the
+ * frustum's. */
 pf_err unet_constants(struct run *r, struct unet *u, int depth) PF_MUST_USE;
-/* Constants of the views, on the arena: context [rows of all chunks, E], plucker[level]
- * [V, 2hw, 6] in token order. */
+/* Compute the constants of the views, on the arena, from context [rows of all chunks, E] and
+ * plucker[level] [V, 2hw, 6] in token order. */
 pf_err unet_prepare(struct run *r, struct unet *u, const pf_tensor *context,
                     const pf_tensor plucker[UNET_LEVELS]) PF_MUST_USE;
-/* Constant of the input latent, on the arena: x_concat [1, s, s, z], unscaled. */
+/* Compute the constant of the input latent, on the arena.  x_concat [1, s, s, z], unscaled. */
 pf_err unet_input(struct run *r, struct unet *u, const pf_tensor *x_concat) PF_MUST_USE;
-/* Constants of a step, on the arena: sinusoid act [1, channels]. */
+/* Compute the constants of a step, on the arena.  sinusoid act [1, channels]. */
 pf_err unet_time(struct run *r, struct unet *u, const pf_tensor *sinusoid) PF_MUST_USE;
-/* One evaluation for the chunk's views: cond, and uncond where the chunk has two branches,
- * [n, s, s, z], of x [n, s, s, z].  volume: volume_frustum's; mask[level]: u32 [V, 2hw, words]. */
+/* Evaluate the UNet for the chunk's views: cond, and uncond where the chunk has two branches,
+ * [n, s, s, z], from x [n, s, s, z].  volume is volume_frustum's; mask[level] u32
+ * [V, 2hw, words]. */
 pf_err unet(struct run *r, pf_tensor *cond, pf_tensor *uncond, const struct unet *u,
             const pf_tensor *x, const struct chunk *c, const pf_tensor volume[VOLUME_LEVELS],
             const pf_tensor mask[UNET_LEVELS]) PF_MUST_USE;
 
-/* ResBlock alone: y [B, H, W, K] of x [B, H, W, C]; emb_all as in struct unet. */
+/* Load and run one ResBlock: y [B, H, W, K] from x [B, H, W, C]; emb_all as in struct unet. */
 pf_err resblock_load(struct resblock *w, struct net_stack *emb, const struct scope *n, int K, int C,
                      int E) PF_MUST_USE;
 pf_err resblock(struct run *r, pf_tensor *y, const struct resblock *w, const pf_tensor *x,

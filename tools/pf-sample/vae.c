@@ -45,7 +45,8 @@ load_middle(struct vae_middle *m, const struct scope *n, int C)
 }
 
 static pf_err
-load_level(struct vae_level *l, const struct scope *n, const char *resample, int blocks, int K, int C)
+load_level(struct vae_level *l, const struct scope *n, const char *resample, int blocks, int K,
+           int C)
 {
     l->blocks = blocks;
     for (int i = 0; i < blocks; i++) {
@@ -92,7 +93,8 @@ vae_load(struct vae *v, const struct scope *n, const struct pf_config *conf)
     const int ch = conf->vae.ch, blocks = conf->vae.num_res_blocks, z = conf->vae.z_channels;
     const struct scope e = scope_in(n, "encoder."), d = scope_in(n, "decoder.");
     if (blocks >= VAE_BLOCKS_MAX)
-        return pf_fail(PF_ESHAPE, "vae.num_res_blocks is %d, at most %d are known", blocks, VAE_BLOCKS_MAX - 1);
+        return pf_fail(PF_ESHAPE, "vae.num_res_blocks is %d, at most %d are known", blocks,
+                       VAE_BLOCKS_MAX - 1);
     v->z = z;
     PF_TRY(load_encoder(&v->encoder, &e, ch, conf->vae.ch_mult, blocks, z));
     PF_TRY(load_decoder(&v->decoder, &d, ch, conf->vae.ch_mult, blocks, z));
@@ -105,14 +107,15 @@ static pf_err
 resblock(struct run *r, pf_tensor *y, const struct vae_resblock *w, const pf_tensor *x)
 {
     pf_tensor h = {0}, skip = *x;
-    PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, 4, (int64_t[]){x->dim[0], x->dim[1], x->dim[2], w->conv1->K}));
+    PF_TRY(PF_ALLOC(r->dev, y, x->dtype, x->dim[0], x->dim[1], x->dim[2], w->conv1->K));
     const size_t mark = pf_dev_mark(r->dev);
     if (w->shortcut) {
         PF_TRY(run_linear(r, y, w->shortcut, x, NULL));                         // [B, H, W, K]
         skip = *y;
     }
     PF_TRY(run_norm_conv(r, &h, &w->norm1, w->conv1, x, NULL, 1, NULL));        // [B, H, W, K]
-    PF_TRY(run_norm_conv(r, y, &w->norm2, w->conv2, &h, NULL, 1, &(struct pf_epilogue){.residual = &skip}));
+    PF_TRY(run_norm_conv(r, y, &w->norm2, w->conv2, &h, NULL, 1,
+                         &(struct pf_epilogue){.residual = &skip}));
     pf_dev_reset(r->dev, mark);
     return PF_OK;
 }
@@ -162,7 +165,8 @@ vae_encode(struct run *r, pf_tensor *moments, const struct vae *v, const pf_tens
 {
     const struct vae_half *w = &v->encoder;
     pf_tensor h = {0}, out = {0};
-    PF_TRY(PF_ALLOC(r->dev, moments, image->dtype, image->dim[0], image->dim[1] / 8, image->dim[2] / 8, 2 * v->z));
+    PF_TRY(PF_ALLOC(r->dev, moments, image->dtype, image->dim[0], image->dim[1] / 8,
+                    image->dim[2] / 8, 2 * v->z));
     const size_t mark = pf_dev_mark(r->dev);
     PF_TRY(run_conv(r, &h, w->conv_in, image, 1, 1, 1, NULL));
     for (int i = 0; i < VAE_LEVELS; i++) {
@@ -195,13 +199,15 @@ vae_decode(struct run *r, pf_tensor *image, const struct vae *v, const pf_tensor
         PF_TRY(level(r, &h, &w->level[i]));
         if (w->level[i].resample) {
             pf_tensor twice = {0}, y = {0};
-            PF_TRY(PF_ALLOC(r->dev, &twice, h.dtype, h.dim[0], 2 * h.dim[1], 2 * h.dim[2], h.dim[3]));
+            PF_TRY(PF_ALLOC(r->dev, &twice, h.dtype, h.dim[0], 2 * h.dim[1], 2 * h.dim[2],
+                            h.dim[3]));
             PF_TRY(pf_upsample(r->dev, &twice, &h));
             PF_TRY(run_conv(r, &y, w->level[i].resample, &twice, 1, 1, 1, NULL));
             h = y;
         }
     }
-    PF_TRY(run_norm_conv(r, image, &w->norm_out, w->conv_out, &h, NULL, 1, NULL));      // [B, 8h, 8w, 3]
+    PF_TRY(run_norm_conv(r, image, &w->norm_out, w->conv_out, &h, NULL, 1,
+                         NULL));                                                // [B, 8h, 8w, 3]
     pf_dev_reset(r->dev, mark);
     return PF_OK;
 }

@@ -37,7 +37,7 @@ struct vae {
     int z;
 };
 
-/* n: the prefix "first_stage_model.". */
+/* n is the prefix "first_stage_model.". */
 pf_err vae_load(struct vae *v, const struct scope *n, const struct pf_config *conf) PF_MUST_USE;
 /* moments [B, H/8, W/8, 2z] = mean, logarithm of the variance; image [B, H, W, 3], -1..1. */
 pf_err vae_encode(struct run *r, pf_tensor *moments, const struct vae *v, const pf_tensor *image)

@@ -3,7 +3,7 @@
 #include "tools/pf-sample/dump.h"
 #include "tools/pf-sample/volume.h"
 
-/* A block whose parameters are conv.*, t_conv.*, NORM.* and, with views, v_conv.*. */
+/* Load a block whose parameters are conv.*, t_conv.*, NORM.* and, with views, v_conv.*. */
 static pf_err
 load_block(struct volume_block *b, struct net_stack *time, const struct scope *n, const char *norm,
            int K, int C, int stride, bool up, bool view, int E)
@@ -15,11 +15,13 @@ load_block(struct volume_block *b, struct net_stack *time, const struct scope *n
     PF_TRY(net_stack_add(n, time, &b->time, "t_conv", C, E, true));
     if (view)
         PF_TRY(scope_linear(n, &b->view, "v_conv", C, 4, true));
-    return up ? scope_conv_up(n, &b->conv, "conv", K, C) : scope_conv(n, &b->conv, "conv", K, C, 3, 3, true);
+    return up ? scope_conv_up(n, &b->conv, "conv", K, C)
+              : scope_conv(n, &b->conv, "conv", K, C, 3, 3, true);
 }
 
 static pf_err
-load_target(struct target_encoder *w, struct net_stack *time, const struct scope *n, int dim, int z, int E)
+load_target(struct target_encoder *w, struct net_stack *time, const struct scope *n, int dim, int z,
+            int E)
 {
     PF_TRY(scope_conv(n, &w->init, "init_conv", dim, z, 2, 3, true));
     for (int i = 0; i < 3; i++) {
@@ -39,7 +41,8 @@ load_target(struct target_encoder *w, struct net_stack *time, const struct scope
 }
 
 static pf_err
-load_spatial(struct volume_net *w, struct net_stack *time, const struct scope *n, const int *d, int in, int E)
+load_spatial(struct volume_net *w, struct net_stack *time, const struct scope *n, const int *d,
+             int in, int E)
 {
     static const struct {
         const char *name;
@@ -54,24 +57,26 @@ load_spatial(struct volume_net *w, struct net_stack *time, const struct scope *n
     for (int i = 0; i < 13; i++) {
         const bool up = block[i].K < block[i].C;
         const struct scope at = scope_in(n, "%s.", block[i].name);
-        PF_TRY(load_block(&w->spatial[i], time, &at, up ? "norm" : "bn", d[block[i].K], d[block[i].C],
-                          block[i].stride, up, false, E));
+        PF_TRY(load_block(&w->spatial[i], time, &at, up ? "norm" : "bn", d[block[i].K],
+                          d[block[i].C], block[i].stride, up, false, E));
     }
     return PF_OK;
 }
 
 static pf_err
-load_frustum(struct volume_net *w, struct net_stack *time, const struct scope *n, const int *d, int E)
+load_frustum(struct volume_net *w, struct net_stack *time, const struct scope *n, const int *d,
+             int E)
 {
     PF_TRY(scope_conv(n, &w->frustum_init, "conv0", d[0], d[0], 3, 3, true));
     for (int i = 0; i < 6; i++) {                       // conv1, 3, 5 halve the sides
         const struct scope at = scope_in(n, "conv%d.", i + 1);
-        PF_TRY(load_block(&w->frustum[i], time, &at, "bn", d[i / 2 + 1], d[(i + 1) / 2], i % 2 ? 1 : 2,
-                          false, true, E));
+        PF_TRY(load_block(&w->frustum[i], time, &at, "bn", d[i / 2 + 1], d[(i + 1) / 2],
+                          i % 2 ? 1 : 2, false, true, E));
     }
     for (int i = 0; i < 3; i++) {
         const struct scope at = scope_in(n, "up%d.", i);
-        PF_TRY(load_block(&w->frustum[6 + i], time, &at, "norm", d[2 - i], d[3 - i], 2, true, true, E));
+        PF_TRY(load_block(&w->frustum[6 + i], time, &at, "norm", d[2 - i], d[3 - i], 2,
+                          true, true, E));
     }
     return PF_OK;
 }
@@ -79,7 +84,8 @@ load_frustum(struct volume_net *w, struct net_stack *time, const struct scope *n
 pf_err
 volume_load(struct volume_net *w, const struct scope *n, const struct pf_config *conf)
 {
-    const struct scope target = scope_in(n, "target_encoder."), spatial = scope_in(n, "spatial_volume_feats."),
+    const struct scope target = scope_in(n, "target_encoder."),
+                     spatial = scope_in(n, "spatial_volume_feats."),
                      frustum = scope_in(n, "frustum_volume_feats.");
     const int E = conf->model.time_embed_dim, *d = conf->volume.dims;
     struct net_stack time = {0};
@@ -174,8 +180,8 @@ static pf_err
 spatial_net(struct run *r, pf_tensor *y, const struct volume_net *w, const pf_tensor *x)
 {
     const struct volume_block *b = w->spatial;
-    pf_tensor h = {0}, c0 = {0}, c1 = {0}, t2 = {0}, c2 = {0}, c3 = {0}, t4 = {0}, c4 = {0}, c5 = {0},
-              t6 = {0}, c6 = {0}, u4 = {0}, u2 = {0};
+    pf_tensor h = {0}, c0 = {0}, c1 = {0}, t2 = {0}, c2 = {0}, c3 = {0}, t4 = {0}, c4 = {0},
+              c5 = {0}, t6 = {0}, c6 = {0}, u4 = {0}, u2 = {0};
     PF_TRY(run_conv(r, &h, w->spatial_init, x, 1, 1, 1, NULL));         // [1, S, S, S, d0]
     PF_TRY(block(r, &c0, &b[0], &h, 0, NULL));
     PF_TRY(block(r, &c1, &b[1], &c0, 0, NULL));                         // S/2, d1
@@ -212,7 +218,8 @@ volume_spatial(struct run *r, pf_tensor *volume, const struct volume_net *w, con
 /* FrustumTV3DNet (networks.md, 5.5).  x [n, D, h, h, d0] -> level[0..3].  Levels 1 and 2 are those
  * after the way up. */
 static pf_err
-frustum_net(struct run *r, pf_tensor level[4], const struct volume_net *w, const pf_tensor *x, int64_t first)
+frustum_net(struct run *r, pf_tensor level[4], const struct volume_net *w, const pf_tensor *x,
+            int64_t first)
 {
     const struct volume_block *b = w->frustum;
     pf_tensor x0 = {0}, t = {0}, x1 = {0}, x2 = {0};

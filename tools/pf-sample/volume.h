@@ -7,7 +7,7 @@
 
 enum { VOLUME_LEVELS = 4 };
 
-/* conv(silu(norm(x + t_conv(t) + v_conv(v)))): every block of the three networks. */
+/* Every block of the three networks is conv(silu(norm(x + t_conv(t) + v_conv(v)))). */
 struct volume_block {
     struct norm norm;
     pf_layer *conv;
@@ -31,22 +31,22 @@ struct volume_net {
     struct volume_block spatial[13];    /* conv0 1 2_0 2_1 3 4_0 4_1 5 6_0 6_1 7 8 9 */
     struct volume_block frustum[9];     /* conv1..6, up0 1 2 */
     pf_layer *time;             /* all t_convs of the three networks in one product */
-    int size, depth, dim;       /* of the volume; of the frustum; channels of the target encoder */
+    int size, depth, dim;       /* side of the volume, depth of the frustum, target_dim */
     float length, near, far;
 };
 
-/* n: the prefix "spatial_volume.". */
+/* n is the prefix "spatial_volume.". */
 pf_err volume_load(struct volume_net *w, const struct scope *n, const struct pf_config *conf)
     PF_MUST_USE;
-/* What depends on the views alone: v act [V, 4].  Stays on the arena. */
+/* Compute what depends on the views alone, v act [V, 4]; it stays on the arena. */
 pf_err volume_prepare(struct run *r, struct volume_net *w, const pf_tensor *v) PF_MUST_USE;
-/* What depends on the time alone: t_embed act [1, E].  Stays on the arena. */
+/* Compute what depends on the time alone, t_embed act [1, E]; it stays on the arena. */
 pf_err volume_time(struct run *r, struct volume_net *w, const pf_tensor *t_embed) PF_MUST_USE;
-/* volume [1, S, S, S, dims[0]] of the noisy latents x [V, h, w, z]; proj f32 [V, 3, 4]. */
+/* Make volume [1, S, S, S, dims[0]] of the noisy latents x [V, h, w, z]; proj f32 [V, 3, 4]. */
 pf_err volume_spatial(struct run *r, pf_tensor *volume, const struct volume_net *w,
                       const pf_tensor *x, const pf_tensor *proj) PF_MUST_USE;
-/* level[i]: [n, D >> i, h >> i, h >> i, dims[i]] for the chunk's views; side: h; unproj of all
- * views, f32 [V, 3, 4]. */
+/* Make level[i] [n, D >> i, h >> i, h >> i, dims[i]] for the chunk's views; side is h, unproj f32
+ * [V, 3, 4] that of all views. */
 pf_err volume_frustum(struct run *r, pf_tensor level[VOLUME_LEVELS], const struct volume_net *w,
                       const pf_tensor *volume, const pf_tensor *unproj, const struct chunk *c,
                       int side) PF_MUST_USE;
