@@ -1,5 +1,6 @@
 /* bench_neus - how fast and how well a field learns true views: for some procedural objects,
- * seconds, rays a second, Chamfer distance of the visible surface and volume IoU (evaluation.md, 2).
+ * seconds, rays a second, Chamfer distance of the visible surface and volume IoU (evaluation.md,
+ * 2).
  *
  *     make CUDA=0 bench && build/release/tests/bench/bench_neus [CONFIG [OBJECT...]]
  *
@@ -247,7 +248,7 @@ compare(double *chamfer, double *iou, const struct object *o, pf_field *f)
     free(b);
 }
 
-/* Of all threads: what a busy machine does not blur. */
+/* Time of the CPU in all threads, which a busy machine does not blur. */
 static double
 cpu_seconds(void)
 {

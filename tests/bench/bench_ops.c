@@ -1,12 +1,13 @@
 /* bench_ops - operators at the sizes that the networks have, one line each on stdout: milliseconds
- * (the best of several runs on the CPU, the median on a GPU), GFLOP/s where there are products, GB/s
- * where there are none (inputs and outputs counted once), and on a GPU the share of what the card
- * was measured to do: a large copy, a large matrix product.  "tiny" is the golden model (64
+ * (the best of several runs on the CPU, the median on a GPU), GFLOP/s where there are products,
+ * GB/s where there are none (inputs and outputs counted once), and on a GPU the share of what the
+ * card was measured to do: a large copy, a large matrix product.  "tiny" is the golden model (64
  * channels), "full" the released one.  A GPU does the 16 views and both branches at once.
  *
- *     make bench && build/release/tests/bench/bench_ops [-d cuda] [--precision bf16] [--json] [WORD]
+ *     make bench
+ *     build/release/tests/bench/bench_ops [-d cuda] [--precision bf16] [--json] [WORD]
  *
- * WORD: only lines that contain it. */
+ * With WORD, only lines that contain it are measured. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +21,8 @@
 static pf_dev *dev;
 static const char *only = "";
 static bool json;
-static int64_t views = 1, rows = 1;     /* batch of the volume networks, of the UNet */
-static double copy_rate, product_rate;  /* of the GPU: bytes/s, FLOP/s */
+static int64_t views = 1, rows = 1;     /* batch sizes: the volume networks', the UNet's */
+static double copy_rate, product_rate;  /* what the GPU does: bytes/s, FLOP/s */
 
 static double
 seconds(void)
@@ -33,7 +34,7 @@ seconds(void)
 
 enum { SOME = 1 << 16 };
 
-/* Numbers in -1..1, repeated, on the device or, for weights, on the host. */
+/* SOME numbers in -1..1, which tensors repeat. */
 static const float *
 numbers(void)
 {
@@ -118,10 +119,11 @@ static void
 print(const char *name, double s, double amount, const char *unit, double ceiling)
 {
     if (json)
-        printf("{\"op\": \"%s\", \"ms\": %.5f, \"%s\": %.1f, \"share\": %.3f}\n", name, 1e3 * s, unit, amount / s / 1e9,
-               ceiling > 0 ? amount / s / ceiling : 0);
+        printf("{\"op\": \"%s\", \"ms\": %.5f, \"%s\": %.1f, \"share\": %.3f}\n", name, 1e3 * s,
+               unit, amount / s / 1e9, ceiling > 0 ? amount / s / ceiling : 0);
     else if (ceiling > 0)
-        printf("%-48s %9.4f ms %9.1f %-7s %5.1f %%\n", name, 1e3 * s, amount / s / 1e9, unit, 100 * amount / s / ceiling);
+        printf("%-48s %9.4f ms %9.1f %-7s %5.1f %%\n", name, 1e3 * s, amount / s / 1e9, unit,
+               100 * amount / s / ceiling);
     else
         printf("%-48s %9.4f ms %9.1f %s\n", name, 1e3 * s, amount / s / 1e9, unit);
     fflush(stdout);
@@ -170,8 +172,9 @@ static void
 bench_transposed(const char *kind, int64_t B, int64_t D, int64_t side, int64_t C, int64_t K)
 {
     char name[100];
-    snprintf(name, sizeof name, "%s transposed conv3d %lld x %lldx%lldx%lld %lld -> %lld", kind, (long long)B,
-             (long long)D, (long long)side, (long long)side, (long long)C, (long long)K);
+    snprintf(name, sizeof name, "%s transposed conv3d %lld x %lldx%lldx%lld %lld -> %lld", kind,
+             (long long)B, (long long)D, (long long)side, (long long)side, (long long)C,
+             (long long)K);
     if (!wanted(name))
         return;
     const size_t mark = pf_dev_mark(dev);
@@ -348,7 +351,8 @@ bench_epipolar(const char *kind, int h)
         pf_spad_camera(&c[v][0], 0.52, pf_rig_azimuth(v, 16));
         pf_spad_camera(&c[v][1], 0.35, 0);
     }
-    pf_tensor host = PF_VIEW(c, PF_F64, 16, 2, 4, 3), cameras = constant(&host), map = TENSOR(16, T, 6), mask;
+    pf_tensor host = PF_VIEW(c, PF_F64, 16, 2, 4, 3), cameras = constant(&host),
+              map = TENSOR(16, T, 6), mask;
     double s;
     pf_must(PF_ALLOC(dev, &mask, PF_U32, 16, T, (T + 31) / 32));
     snprintf(name, sizeof name, "%s epipolar_mask 16 views, side %d", kind, h);
@@ -415,7 +419,8 @@ measure_ceilings(void)
 {
     const size_t mark = pf_dev_mark(dev);
     const int64_t n = INT64_C(1) << 28;
-    pf_tensor a = TENSOR(n), b = TENSOR(n), x = TENSOR(8192, 8192), y = TENSOR(8192, 8192), w = WEIGHT(8192, 8192);
+    pf_tensor a = TENSOR(n), b = TENSOR(n), x = TENSOR(8192, 8192), y = TENSOR(8192, 8192),
+              w = WEIGHT(8192, 8192);
     pf_layer *l;
     double s;
     MEASURE(s, pf_dev_cast(dev, &b, &a));
@@ -425,7 +430,8 @@ measure_ceilings(void)
     product_rate = 2.0 * 8192 * 8192 * 8192 / s;
     pf_dev_reset(dev, mark);
     if (!json)
-        printf("ceilings: copy %.0f GB/s, product %.0f TFLOP/s\n", copy_rate / 1e9, product_rate / 1e12);
+        printf("ceilings: copy %.0f GB/s, product %.0f TFLOP/s\n", copy_rate / 1e9,
+               product_rate / 1e12);
 }
 
 int

@@ -1,9 +1,11 @@
-/* device_time - what a GPU did while a program ran: a library that the driver loads into the program,
- * which need not know of it.  bench_tools uses it; by hand:
+/* device_time - what a GPU did while a program ran: a library that the driver loads into the
+ * program, which need not know of it.  bench_tools uses it; by hand:
  *
  *     make bench
- *     PF_DEVICE_TIME=out.json CUDA_INJECTION64_PATH=$PWD/build/release-cuda/tests/bench/libpf_device_time.so \
- *         pf-sample ...                           (LD_PRELOAD instead of CUDA_INJECTION64_PATH does it too)
+ *     export CUDA_INJECTION64_PATH=$PWD/build/release-cuda/tests/bench/libpf_device_time.so
+ *     PF_DEVICE_TIME=out.json pf-sample ...
+ *
+ * LD_PRELOAD instead of CUDA_INJECTION64_PATH does it too.
  *
  * When the program ends, out.json gets one more line, a JSON object:
  *
@@ -15,10 +17,11 @@
  *     kernels, copies         how many; those of a CUDA graph are seen one by one
  *     dropped                 records that were lost, so that the rest is too little
  *     unfinished              work that had not ended when the program did: not in the times
- *     table                   [{name, calls, total_ms, mean_us}], by short name, longest total first
+ *     table                   [{name, calls, total_ms, mean_us}], by short name, longest first
  *
- * CUPTI's activity records are all it needs: no counters, no rights.  Graphs run their nodes one by one while
- * it watches, and each record costs the host about a microsecond, so wall time is to be taken without it. */
+ * CUPTI's activity records are all it needs: no counters, no rights.  Graphs run their nodes one by
+ * one while it watches, and each record costs the host about a microsecond, so wall time is to be
+ * taken without it. */
 #include <cupti.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +33,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The records of the header's own release.  Later ones only add members at the end, and keep these names. */
+/* The records of the header's own release.  Later ones only add members at the end, and keep these
+ * names. */
 #if CUPTI_API_VERSION >= 130000         /* CUDA 13 */
 typedef CUpti_ActivityKernel10 kernel_record;
 typedef CUpti_ActivityMemcpy6 copy_record;
@@ -53,9 +57,9 @@ struct interval {               /* nanoseconds */
     uint64_t start, end;
 };
 
-struct change {                 /* of device memory: an allocation, or a release where bytes is 0 */
+struct change {                 /* an allocation of device memory, or a release: bytes is 0 */
     uint64_t time, address, bytes;
-    size_t order;               /* among those of one time */
+    size_t order;               /* its place among those of one time */
 };
 
 struct kernel {
@@ -66,11 +70,12 @@ struct kernel {
 
 /* CUPTI hands over its buffers in a thread of its own. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct list work, changes, kernels;      /* of interval, change, kernel */
+static struct list work, changes, kernels;      /* their items: interval, change, kernel */
 static uint64_t kernel_count, kernel_time, copy_count, copy_time, dropped, unfinished;
 
 int InitializeInjection(void);                  /* what the driver looks for */
-char *__cxa_demangle(const char *mangled, char *buf, size_t *size, int *status);       /* of libstdc++ */
+/* libstdc++ has it, whose header is C++. */
+char *__cxa_demangle(const char *mangled, char *buf, size_t *size, int *status);
 
 /* ---- collecting ---- */
 
@@ -147,7 +152,8 @@ take_memory(const memory_record *r)
 {
     const bool release = r->memoryOperationType == CUPTI_ACTIVITY_MEMORY_OPERATION_TYPE_RELEASE;
     struct change *c;
-    if (r->memoryKind == CUPTI_ACTIVITY_MEMORY_KIND_PAGEABLE || r->memoryKind == CUPTI_ACTIVITY_MEMORY_KIND_PINNED)
+    if (r->memoryKind == CUPTI_ACTIVITY_MEMORY_KIND_PAGEABLE ||
+        r->memoryKind == CUPTI_ACTIVITY_MEMORY_KIND_PINNED)
         return;                         /* the host's */
     if ((release || r->bytes) && (c = append(&changes, sizeof *c)))
         *c = (struct change){r->timestamp, r->address, release ? 0 : r->bytes, changes.n};
@@ -158,10 +164,18 @@ take(const CUpti_Activity *record)
 {
     const void *const r = record;
     switch ((int)record->kind) {
-    case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL: take_kernel(r); break;
-    case CUPTI_ACTIVITY_KIND_MEMCPY: take_copy(((const copy_record *)r)->start, ((const copy_record *)r)->end); break;
-    case CUPTI_ACTIVITY_KIND_MEMSET: take_copy(((const fill_record *)r)->start, ((const fill_record *)r)->end); break;
-    case CUPTI_ACTIVITY_KIND_MEMORY2: take_memory(r); break;
+    case CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL:
+        take_kernel(r);
+        break;
+    case CUPTI_ACTIVITY_KIND_MEMCPY:
+        take_copy(((const copy_record *)r)->start, ((const copy_record *)r)->end);
+        break;
+    case CUPTI_ACTIVITY_KIND_MEMSET:
+        take_copy(((const fill_record *)r)->start, ((const fill_record *)r)->end);
+        break;
+    case CUPTI_ACTIVITY_KIND_MEMORY2:
+        take_memory(r);
+        break;
     }
 }
 
@@ -333,17 +347,22 @@ print_report(FILE *to)
     sort_kernels();
     fprintf(to, "{\"program\": ");
     print_string(to, program_invocation_short_name);
-    fprintf(to, ", \"pid\": %ld, \"busy_ms\": %.6f, \"kernel_ms\": %.6f, \"copy_ms\": %.6f, \"span_ms\": %.6f",
-            (long)getpid(), (double)busy / 1e6, (double)kernel_time / 1e6, (double)copy_time / 1e6, (double)span / 1e6);
-    fprintf(to, ", \"peak_bytes\": %llu, \"kernels\": %llu, \"copies\": %llu, \"dropped\": %llu, \"unfinished\": %llu",
-            (unsigned long long)peak_memory(), (unsigned long long)kernel_count, (unsigned long long)copy_count,
-            (unsigned long long)dropped, (unsigned long long)unfinished);
+    fprintf(to, ", \"pid\": %ld, \"busy_ms\": %.6f, \"kernel_ms\": %.6f", (long)getpid(),
+            (double)busy / 1e6, (double)kernel_time / 1e6);
+    fprintf(to, ", \"copy_ms\": %.6f, \"span_ms\": %.6f", (double)copy_time / 1e6,
+            (double)span / 1e6);
+    fprintf(to, ", \"peak_bytes\": %llu, \"kernels\": %llu, \"copies\": %llu",
+            (unsigned long long)peak_memory(), (unsigned long long)kernel_count,
+            (unsigned long long)copy_count);
+    fprintf(to, ", \"dropped\": %llu, \"unfinished\": %llu", (unsigned long long)dropped,
+            (unsigned long long)unfinished);
     fprintf(to, ", \"table\": [");
     for (size_t i = 0; i < kernels.n; i++) {
         fprintf(to, "%s{\"name\": ", i ? ", " : "");
         print_string(to, k[i].name);
-        fprintf(to, ", \"calls\": %llu, \"total_ms\": %.6f, \"mean_us\": %.3f}", (unsigned long long)k[i].calls,
-                (double)k[i].total / 1e6, (double)k[i].total / 1e3 / (double)k[i].calls);
+        fprintf(to, ", \"calls\": %llu, \"total_ms\": %.6f, \"mean_us\": %.3f}",
+                (unsigned long long)k[i].calls, (double)k[i].total / 1e6,
+                (double)k[i].total / 1e3 / (double)k[i].calls);
     }
     fprintf(to, "]}\n");
 }
@@ -381,8 +400,12 @@ finish(void)
 static void
 start(void)
 {
-    static const CUpti_ActivityKind kinds[] = {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
-                                               CUPTI_ACTIVITY_KIND_MEMSET, CUPTI_ACTIVITY_KIND_MEMORY2};
+    static const CUpti_ActivityKind kinds[] = {
+        CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,
+        CUPTI_ACTIVITY_KIND_MEMCPY,
+        CUPTI_ACTIVITY_KIND_MEMSET,
+        CUPTI_ACTIVITY_KIND_MEMORY2,
+    };
     static bool started;
     const char *const path = getenv("PF_DEVICE_TIME"), *why = "unknown";
     if (started || !path || !*path)

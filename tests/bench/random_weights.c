@@ -1,7 +1,8 @@
-/* random_weights - a checkpoint of a configuration's size, all of it random, in F16: to time networks
- * whose trained weights are not at hand.  Every layer keeps its input's scale, nearly.
+/* random_weights - a checkpoint of a configuration's size, all of it random, in F16: to time
+ * networks whose trained weights are not at hand.  Every layer keeps its input's scale, nearly.
  *
- *     make bench && build/release/tests/bench/random_weights -c configs/posefusion.yaml -o model.safetensors */
+ *     make bench
+ *     build/release/tests/bench/random_weights -c configs/posefusion.yaml -o model.safetensors */
 #include "common/opt.h"
 #include "common/output.h"
 #include "tests/tools/pf-sample/random_model.h"
