@@ -1,9 +1,10 @@
 /* objects.c - the demo's procedural objects: signed distance, colour, and a renderer.
  *
- * An object is a union of at most 12 solids, PF_PARAMS numbers each, made by objects.py.  Every solid has an
- * exact signed distance; the union is exact outside and a lower bound inside.  The renderer traces one
- * pixel per call of shade_pixel(): the loop around it is OpenMP's, or a grid of threads where nvcc compiles this file.
- * objects.py compiles it at its first use; nothing of the tools depends on it. */
+ * An object is a union of at most 12 solids, PF_PARAMS numbers each, made by objects.py.  Every
+ * solid has an exact signed distance; the union is exact outside and a lower bound inside.  The
+ * renderer traces one pixel per call of shade_pixel(): the loop around it is OpenMP's, or a grid of
+ * threads where nvcc compiles this file.  objects.py compiles it at its first use; nothing of the
+ * tools depends on it. */
 #include <math.h>
 #include <stdint.h>
 
@@ -13,7 +14,8 @@
 #define HD static inline
 #endif
 
-enum { KIND, CX, CY, CZ, A, B, C, ROUND, YAW, RED, BAND = RED + 3, BAND_Z = BAND + 3, BAND_W, PF_PARAMS = 20 };
+enum { KIND, CX, CY, CZ, A, B, C, ROUND, YAW, RED, BAND = RED + 3, BAND_Z = BAND + 3, BAND_W,
+       PF_PARAMS = 20 };
 enum { BOX, CYLINDER, CONE, SPHERE, TORUS, RING, CAPSULE };
 
 struct vec { float x, y, z; };
@@ -56,10 +58,10 @@ rectangle(float r, float z, float a, float b)
 HD float
 frustum(float r, float z, float bottom, float top, float h)
 {
-    const float cx = r - fminf(r, z < 0.0f ? bottom : top), cy = fabsf(z) - h;      // to the nearer cap
+    const float cx = r - fminf(r, z < 0.0f ? bottom : top), cy = fabsf(z) - h;  // to the nearer cap
     const float kx = top - bottom, ky = 2.0f * h;
     const float f = clampf(((top - r) * kx + (h - z) * ky) / (kx * kx + ky * ky), 0.0f, 1.0f);
-    const float bx = r - top + kx * f, by = z - h + ky * f;                         // to the side
+    const float bx = r - top + kx * f, by = z - h + ky * f;                     // to the side
     const float sign = bx < 0.0f && cy < 0.0f ? -1.0f : 1.0f;
     return sign * sqrtf(fminf(cx * cx + cy * cy, bx * bx + by * by));
 }
@@ -84,10 +86,11 @@ solid_sdf(const float *s, struct vec p)
         return sqrtf(x * x + y * y + z * z) - s[A];
     case TORUS:
         return length2(length2(x, y) - s[A], z) - s[B];
-    case RING:                                          // a torus around the x axis: a handle seen from the front
+    case RING:                          // a torus around the x axis: a handle seen from the front
         return length2(length2(y, z) - s[A], x) - s[B];
-    default: {                                          // CAPSULE from -(0, A, C) to (0, A, C), radius B
-        const float t = clampf((y * s[A] + z * s[C]) / (s[A] * s[A] + s[C] * s[C] + 1e-12f), -1.0f, 1.0f);
+    default: {                          // CAPSULE from -(0, A, C) to (0, A, C), radius B
+        const float square = s[A] * s[A] + s[C] * s[C] + 1e-12f;
+        const float t = clampf((y * s[A] + z * s[C]) / square, -1.0f, 1.0f);
         const float ey = y - t * s[A], ez = z - t * s[C];
         return sqrtf(x * x + ey * ey + ez * ez) - s[B];
     }
@@ -133,12 +136,12 @@ albedo(const float *s, struct vec p)
     return s + (fabsf(p.z - s[CZ] - s[BAND_Z]) < s[BAND_W] ? BAND : RED);
 }
 
-/* One ray: adds colour times coverage to rgba.  The light is a tilted hemisphere, fixed in the world, so that
- * every view sees a point in the same colour. */
+/* Trace one ray and add colour times coverage to rgba.  The light is a tilted hemisphere, fixed in
+ * the world, so that every view sees a point in the same colour. */
 HD void
 shade_ray(const float *solids, int count, struct vec o, struct vec d, float *rgba)
 {
-    const float b = o.x * d.x + o.y * d.y + o.z * d.z, reach = 0.87f;       // the unit cube's sphere
+    const float b = o.x * d.x + o.y * d.y + o.z * d.z, reach = 0.87f;   // the unit cube's sphere
     const float disc = b * b - (o.x * o.x + o.y * o.y + o.z * o.z) + reach * reach;
     if (disc <= 0.0f)
         return;
@@ -161,21 +164,23 @@ shade_ray(const float *solids, int count, struct vec o, struct vec d, float *rgb
     }
 }
 
-/* Pixel (row i, column j) of one view, by samples x samples rays: straight colours in 0..1 and coverage. */
+/* Render pixel (row i, column j) of one view by samples x samples rays: straight colours in 0..1
+ * and coverage. */
 HD void
-shade_pixel(float *rgba, const float *solids, int count, const float *pose, float focal, int size, int i, int j,
-            int samples)
+shade_pixel(float *rgba, const float *solids, int count, const float *pose, float focal, int size,
+            int i, int j, int samples)
 {
     const struct vec o = {-(pose[0] * pose[3] + pose[4] * pose[7] + pose[8] * pose[11]),
                           -(pose[1] * pose[3] + pose[5] * pose[7] + pose[9] * pose[11]),
                           -(pose[2] * pose[3] + pose[6] * pose[7] + pose[10] * pose[11])};
     float sum[4] = {0};
     for (int s = 0; s < samples * samples; s++) {
-        // Pixel j is at u = j, without half a pixel: the convention of the volumes and of pf-neus (cameras.md, 1).
+        // Pixel j is at u = j, without half a pixel, as in volumes and pf-neus (cameras.md, 1).
         const float u = (j - 0.5f + (s % samples + 0.5f) / samples - 0.5f * size) / focal;
         const float v = (i - 0.5f + (s / samples + 0.5f) / samples - 0.5f * size) / focal;
         const float l = 1.0f / sqrtf(u * u + v * v + 1.0f);
-        const struct vec d = {(u * pose[0] + v * pose[4] + pose[8]) * l, (u * pose[1] + v * pose[5] + pose[9]) * l,
+        const struct vec d = {(u * pose[0] + v * pose[4] + pose[8]) * l,
+                              (u * pose[1] + v * pose[5] + pose[9]) * l,
                               (u * pose[2] + v * pose[6] + pose[10]) * l};
         shade_ray(solids, count, o, d, sum);
     }
@@ -184,55 +189,59 @@ shade_pixel(float *rgba, const float *solids, int count, const float *pose, floa
     rgba[3] = sum[3] / (samples * samples);
 }
 
-/* views images [views, size, size, 4]; pose [views, 3, 4] world to camera. */
+/* Render rgba [views, size, size, 4] from poses [views, 3, 4], world to camera. */
 void
-objects_render(float *rgba, const float *solids, int count, const float *poses, int views, float focal, int size,
-               int samples)
+objects_render(float *rgba, const float *solids, int count, const float *poses, int views,
+               float focal, int size, int samples)
 {
 #pragma omp parallel for schedule(dynamic, 8)
     for (int row = 0; row < views * size; row++)
         for (int j = 0; j < size; j++)
-            shade_pixel(rgba + 4 * ((int64_t)row * size + j), solids, count, poses + 12 * (row / size), focal, size,
-                        row % size, j, samples);
+            shade_pixel(rgba + 4 * ((int64_t)row * size + j), solids, count,
+                        poses + 12 * (row / size), focal, size, row % size, j, samples);
 }
 
-/* Many objects at once, on white: pixel p of rgb [objects, views, size, size, 3] from solids [objects, most, PF_PARAMS] of
- * which counts [objects] are in use, and poses [objects, views, 3, 4]. */
+/* Many objects at once, on white: render pixel p of rgb [objects, views, size, size, 3] from solids
+ * [objects, most, PF_PARAMS], of which counts [objects] are in use, and poses
+ * [objects, views, 3, 4]. */
 HD void
-white_pixel(uint8_t *rgb, const float *solids, const int *counts, int most, const float *poses, int views, float focal,
-            int size, int samples, int64_t p)
+white_pixel(uint8_t *rgb, const float *solids, const int *counts, int most, const float *poses,
+            int views, float focal, int size, int samples, int64_t p)
 {
     const int64_t view = p / (size * size), object = view / views;
     float rgba[4];
-    shade_pixel(rgba, solids + object * most * PF_PARAMS, counts[object], poses + 12 * view, focal, size,
-                (int)(p / size % size), (int)(p % size), samples);
-    for (int k = 0; k < 3; k++)
-        rgb[3 * p + k] = (uint8_t)clampf((rgba[k] * rgba[3] + 1.0f - rgba[3]) * 255.0f + 0.5f, 0.0f, 255.0f);
+    shade_pixel(rgba, solids + object * most * PF_PARAMS, counts[object], poses + 12 * view, focal,
+                size, (int)(p / size % size), (int)(p % size), samples);
+    for (int k = 0; k < 3; k++) {
+        const float over_white = rgba[k] * rgba[3] + 1.0f - rgba[3];
+        rgb[3 * p + k] = (uint8_t)clampf(over_white * 255.0f + 0.5f, 0.0f, 255.0f);
+    }
 }
 
 #ifdef __CUDACC__
 static __global__ void
-white_pixels(uint8_t *rgb, const float *solids, const int *counts, int most, const float *poses, int views, float focal,
-             int size, int samples, int64_t n)
+white_pixels(uint8_t *rgb, const float *solids, const int *counts, int most, const float *poses,
+             int views, float focal, int size, int samples, int64_t n)
 {
     const int64_t p = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     if (p < n)
         white_pixel(rgb, solids, counts, most, poses, views, focal, size, samples, p);
 }
 
-/* All pointers are the device's.  0, or CUDA's error. */
+/* All pointers are the device's.  Returns 0, or CUDA's error. */
 extern "C" int
-objects_white(uint8_t *rgb, const float *solids, const int *counts, int objects, int most, const float *poses, int views,
-              float focal, int size, int samples)
+objects_white(uint8_t *rgb, const float *solids, const int *counts, int objects, int most,
+              const float *poses, int views, float focal, int size, int samples)
 {
     const int64_t n = (int64_t)objects * views * size * size;
-    white_pixels<<<(unsigned)((n + 127) / 128), 128>>>(rgb, solids, counts, most, poses, views, focal, size, samples, n);
+    const unsigned blocks = (unsigned)((n + 127) / 128);
+    white_pixels<<<blocks, 128>>>(rgb, solids, counts, most, poses, views, focal, size, samples, n);
     return cudaDeviceSynchronize();
 }
 #else
 int
-objects_white(uint8_t *rgb, const float *solids, const int *counts, int objects, int most, const float *poses, int views,
-              float focal, int size, int samples)
+objects_white(uint8_t *rgb, const float *solids, const int *counts, int objects, int most,
+              const float *poses, int views, float focal, int size, int samples)
 {
 #pragma omp parallel for schedule(dynamic, 1024)
     for (int64_t p = 0; p < (int64_t)objects * views * size * size; p++)
@@ -243,7 +252,8 @@ objects_white(uint8_t *rgb, const float *solids, const int *counts, int objects,
 
 /* points [n, 3] -> sdf [n] and, unless null, colours [n, 3] of the nearest solid. */
 void
-objects_query(float *sdf, float *rgb, const float *solids, int count, const float *points, int64_t n)
+objects_query(float *sdf, float *rgb, const float *solids, int count, const float *points,
+              int64_t n)
 {
 #pragma omp parallel for schedule(static)
     for (int64_t k = 0; k < n; k++) {
