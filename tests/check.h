@@ -68,7 +68,8 @@ check_rms(const float *a, const float *b, int64_t n)
     do {                                                                            \
         const double r_ = check_rel(a, b, n);                                       \
         if (!(r_ <= (tol)))                                                         \
-            fail_msg("%s: max error %.3g of the largest value, allowed %g", #a, r_, (double)(tol)); \
+            fail_msg("%s: max error %.3g of the largest value, allowed %g", #a, r_, \
+                     (double)(tol));                                                \
     } while (0)
 #define assert_rms(a, b, n, tol)                                                    \
     do {                                                                            \
@@ -85,8 +86,8 @@ test_device(void)
     return name ? name : "cpu";
 }
 
-/* Under compute-sanitizer's racecheck kernels take a thousand times as long: tests leave out then what is large
- * and what the same code does for another type (tests/gpu/sanitizer.sh). */
+/* Under compute-sanitizer's racecheck kernels take a thousand times as long: tests then leave out
+ * what is large and what the same code does for another type (tests/gpu/sanitizer.sh). */
 static inline bool
 sanitized(void)
 {

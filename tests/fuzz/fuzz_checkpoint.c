@@ -66,7 +66,8 @@ replay(const char *path)
     }
     LLVMFuzzerTestOneInput(bytes, size);
     for (uint64_t i = 0; i < CHANGES && size; i++) {
-        uint8_t *byte = &bytes[(size_t)(pf_rng_uniform(1, PF_RNG_TEST, 2 * i) * (double)size) % size];
+        const double where = pf_rng_uniform(1, PF_RNG_TEST, 2 * i) * (double)size;
+        uint8_t *byte = &bytes[(size_t)where % size];
         const uint8_t was = *byte;
         *byte = (uint8_t)(256 * pf_rng_uniform(1, PF_RNG_TEST, 2 * i + 1));
         LLVMFuzzerTestOneInput(bytes, size);

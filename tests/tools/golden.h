@@ -42,7 +42,8 @@ golden_noise(float *to, int64_t n, uint64_t seed, uint64_t start)
 {
     for (int64_t i = 0; i < n; i++) {
         const uint64_t z = golden_word(seed, start + (uint64_t)i);
-        const int64_t sum = (int64_t)((z & 0xFFFF) + (z >> 16 & 0xFFFF) + (z >> 32 & 0xFFFF) + (z >> 48));
+        const int64_t sum = (int64_t)((z & 0xFFFF) + (z >> 16 & 0xFFFF) + (z >> 32 & 0xFFFF) +
+                                      (z >> 48));
         to[i] = (float)((double)(sum - 131070) / 37837.0);
     }
 }
@@ -50,8 +51,10 @@ golden_noise(float *to, int64_t n, uint64_t seed, uint64_t start)
 static inline void
 golden_weight(float *to, int64_t n, uint64_t seed, float scale, float offset)
 {
-    for (int64_t i = 0; i < n; i++)
-        to[i] = offset + scale * (float)((double)((int64_t)(golden_word(seed, (uint64_t)i) >> 54) - 512) / 512);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t step = (int64_t)(golden_word(seed, (uint64_t)i) >> 54) - 512;
+        to[i] = offset + scale * (float)((double)step / 512);
+    }
 }
 
 /* A tensor of any float type as f32; the caller frees. */
@@ -70,7 +73,8 @@ golden_floats(const pf_doc *doc, const char *name, int64_t *n)
 
 /* Compare got[n] with the golden tensor from element `from` on, and say how far it is. */
 static inline void
-golden_compare(const float *got, const pf_doc *doc, const char *name, int64_t from, int64_t n, double rel)
+golden_compare(const float *got, const pf_doc *doc, const char *name, int64_t from, int64_t n,
+               double rel)
 {
     int64_t count;
     float *want = golden_floats(doc, name, &count);

@@ -113,7 +113,8 @@ test_specks_are_dropped(void **state)
 static void
 test_opening_removes_spurs_and_closing_fills_cracks(void **state)
 {
-    const struct pf_config conf = settings(0, 0, 0), open = settings(1, 0, 0), closed = settings(0, 1, 0);
+    const struct pf_config conf = settings(0, 0, 0), open = settings(1, 0, 0);
+    const struct pf_config closed = settings(0, 1, 0);
     (void)state;
     blank();
     paint(20, 10, 40, 30, 60);
@@ -167,7 +168,8 @@ test_soft_edge_recovers_coverage(void **state)
     blank();
     for (int i = 0; i < S * S; i++) {
         for (int k = 0; k < 64; k++)
-            cover[i] += hypot(i % S + (k % 8 + 0.5) / 8 - 31.3, i / S + (k / 8 + 0.5) / 8 - 32.6) < 20;
+            cover[i] += hypot(i % S + (k % 8 + 0.5) / 8 - 31.3,
+                              i / S + (k / 8 + 0.5) / 8 - 32.6) < 20;
         cover[i] /= 64;
         for (int c = 0; c < 3; c++)
             rgb[3 * i + c] = (uint8_t)(cover[i] * (40 + 50 * c) + (1 - cover[i]) * 255 + 0.5);
