@@ -13,10 +13,10 @@ struct maker {
     pf_doc doc;
     uint64_t seed;
     bool sync_dreamer;          /* networks.md, 12: no layer1, layer2 without its name */
-    pf_dtype dtype;             /* of the tensors */
+    pf_dtype dtype;             /* the tensors' type */
 };
 
-/* One tensor, uniform with deviation about 1/sqrt(fan in); norms around 1. */
+/* Make one tensor, uniform with deviation about 1/sqrt(fan in); norms around 1. */
 static inline void
 make(struct maker *m, const int64_t *dim, const char *fmt, ...)
 {
@@ -65,7 +65,7 @@ make_linear(struct maker *m, const char *at, int K, int C)
 static inline void
 make_conv(struct maker *m, const char *at, int K, int C, int k, int spatial)
 {
-    make(m, spatial == 2 ? (int64_t[]){K, C, k, k, 0} : (int64_t[]){K, C, k, k, k, 0}, "%s.weight", at);
+    make(m, (int64_t[]){K, C, k, k, spatial == 2 ? 0 : k, 0}, "%s.weight", at);
     MAKE(m, ".bias", K);
 }
 static inline void
@@ -78,7 +78,8 @@ make_norm(struct maker *m, const char *at, int C)
 static inline void
 make_vae_block(struct maker *m, const char *at, int K, int C)
 {
-    SUB(n1, "%s.norm1", at); SUB(c1, "%s.conv1", at); SUB(n2, "%s.norm2", at); SUB(c2, "%s.conv2", at);
+    SUB(n1, "%s.norm1", at); SUB(c1, "%s.conv1", at);
+    SUB(n2, "%s.norm2", at); SUB(c2, "%s.conv2", at);
     SUB(nin, "%s.nin_shortcut", at);
     make_norm(m, n1, C);
     make_conv(m, c1, K, C, 3, 2);
@@ -91,7 +92,8 @@ make_vae_block(struct maker *m, const char *at, int K, int C)
 static inline void
 make_vae_middle(struct maker *m, const char *half, int C)
 {
-    SUB(b1, "%s.mid.block_1", half); SUB(b2, "%s.mid.block_2", half); SUB(n, "%s.mid.attn_1.norm", half);
+    SUB(b1, "%s.mid.block_1", half); SUB(b2, "%s.mid.block_2", half);
+    SUB(n, "%s.mid.attn_1.norm", half);
     make_vae_block(m, b1, C, C);
     make_vae_block(m, b2, C, C);
     make_norm(m, n, C);
@@ -104,7 +106,8 @@ make_vae_middle(struct maker *m, const char *half, int C)
 static inline void
 make_vae(struct maker *m, const struct pf_config *c)
 {
-    const int ch = c->vae.ch, *mult = c->vae.ch_mult, r = c->vae.num_res_blocks, z = c->vae.z_channels;
+    const int ch = c->vae.ch, *mult = c->vae.ch_mult;
+    const int r = c->vae.num_res_blocks, z = c->vae.z_channels;
     const char *e = "first_stage_model.encoder", *d = "first_stage_model.decoder";
     SUB(ei, "%s.conv_in", e); SUB(en, "%s.norm_out", e); SUB(eo, "%s.conv_out", e);
     SUB(di, "%s.conv_in", d); SUB(dn, "%s.norm_out", d); SUB(out, "%s.conv_out", d);
@@ -138,7 +141,8 @@ make_vae(struct maker *m, const struct pf_config *c)
 static inline void
 make_volume_block(struct maker *m, const char *at, int K, int C, int E, bool up, bool view)
 {
-    SUB(t, "%s.t_conv", at); SUB(v, "%s.v_conv", at); SUB(n, "%s.%s", at, up ? "norm" : "bn"); SUB(c, "%s.conv", at);
+    SUB(t, "%s.t_conv", at); SUB(v, "%s.v_conv", at);
+    SUB(n, "%s.%s", at, up ? "norm" : "bn"); SUB(c, "%s.conv", at);
     make_conv(m, t, C, E, 1, 3);
     if (view)
         make_conv(m, v, C, 4, 1, 3);
@@ -155,12 +159,12 @@ static inline void
 make_volume(struct maker *m, const struct pf_config *c)
 {
     static const struct { const char *name; int K, C; } s[] = {
-        {"conv0", 0, 0}, {"conv1", 1, 0}, {"conv2_0", 1, 1}, {"conv2_1", 1, 1}, {"conv3", 2, 1}, {"conv4_0", 2, 2},
-        {"conv4_1", 2, 2}, {"conv5", 3, 2}, {"conv6_0", 3, 3}, {"conv6_1", 3, 3}, {"conv7", 2, 3}, {"conv8", 1, 2},
-        {"conv9", 0, 1}};
+        {"conv0", 0, 0}, {"conv1", 1, 0}, {"conv2_0", 1, 1}, {"conv2_1", 1, 1}, {"conv3", 2, 1},
+        {"conv4_0", 2, 2}, {"conv4_1", 2, 2}, {"conv5", 3, 2}, {"conv6_0", 3, 3}, {"conv6_1", 3, 3},
+        {"conv7", 2, 3}, {"conv8", 1, 2}, {"conv9", 0, 1}};
     static const struct { const char *name; int K, C; } f[] = {
-        {"conv1", 1, 0}, {"conv2", 1, 1}, {"conv3", 2, 1}, {"conv4", 2, 2}, {"conv5", 3, 2}, {"conv6", 3, 3},
-        {"up0", 2, 3}, {"up1", 1, 2}, {"up2", 0, 1}};
+        {"conv1", 1, 0}, {"conv2", 1, 1}, {"conv3", 2, 1}, {"conv4", 2, 2}, {"conv5", 3, 2},
+        {"conv6", 3, 3}, {"up0", 2, 3}, {"up1", 1, 2}, {"up2", 0, 1}};
     const int *d = c->volume.dims, E = c->model.time_embed_dim, T = c->volume.target_dim;
     make_conv(m, "spatial_volume.target_encoder.init_conv", T, c->vae.z_channels, 3, 2);
     for (int i = 0; i < 3; i++) {
@@ -178,7 +182,8 @@ make_volume(struct maker *m, const struct pf_config *c)
     }
     make_norm(m, "spatial_volume.target_encoder.final_out.0", T);
     make_conv(m, "spatial_volume.target_encoder.final_out.2", T, T, 3, 2);
-    make_conv(m, "spatial_volume.spatial_volume_feats.init_conv", d[0], T * c->model.view_num, 3, 3);
+    make_conv(m, "spatial_volume.spatial_volume_feats.init_conv", d[0], T * c->model.view_num, 3,
+              3);
     for (int i = 0; i < 13; i++) {
         SUB(at, "spatial_volume.spatial_volume_feats.%s", s[i].name);
         make_volume_block(m, at, d[s[i].K], d[s[i].C], E, i > 9, false);
@@ -193,8 +198,9 @@ make_volume(struct maker *m, const struct pf_config *c)
 static inline void
 make_res(struct maker *m, const char *at, int K, int C, int E)
 {
-    SUB(n0, "%s.in_layers.0", at); SUB(c0, "%s.in_layers.2", at); SUB(e, "%s.emb_layers.1", at);
-    SUB(n1, "%s.out_layers.0", at); SUB(c1, "%s.out_layers.3", at); SUB(skip, "%s.skip_connection", at);
+    SUB(n0, "%s.in_layers.0", at); SUB(c0, "%s.in_layers.2", at);
+    SUB(n1, "%s.out_layers.0", at); SUB(c1, "%s.out_layers.3", at);
+    SUB(e, "%s.emb_layers.1", at); SUB(skip, "%s.skip_connection", at);
     make_norm(m, n0, C);
     make_conv(m, c0, K, C, 3, 2);
     make_linear(m, e, K, E);
@@ -229,7 +235,8 @@ static inline void
 make_layer(struct maker *m, const char *at, int c, int E, bool spad)
 {
     const int in = spad ? c / 2 : c;
-    SUB(n, "%s.norm", at); SUB(pi, "%s.proj_in", at); SUB(tb, "%s.transformer_blocks.0", at); SUB(po, "%s.proj_out", at);
+    SUB(n, "%s.norm", at); SUB(tb, "%s.transformer_blocks.0", at);
+    SUB(pi, "%s.proj_in", at); SUB(po, "%s.proj_out", at);
     make_norm(m, n, in);
     make_conv(m, pi, c, spad ? in + 6 : in, 1, 2);
     make_tb(m, tb, c, E);
@@ -280,9 +287,11 @@ static inline void
 make_unet(struct maker *m, const struct pf_config *c)
 {
     const char *u = "model.diffusion_model";
-    const int mc = c->unet.model_channels, E = 4 * mc, ctx = c->unet.context_dim, r = c->unet.num_res_blocks;
+    const int mc = c->unet.model_channels, E = 4 * mc;
+    const int ctx = c->unet.context_dim, r = c->unet.num_res_blocks;
     int width[64], k = 1, C = mc;
-    SUB(t0, "%s.time_embed.0", u); SUB(t2, "%s.time_embed.2", u); SUB(first, "%s.input_blocks.0.0", u);
+    SUB(t0, "%s.time_embed.0", u); SUB(t2, "%s.time_embed.2", u);
+    SUB(first, "%s.input_blocks.0.0", u);
     make_linear(m, t0, E, mc);
     make_linear(m, t2, E, E);
     make_conv(m, first, mc, c->unet.in_channels, 3, 2);
@@ -301,8 +310,8 @@ make_unet(struct maker *m, const struct pf_config *c)
             width[k++] = C;
         }
     }
-    SUB(m0, "%s.middle_block.0", u); SUB(m1, "%s.middle_block.1", u); SUB(m2, "%s.middle_block.2", u);
-    SUB(mid, "%s.middle_conditions", u);
+    SUB(m0, "%s.middle_block.0", u); SUB(m1, "%s.middle_block.1", u);
+    SUB(m2, "%s.middle_block.2", u); SUB(mid, "%s.middle_conditions", u);
     make_res(m, m0, C, C, E);
     make_dt(m, m1, C, ctx);
     make_res(m, m2, C, C, E);
@@ -343,7 +352,8 @@ make_clip(struct maker *m, const struct pf_config *c)
     make_norm(m, post, W);
     for (int i = 0; i < c->clip.layers; i++) {
         SUB(b, "%s.transformer.resblocks.%d", at, i); SUB(out, "%s.attn.out_proj", b);
-        SUB(l1, "%s.ln_1", b); SUB(l2, "%s.ln_2", b); SUB(fc, "%s.mlp.c_fc", b); SUB(proj, "%s.mlp.c_proj", b);
+        SUB(l1, "%s.ln_1", b); SUB(l2, "%s.ln_2", b);
+        SUB(fc, "%s.mlp.c_fc", b); SUB(proj, "%s.mlp.c_proj", b);
         make(m, (int64_t[]){3 * W, W, 0}, "%s.attn.in_proj_weight", b);
         make(m, (int64_t[]){3 * W, 0}, "%s.attn.in_proj_bias", b);
         make_linear(m, out, W, W);

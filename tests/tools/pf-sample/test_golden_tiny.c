@@ -1,6 +1,10 @@
 /* The small golden model, piece by piece and end to end (golden/README.md, tiny/).  Every
  * comparison prints what it measured.  The whole run of 50 steps only where $PF_LONG is set. */
-// uses: tools/pf-sample/network.c tools/pf-sample/dump.c tools/pf-sample/vae.c tools/pf-sample/volume.c tools/pf-sample/transformer.c tools/pf-sample/depth_transformer.c tools/pf-sample/unet.c tools/pf-sample/ddim.c tools/pf-sample/noise.c tools/pf-sample/rig.c tools/pf-sample/model.c tools/pf-sample/sampler.c tools/pf-clip-embed/vit.c
+// uses: tools/pf-sample/network.c tools/pf-sample/dump.c tools/pf-sample/vae.c
+// uses: tools/pf-sample/volume.c tools/pf-sample/transformer.c tools/pf-sample/depth_transformer.c
+// uses: tools/pf-sample/unet.c tools/pf-sample/ddim.c tools/pf-sample/noise.c
+// uses: tools/pf-sample/rig.c tools/pf-sample/model.c tools/pf-sample/sampler.c
+// uses: tools/pf-clip-embed/vit.c
 #include <unistd.h>
 
 #include "common/camera.h"
@@ -32,8 +36,10 @@ setup(void **state)
     int64_t n;
     (void)state;
     pf_common.quiet = true;
-    const char *const sanitizers = getenv("PF_SAN");    /* they take minutes a step; test_sampler runs the same code */
-    if ((sanitizers && *sanitizers) || access(golden_path(path, "tiny/weights.safetensors"), R_OK) != 0) {
+    /* Sanitizers take minutes a step; test_sampler runs the same code. */
+    const char *const sanitizers = getenv("PF_SAN");
+    if ((sanitizers && *sanitizers) ||
+        access(golden_path(path, "tiny/weights.safetensors"), R_OK) != 0) {
         missing = true;
         return 0;
     }
@@ -151,7 +157,8 @@ test_vae_encoder(void **state)
     model.run.dump = &dump;
     assert_ok(sampler_encode(&model, &moments, &image));
     model.run.dump = NULL;
-    golden_compare(pf_doc_get(&dump.doc, "vae_encoder_out")->data, &encode, "vae_encoder_out", 0, 2 * LATENT, 1e-4);
+    golden_compare(pf_doc_get(&dump.doc, "vae_encoder_out")->data, &encode, "vae_encoder_out", 0,
+                   2 * LATENT, 1e-4);
     channels_first(first[0], moments.data, 1, SIDE * SIDE, 2 * Z);
     golden_compare(first[0], &encode, "vae_moments_mean", 0, LATENT, 1e-4);
     golden_compare(first[1], &encode, "vae_moments_logvar", 0, LATENT, 1e-4);
@@ -199,22 +206,6 @@ step_noise(pf_tensor *noise, int number)
     golden_noise(noise->data, STATE, 7001, 8192 + (uint64_t)STATE * (uint64_t)number);
 }
 
-/* One step in place from x; dumps under step<number>. */
-static void
-one_step(pf_tensor *x, int number)
-{
-    pf_tensor noise;
-    assert_ok(PF_TENSOR_NEW(&noise, PF_F32, V, Z, SIDE, SIDE));
-    step_noise(&noise, number);
-    assert_ok(sampler_put(&model.run, &sampler.noise, &noise));
-    assert_ok(sampler_put(&model.run, &sampler.x, x));
-    model.run.dump = &dump;
-    assert_ok(sampler_step(&sampler, 50 - number));
-    model.run.dump = NULL;
-    assert_ok(sampler_get(&model.run, x, &sampler.x));
-    pf_tensor_release(&noise);
-}
-
 static void
 compare_dump(const pf_doc *golden, const char *name, double rel)
 {
@@ -224,37 +215,52 @@ compare_dump(const pf_doc *golden, const char *name, double rel)
     golden_compare(t->data, golden, name, 0, pf_tensor_count(t), rel);
 }
 
+/* One step from a state of the golden run: its eps, and the state that it leads to.  Dumps under
+ * step<number>. */
+static void
+compare_step(int number, const char *from, const char *to)
+{
+    const pf_tensor start = golden_state(from);
+    char eps[32];
+    pf_tensor x, noise;
+    assert_ok(pf_tensor_copy(&x, &start));
+    assert_ok(PF_TENSOR_NEW(&noise, PF_F32, V, Z, SIDE, SIDE));
+    step_noise(&noise, number);
+    assert_ok(sampler_put(&model.run, &sampler.noise, &noise));
+    assert_ok(sampler_put(&model.run, &sampler.x, &x));
+    model.run.dump = &dump;
+    assert_ok(sampler_step(&sampler, 50 - number));
+    model.run.dump = NULL;
+    assert_ok(sampler_get(&model.run, &x, &sampler.x));
+    snprintf(eps, sizeof eps, "step%d.eps", number);
+    compare_dump(&states, eps, 5e-5);
+    golden_compare(x.data, &states, to, 0, STATE, 5e-5);
+    pf_tensor_release(&x);
+    pf_tensor_release(&noise);
+}
+
 /* The first step: what every network makes on the way, and the second from its own state. */
 static void
 test_first_two_steps(void **state)
 {
-    pf_tensor x, first;
     (void)state;
     need_golden();
     const size_t mark = pf_dev_mark(dev);
     condition();
-    first = golden_state("x_T");
-    assert_ok(pf_tensor_copy(&x, &first));
-    one_step(&x, 1);
+    compare_step(1, "x_T", "step1.x_prev");
     compare_dump(&states, "step1.eps_cond", 5e-5);
     compare_dump(&states, "step1.eps_uncond", 5e-5);
-    compare_dump(&states, "step1.eps", 5e-5);
-    golden_compare(x.data, &states, "step1.x_prev", 0, STATE, 5e-5);
-    const pf_tensor given = golden_state("step1.x_prev");
-    memcpy(x.data, given.data, pf_tensor_bytes(&x));
-    one_step(&x, 2);
-    compare_dump(&states, "step2.eps", 5e-5);
-    golden_compare(x.data, &states, "step2.x_prev", 0, STATE, 5e-5);
-    pf_tensor_release(&x);
+    compare_step(2, "step1.x_prev", "step2.x_prev");
     pf_dev_reset(dev, mark);
 }
 
 static void
 test_volumes_of_the_first_step(void **state)
 {
-    static const char *const whole[] = {"t_embed", "spatial_volume", "view3.target_encoder_out", "view3.frustum_16",
-                                        "view3.frustum_8", "view3.frustum_4", "view3.unet_output_cond",
-                                        "view3.unet_output_uncond"};
+    static const char *const whole[] = {
+        "t_embed", "spatial_volume", "view3.target_encoder_out", "view3.frustum_16",
+        "view3.frustum_8", "view3.frustum_4", "view3.unet_output_cond", "view3.unet_output_uncond",
+    };
     int64_t n;
     (void)state;
     need_golden();
@@ -262,7 +268,8 @@ test_volumes_of_the_first_step(void **state)
         compare_dump(&step1, whole[i], 5e-5);
     static const int plane[] = {0, 16, 47};
     static const char *const ours[] = {"view3.frustum_input", "view3.frustum_32"};
-    static const char *const theirs[] = {"view3.frustum_input_planes_0_16_47", "view3.frustum_32_planes_0_16_47"};
+    static const char *const theirs[] = {"view3.frustum_input_planes_0_16_47",
+                                         "view3.frustum_32_planes_0_16_47"};
     for (int k = 0; k < 2; k++) {
         float three[16][3][1024], *all = golden_floats(&dump.doc, ours[k], &n);
         for (int c = 0; c < 16; c++)
@@ -282,29 +289,20 @@ test_activations_of_the_first_step(void **state)
     (void)state;
     need_golden();
     for (int i = 0; i < activations.tensors; i++)
-        compare_dump(&activations, activations.tensor[i].name, activations.tensor[i].t.dtype == PF_F16 ? 1e-3 : 5e-5);
+        compare_dump(&activations, activations.tensor[i].name,
+                     activations.tensor[i].t.dtype == PF_F16 ? 1e-3 : 5e-5);
 }
 
 /* The last two steps, each from the golden run's state. */
 static void
 test_last_two_steps(void **state)
 {
-    pf_tensor x;
     (void)state;
     need_golden();
     const size_t mark = pf_dev_mark(dev);
     condition();
-    pf_tensor given = golden_state("step49.x_in");
-    assert_ok(pf_tensor_copy(&x, &given));
-    one_step(&x, 49);
-    compare_dump(&states, "step49.eps", 5e-5);
-    golden_compare(x.data, &states, "step49.x_prev", 0, STATE, 5e-5);
-    given = golden_state("step49.x_prev");
-    memcpy(x.data, given.data, pf_tensor_bytes(&x));
-    one_step(&x, 50);
-    compare_dump(&states, "step50.eps", 5e-5);
-    golden_compare(x.data, &states, "final_latents", 0, STATE, 5e-5);
-    pf_tensor_release(&x);
+    compare_step(49, "step49.x_in", "step49.x_prev");
+    compare_step(50, "step49.x_prev", "final_latents");
     pf_dev_reset(dev, mark);
 }
 
@@ -350,7 +348,8 @@ test_decoder(void **state)
     assert_near(center[0][0], want, n, 1e-4);
     free(want);
     for (int i = 0; i < 4; i++)
-        golden_compare(p + 5 * i * 3 * 65536, &decoded, "views_0_5_10_15", i * 3 * 65536, 3 * 65536, 1e-3);
+        golden_compare(p + 5 * i * 3 * 65536, &decoded, "views_0_5_10_15", i * 3 * 65536,
+                       3 * 65536, 1e-3);
     compare_strip(&pictures, &psnr, &worst);
     printf("# 0.png: PSNR %.1f dB, worst %d counts\n", psnr, worst);
     assert_true(worst <= 1);
@@ -410,7 +409,8 @@ test_whole_run(void **state)
     assert_ok(sampler_get(&model.run, &x, &sampler.x));
     float *want = golden_floats(&states, "final_latents", &n);
     psnr = golden_psnr(x.data, want, n);
-    printf("# final_latents rms %.2e rel %.2e PSNR %.1f dB\n", check_rms(x.data, want, n), check_rel(x.data, want, n), psnr);
+    printf("# final_latents rms %.2e rel %.2e PSNR %.1f dB\n", check_rms(x.data, want, n),
+           check_rel(x.data, want, n), psnr);
     assert_rms((float *)x.data, want, n, 1e-3);
     assert_rel((float *)x.data, want, n, 5e-3);
     assert_true(psnr >= 70);
@@ -443,7 +443,8 @@ test_schedule(void **state)
         assert_true(alphas[i] == want[i]);
     free(want);
     for (int k = 0; k < 3; k++) {
-        static const char *const part[] = {"timesteps", "sigmas", "sqrt_one_minus_alphas", "alphas", "alphas_prev"};
+        static const char *const part[] = {"timesteps", "sigmas", "sqrt_one_minus_alphas", "alphas",
+                                           "alphas_prev"};
         ddim_schedule(&d, alphas, counts[k], 1.0);
         for (int p = 0; p < 5; p++) {
             char name[64];
@@ -452,7 +453,8 @@ test_schedule(void **state)
             assert_int_equal(n, counts[k]);
             for (int i = 0; i < n; i++) {
                 const struct pf_ddim_coefficients *c = &d.c[i];
-                const double got[] = {d.t[i], c->sigma, c->sqrt_one_minus_a, (double)c->sqrt_a * c->sqrt_a,
+                const double got[] = {d.t[i], c->sigma, c->sqrt_one_minus_a,
+                                      (double)c->sqrt_a * c->sqrt_a,
                                       (double)c->sqrt_a_prev * c->sqrt_a_prev};
                 if (!(fabs(got[p] / want[i] - 1) <= (p ? 2e-6 : 0)))
                     fail_msg("%s[%d] is %.9g, expected %.9g", name, i, got[p], want[i]);

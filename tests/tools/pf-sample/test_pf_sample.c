@@ -13,8 +13,8 @@ static const char config[] =
     "clip:    {image_size: 32, patch_size: 8, width: 16, layers: 2, heads: 2, output_dim: 12}\n"
     "vae:     {ch: 32, ch_mult: [1, 1, 1, 1], num_res_blocks: 1, z_channels: 4}\n"
     "volume:  {dims: [8, 8, 8, 8], spatial_size: 8, frustum_depth: 8, target_dim: 8}\n"
-    "unet:    {in_channels: 8, out_channels: 4, model_channels: 64, channel_mult: [1, 1, 1, 1], num_res_blocks: 1,\n"
-    "          num_heads: 4, context_dim: 10, volume_dims: [8, 8, 8, 8]}\n"
+    "unet:    {in_channels: 8, out_channels: 4, model_channels: 64, channel_mult: [1, 1, 1, 1],\n"
+    "          num_res_blocks: 1, num_heads: 4, context_dim: 10, volume_dims: [8, 8, 8, 8]}\n"
     "sampler: {steps: 2}\n";
 
 static char dir[64] = "/tmp/pf-cli-XXXXXX", original[4096];
@@ -32,7 +32,8 @@ run(char said[4096], const char *fmt, ...)
     if (bin)
         snprintf(line, sizeof line, "cd %s && PATH=%s:$PATH; %s 2>err", dir, bin, args);
     else
-        snprintf(line, sizeof line, "cd %s && PATH=%s/build/bin:$PATH; %s 2>err", dir, original, args);
+        snprintf(line, sizeof line, "cd %s && PATH=%s/build/bin:$PATH; %s 2>err", dir, original,
+                 args);
     const int status = system(line);
     char path[128];
     snprintf(path, sizeof path, "%s/err", dir);
@@ -57,7 +58,7 @@ run(char said[4096], const char *fmt, ...)
         const int status_ = run(said_, __VA_ARGS__);                                    \
         const char *end_ = strchr(said_, '\n');                                         \
         if (status_ != (status) || !strstr(said_, words) || !end_ || end_[1])           \
-            fail_msg("exit %d, expected %d and \"%s\": %s", status_, status, words, said_);     \
+            fail_msg("exit %d, expected %d and \"%s\": %s", status_, status, words, said_); \
     } while (0)
 
 static char *
@@ -172,8 +173,9 @@ test_clip_embed_refuses(void **state)
 {
     (void)state;
     FAILS(2, "-w WEIGHTS", "pf-clip-embed -c config.yaml input.pf -o x.pf");
-    FAILS(1, "positional_embedding", "sed 's/image_size: 32/image_size: 40/' config.yaml >other.yaml; "
-             "pf-clip-embed -c other.yaml -w model.pf -o x.pf input.pf");
+    FAILS(1, "positional_embedding",
+          "sed 's/image_size: 32/image_size: 40/' config.yaml >other.yaml; "
+          "pf-clip-embed -c other.yaml -w model.pf -o x.pf input.pf");
     FAILS(1, "input.image", "pf-clip-embed -c config.yaml -w model.pf -o x.pf model.pf");
     assert_false(exists("x.pf"));
 }
@@ -272,7 +274,8 @@ test_strip(void **state)
     const uint8_t *views = pf_doc_get(&doc, "views.image")->data;
     for (int v = 0; v < V; v++)
         for (int y = 0; y < S; y++)
-            assert_memory_equal(strip.pixel + (y * V + v) * S * 3, views + (v * S + y) * S * 3, S * 3);
+            assert_memory_equal(strip.pixel + (y * V + v) * S * 3, views + (v * S + y) * S * 3,
+                                S * 3);
     pf_image_release(&strip);
     pf_doc_release(&doc);
 }
@@ -291,11 +294,16 @@ test_noise_from_a_file(void **state)
     RUNS(SAMPLE "--noise noise.pf --seed 1 --latents -o a.pf clip.pf");
     RUNS(SAMPLE "--noise noise.pf --seed 2 --latents -o b.pf clip.pf");
     RUNS(SAMPLE "--seed 2 --latents -o c.pf clip.pf");
-    assert_int_equal(read_all(&a, 1, "a.pf") + read_all(&b, 1, "b.pf") + read_all(&c, 1, "c.pf"), 3);
+    assert_int_equal(read_all(&a, 1, "a.pf"), 1);
+    assert_int_equal(read_all(&b, 1, "b.pf"), 1);
+    assert_int_equal(read_all(&c, 1, "c.pf"), 1);
     same_tensor(&a, &b, "views.latent");
-    assert_true(check_rms(pf_doc_get(&a, "views.latent")->data, pf_doc_get(&c, "views.latent")->data, V * 256) > 1e-3);
-    FAILS(1, "--noise: step is for 2 steps, this is step 3", SAMPLE "--noise noise.pf --steps 3 -o x.pf clip.pf");
-    FAILS(1, "--noise: the stream has no tensor posterior", SAMPLE "--noise clip.pf -o x.pf clip.pf");
+    assert_true(check_rms(pf_doc_get(&a, "views.latent")->data,
+                          pf_doc_get(&c, "views.latent")->data, V * 256) > 1e-3);
+    FAILS(1, "--noise: step is for 2 steps, this is step 3",
+          SAMPLE "--noise noise.pf --steps 3 -o x.pf clip.pf");
+    FAILS(1, "--noise: the stream has no tensor posterior",
+          SAMPLE "--noise clip.pf -o x.pf clip.pf");
     pf_doc_release(&a);
     pf_doc_release(&b);
     pf_doc_release(&c);
@@ -304,12 +312,13 @@ test_noise_from_a_file(void **state)
 static void
 test_dump_has_the_golden_names(void **state)
 {
-    static const char *const names[] = {"x_T", "x_input", "v_embed", "t_embed", "vae_encoder_out", "spatial_volume",
-                                        "view1.context", "view1.target_encoder_out", "view1.frustum_8",
-                                        "view1.unet_output_cond", "time_embed", "input_blocks.0", "input_blocks.1.0",
-                                        "input_blocks.1.1.layer1", "input_blocks.1.1.layer2", "middle_block",
-                                        "middle_conditions", "output_blocks.7", "output_conditions.5", "step1.eps",
-                                        "step2.x_prev", "final_latents", "decoded"};
+    static const char *const names[] = {
+        "x_T", "x_input", "v_embed", "t_embed", "vae_encoder_out", "spatial_volume",
+        "view1.context", "view1.target_encoder_out", "view1.frustum_8", "view1.unet_output_cond",
+        "time_embed", "input_blocks.0", "input_blocks.1.0", "input_blocks.1.1.layer1",
+        "input_blocks.1.1.layer2", "middle_block", "middle_conditions", "output_blocks.7",
+        "output_conditions.5", "step1.eps", "step2.x_prev", "final_latents", "decoded",
+    };
     pf_doc dump = {0};
     (void)state;
     RUNS(SAMPLE "--dump dump.pf --dump-view 1 --batch-view-num 1 -o one.pf clip.pf");
@@ -337,11 +346,12 @@ test_wrong_input(void **state)
 {
     (void)state;
     FAILS(1, "pf-clip-embed", SAMPLE "-o x.pf input.pf");
-    FAILS(1, "input.image", "sed 's/view_num: 3, image_size: 64/view_num: 3, image_size: 128/' config.yaml >other.yaml; "
-             "pf-sample -q -c other.yaml -w model.pf -o x.pf clip.pf");
-    FAILS(1, "context_dim", "sed 's/context_dim/contxt_dim/' config.yaml >other.yaml; pf-sample -c other.yaml -w model.pf -o x.pf clip.pf");
+    FAILS(1, "input.image", "sed 's/image_size: 64/image_size: 128/' config.yaml >other.yaml; "
+          "pf-sample -q -c other.yaml -w model.pf -o x.pf clip.pf");
+    FAILS(1, "context_dim", "sed 's/context_dim/contxt_dim/' config.yaml >other.yaml; "
+          "pf-sample -c other.yaml -w model.pf -o x.pf clip.pf");
     FAILS(1, "cc_projection", "sed 's/output_dim: 12/output_dim: 13/' config.yaml >other.yaml; "
-             "pf-sample -q -c other.yaml -w model.pf -o x.pf clip.pf");
+          "pf-sample -q -c other.yaml -w model.pf -o x.pf clip.pf");
     FAILS(1, "no-such", "pf-sample -q -c config.yaml -w no-such -o x.pf clip.pf");
     FAILS(1, "", "head -c 20000 clip.pf | " SAMPLE "-o x.pf");
     FAILS(1, "", SAMPLE "--steps 1 clip.pf >/dev/full");

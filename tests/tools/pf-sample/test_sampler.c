@@ -1,5 +1,9 @@
 /* pf-sample's networks on a small model of random weights: laws that hold for any weights. */
-// uses: tools/pf-sample/network.c tools/pf-sample/dump.c tools/pf-sample/vae.c tools/pf-sample/volume.c tools/pf-sample/transformer.c tools/pf-sample/depth_transformer.c tools/pf-sample/unet.c tools/pf-sample/ddim.c tools/pf-sample/noise.c tools/pf-sample/rig.c tools/pf-sample/model.c tools/pf-sample/sampler.c tools/pf-sample/plan.c
+// uses: tools/pf-sample/network.c tools/pf-sample/dump.c tools/pf-sample/vae.c
+// uses: tools/pf-sample/volume.c tools/pf-sample/transformer.c tools/pf-sample/depth_transformer.c
+// uses: tools/pf-sample/unet.c tools/pf-sample/ddim.c tools/pf-sample/noise.c
+// uses: tools/pf-sample/rig.c tools/pf-sample/model.c tools/pf-sample/sampler.c
+// uses: tools/pf-sample/plan.c
 #include "common/camera.h"
 #include "common/opt.h"
 #include "tests/tools/pf-sample/random_model.h"
@@ -12,12 +16,13 @@ static const struct pf_config small = {
     .model = {.view_num = V, .image_size = 8 * SIDE, .time_embed_dim = 16, .scale_factor = 0.5},
     .clip = {.output_dim = 12},
     .vae = {.ch = 32, .ch_mult = {1, 1, 2, 2}, .num_res_blocks = 1, .z_channels = Z},
-    .volume = {.dims = {8, 16, 16, 8}, .spatial_size = 8, .spatial_length = 0.5, .frustum_depth = 16,
-               .frustum_length = 0.86603, .target_dim = 8},
-    .unet = {.in_channels = 2 * Z, .out_channels = Z, .model_channels = 64, .channel_mult = {1, 2, 1, 1},
-             .num_res_blocks = 1, .attention_resolutions = {4, 2, 1}, .num_heads = 4, .context_dim = 10,
-             .volume_dims = {8, 16, 16, 8}},
-    .sampler = {.name = "ddim", .steps = 3, .eta = 1, .cfg_scale = 2, .sample_num = 1, .batch_view_num = V},
+    .volume = {.dims = {8, 16, 16, 8}, .spatial_size = 8, .spatial_length = 0.5,
+               .frustum_depth = 16, .frustum_length = 0.86603, .target_dim = 8},
+    .unet = {.in_channels = 2 * Z, .out_channels = Z, .model_channels = 64,
+             .channel_mult = {1, 2, 1, 1}, .num_res_blocks = 1, .attention_resolutions = {4, 2, 1},
+             .num_heads = 4, .context_dim = 10, .volume_dims = {8, 16, 16, 8}},
+    .sampler = {.name = "ddim", .steps = 3, .eta = 1, .cfg_scale = 2, .sample_num = 1,
+                .batch_view_num = V},
 };
 
 static struct maker maker;              /* the model, made once */
@@ -29,10 +34,12 @@ struct loaded {                         /* a model in use */
     char path[64];
 };
 
-/* Save what the maker holds and load it with this config. */
+/* Save what the maker holds and load it with this config; unload also after a failure. */
 static pf_err
-load(struct loaded *l, const struct maker *from, const struct pf_config *conf)
+load(struct loaded **to, const struct maker *from, const struct pf_config *conf)
 {
+    struct loaded *const l = *to = calloc(1, sizeof *l);
+    assert_non_null(l);
     snprintf(l->path, sizeof l->path, "/tmp/pf-test-XXXXXX");
     save_model(from, l->path);
     assert_ok(pf_dev_open(&l->dev, test_device(), "f32"));
@@ -46,6 +53,7 @@ unload(struct loaded *l)
     pf_dev_close(l->dev);
     pf_checkpoint_close(l->weights);
     unlink(l->path);
+    free(l);
 }
 
 /* The latents of one sample at an elevation, in degrees; moments are a formula. */
@@ -74,14 +82,13 @@ sample_at(struct loaded *l, float out[STATE], double elevation_deg, int number)
 }
 
 static void
-run_with(float out[STATE], const struct maker *from, const struct pf_config *conf, double elevation_deg)
+run_with(float out[STATE], const struct maker *from, const struct pf_config *conf,
+         double elevation_deg)
 {
-    struct loaded *l = calloc(1, sizeof *l);
-    assert_non_null(l);
-    assert_ok(load(l, from, conf));
+    struct loaded *l;
+    assert_ok(load(&l, from, conf));
     assert_ok(sample_at(l, out, elevation_deg, 0));
     unload(l);
-    free(l);
 }
 
 static int
@@ -103,7 +110,8 @@ teardown(void **state)
     return 0;
 }
 
-/* The same sums over another number of rows: the same bytes on a CPU; on a GPU other tiles add in another order. */
+/* The same sums over another number of rows are the same bytes on a CPU; on a GPU other tiles add
+ * in another order. */
 static void
 assert_same_sums(const float got[STATE], const float want[STATE])
 {
@@ -113,7 +121,8 @@ assert_same_sums(const float got[STATE], const float want[STATE])
         assert_memory_equal(got, want, STATE * sizeof *got);
 }
 
-/* Every view keeps its own mask and Pluecker map in both branches (no mixed-up rows), in any batch. */
+/* Every view keeps its own mask and Pluecker map in both branches (no mixed-up rows), in any
+ * batch. */
 static void
 test_batch_view_num_changes_nothing(void **state)
 {
@@ -142,11 +151,10 @@ test_same_seed_same_bytes(void **state)
 static void
 test_samples_do_not_depend_on_each_other(void **state)
 {
-    struct loaded *l = calloc(1, sizeof *l);
+    struct loaded *l;
     float first[STATE], again[STATE], other[STATE];
     (void)state;
-    assert_non_null(l);
-    assert_ok(load(l, &maker, &small));
+    assert_ok(load(&l, &maker, &small));
     assert_ok(sample_at(l, first, 30, 0));
     assert_ok(sample_at(l, other, -20, 0));
     assert_true(check_rms(other, first, STATE) > 1e-3);
@@ -155,25 +163,24 @@ test_samples_do_not_depend_on_each_other(void **state)
     assert_ok(sample_at(l, again, 30, 0));
     assert_memory_equal(again, first, sizeof first);
     unload(l);
-    free(l);
 }
 
 /* eps of both branches of a run with this cfg_scale, at the same x. */
 static void
 eps_with(float cond[STATE], float uncond[STATE], double cfg_scale)
 {
-    struct loaded *l = calloc(1, sizeof *l);
+    struct loaded *l;
     float clip[12], x[STATE], latent[Z * SIDE * SIDE];
     struct pf_config conf = small;
     struct sampler s;
     pf_tensor on_dev = {0}, c = {0}, u = {0}, first = PF_VIEW(x, PF_F32, V, Z, SIDE, SIDE),
-              in = PF_VIEW(latent, PF_F32, 1, Z, SIDE, SIDE), out = PF_VIEW(cond, PF_F32, V, Z, SIDE, SIDE);
-    assert_non_null(l);
+              in = PF_VIEW(latent, PF_F32, 1, Z, SIDE, SIDE),
+              out = PF_VIEW(cond, PF_F32, V, Z, SIDE, SIDE);
     conf.sampler.cfg_scale = cfg_scale;
     fill_uniform(clip, 12, 1);
     fill_uniform(x, STATE, 2);
     fill_uniform(latent, Z * SIDE * SIDE, 3);
-    assert_ok(load(l, &maker, &conf));
+    assert_ok(load(&l, &maker, &conf));
     assert_ok(sampler_begin(&s, &l->m, &(struct sampler_input){0.3f, 0, clip}, 0.5f));
     assert_ok(sampler_condition(&s, &in));
     assert_ok(PF_ALLOC(l->dev, &on_dev, PF_F32, V, SIDE, SIDE, Z));
@@ -188,7 +195,6 @@ eps_with(float cond[STATE], float uncond[STATE], double cfg_scale)
     }
     sampler_end(&s);
     unload(l);
-    free(l);
 }
 
 /* Scale 1 leaves the branch without condition away and gives the same conditional eps. */
@@ -220,10 +226,9 @@ static void
 test_layer1_is_skipped_where_it_adds_nothing(void **state)
 {
     struct maker zero = {0}, minus = {0};
-    struct loaded *l = calloc(1, sizeof *l);
+    struct loaded *l;
     float skipped[STATE], computed[STATE], with[STATE];
     (void)state;
-    assert_non_null(l);
     make_model(&zero, &small);
     make_model(&minus, &small);
     scale(&zero, "layer1", "proj_out", 0);
@@ -231,10 +236,9 @@ test_layer1_is_skipped_where_it_adds_nothing(void **state)
         if (strstr(zero.doc.tensor[i].name, "layer1.proj_out"))
             memset(zero.doc.tensor[i].t.data, 0, pf_tensor_bytes(&zero.doc.tensor[i].t));
     scale(&minus, "layer1", "proj_out", 0);
-    assert_ok(load(l, &zero, &small));
+    assert_ok(load(&l, &zero, &small));
     assert_false(unet_has_spad(&l->m.unet));
     unload(l);
-    free(l);
     run_with(skipped, &zero, &small, 30);
     run_with(computed, &minus, &small, 30);
     run_with(with, &maker, &small, 30);
@@ -282,17 +286,15 @@ test_memory_does_not_grow_with_steps(void **state)
     size_t peak[2], kept[2];
     (void)state;
     for (int i = 0; i < 2; i++) {
-        struct loaded *l = calloc(1, sizeof *l);
+        struct loaded *l;
         struct pf_config conf = small;
         float out[STATE];
-        assert_non_null(l);
         conf.sampler.steps = i ? 9 : 2;
-        assert_ok(load(l, &maker, &conf));
+        assert_ok(load(&l, &maker, &conf));
         assert_ok(sample_at(l, out, 30, 0));
         peak[i] = pf_dev_peak(l->dev);
         kept[i] = pf_dev_kept(l->dev);
         unload(l);
-        free(l);
     }
     assert_int_equal(peak[0], peak[1]);
     assert_int_equal(kept[0], kept[1]);
@@ -333,7 +335,8 @@ test_a_plan_is_what_the_run_takes(void **state)
 {
     static const struct { int batch, cfg, samples, elevations, steps; } with[] = {
         {1, 2, 1, 1, 1}, {5, 1, 1, 2, 2}, {8, 2, 3, 1, 1}, {12, 2, 1, 1, 3}};
-    static const int batches[] = {1, 2, 4, 5, 8, 12};   /* of the second: powers of two, its own, all views */
+    /* The second has powers of two, its own, and all views. */
+    static const int batches[] = {1, 2, 4, 5, 8, 12};
     struct maker twelve = {0};
     struct pf_config conf = small;
     size_t peak[4];
@@ -341,14 +344,13 @@ test_a_plan_is_what_the_run_takes(void **state)
     conf.model.view_num = 12;
     make_model(&twelve, &conf);
     for (int i = 0; i < 4; i++) {
-        struct loaded *l = calloc(1, sizeof *l);
+        struct loaded *l;
         struct plan p;
-        assert_non_null(l);
         conf.sampler.batch_view_num = with[i].batch;
         conf.sampler.cfg_scale = with[i].cfg;
         conf.sampler.sample_num = with[i].samples;
         conf.sampler.steps = with[i].steps;
-        assert_ok(load(l, &twelve, &conf));
+        assert_ok(load(&l, &twelve, &conf));
         assert_ok(plan_make(&p, l->weights, &conf));
         run_all(l, with[i].elevations);
         assert_int_equal(p.row[p.own].batch, with[i].batch);
@@ -361,7 +363,6 @@ test_a_plan_is_what_the_run_takes(void **state)
         assert_int_equal(p.n, i == 1 ? 6 : 5);
         peak[i] = p.row[p.own].peak;
         unload(l);
-        free(l);
     }
     assert_true(peak[0] < peak[2] && peak[2] < peak[3]);
     pf_doc_release(&twelve.doc);
@@ -373,11 +374,13 @@ test_a_plan_that_does_not_fit_says_what_does(void **state)
 {
     static const struct { size_t mb_free; const char *says; } want[] = {
         {0, NULL}, {400, NULL}, {399, "--batch-view-num 2 does, it needs 250.0 MB"},
-        {249, "--batch-view-num 1 does, it needs 150.0 MB"}, {149, "even --batch-view-num 1 needs 150.0 MB"}};
+        {249, "--batch-view-num 1 does, it needs 150.0 MB"},
+        {149, "even --batch-view-num 1 needs 150.0 MB"}};
     struct plan p = {.device = "a card", .n = 3, .own = 2};
     (void)state;
     for (int i = 0; i < 3; i++)
-        p.row[i] = (struct plan_row){1 << i, 50000000, 90000000, (size_t)(150 + 100 * i + 50 * (i == 2)) * 1000000};
+        p.row[i] = (struct plan_row){1 << i, 50000000, 90000000,
+                                     (size_t)(150 + 100 * i + 50 * (i == 2)) * 1000000};
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         char *text = NULL;
         size_t size;
@@ -401,14 +404,13 @@ test_a_plan_that_does_not_fit_says_what_does(void **state)
 static void
 test_pictures_are_clamped_and_truncated(void **state)
 {
-    struct loaded *l = calloc(1, sizeof *l);
+    struct loaded *l;
     float latents[STATE];
     const pf_tensor t = PF_VIEW(latents, PF_F32, V, Z, SIDE, SIDE);
     pf_tensor pictures, raw;
     (void)state;
-    assert_non_null(l);
     fill_uniform(latents, STATE, 4);
-    assert_ok(load(l, &maker, &small));
+    assert_ok(load(&l, &maker, &small));
     assert_ok(sampler_decode(&l->m, &pictures, &raw, &t));
     const int64_t S = 8 * SIDE;
     for (int64_t v = 0; v < V; v++)
@@ -421,68 +423,59 @@ test_pictures_are_clamped_and_truncated(void **state)
     pf_tensor_release(&pictures);
     pf_tensor_release(&raw);
     unload(l);
-    free(l);
 }
 
 /* A config of another size: the tensor and both shapes are named. */
 static void
 test_weights_of_another_size_are_refused(void **state)
 {
-    struct loaded *l = calloc(1, sizeof *l);
+    struct loaded *l;
     struct pf_config conf = small;
     (void)state;
-    assert_non_null(l);
     conf.unet.context_dim = 11;
-    assert_fails(load(l, &maker, &conf), PF_ESHAPE, "attn2.to_v.weight");
+    assert_fails(load(&l, &maker, &conf), PF_ESHAPE, "attn2.to_v.weight");
     assert_non_null(strstr(pf_error(), "10]"));
     assert_non_null(strstr(pf_error(), "11]"));
     unload(l);
-    free(l);
 }
 
 static void
 test_a_missing_tensor_is_named(void **state)
 {
     struct maker m = {0};
-    struct loaded *l = calloc(1, sizeof *l);
+    struct loaded *l;
     (void)state;
-    assert_non_null(l);
     make_model(&m, &small);
     pf_doc_drop(&m.doc, "spatial_volume.frustum_volume_feats.up1.v_conv.bias");
-    assert_fails(load(l, &m, &small), PF_EFORMAT, "frustum_volume_feats.up1.v_conv.bias");
+    assert_fails(load(&l, &m, &small), PF_EFORMAT, "frustum_volume_feats.up1.v_conv.bias");
     unload(l);
-    free(l);
     pf_doc_release(&m.doc);
 }
 
 static void
 test_sizes_that_do_not_divide_are_refused(void **state)
 {
-    struct loaded *l = calloc(1, sizeof *l);
+    struct loaded *l;
     struct pf_config conf = small;
     (void)state;
-    assert_non_null(l);
     conf.model.image_size = 72;
-    assert_fails(load(l, &maker, &conf), PF_ESHAPE, "image_size is 72");
+    assert_fails(load(&l, &maker, &conf), PF_ESHAPE, "image_size is 72");
     unload(l);
-    free(l);
 }
 
 static void
 test_damaged_weights_stop_the_first_step(void **state)
 {
     struct maker m = {0};
-    struct loaded *l = calloc(1, sizeof *l);
+    struct loaded *l;
     float out[STATE];
     (void)state;
-    assert_non_null(l);
     make_model(&m, &small);
     scale(&m, "out.2.bias", "diffusion_model", NAN);
-    assert_ok(load(l, &m, &small));
+    assert_ok(load(&l, &m, &small));
     assert_fails(sample_at(l, out, 30, 0), PF_EFORMAT,  // a GPU is asked once, at the end
                  strcmp(test_device(), "cpu") ? "is not finite" : "step 1 of 3");
     unload(l);
-    free(l);
     pf_doc_release(&m.doc);
 }
 
