@@ -49,7 +49,7 @@ FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps demo demo-run check check-run check-long check-gpu check-reference lint lint-layers install uninstall clean help tests bench
+.PHONY: all deps demo demo-run check check-run check-long check-gpu check-reference lint lint-layers lint-columns install uninstall clean help tests bench
 all: $(TOOLS:%=$(BIN)/%)
 
 $(B)/%.c.o: %.c
@@ -133,7 +133,7 @@ lint:
 	for f in $(COMMON) $(filter %.c,$(KERNELS)) $(wildcard tools/*/*.c) $(TESTS) $(BENCH) $(FUZZ); do \
 	  $(CC) $(PF_CFLAGS) $(CFLAGS) -Werror -fsyntax-only $$f || exit 1; done
 	mandoc -Tlint -W warning man/*.[157]
-	$(MAKE) --no-print-directory lint-layers
+	$(MAKE) --no-print-directory lint-layers lint-columns
 
 # What may include what: tools -> kernels -> common, operators -> neither field nor march, a tool -> no other.
 # Each line: files, then what they may not include.
@@ -146,6 +146,11 @@ lint-layers:
 	$(call layer,tools,tests/)
 	for t in $(TOOLS); do ! grep -rnE '^ *\#include "tools/' tools/$$t | grep -v "\"tools/$$t/" || exit 1; done
 	[ "$$(sed -n '1s/^posefusion \([^ ]*\).*/\1/p' NEWS)" = "$(VERSION)" ] || { echo "NEWS does not begin with $(VERSION)" >&2; exit 1; }
+
+# No line of C or CUDA is longer than 100 columns.
+lint-columns:
+	files=$$(git ls-files '*.[ch]' '*.cu' '*.cuh') && \
+	! awk 'length > 100 { print FILENAME ":" FNR ": " length " columns" }' $$files | grep .
 
 SHARE := $(DESTDIR)$(prefix)/share
 install: all
@@ -169,7 +174,7 @@ make check               the tests
 make check-long          the tiny golden model's whole run of 50 steps
 make check-gpu           CUDA against the CPU; PF_SANITIZE=1 adds compute-sanitizer
 make check-reference     the PyTorch twin and the objects; needs python3-torch
-make lint                warnings, man pages, what includes what
+make lint                warnings, man pages, what includes what, 100 columns
 make bench               timing programs
 make install             tools, man pages, configs and pipelines below DESTDIR and prefix
 make uninstall           removes them
