@@ -1,12 +1,11 @@
-/* fuzz_image - any bytes at all through the picture readers: refused or read, never a crash.
- * With libFuzzer: clang -DPF_LIBFUZZER -fsanitize=fuzzer,address ...  Without, main replays the
- * files given, or tests/data/images, each whole, cut short and with bytes changed; TAP output. */
-#include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+/* fuzz_image.c - any bytes at all through the picture readers: refused or read, never a crash.
+ *
+ *     clang -fsanitize=fuzzer,address -DPF_FUZZER ... tests/fuzz/fuzz_image.c
+ *
+ * Without PF_FUZZER it replays the files given, or all of tests/data/images, each whole, cut short
+ * and with bytes changed, and speaks TAP. */
 #include "common/image.h"
+#include "tests/fuzz/replay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
@@ -24,11 +23,11 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     return 0;
 }
 
-#ifndef PF_LIBFUZZER
+#ifndef PF_FUZZER
 /* The file as it is, cut at 16 places, and 64 times with one byte changed; each from a block of
  * exactly its size, so that a sanitizer sees a step too far. */
 static void
-replay(const uint8_t *bytes, size_t size)
+replay(uint8_t *bytes, size_t size)
 {
     uint32_t chance = 1;
 
@@ -46,41 +45,9 @@ replay(const uint8_t *bytes, size_t size)
     }
 }
 
-static void
-replay_file(const char *path, int n)
-{
-    static uint8_t bytes[1 << 20];
-    FILE *f = fopen(path, "rb");
-
-    if (!f) {
-        printf("not ok %d - cannot read %s\n", n, path);
-        return;
-    }
-    replay(bytes, fread(bytes, 1, sizeof bytes, f));
-    fclose(f);
-    printf("ok %d - %s\n", n, path);
-}
-
 int
 main(int argc, char *argv[])
 {
-    const char *folder = "tests/data/images";
-    char path[512];
-    int n = 0;
-
-    for (int i = 1; i < argc; i++)
-        replay_file(argv[i], ++n);
-    DIR *d = argc > 1 ? NULL : opendir(folder);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        if (e->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        replay_file(path, ++n);
-    }
-    if (d)
-        closedir(d);
-    if (!n)
-        printf("not ok 1 - no files in %s\n", folder);
-    return n == 0;
+    return replay_files(argc, argv, "tests/data/images", replay);
 }
 #endif
