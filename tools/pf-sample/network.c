@@ -161,6 +161,15 @@ run_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x, int
 }
 
 pf_err
+run_upsample_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x)
+{
+    pf_tensor twice = {0};
+    PF_TRY(PF_ALLOC(r->dev, &twice, x->dtype, x->dim[0], 2 * x->dim[1], 2 * x->dim[2], x->dim[3]));
+    PF_TRY(pf_upsample(r->dev, &twice, x));
+    return run_conv(r, y, w, &twice, 1, 1, 1, NULL);
+}
+
+pf_err
 run_norm(struct run *r, pf_tensor *y, const struct norm *n, const pf_tensor *x, enum pf_act act,
          const pf_tensor *channel)
 {

@@ -74,6 +74,9 @@ pf_err run_linear(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tenso
                   const struct pf_epilogue *e) PF_MUST_USE;
 pf_err run_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x, int stride,
                 int before, int after, const struct pf_epilogue *e) PF_MUST_USE;
+/* y = conv(x with every pixel doubled along both sides), kernel 3, padding 1. */
+pf_err run_upsample_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x)
+    PF_MUST_USE;
 /* Group or layer norm; channel may be NULL. */
 pf_err run_norm(struct run *r, pf_tensor *y, const struct norm *n, const pf_tensor *x,
                 enum pf_act act, const pf_tensor *channel) PF_MUST_USE;

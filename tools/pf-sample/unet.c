@@ -252,15 +252,6 @@ struct eval {                   /* what all blocks of one evaluation see */
     const pf_tensor *volume, *mask;     /* by level */
 };
 
-static pf_err
-upsample(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x)
-{
-    pf_tensor twice = {0};
-    PF_TRY(PF_ALLOC(r->dev, &twice, x->dtype, x->dim[0], 2 * x->dim[1], 2 * x->dim[2], x->dim[3]));
-    PF_TRY(pf_upsample(r->dev, &twice, x));
-    return run_conv(r, y, w, &twice, 1, 1, 1, NULL);
-}
-
 /* Run a block's RES, DT, down or up; y has the result's shape. */
 static pf_err
 block(struct run *r, pf_tensor *y, const struct unet_block *b, const pf_tensor *x,
@@ -284,7 +275,7 @@ block(struct run *r, pf_tensor *y, const struct unet_block *b, const pf_tensor *
     if (b->down)
         PF_TRY(run_conv(r, y, b->down, &in, 2, 1, 1, NULL));
     if (b->up)
-        PF_TRY(upsample(r, y, b->up, &in));
+        PF_TRY(run_upsample_conv(r, y, b->up, &in));
     pf_dev_reset(r->dev, mark);
     return dump_row(r, y, "%s", b->name);
 }

@@ -198,11 +198,8 @@ vae_decode(struct run *r, pf_tensor *image, const struct vae *v, const pf_tensor
     for (int i = VAE_LEVELS - 1; i >= 0; i--) {
         PF_TRY(level(r, &h, &w->level[i]));
         if (w->level[i].resample) {
-            pf_tensor twice = {0}, y = {0};
-            PF_TRY(PF_ALLOC(r->dev, &twice, h.dtype, h.dim[0], 2 * h.dim[1], 2 * h.dim[2],
-                            h.dim[3]));
-            PF_TRY(pf_upsample(r->dev, &twice, &h));
-            PF_TRY(run_conv(r, &y, w->level[i].resample, &twice, 1, 1, 1, NULL));
+            pf_tensor y = {0};
+            PF_TRY(run_upsample_conv(r, &y, w->level[i].resample, &h));
             h = y;
         }
     }
