@@ -11,10 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/camera.h"
 #include "common/opt.h"
+#include "common/progress.h"
 #include "common/rng.h"
 #include "kernels/ops.h"
 
@@ -23,14 +23,6 @@ static const char *only = "";
 static bool json;
 static int64_t views = 1, rows = 1;     /* batch sizes: the volume networks', the UNet's */
 static double copy_rate, product_rate;  /* what the GPU does: bytes/s, FLOP/s */
-
-static double
-seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 enum { SOME = 1 << 16 };
 
@@ -104,11 +96,11 @@ enum { RUNS = 15 };
         pf_must(call);                                          \
         pf_must(pf_dev_sync(dev));                              \
         for (; n_ < RUNS && (n_ < 5 || sum_ < 0.2); n_++) {     \
-            const double t_ = seconds();                        \
+            const double t_ = pf_seconds();                     \
             for (int i_ = 0; i_ < calls_; i_++)                 \
                 pf_must(call);                                  \
             pf_must(pf_dev_sync(dev));                          \
-            run_[n_] = (seconds() - t_) / calls_;               \
+            run_[n_] = (pf_seconds() - t_) / calls_;            \
             sum_ += run_[n_] * calls_;                          \
         }                                                       \
         qsort(run_, (size_t)n_, sizeof *run_, by_size);         \
