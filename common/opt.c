@@ -20,15 +20,18 @@ struct pf_common pf_common = {.out = "-", .device = "auto", .seed = 6033};
 
 static const struct pf_opt common_opts[] = {
     PF_OPT_STR('o', "output", pf_common.out, "FILE", "write here instead of standard output"),
-    {PF_OPT_T_STR, 'c', "config", &pf_common.config, "FILE", "YAML settings, pf-config(5)", 0, 0, "cfg", 0},
-    {PF_OPT_T_STR, 'w', "weights", &pf_common.weights, "FILE", "network weights: .safetensors, .ckpt, .pt", 0, 0, "ckpt", 0},
+    PF_OPT_STR('c', "config", pf_common.config, "FILE", "YAML settings, pf-config(5)",
+               .alias = "cfg"),
+    PF_OPT_STR('w', "weights", pf_common.weights, "FILE",
+               "network weights: .safetensors, .ckpt, .pt", .alias = "ckpt"),
     PF_OPT_STR('d', "device", pf_common.device, "DEVICE", "auto, cpu, cuda or cuda:N"),
-    PF_OPT_CHOICE(0, "precision", pf_common.precision, "f32|tf32|f16|bf16", "arithmetic; the device's best by default"),
-    {PF_OPT_T_INT64, 0, "seed", &pf_common.seed, "N", "of all random numbers", 0, SEED_MAX, 0, 0},
+    PF_OPT_CHOICE(0, "precision", pf_common.precision, "f32|tf32|f16|bf16",
+                  "arithmetic; the device's best by default"),
+    PF_OPT_(INT64, 0, "seed", pf_common.seed, "N", "of all random numbers", .hi = SEED_MAX),
     PF_OPT_FLAG('q', "quiet", pf_common.quiet, "no progress, no stage times"),
-    {PF_OPT_T_COUNT, 'v', "verbose", &pf_common.verbose, 0, "stage times, memory", 0, 0, 0, 0},
-    {PF_OPT_T_END, 'h', "help", 0, 0, "this text", 0, 0, 0, 0},
-    {PF_OPT_T_END, 0, "version", 0, 0, "the version", 0, 0, 0, 0},
+    PF_OPT_(COUNT, 'v', "verbose", pf_common.verbose, 0, "stage times, memory"),
+    {.type = PF_OPT_T_END, .letter = 'h', .name = "help", .help = "this text"},
+    {.type = PF_OPT_T_END, .name = "version", .help = "the version"},
 };
 enum { COMMON = sizeof common_opts / sizeof *common_opts };
 
@@ -70,8 +73,9 @@ find_long(const char *name, size_t n)
         names[count++] = opt_at(i)->name;
     snprintf(word, sizeof word, "%.*s", (int)(n < 60 ? n : 60), name);
     const char *near = pf_nearest(word, names, count);
-    pf_usage("there is no option --%s%s%s%s", word, near ? "; did you mean --" : "", near ? near : "",
-             near ? "?" : "");
+    if (near)
+        pf_usage("there is no option --%s; did you mean --%s?", word, near);
+    pf_usage("there is no option --%s", word);
 }
 
 static const struct pf_opt *
@@ -170,7 +174,7 @@ takes_value(const struct pf_opt *o)
     return o->type != PF_OPT_T_FLAG && o->type != PF_OPT_T_COUNT && o->type != PF_OPT_T_END;
 }
 
-/* "current" value of an option as text; "" if it has none. */
+/* The current value of an option as text; "" if it has none. */
 static void
 value_text(char *buf, size_t size, const struct pf_opt *o)
 {
@@ -197,18 +201,23 @@ value_text(char *buf, size_t size, const struct pf_opt *o)
 static void
 print_option(const struct pf_opt *o)
 {
+    enum { COLUMN = 36 };               // where the text begins
     char left[96], value[256];
     int n = o->letter ? snprintf(left, sizeof left, "  -%c, --%s", o->letter, o->name)
                       : snprintf(left, sizeof left, "      --%s", o->name);
 
     if (o->arg)
-        snprintf(left + n, sizeof left - (size_t)n, " %s", o->arg);
+        n += snprintf(left + n, sizeof left - (size_t)n, " %s", o->arg);
     value_text(value, sizeof value, o);
-    printf("%-36s%s%s%s", left, strlen(left) > 35 ? "\n                                    " : "", o->help,
-           *value ? " (" : "");
-    printf("%s%s\n", value, *value ? ")" : "");
+    printf("%-*s", COLUMN, left);
+    if (n >= COLUMN)
+        printf("\n%*s", COLUMN, "");
+    printf("%s", o->help);
+    if (*value)
+        printf(" (%s)", value);
+    putchar('\n');
     if (o->alias)
-        printf("%36salso --%s\n", "", o->alias);
+        printf("%*salso --%s\n", COLUMN, "", o->alias);
 }
 
 static void

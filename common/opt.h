@@ -1,5 +1,5 @@
-/* opt.h - one table per tool: the parser, the -h text with current defaults, the names of config
- * keys and the recorded history.
+/* opt.h - one table per tool: the parser, the -h text with current values, and the options that the
+ * history records.
  *
  *     static const struct pf_opt opts[] = {
  *         PF_OPT_INT(0, "steps", pf_conf.sampler.steps, "N", "denoising steps", 1, 1000),
@@ -34,21 +34,28 @@ struct pf_opt {
     enum pf_opt_type type;
     int letter;                 /* 0: none */
     const char *name;           /* without dashes; underscores are accepted for dashes */
-    void *value;                /* int, int64_t, double, const char *, bool, int, struct pf_list */
-    const char *arg, *help;
-    double lo, hi;              /* allowed range, both ends included; lo == hi: any (finite) */
+    void *value;                /* INT and COUNT: int *; INT64: int64_t *; REAL: double *;
+                                   STR: const char **; FLAG: bool *; LIST: struct pf_list * */
+    const char *arg, *help;     /* how -h calls the value, or NULL; what it is */
+    double lo, hi;              /* range of the numbers, both ends included; lo == hi: any (finite) */
     const char *alias;          /* another spelling (the original's), or NULL */
-    const char *choices;        /* "auto|alpha|white" for strings, or NULL */
+    const char *choices;        /* "auto|alpha|white": the words that a STR may be; NULL: any */
 };
-#define PF_OPT_INT(l, n, v, a, h, lo, hi) {PF_OPT_T_INT, l, n, &(v), a, h, lo, hi, 0, 0}
-#define PF_OPT_REAL(l, n, v, a, h, lo, hi) {PF_OPT_T_REAL, l, n, &(v), a, h, lo, hi, 0, 0}
-#define PF_OPT_STR(l, n, v, a, h) {PF_OPT_T_STR, l, n, &(v), a, h, 0, 0, 0, 0}
-#define PF_OPT_CHOICE(l, n, v, c, h) {PF_OPT_T_STR, l, n, &(v), c, h, 0, 0, 0, c}
-#define PF_OPT_FLAG(l, n, v, h) {PF_OPT_T_FLAG, l, n, &(v), 0, h, 0, 0, 0, 0}
-#define PF_OPT_LIST(l, n, v, a, h, lo, hi) {PF_OPT_T_LIST, l, n, &(v), a, h, lo, hi, 0, 0}
-#define PF_OPT_END {PF_OPT_T_END, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-/* The same with the original's spelling as alias: write the designated form
- *     {PF_OPT_T_LIST, 0, "target-elevation", &target, "DEG[,DEG...]", "...", -89, 89, "elevation_target", 0} */
+/* Rows of the table: letter, name, variable, arg, help, and lowest and highest number.  Behind them
+ * a row may set further members by name:
+ *     PF_OPT_INT(0, "steps", steps, "N", "denoising steps", 1, 1000, .alias = "sample-steps") */
+#define PF_OPT_INT(l, n, v, a, h, min, max, ...) \
+    PF_OPT_(INT, l, n, v, a, h, .lo = min, .hi = max, __VA_ARGS__)
+#define PF_OPT_REAL(l, n, v, a, h, min, max, ...) \
+    PF_OPT_(REAL, l, n, v, a, h, .lo = min, .hi = max, __VA_ARGS__)
+#define PF_OPT_LIST(l, n, v, a, h, min, max, ...) \
+    PF_OPT_(LIST, l, n, v, a, h, .lo = min, .hi = max, __VA_ARGS__)
+#define PF_OPT_STR(l, n, v, a, h, ...) PF_OPT_(STR, l, n, v, a, h, __VA_ARGS__)
+#define PF_OPT_CHOICE(l, n, v, c, h, ...) PF_OPT_(STR, l, n, v, c, h, .choices = c, __VA_ARGS__)
+#define PF_OPT_FLAG(l, n, v, h, ...) PF_OPT_(FLAG, l, n, v, 0, h, __VA_ARGS__)
+#define PF_OPT_END {.type = PF_OPT_T_END}
+#define PF_OPT_(T, l, n, v, a, h, ...) \
+    {.type = PF_OPT_T_##T, .letter = l, .name = n, .value = &(v), .arg = a, .help = h, __VA_ARGS__}
 
 struct pf_common {
     const char *out;            /* -o, default "-" */
@@ -73,7 +80,6 @@ void pf_start(int *argc, char ***argv, const char *operands, const char *summary
 void pf_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 /* This run for pf.history: {"tool", "version", "options": {...}, "seed"} as JSON; caller frees. */
 char *pf_history_entry(void);
-/* Whole-string number parsing: "12abc", "", "nan" and overflow are refused. */
 
 #ifdef __cplusplus
 }

@@ -18,8 +18,9 @@ static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "crop-size", opt.crop_px, "PX",
                "longer side of the object in the view; -1 fits the whole photo", -1, 4096),
     PF_OPT_INT(0, "size", pf_conf.model.image_size, "PX", "side of the view", 8, 4096),
-    {PF_OPT_T_REAL, 0, "input-elevation", &opt.elevation_deg, "DEG",
-     "how far above the horizon the camera of the photo stood", -89, 89, "elevation", 0},
+    PF_OPT_REAL(0, "input-elevation", opt.elevation_deg, "DEG",
+                "how far above the horizon the camera of the photo stood", -89, 89,
+                .alias = "elevation"),
     PF_OPT_REAL(0, "input-azimuth", opt.azimuth_deg, "DEG", "azimuth of that camera", -360, 360),
     PF_OPT_END
 };

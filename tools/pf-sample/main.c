@@ -25,11 +25,15 @@ static struct {
 } opt = {.elevation_deg = {1, {30}}, .dump_view = 3};
 
 static const struct pf_opt opts[] = {
-    {PF_OPT_T_LIST, 0, "target-elevation", &opt.elevation_deg, "DEG[,DEG...]",
-     "elevations to look from, one set of views each", -89, 89, "elevation-target", 0},
-    PF_OPT_INT(0, "sample-num", pf_conf.sampler.sample_num, "N", "different samples of each elevation", 1, 10000),
-    PF_OPT_REAL(0, "cfg-scale", pf_conf.sampler.cfg_scale, "S", "strength of guidance; 1: none", 0, 100),
-    {PF_OPT_T_INT, 0, "steps", &pf_conf.sampler.steps, "N", "denoising steps", 1, DDIM_TIMES, "sample-steps", 0},
+    PF_OPT_LIST(0, "target-elevation", opt.elevation_deg, "DEG[,DEG...]",
+                "elevations to look from, one set of views each", -89, 89,
+                .alias = "elevation-target"),
+    PF_OPT_INT(0, "sample-num", pf_conf.sampler.sample_num, "N",
+               "different samples of each elevation", 1, 10000),
+    PF_OPT_REAL(0, "cfg-scale", pf_conf.sampler.cfg_scale, "S", "strength of guidance; 1: none",
+                0, 100),
+    PF_OPT_INT(0, "steps", pf_conf.sampler.steps, "N", "denoising steps", 1, DDIM_TIMES,
+               .alias = "sample-steps"),
     PF_OPT_REAL(0, "eta", pf_conf.sampler.eta, "X", "noise that a step adds: 0 none, 1 all", 0, 1),
     PF_OPT_INT(0, "batch-view-num", pf_conf.sampler.batch_view_num, "N",
                "views in one evaluation: memory, not the result", 1, 256),
