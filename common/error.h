@@ -17,15 +17,16 @@ typedef enum pf_err {
     PF_END = 1,         /* no more documents; not a failure */
     PF_EIO = -1,        /* the system refused: open, read, write, full disk */
     PF_EFORMAT = -2,    /* the bytes are not what they claim to be */
-    PF_ESHAPE = -3,     /* a tensor, or an argument, has the wrong shape, type or range */
+    PF_ESHAPE = -3,     /* a tensor or a picture has the wrong shape or type */
     PF_ENOMEM = -4,
     PF_EDEV = -5,       /* the accelerator failed */
+    PF_EARG = -6,       /* an argument or a setting cannot be: no such device, out of range */
 } pf_err;
 
 #define PF_MUST_USE __attribute__((warn_unused_result))
 #define PF_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
-/* Remember the sentence (per thread, at most 1000 characters, no final full stop) and return err. */
+/* Remember the sentence (per thread, at most 1000 characters, no final full stop); returns err. */
 pf_err pf_fail(pf_err err, const char *fmt, ...) PF_PRINTF(2, 3);
 /* Put "<context>: " in front of the remembered sentence and return err: names the file or tensor
  * that a lower layer could not know. */

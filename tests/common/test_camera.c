@@ -98,8 +98,8 @@ test_rig_without_views_is_refused(void **state)
 {
     pf_tensor pose;
     (void)state;
-    assert_fails(pf_rig_tensors(&pose, NULL, NULL, NULL, 0, 0, 256), PF_ESHAPE, "0 views");
-    assert_fails(pf_rig_tensors(&pose, NULL, NULL, NULL, 16, 0, -1), PF_ESHAPE, "-1 px");
+    assert_fails(pf_rig_tensors(&pose, NULL, NULL, NULL, 0, 0, 256), PF_EARG, "0 views");
+    assert_fails(pf_rig_tensors(&pose, NULL, NULL, NULL, 16, 0, -1), PF_EARG, "-1 px");
 }
 
 /* (e_input - e_target, sin, cos, 0) of the azimuth difference; wrapping costs some 2e-7. */
