@@ -40,7 +40,7 @@ pf_conv(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int st
     if (w->spatial == 0 && stride == 1 && before == 0 && after == 0)
         return pf_linear(dev, y, x, w, e);
     if (w->spatial == 0)
-        return pf_fail(PF_ESHAPE, "a 1x1 convolution takes stride 1 and no padding");
+        return pf_fail(PF_EARG, "a 1x1 convolution takes stride 1 and no padding");
     PF_TRY(check_steps(w, stride, before, after));
     for (int i = 0; i < n - 1; i++)
         dim[i] = -1;

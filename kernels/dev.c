@@ -84,7 +84,7 @@ static pf_err
 open_cpu(pf_dev *d, const char *precision)
 {
     if (precision && strcmp(precision, "f32"))
-        return pf_fail(PF_ESHAPE, "the CPU computes in f32 alone, not in \"%s\"", precision);
+        return pf_fail(PF_EARG, "the CPU computes in f32 alone, not in \"%s\"", precision);
     const int threads = omp_get_max_threads();
     snprintf(d->name, sizeof d->name, "cpu (%d thread%s)", threads, threads == 1 ? "" : "s");
     if (dnnl_engine_create(&d->engine, dnnl_cpu, 0) != dnnl_success ||
@@ -114,7 +114,7 @@ open_device(pf_dev **dev, const char *name, const char *precision, bool dry)
         name = PF_CUDA && pf_cuda_count() > 0 ? "cuda" : "cpu";
     const int ordinal = cuda_ordinal(name);
     if (strcmp(name, "cpu") && ordinal < 0)
-        return pf_fail(PF_ESHAPE, "there is no device \"%s\"; known are auto, cpu, cuda and cuda:N",
+        return pf_fail(PF_EARG, "there is no device \"%s\"; known are auto, cpu, cuda and cuda:N",
                        name);
     if (!PF_CUDA && ordinal >= 0)
         return pf_fail(PF_EDEV, "device %s: this program was built without CUDA; use -d cpu", name);

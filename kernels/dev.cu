@@ -55,7 +55,7 @@ choose_precision(pf_dev *dev, const char *precision, const cudaDeviceProp *p)
     else if (!strcmp(precision, "bf16"))
         dev->act = PF_BF16;
     else
-        return pf_fail(PF_ESHAPE, "there is no precision \"%s\"; known are f32, tf32, f16 and bf16", precision);
+        return pf_fail(PF_EARG, "there is no precision \"%s\"; known are f32, tf32, f16 and bf16", precision);
     return PF_OK;
 }
 

@@ -31,8 +31,8 @@ extern "C" {
 typedef struct pf_dev pf_dev;   /* opaque, owned by whoever opened it */
 
 /* name: auto (a GPU where there is one), cpu, cuda, cuda:N.  precision: f32 (exact: no tf32), tf32,
- * f16, bf16, or NULL for the default (CPU f32; GPU bf16).  PF_EDEV if there is no such device,
- * PF_ESHAPE if it cannot compute in that type. */
+ * f16, bf16, or NULL for the default (CPU f32; GPU bf16).  PF_EARG for any other name and
+ * for a type that the device cannot compute in, PF_EDEV if the device is not there. */
 pf_err pf_dev_open(pf_dev **dev, const char *name, const char *precision) PF_MUST_USE;
 /* The same, dry.  Tensors have addresses that nobody may touch; weights and uploads are not read,
  * downloads are zeros.  It takes none of a GPU's memory, but the GPU must be there. */

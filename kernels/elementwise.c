@@ -21,7 +21,7 @@ pf_err
 pf_activate(pf_dev *dev, pf_tensor *y, const pf_tensor *x, enum pf_act act)
 {
     if (act < PF_NONE || act > PF_QUICK_GELU)
-        return pf_fail(PF_ESHAPE, "there is no activation number %d", (int)act);
+        return pf_fail(PF_EARG, "there is no activation number %d", (int)act);
     PF_TRY(pf_tensor_expect(x, "x", pf_dev_dtype(dev), x->ndim, x->dim));
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), x->ndim, x->dim));
     return PF_DISPATCH(dev, pf_activate, y, x, act);

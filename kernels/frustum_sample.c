@@ -22,7 +22,7 @@ pf_frustum_sample(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), 5, (int64_t[]){-1, -1, -1, -1, C}));
     PF_EXPECT(unproj, PF_F32, y->dim[0], 3, 4);
     if (!(length > 0))
-        return pf_fail(PF_ESHAPE, "frustum_sample: half edge %g, expected a positive number",
+        return pf_fail(PF_EARG, "frustum_sample: half edge %g, expected a positive number",
                        (double)length);
     return PF_DISPATCH(dev, pf_frustum_sample, y, x, unproj, length, near, far);
 }

@@ -28,7 +28,7 @@ pf_group_norm(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor *ga
         return pf_fail(PF_ESHAPE, "group_norm: %lld channels do not divide into %d groups",
                        (long long)C, groups);
     if (act < PF_NONE || act > PF_QUICK_GELU)
-        return pf_fail(PF_ESHAPE, "there is no activation number %d", (int)act);
+        return pf_fail(PF_EARG, "there is no activation number %d", (int)act);
     PF_TRY(pf_tensor_expect(x, "x", pf_dev_dtype(dev), x->ndim, x->dim));
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), x->ndim, x->dim));
     PF_EXPECT(gamma, PF_F32, C);

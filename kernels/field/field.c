@@ -105,7 +105,7 @@ make(pf_field **f, pf_dev *dev, const struct pf_config *conf, uint64_t seed)
     pf_err err;
     *f = NULL;
     if (!kind)
-        return pf_fail(PF_ESHAPE, "neus.field is \"%s\", expected %s",
+        return pf_fail(PF_EARG, "neus.field is \"%s\", expected %s",
                        conf->neus.field ? conf->neus.field : "",
                        pf_net_kind_names(names, sizeof names));
     struct pf_field *to = calloc(1, sizeof(*to));
@@ -187,14 +187,14 @@ pf_field_read(pf_field *f, const pf_doc *doc)
     int step;
     PF_TRY(read_config(&conf, &step, doc));
     if (pf_net_kind(conf.neus.field) != f->net->ops)
-        return pf_fail(PF_ESHAPE, "the document's field is of kind %s, the config's is %s",
+        return pf_fail(PF_EARG, "the document's field is of kind %s, the config's is %s",
                        conf.neus.field, f->conf.neus.field);
     if (conf.neus.bound != f->conf.neus.bound)
-        return pf_fail(PF_ESHAPE, "the document's field has bound %g, the config says %g",
+        return pf_fail(PF_EARG, "the document's field has bound %g, the config says %g",
                        conf.neus.bound, f->conf.neus.bound);
     for (const struct pf_net_key *k = f->net->ops->keys; k->name; k++)
         if (*value_of(&conf, k) != *value_of(&f->conf, k))
-            return pf_fail(PF_ESHAPE, "the document's field has %s %d, the config says %d",
+            return pf_fail(PF_EARG, "the document's field has %s %d, the config says %d",
                            k->name, *value_of(&conf, k), *value_of(&f->conf, k));
     for (int i = 0; i < f->net->params; i++) {
         const struct pf_param *p = &f->net->param[i];

@@ -283,10 +283,10 @@ pf_march_grid_init(struct pf_march_grid *g, const struct pf_march_options *optio
     g->R = options->resolution;
     g->bound = options->bound;
     if (g->R < PF_MARCH_MIN || g->R > PF_MARCH_MAX)
-        return pf_fail(PF_ESHAPE, "a grid of %d points a side cannot be marched, expected %d to %d",
+        return pf_fail(PF_EARG, "a grid of %d points a side cannot be marched, expected %d to %d",
                        g->R, PF_MARCH_MIN, PF_MARCH_MAX);
     if (!(g->bound > 0) || !isfinite(g->bound))
-        return pf_fail(PF_ESHAPE, "a grid from -%g to %g is empty", g->bound, g->bound);
+        return pf_fail(PF_EARG, "a grid from -%g to %g is empty", g->bound, g->bound);
     g->step = 2 * g->bound / (g->R - 1);
     g->side = (g->R + PF_BRICK - 1) / PF_BRICK;
     g->lattice = (g->R - 1 + PF_BRICK - 1) / PF_BRICK + 1;

@@ -50,7 +50,8 @@ struct pf_march_stats {
 };
 
 /* mesh: owned, without colours; no faces if there is no surface.  stats may be NULL.  PF_EFORMAT
- * if a distance is not finite, PF_ESHAPE for a resolution out of range or too many vertices. */
+ * if a distance is not finite, PF_EARG for a resolution out of range, PF_ESHAPE for too many
+ * vertices. */
 pf_err pf_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_sdf_fn *sdf, void *ctx,
                 const struct pf_march_options *options) PF_MUST_USE;
 /* The same on a GPU: sdf works on the GPU's memory and on dev's stream, and need not wait. */

@@ -35,7 +35,7 @@ test_wrong_arguments_are_refused(void **state)
     assert_fails(pf_ddim_step(cpu, &x, &wrong, NULL, 1, &some, NULL), PF_ESHAPE, "cond is");
     assert_fails(pf_ddim_step(cpu, &x, &c, &wrong, 1, &some, NULL), PF_ESHAPE, "uncond is");
     assert_fails(pf_ddim_step(cpu, &x, &c, NULL, 1, &some, &wrong), PF_ESHAPE, "noise is");
-    assert_fails(pf_ddim_step(cpu, &x, &c, NULL, 1, &zero, NULL), PF_ESHAPE, "sqrt_a");
+    assert_fails(pf_ddim_step(cpu, &x, &c, NULL, 1, &zero, NULL), PF_EARG, "sqrt_a");
 }
 
 /* x is f32 on both sides and all else is the same numbers: f32's tolerance for every precision. */

@@ -74,7 +74,7 @@ test_wrong_shapes_and_wild_poses(void **state)
     assert_fails(pf_frustum_sample(cpu, &y, &flat, &P, 1, 1, 2), PF_ESHAPE, "x is");
     assert_fails(pf_frustum_sample(cpu, &narrow, &x, &P, 1, 1, 2), PF_ESHAPE, "y is");
     assert_fails(pf_frustum_sample(cpu, &y, &x, &x, 1, 1, 2), PF_ESHAPE, "unproj");
-    assert_fails(pf_frustum_sample(cpu, &y, &x, &P, 0, 1, 2), PF_ESHAPE, "half edge 0");
+    assert_fails(pf_frustum_sample(cpu, &y, &x, &P, 0, 1, 2), PF_EARG, "half edge 0");
     for (int i = 0; i < 24; i++)
         floats(&P)[i] = i % 2 ? 1e30f : NAN;
     assert_ok(pf_frustum_sample(cpu, &y, &x, &P, 1, 1, 2));

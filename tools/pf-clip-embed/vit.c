@@ -167,13 +167,13 @@ vit_load(struct vit *v, pf_dev *dev, pf_checkpoint *weights, const struct pf_con
         .dim = conf->clip.output_dim,
     };
     if (v->side % v->patch)
-        return pf_fail(PF_ESHAPE, "clip.image_size %d is not a multiple of clip.patch_size %d",
+        return pf_fail(PF_EARG, "clip.image_size %d is not a multiple of clip.patch_size %d",
                        v->side, v->patch);
     if (v->width % v->heads)
-        return pf_fail(PF_ESHAPE, "clip.width %d is not a multiple of clip.heads %d", v->width,
+        return pf_fail(PF_EARG, "clip.width %d is not a multiple of clip.heads %d", v->width,
                        v->heads);
     if (v->layers > VIT_LAYERS_MAX)
-        return pf_fail(PF_ESHAPE, "clip.layers is %d, at most %d are known", v->layers,
+        return pf_fail(PF_EARG, "clip.layers is %d, at most %d are known", v->layers,
                        VIT_LAYERS_MAX);
     PF_TRY(load_patches(&at, v));
     PF_TRY(load_position(&at, v));

@@ -129,7 +129,7 @@ pf_err
 pf_video_open(pf_video **video, pf_output *out, bool y4m, int size, int fps)
 {
     if (size < 2 || size % 2)
-        return pf_fail(PF_ESHAPE, "a video of side %d cannot be: it must be even", size);
+        return pf_fail(PF_EARG, "a video of side %d cannot be: it must be even", size);
     pf_video *v = calloc(1, sizeof *v);
     if (!v)
         return pf_fail(PF_ENOMEM, "no memory for a video");

@@ -16,7 +16,7 @@
 typedef struct pf_video pf_video;               /* opaque, owned by whoever opened it */
 
 /* out is borrowed until close; pf_output_close(out) comes after that.  PF_EIO if this libavcodec
- * cannot encode H.264, PF_ESHAPE for an odd size. */
+ * cannot encode H.264, PF_EARG for an odd size. */
 pf_err pf_video_open(pf_video **v, pf_output *out, bool y4m, int size, int fps) PF_MUST_USE;
 /* rgb [size, size, 3] sRGB. */
 pf_err pf_video_add(pf_video *v, const uint8_t *rgb) PF_MUST_USE;

@@ -61,7 +61,7 @@ need_angle(float *rad, const pf_doc *doc, const char *name)
     PF_TRY(pf_doc_need(doc, name, PF_F32, 1, (int64_t[]){1}, &t));
     *rad = *(float *)t.data;
     if (!(*rad >= -1e4f && *rad <= 1e4f))
-        return pf_fail(PF_ESHAPE, "%s is %g, not an angle in radians", name, *rad);
+        return pf_fail(PF_EFORMAT, "%s is %g, not an angle in radians", name, *rad);
     return PF_OK;
 }
 

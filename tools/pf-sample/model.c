@@ -7,32 +7,32 @@ check_sizes(const struct pf_config *c)
 {
     static const int norms = 32;
     if (c->model.image_size % 64)
-        return pf_fail(PF_ESHAPE, "model.image_size is %d, it must be a multiple of 64",
+        return pf_fail(PF_EARG, "model.image_size is %d, it must be a multiple of 64",
                        c->model.image_size);
     if (c->model.time_embed_dim % 2 || c->unet.model_channels % 2)
-        return pf_fail(PF_ESHAPE, "model.time_embed_dim %d and unet.model_channels %d must be even",
+        return pf_fail(PF_EARG, "model.time_embed_dim %d and unet.model_channels %d must be even",
                        c->model.time_embed_dim, c->unet.model_channels);
     if (c->vae.z_channels != c->unet.out_channels || 2 * c->vae.z_channels != c->unet.in_channels)
-        return pf_fail(PF_ESHAPE, "vae.z_channels %d must be unet.out_channels %d and half of "
+        return pf_fail(PF_EARG, "vae.z_channels %d must be unet.out_channels %d and half of "
                        "unet.in_channels %d", c->vae.z_channels, c->unet.out_channels,
                        c->unet.in_channels);
     if (c->volume.spatial_size % 8 || c->volume.frustum_depth % 8)
-        return pf_fail(PF_ESHAPE, "volume.spatial_size %d and volume.frustum_depth %d must be "
+        return pf_fail(PF_EARG, "volume.spatial_size %d and volume.frustum_depth %d must be "
                        "multiples of 8", c->volume.spatial_size, c->volume.frustum_depth);
     if (c->volume.target_dim % 8)
-        return pf_fail(PF_ESHAPE, "volume.target_dim is %d, it must be a multiple of 8",
+        return pf_fail(PF_EARG, "volume.target_dim is %d, it must be a multiple of 8",
                        c->volume.target_dim);
     if (!(c->model.scale_factor > 0))
-        return pf_fail(PF_ESHAPE, "model.scale_factor is %g, it must be positive",
+        return pf_fail(PF_EARG, "model.scale_factor is %g, it must be positive",
                        c->model.scale_factor);
     for (int i = 0; i < 4; i++) {
         const int u = c->unet.model_channels * c->unet.channel_mult[i];
         const int v = c->vae.ch * c->vae.ch_mult[i];
         if (c->volume.dims[i] != c->unet.volume_dims[i] || c->volume.dims[i] % 8)
-            return pf_fail(PF_ESHAPE, "volume.dims[%d] is %d, unet.volume_dims[%d] %d: they must "
+            return pf_fail(PF_EARG, "volume.dims[%d] is %d, unet.volume_dims[%d] %d: they must "
                            "be one multiple of 8", i, c->volume.dims[i], i, c->unet.volume_dims[i]);
         if (u % (2 * norms) || u % c->unet.num_heads || v % norms)
-            return pf_fail(PF_ESHAPE, "level %d has %d channels in the UNet and %d in the VAE: "
+            return pf_fail(PF_EARG, "level %d has %d channels in the UNet and %d in the VAE: "
                            "these must be multiples of %d and of unet.num_heads %d, and of %d", i,
                            u, v, 2 * norms, c->unet.num_heads, norms);
     }

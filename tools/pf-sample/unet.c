@@ -147,7 +147,7 @@ unet_load(struct unet *u, const struct scope *n, const struct pf_config *conf)
     *u = (struct unet){.side = conf->model.image_size / 8, .z = conf->unet.out_channels,
                        .channels = conf->unet.model_channels};
     if (UNET_LEVELS * (conf->unet.num_res_blocks + 1) > UNET_BLOCKS_MAX)
-        return pf_fail(PF_ESHAPE, "unet.num_res_blocks is %d, at most %d are known",
+        return pf_fail(PF_EARG, "unet.num_res_blocks is %d, at most %d are known",
                        conf->unet.num_res_blocks, UNET_BLOCKS_MAX / UNET_LEVELS - 1);
     PF_TRY(load_ends(u, n, conf, l.E));
     PF_TRY(load_inputs(u, &l, n));

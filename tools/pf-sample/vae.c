@@ -93,7 +93,7 @@ vae_load(struct vae *v, const struct scope *n, const struct pf_config *conf)
     const int ch = conf->vae.ch, blocks = conf->vae.num_res_blocks, z = conf->vae.z_channels;
     const struct scope e = scope_in(n, "encoder."), d = scope_in(n, "decoder.");
     if (blocks >= VAE_BLOCKS_MAX)
-        return pf_fail(PF_ESHAPE, "vae.num_res_blocks is %d, at most %d are known", blocks,
+        return pf_fail(PF_EARG, "vae.num_res_blocks is %d, at most %d are known", blocks,
                        VAE_BLOCKS_MAX - 1);
     v->z = z;
     PF_TRY(load_encoder(&v->encoder, &e, ch, conf->vae.ch_mult, blocks, z));

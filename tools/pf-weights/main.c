@@ -145,7 +145,7 @@ convert_block(void *buf, const pf_tensor *t, pf_dtype to, int64_t k, int64_t n)
     const float *wide = widen(t, k, n);
     for (int64_t i = 0; i < n; i++)
         if (!(fabsf(wide[i]) < limit) && isfinite(number(t, k + i)))
-            return pf_fail(PF_ESHAPE, "%g is too large for %s", number(t, k + i), pf_dtype_name(to));
+            return pf_fail(PF_EARG, "%g is too large for %s", number(t, k + i), pf_dtype_name(to));
     pf_from_f32(buf, wide, to, n);
     return PF_OK;
 }

@@ -13,17 +13,17 @@ pf_hash_grid_init(struct pf_hash_grid *g, int levels, int features, int log2_tab
                   int max, double bound)
 {
     if (levels < 1 || levels > PF_HASH_MAX_LEVELS)
-        return pf_fail(PF_ESHAPE, "neus.levels is %d, expected 1..%d", levels, PF_HASH_MAX_LEVELS);
+        return pf_fail(PF_EARG, "neus.levels is %d, expected 1..%d", levels, PF_HASH_MAX_LEVELS);
     if (features < 1 || features > PF_HASH_MAX_FEATURES)
-        return pf_fail(PF_ESHAPE, "neus.level_features is %d, expected 1..%d", features,
+        return pf_fail(PF_EARG, "neus.level_features is %d, expected 1..%d", features,
                        PF_HASH_MAX_FEATURES);
     if (log2_table < 8 || log2_table > 24)
-        return pf_fail(PF_ESHAPE, "neus.log2_table is %d, expected 8..24", log2_table);
+        return pf_fail(PF_EARG, "neus.log2_table is %d, expected 8..24", log2_table);
     if (base < 2 || max < base || max > 8192)
-        return pf_fail(PF_ESHAPE, "neus.base_resolution is %d and max_resolution %d, expected "
+        return pf_fail(PF_EARG, "neus.base_resolution is %d and max_resolution %d, expected "
                        "2 <= base <= max <= 8192", base, max);
     if (!(bound > 0 && bound <= 1000))
-        return pf_fail(PF_ESHAPE, "neus.bound is %g, expected more than 0 and at most 1000", bound);
+        return pf_fail(PF_EARG, "neus.bound is %g, expected more than 0 and at most 1000", bound);
     *g = (struct pf_hash_grid){.levels = levels, .features = features, .bound = (float)bound};
     const double growth = levels > 1 ? pow((double)max / base, 1.0 / (levels - 1)) : 1;
     for (int i = 0; i < levels; i++) {

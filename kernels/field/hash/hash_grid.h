@@ -30,7 +30,7 @@ struct pf_hash_grid {
     struct pf_hash_level level[PF_HASH_MAX_LEVELS];
 };
 
-/* Sizes as tiny-cuda-nn has them; resolutions grow geometrically from base to max.  PF_ESHAPE for a
+/* Sizes as tiny-cuda-nn has them; resolutions grow geometrically from base to max.  PF_EARG for a
  * size that makes no sense. */
 pf_err pf_hash_grid_init(struct pf_hash_grid *g, int levels, int features, int log2_table, int base,
                          int max, double bound) PF_MUST_USE;

@@ -30,7 +30,7 @@ check_sizes(const struct pf_config *conf)
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].value < 1 || sizes[i].value > sizes[i].most)
-            return pf_fail(PF_ESHAPE, "neus.%s is %d, expected 1..%d", sizes[i].key, sizes[i].value,
+            return pf_fail(PF_EARG, "neus.%s is %d, expected 1..%d", sizes[i].key, sizes[i].value,
                            sizes[i].most);
     return PF_OK;
 }

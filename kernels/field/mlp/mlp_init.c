@@ -10,7 +10,7 @@ static pf_err
 check(const char *name, int value, int lo, int hi)
 {
     if (value < lo || value > hi)
-        return pf_fail(PF_ESHAPE, "neus.%s is %d, expected %d to %d", name, value, lo, hi);
+        return pf_fail(PF_EARG, "neus.%s is %d, expected %d to %d", name, value, lo, hi);
     return PF_OK;
 }
 

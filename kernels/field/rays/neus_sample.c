@@ -89,7 +89,7 @@ pf_neus_sampler_check(const struct pf_neus_sampler *how)
 {
     if (how->coarse < 2 || how->fine < 0 || how->rounds < 0 || how->rounds > 64 ||
         how->coarse > MAX_DEPTHS || how->fine > MAX_DEPTHS || pf_neus_depths(how) > MAX_DEPTHS)
-        return pf_fail(PF_ESHAPE, "neus: %d coarse samples and %d rounds of %d, expected at least "
+        return pf_fail(PF_EARG, "neus: %d coarse samples and %d rounds of %d, expected at least "
                        "2 and at most %d in all", how->coarse, how->rounds, how->fine, MAX_DEPTHS);
     return PF_OK;
 }

@@ -22,9 +22,9 @@ pf_occupancy_new(struct pf_occupancy **out, const struct pf_config *conf, const 
     struct pf_occupancy *o;
     *out = NULL;
     if (R < 2 || R > 512)
-        return pf_fail(PF_ESHAPE, "neus.occupancy_resolution is %d, expected 2..512", R);
+        return pf_fail(PF_EARG, "neus.occupancy_resolution is %d, expected 2..512", R);
     if (conf->neus.ray_samples < 1 || conf->neus.ray_samples > 1 << 16)
-        return pf_fail(PF_ESHAPE, "neus.ray_samples is %d, expected 1..65536",
+        return pf_fail(PF_EARG, "neus.ray_samples is %d, expected 1..65536",
                        conf->neus.ray_samples);
     const size_t cells = (size_t)R * R * R;
     if (!(o = calloc(1, sizeof *o)) || !(o->distance = calloc(cells, sizeof *o->distance)) ||

@@ -224,7 +224,7 @@ test_a_checkpoint_of_another_field_is_refused(void **state)
     stop(&r);
     w.conf.neus.color_width = 24;
     r = start(&w, NULL);
-    assert_fails(pf_trainer_load(r.trainer, &doc), PF_ESHAPE, "color_width 32, the config says 24");
+    assert_fails(pf_trainer_load(r.trainer, &doc), PF_EARG, "color_width 32, the config says 24");
     stop(&r);
     pf_doc_release(&doc);
     pf_doc_release(&field);

@@ -466,11 +466,11 @@ test_wrong_input_is_refused(void **state)
     assert_fails(pf_march(&m, NULL, sample, &shape, &opt), PF_EFORMAT, "is not a number");
     shape.distance = sphere;
     opt.resolution = 1;
-    assert_fails(pf_march(&m, NULL, sample, &shape, &opt), PF_ESHAPE, "2 to 2048");
+    assert_fails(pf_march(&m, NULL, sample, &shape, &opt), PF_EARG, "2 to 2048");
     opt.resolution = 2049;
-    assert_fails(pf_march(&m, NULL, sample, &shape, &opt), PF_ESHAPE, "2 to 2048");
+    assert_fails(pf_march(&m, NULL, sample, &shape, &opt), PF_EARG, "2 to 2048");
     opt = (struct pf_march_options){.resolution = 8, .bound = 0};
-    assert_fails(pf_march(&m, NULL, sample, &shape, &opt), PF_ESHAPE, "empty");
+    assert_fails(pf_march(&m, NULL, sample, &shape, &opt), PF_EARG, "empty");
 }
 
 /* ---- on a GPU ---- */
@@ -515,7 +515,7 @@ test_gpu_refuses_what_the_cpu_refuses(void **state)
     need_gpu();
     assert_fails(on_gpu(&m, NULL, &shape, &opt), PF_EFORMAT, "is not a number");
     opt.resolution = 1;
-    assert_fails(on_gpu(&m, NULL, &shape, &opt), PF_ESHAPE, "2 to 2048");
+    assert_fails(on_gpu(&m, NULL, &shape, &opt), PF_EARG, "2 to 2048");
 }
 
 /* Distances differ in their last bits, which moves a vertex or two where the surface only just cuts

@@ -459,7 +459,7 @@ test_sizes_that_do_not_divide_are_refused(void **state)
     struct pf_config conf = small;
     (void)state;
     conf.model.image_size = 72;
-    assert_fails(load(&l, &maker, &conf), PF_ESHAPE, "image_size is 72");
+    assert_fails(load(&l, &maker, &conf), PF_EARG, "image_size is 72");
     unload(l);
 }
 

@@ -116,13 +116,13 @@ test_an_encoding_that_makes_no_sense_is_refused(void **state)
     struct pf_config conf = small_config();
     struct pf_net *net;
     (void)state;
-    assert_fails(pf_hash_grid_init(&g, 17, 2, 15, 8, 64, 0.5), PF_ESHAPE, "levels is 17");
-    assert_fails(pf_hash_grid_init(&g, 8, 9, 15, 8, 64, 0.5), PF_ESHAPE, "level_features is 9");
-    assert_fails(pf_hash_grid_init(&g, 8, 2, 30, 8, 64, 0.5), PF_ESHAPE, "log2_table is 30");
-    assert_fails(pf_hash_grid_init(&g, 8, 2, 15, 64, 8, 0.5), PF_ESHAPE, "max_resolution 8");
-    assert_fails(pf_hash_grid_init(&g, 8, 2, 15, 8, 64, NAN), PF_ESHAPE, "bound");
+    assert_fails(pf_hash_grid_init(&g, 17, 2, 15, 8, 64, 0.5), PF_EARG, "levels is 17");
+    assert_fails(pf_hash_grid_init(&g, 8, 9, 15, 8, 64, 0.5), PF_EARG, "level_features is 9");
+    assert_fails(pf_hash_grid_init(&g, 8, 2, 30, 8, 64, 0.5), PF_EARG, "log2_table is 30");
+    assert_fails(pf_hash_grid_init(&g, 8, 2, 15, 64, 8, 0.5), PF_EARG, "max_resolution 8");
+    assert_fails(pf_hash_grid_init(&g, 8, 2, 15, 8, 64, NAN), PF_EARG, "bound");
     conf.neus.geo_features = 0;
-    assert_fails(pf_hash_new(&net, &conf, 1), PF_ESHAPE, "geo_features is 0");
+    assert_fails(pf_hash_new(&net, &conf, 1), PF_EARG, "geo_features is 0");
 }
 
 static void

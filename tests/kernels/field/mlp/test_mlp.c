@@ -347,13 +347,13 @@ test_sizes_that_make_no_network_are_refused(void **state)
     struct pf_net *net;
     (void)state;
     c.neus.sdf_width = 9;                                       /* the skip alone takes 9 */
-    assert_fails(pf_mlp_new(&net, &c, 1), PF_ESHAPE, "sdf_width is 9");
+    assert_fails(pf_mlp_new(&net, &c, 1), PF_EARG, "sdf_width is 9");
     c = small();
     c.neus.sdf_layers = 1;
-    assert_fails(pf_mlp_new(&net, &c, 1), PF_ESHAPE, "sdf_layers is 1");
+    assert_fails(pf_mlp_new(&net, &c, 1), PF_EARG, "sdf_layers is 1");
     c = small();
     c.neus.feature_dim = 1 << 30;
-    assert_fails(pf_mlp_new(&net, &c, 1), PF_ESHAPE, "feature_dim");
+    assert_fails(pf_mlp_new(&net, &c, 1), PF_EARG, "feature_dim");
 }
 
 int

@@ -260,10 +260,10 @@ test_a_grid_that_makes_no_sense_is_refused(void **state)
     struct pf_occupancy *o;
     (void)state;
     conf.neus.occupancy_resolution = 1000;
-    assert_fails(pf_occupancy_new(&o, &conf, &ball), PF_ESHAPE, "occupancy_resolution is 1000");
+    assert_fails(pf_occupancy_new(&o, &conf, &ball), PF_EARG, "occupancy_resolution is 1000");
     conf.neus.occupancy_resolution = 8;
     conf.neus.ray_samples = 0;
-    assert_fails(pf_occupancy_new(&o, &conf, &ball), PF_ESHAPE, "ray_samples is 0");
+    assert_fails(pf_occupancy_new(&o, &conf, &ball), PF_EARG, "ray_samples is 0");
 }
 
 int
