@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <zlib.h>
 
+#include "common/output.h"
 #include "common/safetensors.h"
 #include "common/text.h"
 
@@ -270,6 +271,18 @@ out:
     return err;
 }
 
+pf_err
+pf_doc_read_file(pf_doc *doc, const char *path)
+{
+    pf_stream *s;
+
+    pf_doc_release(doc);
+    PF_TRY(pf_stream_open(&s, path));
+    const pf_err err = pf_stream_read(s, doc);
+    pf_stream_close(s);
+    return err;
+}
+
 /* ---- writing ---- */
 
 static pf_err
@@ -328,4 +341,17 @@ pf_doc_write(pf_doc *doc, FILE *to)
     if (!ok || fflush(to))
         return pf_fail(PF_EIO, "cannot write the stream: %s", strerror(errno));
     return PF_OK;
+}
+
+pf_err
+pf_doc_write_file(pf_doc *doc, const char *path)
+{
+    pf_output *out;
+    pf_err err;
+
+    PF_TRY(pf_output_open(&out, path));
+    if (!(err = pf_doc_write(doc, pf_output_file(out))))
+        return pf_output_close(out);
+    pf_output_abandon(out);
+    return err;
 }

@@ -38,6 +38,12 @@ pf_err pf_stream_open_memory(pf_stream **s, const void *bytes, size_t size) PF_M
 pf_err pf_stream_read(pf_stream *s, pf_doc *doc) PF_MUST_USE;
 void pf_stream_close(pf_stream *s);                             /* NULL is fine */
 
+/* Replace doc by the first document of the file at path, or of stdin for "-"; by an empty one on
+ * failure. */
+pf_err pf_doc_read_file(pf_doc *doc, const char *path) PF_MUST_USE;
+/* A file of this one document, by pf_output (output.h): it appears complete or not at all. */
+pf_err pf_doc_write_file(pf_doc *doc, const char *path) PF_MUST_USE;
+
 /* Write one document: pf.format and pf.crc32 are set, tensors in name order, data on a 64-byte
  * boundary.  Flushes.  PF_EIO names the reason (full disk, closed pipe). */
 pf_err pf_doc_write(pf_doc *doc, FILE *to) PF_MUST_USE;

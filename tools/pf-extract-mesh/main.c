@@ -55,17 +55,6 @@ color(struct pf_mesh *mesh, pf_field *field)
     return err;
 }
 
-/* The one field of a stream. */
-static pf_err
-read_field(pf_doc *doc, const char *path)
-{
-    pf_stream *in;
-    PF_TRY(pf_stream_open(&in, path));
-    const pf_err err = pf_stream_read(in, doc);
-    pf_stream_close(in);
-    return err == PF_END ? pf_fail(PF_EFORMAT, "%s holds no document", path) : err;
-}
-
 static double
 stage(const char *what, double since)
 {
@@ -101,7 +90,7 @@ main(int argc, char *argv[])
         pf_usage("the name of the output, %s, ends in none of .ply, .obj, .glb; give --format",
                  pf_common.out);
     pf_must(pf_output_open(&out, pf_common.out));
-    pf_must(read_field(&doc, argc ? argv[0] : "-"));
+    pf_must(pf_doc_read_file(&doc, argc ? argv[0] : "-"));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     pf_must(pf_field_load(&field, dev, &doc, &pf_conf));
     const struct pf_march_options march = {.resolution = pf_conf.mesh.resolution,

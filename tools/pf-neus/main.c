@@ -54,32 +54,20 @@ read_views(struct posed_views *v, pf_doc *first, int streams, char **names)
 static pf_err
 resume(pf_trainer *t, const char *path)
 {
-    pf_stream *in;
     pf_doc doc = {0};
-    PF_TRY(pf_stream_open(&in, path));
-    pf_err err = pf_stream_read(in, &doc);
-    if (err == PF_OK && (err = pf_trainer_load(t, &doc)) != PF_OK)
-        pf_fail_in(err, "%s", path);
-    pf_stream_close(in);
+    PF_TRY(pf_doc_read_file(&doc, path));
+    const pf_err err = pf_trainer_load(t, &doc);
     pf_doc_release(&doc);
-    return err;
+    return err ? pf_fail_in(err, "%s", path) : PF_OK;
 }
 
 static pf_err
 save_checkpoint(const pf_trainer *t)
 {
-    pf_output *out;
     pf_doc doc = {0};
-    PF_TRY(pf_output_open(&out, opt.checkpoint));
     pf_err err = pf_trainer_save(t, &doc);
-    if (err == PF_OK)
-        err = pf_doc_add_history(&doc);
-    if (err == PF_OK)
-        err = pf_doc_write(&doc, pf_output_file(out));
-    if (err == PF_OK)
-        err = pf_output_close(out);
-    else
-        pf_output_abandon(out);
+    if (!err && !(err = pf_doc_add_history(&doc)))
+        err = pf_doc_write_file(&doc, opt.checkpoint);
     pf_doc_release(&doc);
     return err;
 }

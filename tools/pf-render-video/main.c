@@ -37,16 +37,6 @@ is_y4m(const char *path)
     return strcmp(path, "-") == 0 || (dot && strcmp(dot, ".y4m") == 0);
 }
 
-static pf_err
-read_field(pf_doc *doc, const char *path)
-{
-    pf_stream *in;
-    PF_TRY(pf_stream_open(&in, path));
-    const pf_err err = pf_stream_read(in, doc);
-    pf_stream_close(in);
-    return err == PF_END ? pf_fail(PF_EFORMAT, "%s holds no document", path) : err;
-}
-
 /* Without --elevation the one of the first views that the field was made from, else 30 degrees. */
 static pf_err
 default_elevation(struct pf_list *deg, const pf_doc *doc)
@@ -128,7 +118,7 @@ main(int argc, char *argv[])
         pf_must(pf_output_open(&out, pf_common.out));
     if (opt.png)
         pf_must(make_folder(opt.png));
-    pf_must(read_field(&doc, argc ? argv[0] : "-"));
+    pf_must(pf_doc_read_file(&doc, argc ? argv[0] : "-"));
     if (!opt.elevation_deg.n)
         pf_must(default_elevation(&opt.elevation_deg, &doc));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));

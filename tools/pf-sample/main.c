@@ -214,21 +214,6 @@ with_advice(pf_err err, pf_dev *dev, pf_checkpoint *weights)
                    (double)plan.row[plan.own].need / 1e6, less);
 }
 
-/* Write what was dumped, as a document of its own. */
-static pf_err
-write_dump(struct dump *d)
-{
-    pf_output *out;
-    PF_TRY(pf_output_open(&out, opt.dump));
-    const pf_err err = pf_doc_write(&d->doc, pf_output_file(out));
-    pf_doc_release(&d->doc);
-    if (err) {
-        pf_output_abandon(out);
-        return err;
-    }
-    return pf_output_close(out);
-}
-
 int
 main(int argc, char *argv[])
 {
@@ -272,7 +257,7 @@ main(int argc, char *argv[])
             pf_must(with_advice(sample_elevation(&model, &photos[i], opt.elevation_deg.v[e], &noise, index,
                                                  count, pf_output_file(out)), dev, weights));
     if (opt.dump)
-        pf_must(write_dump(&dump));
+        pf_must(pf_doc_write_file(&dump.doc, opt.dump));
     pf_must(pf_output_close(out));
     if (pf_common.verbose)
         fprintf(stderr, "pf-sample: memory: %.1f MB of weights and constants, %.1f MB of activations at most, %.1f MB "
@@ -284,6 +269,7 @@ main(int argc, char *argv[])
         free(photos[i].history);
     }
     free(photos);
+    pf_doc_release(&dump.doc);
     noise_close(&noise);
     pf_dev_close(dev);
     pf_checkpoint_close(weights);

@@ -9,14 +9,8 @@
 pf_err
 noise_open(struct noise *n, const char *path, int64_t seed)
 {
-    pf_stream *s;
     *n = (struct noise){.seed = (uint64_t)seed, .file = path != NULL};
-    if (!path)
-        return PF_OK;
-    PF_TRY(pf_stream_open(&s, path));
-    pf_err err = pf_stream_read(s, &n->doc);
-    pf_stream_close(s);
-    return err;
+    return path ? pf_doc_read_file(&n->doc, path) : PF_OK;
 }
 
 void
