@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include "common/opt.h"
-#include "common/output.h"
 #include "common/stream.h"
 #include "tests/check.h"
 
@@ -97,7 +96,8 @@ test_flipped_bit_of_data_is_found(void **state)
     pf_doc doc = {0};
     (void)state;
     bytes[size - 1] ^= 1;
-    assert_fails(read_one(bytes, size, &doc), PF_EFORMAT, "tensor views.pose of document 1 is damaged");
+    assert_fails(read_one(bytes, size, &doc), PF_EFORMAT,
+                 "tensor views.pose of document 1 is damaged");
     free(bytes);
 }
 
@@ -165,8 +165,8 @@ test_missing_tensor_names_its_maker(void **state)
     pf_doc doc = {0};
     pf_tensor t;
     (void)state;
-    assert_fails(pf_doc_need(&doc, "views.alpha", PF_F32, 3, (int64_t[]){-1, -1, -1}, &t), PF_EFORMAT,
-                 "no tensor views.alpha; it is made by pf-mask");
+    assert_fails(pf_doc_need(&doc, "views.alpha", PF_F32, 3, (int64_t[]){-1, -1, -1}, &t),
+                 PF_EFORMAT, "no tensor views.alpha; it is made by pf-mask");
 }
 
 static void
@@ -183,34 +183,26 @@ test_history_grows(void **state)
 }
 
 static void
-test_output_appears_only_when_closed(void **state)
+test_one_document_as_a_file(void **state)
 {
-    char dir[] = "/tmp/pf-test-XXXXXX", path[64];
-    pf_output *o;
+    char path[] = "/tmp/pf-stream-XXXXXX";
+    const int fd = mkstemp(path);
+    pf_doc doc = {0};
     (void)state;
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof path, "%s/x", dir);
-    assert_ok(pf_output_open(&o, path));
-    fputs("hello", pf_output_file(o));
-    assert_int_not_equal(access(path, F_OK), 0);
-    assert_ok(pf_output_close(o));
-    assert_int_equal(access(path, F_OK), 0);
-    assert_ok(pf_output_open(&o, path));
-    pf_output_abandon(o);
-    assert_int_equal(access(path, F_OK), 0);            /* the old one is still there */
+    assert_true(fd >= 0);
+    close(fd);
+    assert_fails(pf_doc_read_file(&doc, path), PF_EFORMAT, "is empty: it holds no document");
+    assert_ok(pf_doc_set_meta(&doc, "pf.kind", "views"));
+    assert_ok(pf_doc_write_file(&doc, path));
+    assert_ok(pf_doc_set_meta(&doc, "only.here", "1"));
+    assert_ok(pf_doc_read_file(&doc, path));
+    assert_string_equal(pf_doc_get_meta(&doc, "pf.kind"), "views");
+    assert_null(pf_doc_get_meta(&doc, "only.here"));            /* doc was replaced */
+    assert_fails(pf_doc_write_file(&doc, "/dev/full"), PF_EIO, "No space left");
+    assert_fails(pf_doc_write_file(&doc, "/none/x"), PF_EIO, "cannot write /none/x");
+    assert_fails(pf_doc_read_file(&doc, "/none/x"), PF_EIO, "cannot read /none/x");
+    assert_int_equal(doc.metas, 0);                             /* and empty after a failure */
     unlink(path);
-    assert_int_equal(rmdir(dir), 0);                    /* and nothing else */
-}
-
-static void
-test_full_disk_is_reported(void **state)
-{
-    static char zero[1 << 16];
-    pf_output *o;
-    (void)state;
-    assert_ok(pf_output_open(&o, "/dev/full"));
-    fwrite(zero, 1, sizeof zero, pf_output_file(o));
-    assert_fails(pf_output_close(o), PF_EIO, "/dev/full");
 }
 
 int
@@ -226,8 +218,7 @@ main(void)
         cmocka_unit_test(test_concatenated_streams_are_one),
         cmocka_unit_test(test_missing_tensor_names_its_maker),
         cmocka_unit_test(test_history_grows),
-        cmocka_unit_test(test_output_appears_only_when_closed),
-        cmocka_unit_test(test_full_disk_is_reported),
+        cmocka_unit_test(test_one_document_as_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
