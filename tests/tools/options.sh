@@ -22,10 +22,11 @@ shown() {
         {text = text $0} END {put()}'
 }
 
+version=$(sed -n 's/^#define PF_VERSION "\(.*\)"/\1/p' "$ROOT/common/opt.h")
 for tool in "$BIN"/pf-*; do
     t=$(basename "$tool")
     ok "$t -h prints help" sh -c "$t -h | grep -q '^usage: $t'"
-    ok "$t --version names the version" sh -c "$t --version | grep -q posefusion"
+    ok "$t --version names the version" test "$("$t" --version)" = "$t (posefusion) $version"
     fails "$t refuses an unknown option" 2 "there is no option --no-such-thing" "$t" --no-such-thing
     fails "$t wants a value" 2 "--seed needs a value" "$t" --seed
     fails "$t parses numbers whole" 2 'needs a whole number, not "12abc"' "$t" --seed 12abc
