@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <zlib.h>
 
+#include "common/bytes.h"
 #include "common/output.h"
 #include "common/safetensors.h"
 #include "common/text.h"
@@ -144,9 +145,7 @@ read_length(pf_stream *s, uint64_t *length)
     if (got < sizeof b)
         return pf_fail(PF_EFORMAT, "%s: ends inside document %d, after %zu of its first 8 bytes",
                        s->name, s->documents + 1, got);
-    *length = 0;
-    for (int i = 7; i >= 0; i--)
-        *length = *length << 8 | b[i];
+    *length = pf_little(b, 8);
     if (*length < 2 || *length > PF_ST_HEADER_MAX)
         return pf_fail(PF_EFORMAT,
                        "%s: document %d is not a pf-stream or safetensors document "

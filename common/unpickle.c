@@ -6,14 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/bytes.h"
 #include "common/unpickle_vm.h"
 
 /* What a hostile pickle can make us spend.  The largest real ones (1768 weights and their
  * optimiser) use a hundredth of this. */
 enum {
-    MAX_MEMORY = 1 << 29,      /* bytes of values */
-    MAX_STACK = 1 << 20,       /* values on the stack */
-    MAX_MARKS = 1000,          /* containers inside each other; Python stops there too */
+    MAX_MEMORY = 1 << 29,       /* bytes of values */
+    MAX_STACK = 1 << 20,        /* values on the stack */
+    MAX_MARKS = 1000,           /* containers inside each other; Python stops there too */
     MEMO_SLACK = 1 << 16,       /* how far a memo number may be ahead of a gapless count */
 };
 
@@ -192,9 +193,7 @@ read_number(struct pf_vm *vm, int bytes, uint64_t *v)
 {
     const unsigned char *p;
     PF_TRY(skip(vm, (uint64_t)bytes, &p));
-    *v = 0;
-    for (int i = bytes - 1; i >= 0; i--)
-        *v = *v << 8 | p[i];
+    *v = pf_little(p, bytes);
     return PF_OK;
 }
 

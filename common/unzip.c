@@ -3,22 +3,16 @@
 
 #include <stdlib.h>
 #include <string.h>
+
 #include <zlib.h>
+
+#include "common/bytes.h"
 
 enum {
     END_SIZE = 22, END64_SIZE = 56, LOCATOR_SIZE = 20, CENTRAL_SIZE = 46, LOCAL_SIZE = 30,
-    DEFLATE_MOST = 1032,        /* no byte of a deflate stream makes more than this */
+    MAX_DEFLATE = 1032,         /* no byte of a deflate stream makes more than this */
     SCRATCH = 1 << 16,
 };
-
-static uint64_t
-little(const unsigned char *p, int n)
-{
-    uint64_t v = 0;
-    for (int i = n - 1; i >= 0; i--)
-        v = v << 8 | p[i];
-    return v;
-}
 
 /* The end record: in the last 64 KiB, its comment reaching exactly to the end of the file. */
 static const unsigned char *
@@ -26,7 +20,7 @@ find_end(const unsigned char *bytes, size_t size)
 {
     for (size_t back = END_SIZE; back <= size && back <= END_SIZE + 0xffff; back++) {
         const unsigned char *p = bytes + size - back;
-        if (memcmp(p, "PK\5\6", 4) == 0 && little(p + 20, 2) == back - END_SIZE)
+        if (memcmp(p, "PK\5\6", 4) == 0 && pf_little(p + 20, 2) == back - END_SIZE)
             return p;
     }
     return NULL;
@@ -40,16 +34,16 @@ find_directory(const unsigned char *bytes, size_t size, uint64_t *at, uint64_t *
     const unsigned char *end = find_end(bytes, size);
     if (!end)
         return pf_fail(PF_EFORMAT, "the zip archive has no end record; it is truncated or damaged");
-    *entries = little(end + 10, 2);
-    *length = little(end + 12, 4);
-    *at = little(end + 16, 4);
+    *entries = pf_little(end + 10, 2);
+    *length = pf_little(end + 12, 4);
+    *at = pf_little(end + 16, 4);
     if (end - bytes >= LOCATOR_SIZE && memcmp(end - LOCATOR_SIZE, "PK\6\7", 4) == 0) {
-        const uint64_t at64 = little(end - LOCATOR_SIZE + 8, 8);
+        const uint64_t at64 = pf_little(end - LOCATOR_SIZE + 8, 8);
         if (size < END64_SIZE || at64 > size - END64_SIZE || memcmp(bytes + at64, "PK\6\6", 4) != 0)
             return pf_fail(PF_EFORMAT, "the zip archive's zip64 end record is not where it should be");
-        *entries = little(bytes + at64 + 32, 8);
-        *length = little(bytes + at64 + 40, 8);
-        *at = little(bytes + at64 + 48, 8);
+        *entries = pf_little(bytes + at64 + 32, 8);
+        *length = pf_little(bytes + at64 + 40, 8);
+        *at = pf_little(bytes + at64 + 48, 8);
     }
     if (*at > size || *length > size - *at || *entries > *length / CENTRAL_SIZE)
         return pf_fail(PF_EFORMAT, "the zip archive's directory does not lie within the file");
@@ -63,10 +57,10 @@ read_zip64(const unsigned char *extra, size_t length, struct pf_zip_entry *e, ui
     uint64_t *const wanted[] = {&e->size, &e->packed, local};
     size_t n = 0;
     const unsigned char *field = NULL;
-    for (size_t i = 0; i + 4 <= length && !field; i += 4 + little(extra + i + 2, 2))
-        if (little(extra + i, 2) == 1 && little(extra + i + 2, 2) <= length - i - 4) {
+    for (size_t i = 0; i + 4 <= length && !field; i += 4 + pf_little(extra + i + 2, 2))
+        if (pf_little(extra + i, 2) == 1 && pf_little(extra + i + 2, 2) <= length - i - 4) {
             field = extra + i + 4;
-            n = little(extra + i + 2, 2);
+            n = pf_little(extra + i + 2, 2);
         }
     for (int i = 0; i < 3; i++) {
         if (*wanted[i] != 0xffffffff)
@@ -74,7 +68,7 @@ read_zip64(const unsigned char *extra, size_t length, struct pf_zip_entry *e, ui
         if (n < 8)
             return pf_fail(PF_EFORMAT, "zip entry %.*s: its zip64 sizes are missing",
                            (int)e->name_length, e->name);
-        *wanted[i] = little(field, 8);
+        *wanted[i] = pf_little(field, 8);
         field += 8;
         n -= 8;
     }
@@ -89,14 +83,14 @@ locate(struct pf_zip_entry *e, const unsigned char *bytes, size_t size, uint64_t
     if (local > size || size - local < LOCAL_SIZE || memcmp(bytes + local, "PK\3\4", 4) != 0)
         return pf_fail(PF_EFORMAT, "zip entry %.*s: no local header at byte %llu", shown, e->name,
                        (unsigned long long)local);
-    const uint64_t skip = LOCAL_SIZE + little(bytes + local + 26, 2) + little(bytes + local + 28, 2);
+    const uint64_t skip = LOCAL_SIZE + pf_little(bytes + local + 26, 2) + pf_little(bytes + local + 28, 2);
     if (size - local < skip || size - local - skip < e->packed)
         return pf_fail(PF_EFORMAT, "zip entry %.*s: its %llu bytes do not lie within the file", shown,
                        e->name, (unsigned long long)e->packed);
     if (!e->deflated && e->packed != e->size)
         return pf_fail(PF_EFORMAT, "zip entry %.*s: is stored, but has two different sizes", shown,
                        e->name);
-    if (e->deflated && e->size / DEFLATE_MOST > e->packed)
+    if (e->deflated && e->size / MAX_DEFLATE > e->packed)
         return pf_fail(PF_EFORMAT, "zip entry %.*s: %llu bytes cannot unpack to %llu", shown, e->name,
                        (unsigned long long)e->packed, (unsigned long long)e->size);
     e->data = bytes + local + skip;
@@ -111,17 +105,17 @@ read_record(struct pf_zip_entry *e, const unsigned char **p, const unsigned char
     const unsigned char *r = *p;
     if (end - r < CENTRAL_SIZE || memcmp(r, "PK\1\2", 4) != 0)
         return pf_fail(PF_EFORMAT, "the zip archive's directory is damaged");
-    const size_t name = little(r + 28, 2), extra = little(r + 30, 2), comment = little(r + 32, 2);
+    const size_t name = pf_little(r + 28, 2), extra = pf_little(r + 30, 2), comment = pf_little(r + 32, 2);
     if ((size_t)(end - r) - CENTRAL_SIZE < name + extra + comment)
         return pf_fail(PF_EFORMAT, "the zip archive's directory is damaged");
     for (size_t i = 0; i < name; i++)
         if (r[CENTRAL_SIZE + i] < 0x20 || r[CENTRAL_SIZE + i] == 0x7f)
             return pf_fail(PF_EFORMAT, "a name in the zip archive has control characters");
-    const uint64_t flags = little(r + 8, 2), method = little(r + 10, 2);
-    uint64_t local = little(r + 42, 4);
+    const uint64_t flags = pf_little(r + 8, 2), method = pf_little(r + 10, 2);
+    uint64_t local = pf_little(r + 42, 4);
     *e = (struct pf_zip_entry){.name = (const char *)r + CENTRAL_SIZE, .name_length = name,
-                               .packed = little(r + 20, 4), .size = little(r + 24, 4),
-                               .crc = (uint32_t)little(r + 16, 4), .deflated = method == 8};
+                               .packed = pf_little(r + 20, 4), .size = pf_little(r + 24, 4),
+                               .crc = (uint32_t)pf_little(r + 16, 4), .deflated = method == 8};
     if (flags & 1)
         return pf_fail(PF_EFORMAT, "zip entry %.*s: is encrypted", (int)name, e->name);
     if (method != 0 && method != 8)

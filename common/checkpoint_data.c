@@ -1,0 +1,148 @@
+/* checkpoint_data.c - the data of a checkpoint's tensors: where they lie in the file, or as a copy
+ * that is contiguous. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <zlib.h>
+
+#include "common/checkpoint_parts.h"
+
+enum { MIN_DROP = 1 << 20 };    /* smaller mapped tensors are not worth a system call */
+
+static bool
+is_contiguous(const struct pf_weight *x)
+{
+    int64_t stride = 1;
+    for (int i = x->t.ndim - 1; i >= 0; i--) {
+        if (x->t.dim[i] != 1 && x->stride[i] != stride)
+            return false;
+        stride *= x->t.dim[i];
+    }
+    return true;
+}
+
+/* n elements of item bytes that are stride elements apart. */
+static void
+copy_row(unsigned char *to, const unsigned char *from, int64_t n, int64_t stride, size_t item)
+{
+    if (stride == 1) {
+        memcpy(to, from, (size_t)n * item);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        memcpy(to + (size_t)i * item, from + (size_t)(i * stride) * item, item);
+}
+
+/* All elements in row-major order; from: the tensor's first element. */
+static void
+copy_strided(unsigned char *to, const unsigned char *from, const struct pf_weight *x)
+{
+    const int last = x->t.ndim - 1;
+    const size_t item = pf_dtype_size(x->t.dtype);
+    const int64_t n = last >= 0 ? x->t.dim[last] : 1, rows = pf_tensor_count(&x->t) / n;
+    int64_t at[PF_MAX_DIMS] = {0}, offset = 0;
+    for (int64_t r = 0; r < rows; r++, to += (size_t)n * item) {
+        copy_row(to, from + (size_t)offset * item, n, last >= 0 ? x->stride[last] : 1, item);
+        for (int i = last - 1; i >= 0; i--) {           // the next row, like an odometer
+            offset += x->stride[i];
+            if (++at[i] < x->t.dim[i])
+                break;
+            offset -= x->stride[i] * at[i];
+            at[i] = 0;
+        }
+    }
+}
+
+/* Unpack the part of a deflated block that the tensor reaches, then put it in order. */
+static pf_err
+unpack(void *to, const struct pf_weight *x)
+{
+    const size_t item = pf_dtype_size(x->t.dtype);
+    int64_t reach = 1;
+    for (int i = 0; i < x->t.ndim; i++)
+        reach += (x->t.dim[i] - 1) * x->stride[i];
+    if (is_contiguous(x))
+        return pf_zip_read(x->entry, to, (uint64_t)x->first * item, (size_t)reach * item);
+    unsigned char *part = malloc((size_t)reach * item);
+    if (!part)
+        return pf_checkpoint_no_memory();
+    const pf_err err = pf_zip_read(x->entry, part, (uint64_t)x->first * item, (size_t)reach * item);
+    if (!err)
+        copy_strided(to, part, x);
+    free(part);
+    return err;
+}
+
+/* A contiguous, aligned copy of what cannot be used where it lies. */
+static pf_err
+copy_weight(struct pf_weight *x)
+{
+    pf_tensor t;
+    pf_err err = PF_OK;
+    PF_TRY(pf_tensor_new(&t, x->t.dtype, x->t.ndim, x->t.dim));
+    if (pf_tensor_count(&t) == 0)
+        ;
+    else if (x->block)
+        copy_strided(t.data, x->block + (size_t)x->first * pf_dtype_size(t.dtype), x);
+    else
+        err = unpack(t.data, x);
+    if (err)
+        pf_tensor_release(&t);
+    else
+        x->data = x->owned = t.data;
+    return err;
+}
+
+pf_err
+pf_checkpoint_read(pf_checkpoint *w, int i, pf_tensor *t)
+{
+    struct pf_weight *x = &w->weight[i];
+    const size_t item = pf_dtype_size(x->t.dtype);
+    if (!x->data && x->block && is_contiguous(x) && pf_tensor_count(&x->t) > 0 &&
+        ((uintptr_t)x->block + (size_t)x->first * item) % item == 0)
+        x->data = (void *)(x->block + (size_t)x->first * item);
+    if (!x->data) {
+        const pf_err err = copy_weight(x);
+        if (err)
+            return pf_fail_in(err, "%s: tensor %s", w->path, x->name);
+    }
+    *t = x->t;
+    t->data = x->data;
+    return PF_OK;
+}
+
+void
+pf_checkpoint_drop(pf_checkpoint *w, int i)
+{
+    struct pf_weight *x = &w->weight[i];
+    const size_t bytes = pf_tensor_bytes(&x->t), page = (size_t)sysconf(_SC_PAGESIZE);
+    if (x->data && !x->owned && w->kept == PF_MAPPED && bytes >= MIN_DROP) {
+        const uintptr_t first = ((uintptr_t)x->data + page - 1) / page * page;
+        const uintptr_t end = ((uintptr_t)x->data + bytes) / page * page;
+        madvise((void *)first, end - first, MADV_DONTNEED);     // read again when it is needed
+    }
+    free(x->owned);
+    x->data = x->owned = NULL;
+}
+
+pf_err
+pf_checkpoint_verify(pf_checkpoint *w, int i)
+{
+    const struct pf_weight *x = &w->weight[i];
+    pf_tensor t;
+    if (x->entry) {
+        const pf_err err = pf_zip_verify(x->entry);
+        return err ? pf_fail_in(err, "%s: tensor %s", w->path, x->name) : PF_OK;
+    }
+    if (!x->has_crc)
+        return PF_OK;
+    PF_TRY(pf_checkpoint_read(w, i, &t));
+    const uint32_t crc = (uint32_t)crc32_z(crc32_z(0, NULL, 0), t.data, pf_tensor_bytes(&t));
+    if (crc != x->crc)
+        return pf_fail(PF_EFORMAT, "%s: tensor %s: checksum %08" PRIx32 ", expected %08" PRIx32,
+                       w->path, x->name, crc, x->crc);
+    return PF_OK;
+}

@@ -1,0 +1,47 @@
+/* checkpoint_parts.h - between the parts of the checkpoint reader: the front (checkpoint.c), the
+ * formats (checkpoint_safetensors.c, checkpoint_torch.c) and the data of tensors
+ * (checkpoint_data.c).  Of no use to others. */
+#ifndef PF_CHECKPOINT_PARTS_H
+#define PF_CHECKPOINT_PARTS_H
+#include "common/checkpoint.h"
+#include "common/safetensors.h"
+#include "common/unzip.h"
+
+struct pf_weight {
+    char *name;
+    pf_tensor t;                        /* type and shape; data is NULL */
+    int64_t stride[PF_MAX_DIMS], first; /* elements from the start of the block */
+    const unsigned char *block;         /* in memory, or NULL: packed in entry */
+    const struct pf_zip_entry *entry;   /* zip only */
+    void *data;                         /* what was handed out, or NULL */
+    void *owned;                        /* data, if it is a copy */
+    uint32_t crc;                       /* of pf.crc32 */
+    bool has_crc;
+};
+
+struct pf_checkpoint {
+    char *path;
+    const char *format;
+    const unsigned char *bytes;         /* the file */
+    size_t size;
+    enum { PF_BORROWED, PF_MAPPED, PF_ALLOCATED } kept;
+    struct pf_weight *weight;           /* in name order once all are there */
+    int weights, weight_room;
+    char **skipped;
+    int skips, skip_room;
+    struct pf_st_header header;         /* safetensors */
+    struct pf_zip zip;
+};
+
+/* checkpoint.c: one more tensor, zero but for its name, or NULL and the error is PF_ENOMEM; one
+ * more line about what was skipped; the failure of both. */
+struct pf_weight *pf_checkpoint_add(pf_checkpoint *w, const char *name);
+pf_err pf_checkpoint_skip(pf_checkpoint *w, const char *line) PF_MUST_USE;
+pf_err pf_checkpoint_no_memory(void);
+
+/* Add the tensors of w->bytes and set w->format.  Errors do not name the file. */
+pf_err pf_checkpoint_list_safetensors(pf_checkpoint *w) PF_MUST_USE;
+pf_err pf_checkpoint_list_zip(pf_checkpoint *w) PF_MUST_USE;
+pf_err pf_checkpoint_list_legacy(pf_checkpoint *w) PF_MUST_USE;
+
+#endif
