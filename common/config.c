@@ -14,25 +14,28 @@
 
 struct pf_config pf_conf = {
     .model = {.view_num = 16, .image_size = 256, .time_embed_dim = 256, .scale_factor = 0.18215},
-    .clip = {.image_size = 224, .patch_size = 14, .width = 1024, .layers = 24, .heads = 16, .output_dim = 768},
+    .clip = {.image_size = 224, .patch_size = 14, .width = 1024, .layers = 24, .heads = 16,
+             .output_dim = 768},
     .vae = {.ch = 128, .ch_mult = {1, 2, 4, 4}, .num_res_blocks = 2, .z_channels = 4},
     .volume = {.dims = {64, 128, 256, 512}, .spatial_size = 32, .spatial_length = 0.5,
                .frustum_depth = 48, .frustum_length = 0.86603, .target_dim = 16},
-    .unet = {.in_channels = 8, .out_channels = 4, .model_channels = 320, .channel_mult = {1, 2, 4, 4},
-             .num_res_blocks = 2, .attention_resolutions = {4, 2, 1}, .num_heads = 8, .context_dim = 768,
-             .volume_dims = {64, 128, 256, 512}},
-    .sampler = {.name = "ddim", .steps = 50, .eta = 1.0, .cfg_scale = 2.0, .sample_num = 1, .batch_view_num = 16},
+    .unet = {.in_channels = 8, .out_channels = 4, .model_channels = 320,
+             .channel_mult = {1, 2, 4, 4}, .num_res_blocks = 2, .attention_resolutions = {4, 2, 1},
+             .num_heads = 8, .context_dim = 768, .volume_dims = {64, 128, 256, 512}},
+    .sampler = {.name = "ddim", .steps = 50, .eta = 1.0, .cfg_scale = 2.0, .sample_num = 1,
+                .batch_view_num = 16},
     .mask = {.method = "auto", .threshold = 0.97, .open = 0, .close = 1, .soft = 1.5},
-    .neus = {.field = "hash", .steps = 1000, .warm_up = 50, .batch_rays = 768, .foreground_rays = 256,
-             .lr = 1e-2, .lr_end = 0.05, .lambda_rgb = 0.5, .lambda_mask = 1.0, .lambda_eikonal = 0.1,
-             .bound = 0.6, .anneal_steps = 600,
+    .neus = {.field = "hash", .steps = 1000, .warm_up = 50, .batch_rays = 768,
+             .foreground_rays = 256, .lr = 1e-2, .lr_end = 0.05, .lambda_rgb = 0.5,
+             .lambda_mask = 1.0, .lambda_eikonal = 0.1, .bound = 0.6, .anneal_steps = 600,
              .sdf_width = 256, .sdf_layers = 8, .sdf_frequencies = 6, .feature_dim = 256,
              .color_width = 256, .color_layers = 4, .color_frequencies = 4,
              .coarse_samples = 64, .fine_samples = 64, .fine_rounds = 4,
-             .levels = 10, .level_features = 2, .log2_table = 15, .base_resolution = 8, .max_resolution = 160,
-             .hidden = 64, .color_hidden = 32, .geo_features = 13, .init_radius = 0.2, .start_levels = 4,
-             .level_steps = 80, .occupancy_resolution = 64, .ray_samples = 32, .lambda_area = 0.0027, .area_points = 2048,
-             .lr_variance = 0.3},
+             .levels = 10, .level_features = 2, .log2_table = 15, .base_resolution = 8,
+             .max_resolution = 160, .hidden = 64, .color_hidden = 32, .geo_features = 13,
+             .init_radius = 0.2, .start_levels = 4, .level_steps = 80,
+             .occupancy_resolution = 64, .ray_samples = 32, .lambda_area = 0.0027,
+             .area_points = 2048, .lr_variance = 0.3},
     .nerf = {.steps = 2000, .batch_rays = 40960, .lr = 1e-2, .bound = 0.6},
     .mesh = {.resolution = 512, .format = "auto"},
     .video = {.frames = 180, .fps = 30, .size = 256},
@@ -59,30 +62,36 @@ static const struct entry schema[] = {
     R(model, scale_factor, 1e-6, 1e6),
     I(clip, image_size, 1, 4096), I(clip, patch_size, 1, 4096), I(clip, width, 1, 65536),
     I(clip, layers, 1, 1024), I(clip, heads, 1, 1024), I(clip, output_dim, 1, 65536),
-    I(vae, ch, 1, 65536), L(vae, ch_mult, 4, 1, 64), I(vae, num_res_blocks, 1, 64), I(vae, z_channels, 1, 64),
-    L(volume, dims, 4, 1, 65536), I(volume, spatial_size, 2, 512), R(volume, spatial_length, 1e-3, 1e3),
-    I(volume, frustum_depth, 2, 1024), R(volume, frustum_length, 1e-3, 1.49), I(volume, target_dim, 1, 65536),
-    I(unet, in_channels, 1, 1024), I(unet, out_channels, 1, 1024), I(unet, model_channels, 1, 65536),
-    L(unet, channel_mult, 4, 1, 64), I(unet, num_res_blocks, 1, 64), L(unet, attention_resolutions, 3, 1, 8),
+    I(vae, ch, 1, 65536), L(vae, ch_mult, 4, 1, 64), I(vae, num_res_blocks, 1, 64),
+    I(vae, z_channels, 1, 64),
+    L(volume, dims, 4, 1, 65536), I(volume, spatial_size, 2, 512),
+    R(volume, spatial_length, 1e-3, 1e3), I(volume, frustum_depth, 2, 1024),
+    R(volume, frustum_length, 1e-3, 1.49), I(volume, target_dim, 1, 65536),
+    I(unet, in_channels, 1, 1024), I(unet, out_channels, 1, 1024),
+    I(unet, model_channels, 1, 65536), L(unet, channel_mult, 4, 1, 64),
+    I(unet, num_res_blocks, 1, 64), L(unet, attention_resolutions, 3, 1, 8),
     I(unet, num_heads, 1, 1024), I(unet, context_dim, 1, 65536), L(unet, volume_dims, 4, 1, 65536),
-    T(sampler, name, "ddim"), I(sampler, steps, 1, 1000), R(sampler, eta, 0, 1), R(sampler, cfg_scale, 0, 100),
-    I(sampler, sample_num, 1, 10000), I(sampler, batch_view_num, 1, 256),
-    T(mask, method, "auto|alpha|white"), R(mask, threshold, 0, 1), I(mask, open, 0, 64), I(mask, close, 0, 64),
-    R(mask, soft, 0, 64),
+    T(sampler, name, "ddim"), I(sampler, steps, 1, 1000), R(sampler, eta, 0, 1),
+    R(sampler, cfg_scale, 0, 100), I(sampler, sample_num, 1, 10000),
+    I(sampler, batch_view_num, 1, 256),
+    T(mask, method, "auto|alpha|white"), R(mask, threshold, 0, 1), I(mask, open, 0, 64),
+    I(mask, close, 0, 64), R(mask, soft, 0, 64),
     T(neus, field, "hash|mlp"), I(neus, steps, 0, 10000000), I(neus, warm_up, 0, 10000000),
-    I(neus, batch_rays, 1, 1 << 20), I(neus, foreground_rays, 0, 1 << 20), R(neus, lr, 0, 1), R(neus, lr_end, 0, 1),
-    R(neus, lambda_rgb, 0, 1e6), R(neus, lambda_mask, 0, 1e6), R(neus, lambda_eikonal, 0, 1e6),
-    R(neus, bound, 0.05, 1.4), I(neus, anneal_steps, 0, 10000000),
+    I(neus, batch_rays, 1, 1 << 20), I(neus, foreground_rays, 0, 1 << 20), R(neus, lr, 0, 1),
+    R(neus, lr_end, 0, 1), R(neus, lambda_rgb, 0, 1e6), R(neus, lambda_mask, 0, 1e6),
+    R(neus, lambda_eikonal, 0, 1e6), R(neus, bound, 0.05, 1.4), I(neus, anneal_steps, 0, 10000000),
     I(neus, sdf_width, 4, 4096), I(neus, sdf_layers, 2, 64), I(neus, sdf_frequencies, 0, 16),
     I(neus, feature_dim, 1, 4096), I(neus, color_width, 1, 4096), I(neus, color_layers, 1, 64),
-    I(neus, color_frequencies, 0, 16), I(neus, coarse_samples, 2, 4096), I(neus, fine_samples, 0, 4096),
-    I(neus, fine_rounds, 1, 64), I(neus, levels, 1, 32), I(neus, level_features, 1, 8), I(neus, log2_table, 4, 24),
-    I(neus, base_resolution, 2, 1024), I(neus, max_resolution, 2, 16384), I(neus, hidden, 1, 1024),
-    I(neus, color_hidden, 1, 1024), I(neus, geo_features, 1, 256), R(neus, init_radius, 0.01, 10),
-    I(neus, start_levels, 1, 32), I(neus, level_steps, 1, 10000000),
-    I(neus, occupancy_resolution, 4, 512), I(neus, ray_samples, 2, 4096),
-    R(neus, lambda_area, 0, 1e6), I(neus, area_points, 8, 1 << 20), R(neus, lr_variance, 0, 1),
-    I(nerf, steps, 0, 10000000), I(nerf, batch_rays, 1, 1 << 20), R(nerf, lr, 0, 1), R(nerf, bound, 0.05, 1.4),
+    I(neus, color_frequencies, 0, 16), I(neus, coarse_samples, 2, 4096),
+    I(neus, fine_samples, 0, 4096), I(neus, fine_rounds, 1, 64), I(neus, levels, 1, 32),
+    I(neus, level_features, 1, 8), I(neus, log2_table, 4, 24), I(neus, base_resolution, 2, 1024),
+    I(neus, max_resolution, 2, 16384), I(neus, hidden, 1, 1024), I(neus, color_hidden, 1, 1024),
+    I(neus, geo_features, 1, 256), R(neus, init_radius, 0.01, 10), I(neus, start_levels, 1, 32),
+    I(neus, level_steps, 1, 10000000), I(neus, occupancy_resolution, 4, 512),
+    I(neus, ray_samples, 2, 4096), R(neus, lambda_area, 0, 1e6), I(neus, area_points, 8, 1 << 20),
+    R(neus, lr_variance, 0, 1),
+    I(nerf, steps, 0, 10000000), I(nerf, batch_rays, 1, 1 << 20), R(nerf, lr, 0, 1),
+    R(nerf, bound, 0.05, 1.4),
     I(mesh, resolution, 8, 2048), T(mesh, format, "auto|ply|obj|glb"),
     I(video, frames, 1, 100000), I(video, fps, 1, 240), I(video, size, 16, 4096),
 };
@@ -94,82 +103,94 @@ struct reader {
     yaml_document_t doc;
 };
 
-static int
-line_of(const yaml_node_t *node)
+/* Put the file and the line of the node in front of the sentence. */
+static pf_err
+at(const struct reader *r, const yaml_node_t *node, pf_err err)
 {
-    return (int)node->start_mark.line + 1;
+    return pf_fail_in(err, "%s:%d", r->path, (int)node->start_mark.line + 1);
 }
 
-/* "FILE:LINE: no key KEY in SECTION; did you mean NEAR?" */
-static pf_err
-unknown(const struct reader *r, const yaml_node_t *node, const char *section, const char *word)
+static const char *
+word_of(const yaml_node_t *key)
 {
-    const char *names[ENTRIES], *near;
+    return key->type == YAML_SCALAR_NODE ? (const char *)key->data.scalar.value : "?";
+}
+
+/* The word that node holds is no key of that section, or no section for NULL. */
+static pf_err
+unknown(const struct reader *r, const yaml_node_t *node, const char *section)
+{
+    const char *names[ENTRIES], *near, *word = word_of(node);
     int n = 0;
 
     for (int i = 0; i < ENTRIES; i++) {
         const char *name = section ? schema[i].key : schema[i].section;
-        if ((!section || strcmp(section, schema[i].section) == 0) && (!n || strcmp(names[n - 1], name) != 0))
+        if ((!section || strcmp(section, schema[i].section) == 0) &&
+            (!n || strcmp(names[n - 1], name) != 0))
             names[n++] = name;
     }
     near = pf_nearest(word, names, n);
-    return pf_fail(PF_EFORMAT, "%s:%d: there is no %s \"%s\"%s%s%s%s%s", r->path, line_of(node),
-                   section ? "key" : "section", word, section ? " in " : "", section ? section : "",
-                   near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    return at(r, node, pf_fail(PF_EFORMAT, "there is no %s \"%s\"%s%s%s%s%s",
+                               section ? "key" : "section", word, section ? " in " : "",
+                               section ? section : "", near ? "; did you mean " : "",
+                               near ? near : "", near ? "?" : ""));
+}
+
+/* The text into the place of an entry; it is kept for the life of the program. */
+static pf_err
+store_text(const char **to, const struct entry *e, const char *text)
+{
+    if (!pf_is_choice(text, e->choices))
+        return pf_fail(PF_EFORMAT, "%s.%s is one of %s, not \"%s\"", e->section, e->key,
+                       e->choices, text);
+    *to = strdup(text);
+    return *to ? PF_OK : pf_fail(PF_ENOMEM, "no memory");
 }
 
 /* One scalar into place number i of an entry. */
 static pf_err
-store(const struct reader *r, const struct entry *e, int i, const yaml_node_t *node)
+store(struct pf_config *conf, const struct entry *e, int i, const yaml_node_t *node)
 {
-    char *at = (char *)r->conf + e->offset;
-    const char *text;
+    void *to = (char *)conf + e->offset;
     double real = 0;
     int64_t whole = 0;
 
     if (node->type != YAML_SCALAR_NODE)
-        return pf_fail(PF_EFORMAT, "%s:%d: %s.%s needs %s", r->path, line_of(node), e->section, e->key,
+        return pf_fail(PF_EFORMAT, "%s.%s needs %s", e->section, e->key,
                        e->type == TEXT ? "a word" : "a number");
-    text = (const char *)node->data.scalar.value;
-    if (e->type == TEXT) {
-        char *copy;
-        if (!pf_is_choice(text, e->choices))
-            return pf_fail(PF_EFORMAT, "%s:%d: %s.%s is one of %s, not \"%s\"", r->path, line_of(node),
-                           e->section, e->key, e->choices, text);
-        if (!(copy = strdup(text)))
-            return pf_fail(PF_ENOMEM, "no memory");
-        *(const char **)at = copy;              /* kept for the life of the program */
-        return PF_OK;
-    }
+    const char *text = word_of(node);
+    if (e->type == TEXT)
+        return store_text(to, e, text);
     if (e->type == INT ? !pf_parse_int(&whole, text) : !pf_parse_real(&real, text))
-        return pf_fail(PF_EFORMAT, "%s:%d: %s.%s needs a %snumber, not \"%s\"", r->path, line_of(node),
-                       e->section, e->key, e->type == INT ? "whole " : "", text);
+        return pf_fail(PF_EFORMAT, "%s.%s needs a %snumber, not \"%s\"", e->section, e->key,
+                       e->type == INT ? "whole " : "", text);
     if (e->type == INT)
         real = (double)whole;
     if (!(real >= e->lo && real <= e->hi))
-        return pf_fail(PF_EFORMAT, "%s:%d: %s.%s is %s, expected %g to %g", r->path, line_of(node),
-                       e->section, e->key, text, e->lo, e->hi);
+        return pf_fail(PF_EFORMAT, "%s.%s is %s, expected %g to %g", e->section, e->key, text,
+                       e->lo, e->hi);
     if (e->type == INT)
-        ((int *)at)[i] = (int)whole;
+        ((int *)to)[i] = (int)whole;
     else
-        *(double *)at = real;
+        *(double *)to = real;
     return PF_OK;
 }
 
 static pf_err
 read_entry(struct reader *r, const struct entry *e, const yaml_node_t *node)
 {
-    const yaml_node_item_t *item;
-    int i = 0;
+    const yaml_node_item_t *item = node->data.sequence.items.start;
+    pf_err err;
 
-    if (!e->count)
-        return store(r, e, 0, node);
-    if (node->type != YAML_SEQUENCE_NODE ||
-        node->data.sequence.items.top - node->data.sequence.items.start != e->count)
-        return pf_fail(PF_EFORMAT, "%s:%d: %s.%s needs a list of %d numbers", r->path, line_of(node),
-                       e->section, e->key, e->count);
-    for (item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++)
-        PF_TRY(store(r, e, i++, yaml_document_get_node(&r->doc, *item)));
+    if (e->count && (node->type != YAML_SEQUENCE_NODE ||
+                     node->data.sequence.items.top - item != e->count))
+        return at(r, node, pf_fail(PF_EFORMAT, "%s.%s needs a list of %d numbers", e->section,
+                                   e->key, e->count));
+    for (int i = 0; i < e->count || i == 0; i++) {
+        const yaml_node_t *v = e->count ? yaml_document_get_node(&r->doc, item[i]) : node;
+        if ((err = store(r->conf, e, i, v)))
+            return at(r, v, err);
+    }
     return PF_OK;
 }
 
@@ -179,18 +200,18 @@ read_section(struct reader *r, const char *section, const yaml_node_t *map)
     bool seen[ENTRIES] = {0};
 
     if (map->type != YAML_MAPPING_NODE)
-        return pf_fail(PF_EFORMAT, "%s:%d: section %s needs \"key: value\" lines", r->path, line_of(map),
-                       section);
-    for (const yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++) {
+        return at(r, map, pf_fail(PF_EFORMAT, "section %s needs \"key: value\" lines", section));
+    const yaml_node_pair_t *const end = map->data.mapping.pairs.top;
+    for (const yaml_node_pair_t *p = map->data.mapping.pairs.start; p < end; p++) {
         const yaml_node_t *key = yaml_document_get_node(&r->doc, p->key);
-        const char *word = key->type == YAML_SCALAR_NODE ? (const char *)key->data.scalar.value : "?";
+        const char *word = word_of(key);
         int i = 0;
         while (i < ENTRIES && (strcmp(schema[i].section, section) || strcmp(schema[i].key, word)))
             i++;
         if (i == ENTRIES)
-            return unknown(r, key, section, word);
+            return unknown(r, key, section);
         if (seen[i])
-            return pf_fail(PF_EFORMAT, "%s:%d: %s.%s is given twice", r->path, line_of(key), section, word);
+            return at(r, key, pf_fail(PF_EFORMAT, "%s.%s is given twice", section, word));
         seen[i] = true;
         PF_TRY(read_entry(r, &schema[i], yaml_document_get_node(&r->doc, p->value)));
     }
@@ -205,16 +226,16 @@ read_document(struct reader *r)
     if (!root)
         return PF_OK;                           /* an empty file changes nothing */
     if (root->type != YAML_MAPPING_NODE)
-        return pf_fail(PF_EFORMAT, "%s:%d: expected sections such as \"model:\"", r->path, line_of(root));
-    for (const yaml_node_pair_t *p = root->data.mapping.pairs.start; p < root->data.mapping.pairs.top; p++) {
+        return at(r, root, pf_fail(PF_EFORMAT, "expected sections such as \"model:\""));
+    const yaml_node_pair_t *const end = root->data.mapping.pairs.top;
+    for (const yaml_node_pair_t *p = root->data.mapping.pairs.start; p < end; p++) {
         const yaml_node_t *key = yaml_document_get_node(&r->doc, p->key);
-        const char *word = key->type == YAML_SCALAR_NODE ? (const char *)key->data.scalar.value : "?";
         int i = 0;
-        while (i < ENTRIES && strcmp(schema[i].section, word) != 0)
+        while (i < ENTRIES && strcmp(schema[i].section, word_of(key)) != 0)
             i++;
         if (i == ENTRIES)
-            return unknown(r, key, NULL, word);
-        PF_TRY(read_section(r, word, yaml_document_get_node(&r->doc, p->value)));
+            return unknown(r, key, NULL);
+        PF_TRY(read_section(r, schema[i].section, yaml_document_get_node(&r->doc, p->value)));
     }
     return PF_OK;
 }

@@ -43,7 +43,7 @@ struct pf_config {
     struct {                            /* pf-neus; field.md */
         const char *field;              /* hash or mlp */
         int steps, warm_up;
-        int batch_rays, foreground_rays;        /* rays of a batch from all pixels; from the object */
+        int batch_rays, foreground_rays;        /* of a batch: from all pixels; from the object */
         double lr, lr_end;              /* base rate; factor at the end (hash: exponential decay) */
         double lambda_rgb, lambda_mask, lambda_eikonal;
         double bound;                   /* half side of the cube that is searched, scene units */

@@ -26,7 +26,9 @@ test_values_replace_defaults(void **state)
 {
     struct pf_config c;
     (void)state;
-    assert_ok(load(&c, "unet: {model_channels: 64, channel_mult: [1, 1, 2, 2]}\nsampler:\n  eta: 0.5\n"));
+    assert_ok(load(&c, "unet: {model_channels: 64, channel_mult: [1, 1, 2, 2]}\n"
+                       "sampler:\n"
+                       "  eta: 0.5\n"));
     assert_int_equal(c.unet.model_channels, 64);
     assert_int_equal(c.unet.channel_mult[3], 2);
     assert_true(c.sampler.eta == 0.5);
@@ -49,7 +51,8 @@ test_unknown_key_names_the_nearest(void **state)
     (void)state;
     assert_fails(load(&c, "sampler:\n  steps: 10\n  cfg_scal: 2\n"), PF_EFORMAT,
                  ":3: there is no key \"cfg_scal\" in sampler; did you mean cfg_scale?");
-    assert_fails(load(&c, "\nsamples: {steps: 1}\n"), PF_EFORMAT, ":2: there is no section \"samples\"; did you mean sampler?");
+    assert_fails(load(&c, "\nsamples: {steps: 1}\n"), PF_EFORMAT,
+                 ":2: there is no section \"samples\"; did you mean sampler?");
 }
 
 static void
@@ -57,7 +60,8 @@ test_wrong_values_are_named(void **state)
 {
     struct pf_config c;
     (void)state;
-    assert_fails(load(&c, "sampler: {steps: 12abc}"), PF_EFORMAT, "sampler.steps needs a whole number");
+    assert_fails(load(&c, "sampler: {steps: 12abc}"), PF_EFORMAT,
+                 "sampler.steps needs a whole number");
     assert_fails(load(&c, "sampler: {steps: 0}"), PF_EFORMAT, "expected 1 to 1000");
     assert_fails(load(&c, "sampler: {eta: .nan}"), PF_EFORMAT, "sampler.eta needs a number");
     assert_fails(load(&c, "unet: {channel_mult: [1, 2]}"), PF_EFORMAT, "list of 4 numbers");
@@ -80,8 +84,8 @@ test_numbers_are_parsed_whole(void **state)
     assert_false(pf_parse_int(&i, "12abc") || pf_parse_int(&i, "") || pf_parse_int(&i, " 1") ||
                  pf_parse_int(&i, "99999999999999999999"));
     assert_true(pf_parse_real(&d, "1e-3") && d == 1e-3);
-    assert_false(pf_parse_real(&d, "nan") || pf_parse_real(&d, "inf") || pf_parse_real(&d, "1e999") ||
-                 pf_parse_real(&d, "1,5"));
+    assert_false(pf_parse_real(&d, "nan") || pf_parse_real(&d, "inf") ||
+                 pf_parse_real(&d, "1e999") || pf_parse_real(&d, "1,5"));
 }
 
 static void
