@@ -63,8 +63,8 @@ pf_rig_tensors(pf_tensor *pose, pf_tensor *intrinsics, pf_tensor *elevations, pf
     const int ndim[4] = {3, 3, 1, 1};
     const int64_t dim[4][3] = {{N, 3, 4}, {N, 3, 3}, {N}, {N}};
     if (N < 1 || image_size < 1)
-        return pf_fail(PF_EARG, "a rig of %d views of %d px cannot be: both must be at least 1", N,
-                       image_size);
+        return pf_fail(PF_EARG, "a rig of %d views of %d px cannot be: both must be at least 1",
+                       N, image_size);
     for (int i = 0; i < 4; i++) {
         const pf_err err = all[i] ? pf_tensor_new(all[i], PF_F32, ndim[i], dim[i]) : PF_OK;
         if (err) {

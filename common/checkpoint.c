@@ -65,8 +65,8 @@ static pf_err
 sort_weights(pf_checkpoint *w)
 {
     if (w->weights == 0)
-        return pf_fail(PF_EFORMAT,
-                       "holds no tensors; expected a dictionary of tensors, or one with a state_dict");
+        return pf_fail(PF_EFORMAT, "holds no tensors; expected a dictionary of tensors, or one "
+                       "with a state_dict");
     qsort(w->weight, (size_t)w->weights, sizeof *w->weight, by_name);
     for (int i = 1; i < w->weights; i++)
         if (by_name(&w->weight[i - 1], &w->weight[i]) == 0)
@@ -76,7 +76,7 @@ sort_weights(pf_checkpoint *w)
 
 /* ---- open and close ---- */
 
-/* A pipe: all of it, into memory. */
+/* Read all of a pipe into memory. */
 static pf_err
 read_pipe(pf_checkpoint *w, int fd)
 {

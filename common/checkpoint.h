@@ -30,7 +30,8 @@ pf_err pf_checkpoint_open_memory(pf_checkpoint **w, const void *bytes, size_t si
                                  const char *name) PF_MUST_USE;
 void pf_checkpoint_close(pf_checkpoint *w);     /* NULL is fine; tensors got from it die here */
 const char *pf_checkpoint_path(const pf_checkpoint *w);
-const char *pf_checkpoint_format(const pf_checkpoint *w);       /* "safetensors", "zip", "legacy", "torchscript" */
+/* "safetensors", "zip", "legacy" or "torchscript". */
+const char *pf_checkpoint_format(const pf_checkpoint *w);
 int pf_checkpoint_count(const pf_checkpoint *w);
 const char *pf_checkpoint_name(const pf_checkpoint *w, int i);  /* in name order */
 /* Tensor of that name: contiguous, read-only, borrowed until close (mapped where the file allows;

@@ -1,5 +1,5 @@
-/* checkpoint_torch.c - the tensors of a file that PyTorch's save wrote: a pickle of names, types and
- * shapes, and the bytes of their storages in the same zip archive or, formerly, behind it. */
+/* checkpoint_torch.c - the tensors of a file that PyTorch's save wrote: a pickle of names, types
+ * and shapes, and the bytes of their storages in the same zip archive or, formerly, behind it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -89,7 +89,7 @@ read_rows(struct job *j, pf_image *image)
 {
     if (setjmp(png_jmpbuf(j->png)))
         return pf_fail(PF_EFORMAT, "not a valid PNG: %s", j->why);
-    png_set_user_limits(j->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);      /* check_promise says more */
+    png_set_user_limits(j->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  /* check_promise says more */
     png_set_read_fn(j->png, j, take);
     png_read_info(j->png, j->info);
     PF_TRY(check_promise(j, png_get_image_width(j->png, j->info),
@@ -135,7 +135,7 @@ write_rows(struct job *j, const pf_image *image)
     if (setjmp(png_jmpbuf(j->png)))
         return pf_fail(PF_EIO, "%s", j->why);
     png_set_write_fn(j->png, j, give, flush);
-    png_set_compression_level(j->png, 4);       // half the time of zlib's own 6, for 0.4 % more bytes
+    png_set_compression_level(j->png, 4);   // half the time of zlib's own 6, for 0.4 % more bytes
     png_set_IHDR(j->png, j->info, image->width, image->height, 8, type[image->channels],
                  PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(j->png, j->info);

@@ -37,7 +37,7 @@ struct pf_opt {
     void *value;                /* INT and COUNT: int *; INT64: int64_t *; REAL: double *;
                                    STR: const char **; FLAG: bool *; LIST: struct pf_list * */
     const char *arg, *help;     /* how -h calls the value, or NULL; what it is */
-    double lo, hi;              /* range of the numbers, both ends included; lo == hi: any (finite) */
+    double lo, hi;              /* range of the numbers with both ends; lo == hi: any (finite) */
     const char *alias;          /* another spelling (the original's), or NULL */
     const char *choices;        /* "auto|alpha|white": the words that a STR may be; NULL: any */
 };

@@ -39,6 +39,7 @@ pf_progress_step(pf_progress *p, int64_t done, const char *fmt, ...)
 {
     const double now = pf_seconds(), spent = now - p->start;
     const int64_t tenth = p->total ? done * 10 / p->total : 10;
+    const char *what_left = done < p->total ? "left" : "in all";
     char note[128], left[32], bar[21];
     va_list ap;
 
@@ -56,14 +57,14 @@ pf_progress_step(pf_progress *p, int64_t done, const char *fmt, ...)
         duration(left, sizeof left, spent);
     if (!p->tty) {
         fprintf(stderr, "%s: %s %lld/%lld, %s %s%s%s\n", pf_program(), p->what, (long long)done,
-                (long long)p->total, left, done < p->total ? "left" : "in all", *note ? ", " : "", note);
+                (long long)p->total, left, what_left, *note ? ", " : "", note);
         return;
     }
     for (int i = 0; i < 20; i++)
         bar[i] = i < (p->total ? done * 20 / p->total : 20) ? '#' : '.';
     bar[20] = 0;
     fprintf(stderr, "\r\033[K%s [%s] %lld/%lld  %s %s  %s", p->what, bar, (long long)done,
-            (long long)p->total, left, done < p->total ? "left" : "in all", note);
+            (long long)p->total, left, what_left, note);
     fflush(stderr);
 }
 

@@ -7,7 +7,7 @@
 
 #include "common/image.h"
 
-enum { BITS = 32 - 8 - 2 };     /* fraction of a weight: 8 bits of pixel, 2 of overshoot beside it */
+enum { BITS = 32 - 8 - 2 };     /* of a weight's fraction, beside 8 of a pixel and 2 of overshoot */
 
 struct axis {                   /* how the pixels of one axis are made */
     int size, most;             /* of the result; the most source pixels that one of them uses */

@@ -127,7 +127,8 @@ parse_meta(struct pf_st_header *h, json_t *meta)
         return pf_fail(PF_ENOMEM, "out of memory for the safetensors header");
     json_object_foreach(meta, key, value) {
         if (!json_is_string(value))
-            return pf_fail(PF_EFORMAT, "__metadata__: the value of \"%.100s\" is not a string", key);
+            return pf_fail(PF_EFORMAT, "__metadata__: the value of \"%.100s\" is not a string",
+                           key);
         struct pf_st_meta *m = &h->meta[h->metas++];
         m->key = strdup(key);
         m->value = strdup(json_string_value(value));

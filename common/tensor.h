@@ -59,15 +59,18 @@ pf_err pf_tensor_expect(const pf_tensor *t, const char *name, pf_dtype dtype, in
 /* "F32 [2, 3]" into buf, and buf back. */
 const char *pf_tensor_describe(char *buf, size_t size, const pf_tensor *t);
 
-/* Convert n numbers to f32 and back (round to nearest even).  Integers and bool convert by value. */
+/* Convert n numbers to f32 and back (round to nearest even).  Integers and bool convert by value;
+ * the way back is for float types alone. */
 void pf_to_f32(float *to, const void *from, pf_dtype dtype, int64_t n);
-void pf_from_f32(void *to, const float *from, pf_dtype dtype, int64_t n);   /* F32, F16, BF16, F64 */
+void pf_from_f32(void *to, const float *from, pf_dtype dtype, int64_t n);
 uint16_t pf_f32_to_f16(float v);
 float pf_f16_to_f32(uint16_t v);
 uint16_t pf_f32_to_bf16(float v);
 float pf_bf16_to_f32(uint16_t v);
 
-#define PF_DIMS_(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__}
+#define PF_DIMS_(...)                                                    \
+    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),           \
+        (int64_t[]){__VA_ARGS__}
 #define PF_TENSOR_NEW(t, dtype, ...) pf_tensor_new(t, dtype, PF_DIMS_(__VA_ARGS__))
 #define PF_VIEW(data, dtype, ...) pf_tensor_view(data, dtype, PF_DIMS_(__VA_ARGS__))
 /* In a function that returns pf_err: the shape that an argument must have, named in the error. */

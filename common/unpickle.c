@@ -466,7 +466,9 @@ read_frame(struct pf_vm *vm)
 {
     uint64_t n;
     PF_TRY(read_number(vm, 8, &n));
-    return n <= (uint64_t)(vm->end - vm->p) ? PF_OK : pf_vm_bad(vm, "a frame is longer than the pickle");
+    if (n > (uint64_t)(vm->end - vm->p))
+        return pf_vm_bad(vm, "a frame is longer than the pickle");
+    return PF_OK;
 }
 
 static pf_err
@@ -474,7 +476,9 @@ read_protocol(struct pf_vm *vm)
 {
     uint64_t version;
     PF_TRY(read_number(vm, 1, &version));
-    return version >= 2 && version <= 5 ? PF_OK : pf_vm_bad(vm, "its protocol is not one of 2 to 5");
+    if (version < 2 || version > 5)
+        return pf_vm_bad(vm, "its protocol is not one of 2 to 5");
+    return PF_OK;
 }
 
 static pf_err
@@ -666,10 +670,11 @@ pf_py_describe(char *buf, size_t size, const pf_py *v)
         [PF_PY_GLOBAL] = "class", [PF_PY_OBJECT] = "object of class",
         [PF_PY_STORAGE] = "storage", [PF_PY_TENSOR] = "tensor",
     };
-    const pf_py *type = v->kind == PF_PY_GLOBAL ? v : v->kind == PF_PY_OBJECT ? v->object.type : NULL;
     char name[500];
-    if (type)
-        snprintf(buf, size, "%s %s", names[v->kind], pf_py_global_name(name, sizeof name, type));
+    if (v->kind == PF_PY_GLOBAL || v->kind == PF_PY_OBJECT)
+        snprintf(buf, size, "%s %s", names[v->kind],
+                 pf_py_global_name(name, sizeof name,
+                                   v->kind == PF_PY_OBJECT ? v->object.type : v));
     else if (v->kind >= PF_PY_TUPLE && v->kind <= PF_PY_DICT)
         snprintf(buf, size, "%s of %zu", names[v->kind],
                  v->list.n / (v->kind == PF_PY_DICT ? 2 : 1));

@@ -76,9 +76,9 @@ is_refused(struct pf_py_text module, struct pf_py_text name)
 const char *
 pf_py_global_name(char *buf, size_t size, const pf_py *g)
 {
-    snprintf(buf, size, "%.*s.%.*s", (int)(g->global.module.length < 200 ? g->global.module.length : 200),
-             g->global.module.s, (int)(g->global.name.length < 200 ? g->global.name.length : 200),
-             g->global.name.s);
+    const struct pf_py_text module = g->global.module, name = g->global.name;
+    snprintf(buf, size, "%.*s.%.*s", (int)(module.length < 200 ? module.length : 200), module.s,
+             (int)(name.length < 200 ? name.length : 200), name.s);
     for (char *c = buf; *c; c++)
         if (*c < 0x20 || *c > 0x7e)
             *c = '?';

@@ -40,7 +40,8 @@ find_directory(const unsigned char *bytes, size_t size, uint64_t *at, uint64_t *
     if (end - bytes >= LOCATOR_SIZE && memcmp(end - LOCATOR_SIZE, "PK\6\7", 4) == 0) {
         const uint64_t at64 = pf_little(end - LOCATOR_SIZE + 8, 8);
         if (size < END64_SIZE || at64 > size - END64_SIZE || memcmp(bytes + at64, "PK\6\6", 4) != 0)
-            return pf_fail(PF_EFORMAT, "the zip archive's zip64 end record is not where it should be");
+            return pf_fail(PF_EFORMAT,
+                           "the zip archive's zip64 end record is not where it should be");
         *entries = pf_little(bytes + at64 + 32, 8);
         *length = pf_little(bytes + at64 + 40, 8);
         *at = pf_little(bytes + at64 + 48, 8);
@@ -83,16 +84,17 @@ locate(struct pf_zip_entry *e, const unsigned char *bytes, size_t size, uint64_t
     if (local > size || size - local < LOCAL_SIZE || memcmp(bytes + local, "PK\3\4", 4) != 0)
         return pf_fail(PF_EFORMAT, "zip entry %.*s: no local header at byte %llu", shown, e->name,
                        (unsigned long long)local);
-    const uint64_t skip = LOCAL_SIZE + pf_little(bytes + local + 26, 2) + pf_little(bytes + local + 28, 2);
+    const uint64_t name = pf_little(bytes + local + 26, 2);
+    const uint64_t skip = LOCAL_SIZE + name + pf_little(bytes + local + 28, 2);
     if (size - local < skip || size - local - skip < e->packed)
-        return pf_fail(PF_EFORMAT, "zip entry %.*s: its %llu bytes do not lie within the file", shown,
-                       e->name, (unsigned long long)e->packed);
+        return pf_fail(PF_EFORMAT, "zip entry %.*s: its %llu bytes do not lie within the file",
+                       shown, e->name, (unsigned long long)e->packed);
     if (!e->deflated && e->packed != e->size)
         return pf_fail(PF_EFORMAT, "zip entry %.*s: is stored, but has two different sizes", shown,
                        e->name);
     if (e->deflated && e->size / MAX_DEFLATE > e->packed)
-        return pf_fail(PF_EFORMAT, "zip entry %.*s: %llu bytes cannot unpack to %llu", shown, e->name,
-                       (unsigned long long)e->packed, (unsigned long long)e->size);
+        return pf_fail(PF_EFORMAT, "zip entry %.*s: %llu bytes cannot unpack to %llu", shown,
+                       e->name, (unsigned long long)e->packed, (unsigned long long)e->size);
     e->data = bytes + local + skip;
     return PF_OK;
 }
@@ -105,7 +107,8 @@ read_record(struct pf_zip_entry *e, const unsigned char **p, const unsigned char
     const unsigned char *r = *p;
     if (end - r < CENTRAL_SIZE || memcmp(r, "PK\1\2", 4) != 0)
         return pf_fail(PF_EFORMAT, "the zip archive's directory is damaged");
-    const size_t name = pf_little(r + 28, 2), extra = pf_little(r + 30, 2), comment = pf_little(r + 32, 2);
+    const size_t name = pf_little(r + 28, 2), extra = pf_little(r + 30, 2);
+    const size_t comment = pf_little(r + 32, 2);
     if ((size_t)(end - r) - CENTRAL_SIZE < name + extra + comment)
         return pf_fail(PF_EFORMAT, "the zip archive's directory is damaged");
     for (size_t i = 0; i < name; i++)
@@ -209,7 +212,8 @@ unpack(z_stream *s, const struct pf_zip_entry *e, unsigned char *to, uint64_t n,
 
 /* Unpack first bytes into nothing, then n into to (or into nothing). */
 static pf_err
-inflate_range(const struct pf_zip_entry *e, unsigned char *to, uint64_t first, uint64_t n, uLong *crc)
+inflate_range(const struct pf_zip_entry *e, unsigned char *to, uint64_t first, uint64_t n,
+              uLong *crc)
 {
     z_stream s = {.next_in = (unsigned char *)e->data};
     if (inflateInit2(&s, -MAX_WBITS) != Z_OK)

@@ -1,4 +1,5 @@
-/* The rig and its cameras against cameras.md and the golden folder; maps and masks: tests/kernels/test_epipolar.c. */
+/* The rig and its cameras against cameras.md and the golden folder.  Maps and masks are tested by
+ * tests/kernels/test_epipolar.c. */
 #include "tests/check.h"
 
 #include <unistd.h>

@@ -100,7 +100,8 @@ test_need_names_file_tensor_and_shapes(void **state)
                  "small.ckpt: tensor a.weight is F32 [2, 3], expected F32 [2, 4]");
     assert_fails(pf_checkpoint_need(w, "a.weight", &t, 1, (int64_t[]){6}), PF_ESHAPE, "[6]");
     assert_fails(pf_checkpoint_need(w, "b.step", &t, 0, NULL), PF_ESHAPE, "b.step is I64");
-    assert_fails(pf_checkpoint_need(w, "c", &t, 0, NULL), PF_EFORMAT, "small.ckpt: has no tensor c");
+    assert_fails(pf_checkpoint_need(w, "c", &t, 0, NULL), PF_EFORMAT,
+                 "small.ckpt: has no tensor c");
     assert_false(pf_checkpoint_get(w, "c", &t));
     pf_checkpoint_close(w);
 }
@@ -293,7 +294,8 @@ test_what_is_no_file_is_refused(void **state)
 {
     pf_checkpoint *w;
     (void)state;
-    assert_fails(pf_checkpoint_open(&w, "/nonexistent.ckpt"), PF_EIO, "/nonexistent.ckpt: cannot be opened");
+    assert_fails(pf_checkpoint_open(&w, "/nonexistent.ckpt"), PF_EIO,
+                 "/nonexistent.ckpt: cannot be opened");
     assert_fails(pf_checkpoint_open(&w, "tests"), PF_EIO, "neither a file nor a pipe");
     assert_fails(pf_checkpoint_open(&w, "/dev/zero"), PF_EIO, "neither a file nor a pipe");
 }

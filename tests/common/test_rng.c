@@ -46,10 +46,12 @@ test_normal_is_box_muller(void **state)
     for (uint64_t i = 0; i < 100000; i++) {
         const struct pf_rng4 b = pf_philox(3, PF_RNG_TEST, i / 4);
         const uint32_t *w = b.v + (i % 4 < 2 ? 0 : 2);
-        const double r = sqrt(-2 * log((w[0] + 0.5) / 4294967296.0)), a = w[1] * (2 * 3.14159265358979323846 / 4294967296.0);
+        const double r = sqrt(-2 * log((w[0] + 0.5) / 4294967296.0));
+        const double a = w[1] * (2 * 3.14159265358979323846 / 4294967296.0);
         const double want = r * (i % 2 ? sin(a) : cos(a));
         if (fabs(pf_rng_normal(3, PF_RNG_TEST, i) - want) > 3e-6)
-            fail_msg("number %d is %.9g, expected %.9g", (int)i, (double)pf_rng_normal(3, PF_RNG_TEST, i), want);
+            fail_msg("number %d is %.9g, expected %.9g", (int)i,
+                     (double)pf_rng_normal(3, PF_RNG_TEST, i), want);
     }
 }
 

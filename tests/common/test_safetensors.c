@@ -57,7 +57,8 @@ test_printed_header_parses_to_the_same(void **state)
     for (int i = 0; i < 3; i++) {
         assert_string_equal(back.entry[i].name, entry[i].name);
         assert_int_equal(back.entry[i].begin, entry[i].begin);
-        assert_true(pf_tensor_is(&back.entry[i].t, entry[i].t.dtype, entry[i].t.ndim, entry[i].t.dim));
+        const pf_tensor *t = &entry[i].t;
+        assert_true(pf_tensor_is(&back.entry[i].t, t->dtype, t->ndim, t->dim));
     }
     assert_string_equal(back.meta[0].value, meta[0].value);
     pf_st_release(&back);
@@ -81,9 +82,11 @@ test_wrong_headers_are_refused(void **state)
     assert_fails(parse("{} x"), PF_EFORMAT, "not valid JSON");
     assert_fails(parse("{\"a\":1}"), PF_EFORMAT, "a is not described");
     assert_fails(parse("{\"__metadata__\":[]}"), PF_EFORMAT, "__metadata__");
-    assert_fails(parse("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,9223372036854775808]}}"),
+    assert_fails(parse("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],"
+                       "\"data_offsets\":[0,9223372036854775808]}}"),
                  PF_EFORMAT, "not valid JSON");
-    assert_fails(parse("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}}"),
+    assert_fails(parse("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],"
+                       "\"data_offsets\":[0,0]}}"),
                  PF_EFORMAT, "too large");
 }
 

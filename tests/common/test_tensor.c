@@ -6,11 +6,13 @@ test_product_of_hostile_sizes_is_refused(void **state)
 {
     size_t bytes;
     (void)state;
-    assert_fails(pf_shape_bytes(&bytes, PF_F32, 2, (int64_t[]){INT64_MAX, 2}), PF_ESHAPE, "too large");
+    assert_fails(pf_shape_bytes(&bytes, PF_F32, 2, (int64_t[]){INT64_MAX, 2}), PF_ESHAPE,
+                 "too large");
     assert_fails(pf_shape_bytes(&bytes, PF_F32, 2, (int64_t[]){-1, 2}), PF_ESHAPE, "negative");
     assert_fails(pf_shape_bytes(&bytes, PF_F32, 9, (int64_t[9]){0}), PF_ESHAPE, "9 axes");
     /* A zero makes it empty, but does not excuse the others. */
-    assert_fails(pf_shape_bytes(&bytes, PF_F64, 3, (int64_t[]){INT64_MAX, INT64_MAX, 0}), PF_ESHAPE, "too large");
+    assert_fails(pf_shape_bytes(&bytes, PF_F64, 3, (int64_t[]){INT64_MAX, INT64_MAX, 0}),
+                 PF_ESHAPE, "too large");
     assert_ok(pf_shape_bytes(&bytes, PF_F64, 2, (int64_t[]){1000, 0}));
     assert_int_equal(bytes, 0);
 }

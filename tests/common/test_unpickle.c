@@ -65,9 +65,11 @@ test_containers(void **state)
     assert_int_equal(pf_py_get(v, "b")->list.item[1]->i, 3);
     assert_null(pf_py_get(v, "c"));
     assert_string_equal(pf_py_describe(buf, sizeof buf, VALUE("K\x01K\x02\x86")), "tuple of 2");
-    assert_string_equal(pf_py_describe(buf, sizeof buf, VALUE("c__builtin__\nset\n](K\x01" "e\x85R")), "set of 1");
+    v = VALUE("c__builtin__\nset\n](K\x01" "e\x85R");
+    assert_string_equal(pf_py_describe(buf, sizeof buf, v), "set of 1");
     assert_string_equal(pf_py_describe(buf, sizeof buf, VALUE("(K\x01K\x02l")), "list of 2");
-    assert_int_equal(VALUE("ccollections\nOrderedDict\n](U\x01" "aK\x07\x86" "e\x85R")->list.item[1]->i, 7);
+    v = VALUE("ccollections\nOrderedDict\n](U\x01" "aK\x07\x86" "e\x85R");
+    assert_int_equal(v->list.item[1]->i, 7);
     assert_int_equal(VALUE("ctorch\nSize\nK\x03K\x04\x86\x85R")->list.n, 2);
     assert_int_equal(VALUE("c_codecs\nencode\nU\x01xU\x06latin1\x86R")->kind, PF_PY_BYTES);
 }
@@ -110,11 +112,12 @@ static void
 test_means_to_run_code_are_refused_by_name(void **state)
 {
     static const char *const refused[] = {
-        "os\nsystem", "posix\nsystem", "nt\nsystem", "os.path\njoin", "builtins\neval", "builtins\nexec",
-        "__builtin__\ngetattr", "builtins\nopen", "builtins\n__import__", "subprocess\nPopen",
-        "sys\nmodules", "importlib\nimport_module", "runpy\nrun_path", "socket\nsocket", "pickle\nloads",
-        "shutil\nrmtree", "ctypes\nCDLL", "multiprocessing.util\nf", "operator\nattrgetter",
-        "types\nCodeType", "torch\nos.system", "a.b\nC.subprocess.run", "builtins\nset.x",
+        "os\nsystem", "posix\nsystem", "nt\nsystem", "os.path\njoin",
+        "builtins\neval", "builtins\nexec", "__builtin__\ngetattr", "builtins\nopen",
+        "builtins\n__import__", "subprocess\nPopen", "sys\nmodules", "importlib\nimport_module",
+        "runpy\nrun_path", "socket\nsocket", "pickle\nloads", "shutil\nrmtree",
+        "ctypes\nCDLL", "multiprocessing.util\nf", "operator\nattrgetter", "types\nCodeType",
+        "torch\nos.system", "a.b\nC.subprocess.run", "builtins\nset.x",
     };
     static const char *const harmless[] = {
         "builtins\nset", "__builtin__\nobject", "types\nSimpleNamespace", "torch\nfloat16",
@@ -139,8 +142,9 @@ test_means_to_run_code_are_refused_by_name(void **state)
 static void
 test_tensor_has_strides_and_storage(void **state)
 {
-    const pf_py *v = VALUE("ctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nHalfStorage\nU\x01" "5"
-                           "U\x03" "cpuK\x0ctQK\x02K\x02K\x03\x86K\x01K\x02\x86\x89NtR");
+    const pf_py *v = VALUE("ctorch._utils\n_rebuild_tensor_v2\n"
+                           "((U\x07storagectorch\nHalfStorage\nU\x01" "5U\x03" "cpuK\x0ctQ"
+                           "K\x02K\x02K\x03\x86K\x01K\x02\x86\x89NtR");
     (void)state;
     assert_int_equal(v->kind, PF_PY_TENSOR);
     assert_true(pf_tensor_is(&v->tensor->t, PF_F16, 2, (int64_t[]){2, 3}));
@@ -154,10 +158,12 @@ static void
 test_complex_tensor_is_a_placeholder(void **state)
 {
     char buf[100];
-    const pf_py *v = VALUE("ctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nComplexFloatStorage\n"
+    const pf_py *v = VALUE("ctorch._utils\n_rebuild_tensor_v2\n"
+                           "((U\x07storagectorch\nComplexFloatStorage\n"
                            "U\x01" "5U\x03" "cpuK\x0ctQK\x00))\x89NtR");
     (void)state;
-    assert_string_equal(pf_py_describe(buf, sizeof buf, v), "object of class torch.ComplexFloatStorage");
+    assert_string_equal(pf_py_describe(buf, sizeof buf, v),
+                        "object of class torch.ComplexFloatStorage");
 }
 
 static void
@@ -173,7 +179,8 @@ test_malformed_pickles_are_refused(void **state)
     assert_fails(REFUSE("cmy\nf\nK\x01R."), PF_EFORMAT, "not a tuple");
     assert_fails(REFUSE("K\x01K\x01\x93."), PF_EFORMAT, "not text");
     assert_fails(REFUSE("cmy"), PF_EFORMAT, "middle of an instruction");
-    assert_fails(REFUSE("ctorch._utils\n_rebuild_parameter\n)R."), PF_EFORMAT, "lacks its argument");
+    assert_fails(REFUSE("ctorch._utils\n_rebuild_parameter\n)R."), PF_EFORMAT,
+                 "lacks its argument");
 }
 
 /* How many bytes a pickle takes, so that the next one is found behind it. */

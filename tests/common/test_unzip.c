@@ -63,7 +63,8 @@ test_archive_without_entries(void **state)
     assert_null(pf_zip_find(&z, "x"));
     pf_zip_close(&z);
     assert_fails(pf_zip_open(&z, "PK\5\6", 4), PF_EFORMAT, "no end record");
-    assert_fails(pf_zip_open(&z, "PK\5\6\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0", 22), PF_EFORMAT, "directory");
+    assert_fails(pf_zip_open(&z, "PK\5\6\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0", 22),
+                 PF_EFORMAT, "directory");
 }
 
 int
