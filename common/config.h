@@ -7,6 +7,7 @@
 #ifndef PF_CONFIG_H
 #define PF_CONFIG_H
 #include "common/error.h"
+#include "common/neus_config.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -40,28 +41,7 @@ struct pf_config {
         int open, close;                /* morphology radii, pixels */
         double soft;                    /* soft edge, pixels */
     } mask;
-    struct {                            /* pf-neus; field.md */
-        const char *field;              /* hash or mlp */
-        int steps, warm_up;
-        int batch_rays, foreground_rays;        /* of a batch: from all pixels; from the object */
-        double lr, lr_end;              /* base rate; factor at the end (hash: exponential decay) */
-        double lambda_rgb, lambda_mask, lambda_eikonal;
-        double bound;                   /* half side of the cube that is searched, scene units */
-        int anneal_steps;               /* steps until the cosine is fully annealed */
-        /* mlp */
-        int sdf_width, sdf_layers, sdf_frequencies, feature_dim;
-        int color_width, color_layers, color_frequencies;
-        int coarse_samples, fine_samples, fine_rounds;
-        /* hash */
-        int levels, level_features, log2_table, base_resolution, max_resolution;
-        int hidden, color_hidden, geo_features; /* widths; features that the colour net gets */
-        double init_radius;             /* of the sphere that training starts from */
-        int start_levels, level_steps;  /* coarse to fine: levels at first; steps until the next */
-        int occupancy_resolution, ray_samples;
-        double lambda_area;             /* of the surface: what no view sees is closed flat */
-        int area_points;                /* near the surface, of a step */
-        double lr_variance;             /* factor of lr for the sharpness */
-    } neus;
+    struct pf_neus_config neus;
     struct { int steps, batch_rays; double lr, bound; } nerf;
     struct { int resolution; const char *format; } mesh;
     struct { int frames, fps, size; } video;
