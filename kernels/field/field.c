@@ -17,7 +17,7 @@ enum { POINTS = 1 << 16, RAYS = 1 << 12 };      /* looked at together */
 /* ---- config: what a document must say to rebuild the network ---- */
 
 static int *
-value_of(struct pf_config *conf, const struct pf_net_key *k)
+value_of(struct pf_neus_config *conf, const struct pf_net_key *k)
 {
     return (int *)((char *)conf + k->at);
 }
@@ -26,7 +26,7 @@ value_of(struct pf_config *conf, const struct pf_net_key *k)
 static char *
 config_text(const struct pf_field *f)
 {
-    struct pf_config conf = f->conf;
+    struct pf_neus_config conf = f->conf;
     json_t *object = json_object();
     json_object_set_new(object, "kind", json_string(f->net->ops->kind));
     json_object_set_new(object, "bound", json_real(f->net->bound));
@@ -39,7 +39,7 @@ config_text(const struct pf_field *f)
 }
 
 static pf_err
-read_keys(struct pf_config *conf, int *step, const json_t *object)
+read_keys(struct pf_neus_config *conf, int *step, const json_t *object)
 {
     const struct pf_net_ops *kind = pf_net_kind(json_string_value(json_object_get(object, "kind")));
     char names[128];
@@ -47,9 +47,9 @@ read_keys(struct pf_config *conf, int *step, const json_t *object)
     if (!kind)
         return pf_fail(PF_EFORMAT, "field.config: kind is not %s",
                        pf_net_kind_names(names, sizeof names));
-    conf->neus.field = kind->kind;
-    conf->neus.bound = json_number_value(bound);
-    if (!json_is_number(bound) || !(conf->neus.bound > 0 && conf->neus.bound <= 100))
+    conf->field = kind->kind;
+    conf->bound = json_number_value(bound);
+    if (!json_is_number(bound) || !(conf->bound > 0 && conf->bound <= 100))
         return pf_fail(PF_EFORMAT, "field.config: bound is not a number over 0 and up to 100");
     if (!json_is_integer(at) || json_integer_value(at) < 0 || json_integer_value(at) > 1 << 30)
         return pf_fail(PF_EFORMAT, "field.config: step is not a whole number from 0 on");
@@ -65,7 +65,7 @@ read_keys(struct pf_config *conf, int *step, const json_t *object)
 }
 
 static pf_err
-read_config(struct pf_config *conf, int *step, const pf_doc *doc)
+read_config(struct pf_neus_config *conf, int *step, const pf_doc *doc)
 {
     const char *text = pf_doc_get_meta(doc, "field.config");
     json_error_t where;
@@ -82,9 +82,9 @@ read_config(struct pf_config *conf, int *step, const pf_doc *doc)
 /* A document cannot ask for much more memory than it holds itself: what its sizes say about one
  * matrix or table of the network must be there. */
 static pf_err
-check_size(const struct pf_config *conf, const pf_doc *doc)
+check_size(const struct pf_neus_config *conf, const pf_doc *doc)
 {
-    const int64_t needed = pf_net_kind(conf->neus.field)->least_numbers(conf);
+    const int64_t needed = pf_net_kind(conf->field)->least_numbers(conf);
     int64_t there = 0;
     for (int i = 0; i < doc->tensors; i++)
         if (!strncmp(doc->tensor[i].name, "field.", 6))
@@ -98,22 +98,22 @@ check_size(const struct pf_config *conf, const pf_doc *doc)
 /* ---- life ---- */
 
 static pf_err
-make(pf_field **f, pf_dev *dev, const struct pf_config *conf, uint64_t seed)
+make(pf_field **f, pf_dev *dev, const struct pf_neus_config *conf, uint64_t seed)
 {
-    const struct pf_net_ops *kind = pf_net_kind(conf->neus.field);
+    const struct pf_net_ops *kind = pf_net_kind(conf->field);
     char names[128];
     pf_err err;
     *f = NULL;
     if (!kind)
         return pf_fail(PF_EARG, "neus.field is \"%s\", expected %s",
-                       conf->neus.field ? conf->neus.field : "",
+                       conf->field ? conf->field : "",
                        pf_net_kind_names(names, sizeof names));
     struct pf_field *to = calloc(1, sizeof(*to));
     if (!to)
         return pf_fail(PF_ENOMEM, "no memory for the field");
     to->dev = dev;
     to->conf = *conf;
-    to->conf.neus.field = kind->kind;
+    to->conf.field = kind->kind;
     to->variance = 0.3f;
     err = kind->create(&to->net, conf, seed);
     if (PF_CUDA && err == PF_OK && dev && pf_dev_is_cuda(dev))
@@ -127,7 +127,7 @@ make(pf_field **f, pf_dev *dev, const struct pf_config *conf, uint64_t seed)
 }
 
 pf_err
-pf_field_new(pf_field **f, pf_dev *dev, const struct pf_config *conf, uint64_t seed)
+pf_field_new(pf_field **f, pf_dev *dev, const struct pf_neus_config *conf, uint64_t seed)
 {
     return make(f, dev, conf, seed);
 }
@@ -183,15 +183,15 @@ pf_field_read_tensor(float *to, const pf_doc *doc, const char *name, int ndim, c
 pf_err
 pf_field_read(pf_field *f, const pf_doc *doc)
 {
-    struct pf_config conf = f->conf;
+    struct pf_neus_config conf = f->conf;
     int step;
     PF_TRY(read_config(&conf, &step, doc));
-    if (pf_net_kind(conf.neus.field) != f->net->ops)
+    if (pf_net_kind(conf.field) != f->net->ops)
         return pf_fail(PF_EARG, "the document's field is of kind %s, the config's is %s",
-                       conf.neus.field, f->conf.neus.field);
-    if (conf.neus.bound != f->conf.neus.bound)
+                       conf.field, f->conf.field);
+    if (conf.bound != f->conf.bound)
         return pf_fail(PF_EARG, "the document's field has bound %g, the config says %g",
-                       conf.neus.bound, f->conf.neus.bound);
+                       conf.bound, f->conf.bound);
     for (const struct pf_net_key *k = f->net->ops->keys; k->name; k++)
         if (*value_of(&conf, k) != *value_of(&f->conf, k))
             return pf_fail(PF_EARG, "the document's field has %s %d, the config says %d",
@@ -208,9 +208,9 @@ pf_field_read(pf_field *f, const pf_doc *doc)
 }
 
 pf_err
-pf_field_load(pf_field **f, pf_dev *dev, const pf_doc *doc, const struct pf_config *rest)
+pf_field_load(pf_field **f, pf_dev *dev, const pf_doc *doc, const struct pf_neus_config *rest)
 {
-    struct pf_config conf = *rest;
+    struct pf_neus_config conf = *rest;
     int step;
     *f = NULL;
     PF_TRY(read_config(&conf, &step, doc));

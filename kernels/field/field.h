@@ -1,8 +1,8 @@
 /* field.h - a neural signed distance field with colour: what pf-neus trains and pf-extract-mesh and
  * pf-render-video look at (field.md).
  *
- *     PF_TRY(pf_field_new(&field, dev, &pf_conf, seed));
- *     PF_TRY(pf_field_load(&field, dev, &doc, &pf_conf));
+ *     PF_TRY(pf_field_new(&field, dev, &pf_conf.neus, seed));
+ *     PF_TRY(pf_field_load(&field, dev, &doc, &pf_conf.neus));
  *     PF_TRY(pf_field_sdf(field, sdf, x, n));
  *
  * Two networks: "mlp" is the original's (field.md, 5: 8x256 SDF, 4x256 colour, weight norm) and
@@ -12,7 +12,7 @@
  * same calls. */
 #ifndef PF_FIELD_H
 #define PF_FIELD_H
-#include "common/config.h"
+#include "common/neus_config.h"
 #include "common/doc.h"
 #include "kernels/dev.h"
 
@@ -22,12 +22,12 @@ extern "C" {
 
 typedef struct pf_field pf_field;               /* opaque, owned by whoever made it */
 
-/* Initialised as a sphere; conf->neus gives kind and sizes. */
-pf_err pf_field_new(pf_field **f, pf_dev *dev, const struct pf_config *conf, uint64_t seed)
+/* Initialised as a sphere; conf gives kind and sizes. */
+pf_err pf_field_new(pf_field **f, pf_dev *dev, const struct pf_neus_config *conf, uint64_t seed)
     PF_MUST_USE;
 /* From the field.* tensors and metadata of a document; kind and sizes come from there and are
  * checked.  conf: the rest. */
-pf_err pf_field_load(pf_field **f, pf_dev *dev, const pf_doc *doc, const struct pf_config *conf)
+pf_err pf_field_load(pf_field **f, pf_dev *dev, const pf_doc *doc, const struct pf_neus_config *conf)
     PF_MUST_USE;
 /* Adds field.* and the metadata (pf.kind "field", field.config: JSON). */
 pf_err pf_field_save(const pf_field *f, pf_doc *doc) PF_MUST_USE;
@@ -64,7 +64,7 @@ struct pf_field_losses {
 typedef struct pf_trainer pf_trainer;           /* the field plus optimiser state, step, pools */
 
 pf_err pf_trainer_new(pf_trainer **t, pf_field *f, const struct pf_field_views *views,
-                      const struct pf_config *conf, uint64_t seed) PF_MUST_USE;
+                      const struct pf_neus_config *conf, uint64_t seed) PF_MUST_USE;
 void pf_trainer_free(pf_trainer *t);            /* the field lives on */
 /* If the total loss is not finite the field stays as it was, and no step is counted. */
 pf_err pf_trainer_step(pf_trainer *t, struct pf_field_losses *losses) PF_MUST_USE;

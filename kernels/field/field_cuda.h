@@ -34,7 +34,7 @@ pf_err pf_field_cuda_march(struct pf_mesh *mesh, struct pf_march_stats *stats, p
 
 /* Views and pools are copied. */
 pf_err pf_trainer_cuda_new(struct pf_trainer_cuda **t, pf_field *f, const struct pf_field_views *views,
-                           const struct pf_config *conf, const struct pf_pool *all,
+                           const struct pf_neus_config *conf, const struct pf_pool *all,
                            const struct pf_pool *foreground) PF_MUST_USE;
 void pf_trainer_cuda_free(struct pf_trainer_cuda *t);
 /* Losses of the batch of this step, and the gradient of every parameter, which stays on the device.

@@ -70,7 +70,7 @@ struct pf_cuda_samples {
 void pf_cuda_samples_release(struct pf_cuda_samples *s);
 
 // Distances at the cells' centres: the whole grid.
-pf_err pf_cuda_grid_update(struct pf_net_cuda *net, struct pf_cuda_buffer *grid, const struct pf_config *conf)
+pf_err pf_cuda_grid_update(struct pf_net_cuda *net, struct pf_cuda_buffer *grid, const struct pf_neus_config *conf)
     PF_MUST_USE;
 // The cells that may hold points nearer to the surface than reach (pf_occupancy_near), in order, to list; waits for
 // the device.
@@ -81,10 +81,10 @@ struct pf_cuda_cells {
 pf_err pf_cuda_near_cells(pf_dev *dev, struct pf_cuda_cells *cells, const struct pf_ray_grid *g, float reach)
     PF_MUST_USE;
 void pf_cuda_cells_release(struct pf_cuda_cells *cells);
-struct pf_ray_grid pf_cuda_grid_of(const struct pf_config *conf, const struct pf_net *net, const float *distance);
+struct pf_ray_grid pf_cuda_grid_of(const struct pf_neus_config *conf, const struct pf_net *net, const float *distance);
 // Samples of rays; origin, dir, offset on the device, offset NULL: test mode.  distance: the grid, NULL: none.
 // Waits for the device.
-pf_err pf_cuda_sample(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_config *conf,
+pf_err pf_cuda_sample(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_neus_config *conf,
                       const float *distance, const float *origin, const float *dir, int64_t rays, float inv_s,
                       const float *offset, uint64_t seed, int step) PF_MUST_USE;
 

@@ -25,28 +25,28 @@ struct pf_net_cuda;
 
 /* A size that a field's document must hold, so that its network can be made again. */
 struct pf_net_key {
-    const char *name;           /* in the document, and of the member of neus; NULL ends a list */
-    size_t at;                  /* in struct pf_config; an int */
+    const char *name;           /* in the document, and of the member; NULL ends a list */
+    size_t at;                  /* in struct pf_neus_config; an int */
     int lo, hi;
 };
-#define PF_NET_KEY(name, lo, hi) {#name, offsetof(struct pf_config, neus.name), lo, hi}
+#define PF_NET_KEY(name, lo, hi) {#name, offsetof(struct pf_neus_config, name), lo, hi}
 
 /* A kind of network: how one is made, what is particular about it, and what one does.  All kinds
  * stand in kinds.c. */
 struct pf_net_ops {
     const char *kind;           /* neus.field */
-    pf_err (*create)(struct pf_net **net, const struct pf_config *conf, uint64_t seed);
+    pf_err (*create)(struct pf_net **net, const struct pf_neus_config *conf, uint64_t seed);
     /* The same on a GPU, of the one on the host; NULL without CUDA. */
     pf_err (*cuda_new)(struct pf_net_cuda **net, pf_dev *dev, struct pf_net *host);
     const struct pf_net_key *keys;
     /* The numbers of its largest tensor at least, so that sizes in a small file cannot ask for much
      * memory; keys are in range. */
-    int64_t (*least_numbers)(const struct pf_config *conf);
+    int64_t (*least_numbers)(const struct pf_neus_config *conf);
 
     bool wants_grid;            /* rays are sampled through a grid of distances (occupancy.h) */
-    int64_t (*samples_a_ray)(const struct pf_config *conf);     /* at most */
+    int64_t (*samples_a_ray)(const struct pf_neus_config *conf);     /* at most */
     /* Factor of the learning rate after the warm-up (field.md, 7). */
-    double (*rate)(const struct pf_config *conf, int step);
+    double (*rate)(const struct pf_neus_config *conf, int step);
     double adam_eps;
     bool variance_rate;         /* the sharpness learns at lr_variance times the rate */
 
@@ -81,7 +81,7 @@ struct pf_field {
     struct pf_net *net;
     float variance;             /* inv_s = exp(10 variance) (field.md, 4) */
     int step;                   /* training steps it has had */
-    struct pf_config conf;      /* its neus section gives kind and sizes */
+    struct pf_neus_config conf;      /* gives kind and sizes */
     struct pf_occupancy *occupancy;     /* where its kind wants_grid: where samples are worth taking; made on demand */
     struct pf_field_cuda *cuda; /* the field on its GPU; NULL: it lives on the host */
 };
@@ -93,8 +93,8 @@ const struct pf_net_ops *pf_net_kind(const char *name);
 /* All names, quoted: "hash" or "mlp".  Returns text. */
 const char *pf_net_kind_names(char *text, size_t size);
 
-pf_err pf_mlp_new(struct pf_net **net, const struct pf_config *conf, uint64_t seed) PF_MUST_USE;
-pf_err pf_hash_new(struct pf_net **net, const struct pf_config *conf, uint64_t seed) PF_MUST_USE;
+pf_err pf_mlp_new(struct pf_net **net, const struct pf_neus_config *conf, uint64_t seed) PF_MUST_USE;
+pf_err pf_hash_new(struct pf_net **net, const struct pf_neus_config *conf, uint64_t seed) PF_MUST_USE;
 
 /* ---- of field.c, for the trainer ---- */
 float pf_field_inv_s(const pf_field *f);
@@ -110,7 +110,7 @@ pf_err pf_field_sample(pf_field *f, struct pf_occupancy *o, struct pf_samples *s
                        const float *origin, const float *dir, int64_t rays, const float *offset,
                        uint64_t seed, int step) PF_MUST_USE;
 /* Factor of the learning rate at a step (field.md, 7): warm-up, then what the kind says. */
-double pf_neus_rate(const struct pf_config *conf, int step);
+double pf_neus_rate(const struct pf_neus_config *conf, int step);
 /* The losses of the next step and the gradients, which stay where the parameters are: the first half of
  * pf_trainer_step, for tests. */
 pf_err pf_trainer_gradients(pf_trainer *t, struct pf_field_losses *losses, float *d_variance) PF_MUST_USE;

@@ -26,7 +26,7 @@ struct batch {                  /* of the current step, [rays, ...] */
 struct pf_trainer {
     struct pf_field *field;     /* borrowed */
     struct pf_field_views views;
-    struct pf_config conf;
+    struct pf_neus_config conf;
     uint64_t seed;
     int step;
     struct pf_pool all, foreground;
@@ -57,7 +57,7 @@ make_pools(struct pf_trainer *t)
         if (c[0] < WHITE || c[1] < WHITE || c[2] < WHITE)
             t->object[k++] = (uint32_t)i;
     }
-    const int64_t rays = t->conf.neus.batch_rays, more = t->conf.neus.foreground_rays;
+    const int64_t rays = t->conf.batch_rays, more = t->conf.foreground_rays;
     t->all = (struct pf_pool){n, rays < n ? rays : n, NULL, 0};
     t->foreground = (struct pf_pool){k, more < k ? more : k, t->object, 1};
     t->batch.rays = t->all.take + t->foreground.take;
@@ -83,7 +83,7 @@ fill_ray(struct pf_trainer *t, int64_t r, int64_t pixel)
         t->batch.rgb[3 * r + c] = (float)w->image[3 * pixel + c] / 255;
     t->batch.mask[r] = w->alpha[pixel];
     t->batch.offset[r] = (pf_rng_uniform(t->seed, PF_RNG_PERTURB, number) - 0.5f) * 2 /
-                         (float)t->conf.neus.coarse_samples;
+                         (float)t->conf.coarse_samples;
 }
 
 static void
@@ -100,24 +100,24 @@ fill_batch(struct pf_trainer *t)
 /* ---- one step ---- */
 
 double
-pf_neus_rate(const struct pf_config *conf, int step)
+pf_neus_rate(const struct pf_neus_config *conf, int step)
 {
-    const int warm = conf->neus.warm_up;
+    const int warm = conf->warm_up;
     if (step < warm)
         return 0.02 + 0.98 * step / warm;
-    return pf_net_kind(conf->neus.field)->rate(conf, step);
+    return pf_net_kind(conf->field)->rate(conf, step);
 }
 
 double
 pf_trainer_rate(const pf_trainer *t)
 {
-    return t->conf.neus.lr * pf_neus_rate(&t->conf, t->step);
+    return t->conf.lr * pf_neus_rate(&t->conf, t->step);
 }
 
 static float
 annealed(const struct pf_trainer *t)
 {
-    const int steps = t->conf.neus.anneal_steps;
+    const int steps = t->conf.anneal_steps;
     return t->step < steps ? (float)t->step / (float)steps : 1;
 }
 
@@ -168,7 +168,7 @@ surface(struct pf_trainer *t, const struct pf_neus_how *how, double lambda_area,
         struct pf_neus_sums *sums)
 {
     const struct pf_net_ops *ops = t->field->net->ops;
-    const int64_t n = t->conf.neus.area_points;
+    const int64_t n = t->conf.area_points;
     const float width = PF_AREA_WIDTH * pf_occupancy_cell(t->occupancy);
     const int64_t walls = n / 8, all = n + walls;
     PF_TRY(reserve_points(t, all));
@@ -193,11 +193,11 @@ gradients(struct pf_trainer *t, struct pf_field_losses *losses, float *d_varianc
     const struct pf_samples *s = &t->samples;
     const struct pf_net *net = t->field->net;
     const float inv_s = pf_field_inv_s(t->field);
-    const double area = t->occupancy ? t->conf.neus.lambda_area : 0;
+    const double area = t->occupancy ? t->conf.lambda_area : 0;
     const struct pf_neus_how how = {
-        t->conf.neus.lambda_rgb, t->conf.neus.lambda_mask, t->conf.neus.lambda_eikonal, s->rays,
+        t->conf.lambda_rgb, t->conf.lambda_mask, t->conf.lambda_eikonal, s->rays,
         (double)s->n + 1e-5 * (double)(s->slots > 0 ? s->slots : 1) +
-            (area > 0 ? (double)t->conf.neus.area_points : 0),
+            (area > 0 ? (double)t->conf.area_points : 0),
     };
     struct pf_neus_sums sums = {0};
     double d_inv_s = 0;
@@ -233,7 +233,7 @@ update(struct pf_trainer *t, float d_variance)
         pf_adamw(p->value, p->grad, t->m[i], t->v[i], p->n, t->step + 1, &its);
     }
     struct pf_adamw its = how;
-    its.lr *= ops->variance_rate ? t->conf.neus.lr_variance : 1;
+    its.lr *= ops->variance_rate ? t->conf.lr_variance : 1;
     pf_adamw(&t->field->variance, &d_variance, &t->variance_m, &t->variance_v, 1, t->step + 1,
              &its);
     t->field->step = ++t->step;
@@ -310,7 +310,7 @@ allocate(struct pf_trainer *t)
 
 pf_err
 pf_trainer_new(pf_trainer **to, pf_field *f, const struct pf_field_views *views,
-               const struct pf_config *conf, uint64_t seed)
+               const struct pf_neus_config *conf, uint64_t seed)
 {
     pf_err err;
     *to = NULL;
@@ -324,7 +324,7 @@ pf_trainer_new(pf_trainer **to, pf_field *f, const struct pf_field_views *views,
     t->field = f;
     t->views = *views;
     t->conf = *conf;
-    t->conf.neus.field = f->conf.neus.field;
+    t->conf.field = f->conf.field;
     t->seed = seed;
     if ((err = make_pools(t)) != PF_OK || (err = allocate(t)) != PF_OK)
         goto out;

@@ -25,7 +25,7 @@ enum { PARTS = sizeof(struct part) / sizeof(double) };
 struct pf_trainer_cuda {
     pf_field *field;            // borrowed
     pf_dev *dev;
-    struct pf_config conf;
+    struct pf_neus_config conf;
     int64_t rays;
     int size;                   // side of a view
     struct pf_pool all, foreground;             // pixel: on the device
@@ -97,7 +97,7 @@ fill_batch(struct pf_trainer_cuda *t, int step, uint64_t seed)
     b.rays = t->rays;
     b.size = t->size;
     b.step = step;
-    b.coarse = t->conf.neus.coarse_samples;
+    b.coarse = t->conf.coarse_samples;
     b.seed = seed;
     b.origin = t->origin;
     b.dir = t->dir;
@@ -256,7 +256,7 @@ surface_points(struct pf_trainer_cuda *t, int64_t *parts, struct part *part, con
     s.how = *how;
     s.cell = pf_cuda_data<int32_t>(&t->near.list);
     s.cells = t->near.n;
-    s.n = t->conf.neus.area_points;
+    s.n = t->conf.area_points;
     s.walls = s.n / 8;
     s.R = g.R;
     s.side = g.cell;
@@ -288,7 +288,7 @@ surface_points(struct pf_trainer_cuda *t, int64_t *parts, struct part *part, con
 static double
 area_of(const struct pf_trainer_cuda *t)
 {
-    return t->grid.data ? t->conf.neus.lambda_area : 0;
+    return t->grid.data ? t->conf.lambda_area : 0;
 }
 
 static struct pf_neus_how
@@ -296,13 +296,13 @@ how_of(const struct pf_trainer_cuda *t)
 {
     const struct pf_cuda_samples *const s = &t->samples;
     struct pf_neus_how how = {};
-    how.lambda_rgb = t->conf.neus.lambda_rgb;
-    how.lambda_mask = t->conf.neus.lambda_mask;
-    how.lambda_eikonal = t->conf.neus.lambda_eikonal;
+    how.lambda_rgb = t->conf.lambda_rgb;
+    how.lambda_mask = t->conf.lambda_mask;
+    how.lambda_eikonal = t->conf.lambda_eikonal;
     how.rays = s->rays;
     how.inner = (double)s->n + 1e-5 * (double)(s->slots > 0 ? s->slots : 1);
     if (area_of(t) > 0)
-        how.inner += (double)t->conf.neus.area_points;
+        how.inner += (double)t->conf.area_points;
     return how;
 }
 
@@ -314,7 +314,7 @@ go_through(struct pf_trainer_cuda *t, struct part *total, const struct pf_neus_h
     struct pf_net_cuda *const net = pf_field_cuda_net(t->field);
     const struct pf_cuda_samples *const s = &t->samples;
     const cudaStream_t stream = pf_cuda_stream(t->dev);
-    const int64_t more = area_of(t) > 0 ? t->conf.neus.area_points + t->conf.neus.area_points / 8 : 0;
+    const int64_t more = area_of(t) > 0 ? t->conf.area_points + t->conf.area_points / 8 : 0;
     int64_t parts = 0;
     PF_TRY(pf_cuda_reserve(&t->parts, (size_t)(s->rays + more + 1) * sizeof(struct part), "losses"));
     struct part *const sum = pf_cuda_data<struct part>(&t->parts), *const part = sum + 1;
@@ -459,7 +459,7 @@ allocate(struct pf_trainer_cuda *t, const struct pf_field_views *views, const st
     t->v = t->m + count;
     PF_CUDA_TRY(cudaMemsetAsync(t->m, 0, (size_t)count * 2 * sizeof(float), stream), "clearing moments");
     if (t->field->net->ops->wants_grid) {
-        const size_t R = (size_t)t->field->conf.neus.occupancy_resolution, bytes = R * R * R * sizeof(float);
+        const size_t R = (size_t)t->field->conf.occupancy_resolution, bytes = R * R * R * sizeof(float);
         PF_TRY(pf_cuda_reserve(&t->grid, bytes, "the grid of distances"));
         PF_CUDA_TRY(cudaMemsetAsync(t->grid.data, 0, bytes, stream), "clearing the grid of distances");
     }
@@ -468,7 +468,7 @@ allocate(struct pf_trainer_cuda *t, const struct pf_field_views *views, const st
 
 pf_err
 pf_trainer_cuda_new(struct pf_trainer_cuda **to, pf_field *f, const struct pf_field_views *views,
-                    const struct pf_config *conf, const struct pf_pool *all, const struct pf_pool *foreground)
+                    const struct pf_neus_config *conf, const struct pf_pool *all, const struct pf_pool *foreground)
 {
     struct pf_trainer_cuda *const t = (struct pf_trainer_cuda *)calloc(1, sizeof *t);
     *to = NULL;
@@ -551,7 +551,7 @@ pf_trainer_cuda_fetch_gradients(struct pf_trainer_cuda *t)
 pf_err
 pf_trainer_cuda_save_grid(struct pf_trainer_cuda *t, pf_doc *doc)
 {
-    const int64_t R = t->field->conf.neus.occupancy_resolution, dim[3] = {R, R, R};
+    const int64_t R = t->field->conf.occupancy_resolution, dim[3] = {R, R, R};
     if (!t->grid.data)
         return PF_OK;
     float *const host = (float *)malloc((size_t)(R * R * R) * sizeof(float));
@@ -569,7 +569,7 @@ pf_trainer_cuda_save_grid(struct pf_trainer_cuda *t, pf_doc *doc)
 pf_err
 pf_trainer_cuda_load_grid(struct pf_trainer_cuda *t, const pf_doc *doc)
 {
-    const int64_t R = t->field->conf.neus.occupancy_resolution, dim[3] = {R, R, R};
+    const int64_t R = t->field->conf.occupancy_resolution, dim[3] = {R, R, R};
     pf_tensor from, to;
     if (!t->grid.data)
         return PF_OK;

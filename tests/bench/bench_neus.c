@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "common/camera.h"
+#include "common/config.h"
 #include "common/progress.h"
 #include "kernels/field/field.h"
 
@@ -271,8 +272,8 @@ bench(const struct object *o, pf_dev *dev)
     look(o, image, alpha, pose.data);
     const struct pf_field_views views = {VIEWS, SIZE, image, alpha, pose.data, K.data};
     const double start = pf_seconds(), used = cpu_seconds();
-    pf_must(pf_field_new(&f, dev, &pf_conf, 6033));
-    pf_must(pf_trainer_new(&t, f, &views, &pf_conf, 6033));
+    pf_must(pf_field_new(&f, dev, &pf_conf.neus, 6033));
+    pf_must(pf_trainer_new(&t, f, &views, &pf_conf.neus, 6033));
     for (int i = 0; i < pf_conf.neus.steps; i++) {
         pf_must(pf_trainer_step(t, &losses));
         psnr += i >= pf_conf.neus.steps - 50 ? losses.psnr / 50 : 0;

@@ -152,8 +152,8 @@ main(int argc, char *argv[])
     pf_must(read_views(&views, &doc, argc, argv));                  // [V, S, S, 3]
     const struct pf_field_views posed = posed_views_of(&views);
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
-    pf_must(pf_field_new(&field, dev, &pf_conf, (uint64_t)pf_common.seed));
-    pf_must(pf_trainer_new(&trainer, field, &posed, &pf_conf, (uint64_t)pf_common.seed));
+    pf_must(pf_field_new(&field, dev, &pf_conf.neus, (uint64_t)pf_common.seed));
+    pf_must(pf_trainer_new(&trainer, field, &posed, &pf_conf.neus, (uint64_t)pf_common.seed));
     if (opt.resume)
         pf_must(resume(trainer, opt.resume));
     const bool early = opt.stop_at && opt.stop_at < pf_conf.neus.steps;

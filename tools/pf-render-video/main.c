@@ -122,7 +122,7 @@ main(int argc, char *argv[])
     if (!opt.elevation_deg.n)
         pf_must(default_elevation(&opt.elevation_deg, &doc));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
-    pf_must(pf_field_load(&field, dev, &doc, &pf_conf));
+    pf_must(pf_field_load(&field, dev, &doc, &pf_conf.neus));
     if (films)
         pf_must(pf_video_open(&video, out, is_y4m(pf_common.out), pf_conf.video.size,
                               pf_conf.video.fps));

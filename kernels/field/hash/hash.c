@@ -290,26 +290,26 @@ static const struct pf_net_key keys[] = {
 
 /* The finest level of the table. */
 static int64_t
-least_numbers(const struct pf_config *conf)
+least_numbers(const struct pf_neus_config *conf)
 {
-    const int64_t side = conf->neus.max_resolution, table = INT64_C(1) << conf->neus.log2_table;
+    const int64_t side = conf->max_resolution, table = INT64_C(1) << conf->log2_table;
     const int64_t level = side * side * side < table ? side * side * side : table;
-    const int64_t needed = level * conf->neus.level_features;
-    return conf->neus.hidden > needed ? conf->neus.hidden : needed;
+    const int64_t needed = level * conf->level_features;
+    return conf->hidden > needed ? conf->hidden : needed;
 }
 
 static int64_t
-samples_a_ray(const struct pf_config *conf)
+samples_a_ray(const struct pf_neus_config *conf)
 {
-    return conf->neus.ray_samples;
+    return conf->ray_samples;
 }
 
 /* Decay step by step, to lr_end. */
 static double
-hash_rate(const struct pf_config *conf, int step)
+hash_rate(const struct pf_neus_config *conf, int step)
 {
-    const int warm = conf->neus.warm_up, steps = conf->neus.steps;
-    return pow(conf->neus.lr_end, (double)(step - warm) / (steps > warm ? steps - warm : 1));
+    const int warm = conf->warm_up, steps = conf->steps;
+    return pow(conf->lr_end, (double)(step - warm) / (steps > warm ? steps - warm : 1));
 }
 
 const struct pf_net_ops pf_hash_ops = {

@@ -20,13 +20,13 @@ static const char *const names[1 + 2 * PF_HASH_LAYERS] = {
 };
 
 static pf_err
-check_sizes(const struct pf_config *conf)
+check_sizes(const struct pf_neus_config *conf)
 {
     const struct { const char *key; int value, most; } sizes[] = {
-        {"hidden", conf->neus.hidden, 1024}, {"color_hidden", conf->neus.color_hidden, 1024},
-        {"geo_features", conf->neus.geo_features, 256},
-        {"start_levels", conf->neus.start_levels, 64},
-        {"level_steps", conf->neus.level_steps, 1 << 30},
+        {"hidden", conf->hidden, 1024}, {"color_hidden", conf->color_hidden, 1024},
+        {"geo_features", conf->geo_features, 256},
+        {"start_levels", conf->start_levels, 64},
+        {"level_steps", conf->level_steps, 1 << 30},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].value < 1 || sizes[i].value > sizes[i].most)
@@ -46,9 +46,9 @@ set_param(struct pf_hash *net, int i, int64_t rows, int64_t columns)
 /* Sizes of layers and parameters, and one piece of memory for all of them:
  * values | gradients | packed copies, the layers' in the order of param. */
 static pf_err
-allocate(struct pf_hash *net, const struct pf_config *conf)
+allocate(struct pf_hash *net, const struct pf_neus_config *conf)
 {
-    const int H = conf->neus.hidden, G = conf->neus.geo_features, C = conf->neus.color_hidden;
+    const int H = conf->hidden, G = conf->geo_features, C = conf->color_hidden;
     const int size[PF_HASH_LAYERS][2] = {
         {H, 3 + features(net)}, {1 + G, H}, {C, G + 3 + PF_HARMONICS}, {C, C}, {3, C},
     };
@@ -127,7 +127,7 @@ initialise(struct pf_hash *net, double radius, uint64_t seed)
 }
 
 pf_err
-pf_hash_new(struct pf_net **out, const struct pf_config *conf, uint64_t seed)
+pf_hash_new(struct pf_net **out, const struct pf_neus_config *conf, uint64_t seed)
 {
     struct pf_hash *net;
     pf_err err;
@@ -135,19 +135,19 @@ pf_hash_new(struct pf_net **out, const struct pf_config *conf, uint64_t seed)
     PF_TRY(check_sizes(conf));
     if (!(net = calloc(1, sizeof *net)))
         return pf_fail(PF_ENOMEM, "no memory for a field");
-    net->net = (struct pf_net){.ops = &pf_hash_ops, .bound = conf->neus.bound, .chunk = CHUNK,
+    net->net = (struct pf_net){.ops = &pf_hash_ops, .bound = conf->bound, .chunk = CHUNK,
                                .param = net->param, .params = 1 + 2 * PF_HASH_LAYERS};
-    if ((err = pf_hash_grid_init(&net->grid, conf->neus.levels, conf->neus.level_features,
-                                 conf->neus.log2_table, conf->neus.base_resolution,
-                                 conf->neus.max_resolution, conf->neus.bound)) ||
+    if ((err = pf_hash_grid_init(&net->grid, conf->levels, conf->level_features,
+                                 conf->log2_table, conf->base_resolution,
+                                 conf->max_resolution, conf->bound)) ||
         (err = allocate(net, conf))) {
         pf_hash_ops.free(&net->net);
         return err;
     }
     net->active = net->grid.levels;
-    net->start_levels = conf->neus.start_levels;
-    net->level_steps = conf->neus.level_steps;
-    initialise(net, conf->neus.init_radius, seed);
+    net->start_levels = conf->start_levels;
+    net->level_steps = conf->level_steps;
+    initialise(net, conf->init_radius, seed);
     *out = &net->net;
     return PF_OK;
 }

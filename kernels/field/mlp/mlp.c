@@ -566,26 +566,26 @@ static const struct pf_net_key keys[] = {
 
 /* The largest matrix. */
 static int64_t
-least_numbers(const struct pf_config *conf)
+least_numbers(const struct pf_neus_config *conf)
 {
-    const int64_t w = conf->neus.sdf_width, c = conf->neus.color_width;
-    int64_t needed = conf->neus.feature_dim * (w > c ? w : c);
+    const int64_t w = conf->sdf_width, c = conf->color_width;
+    int64_t needed = conf->feature_dim * (w > c ? w : c);
     needed = w * w > needed ? w * w : needed;
-    return c * c > needed && conf->neus.color_layers > 1 ? c * c : needed;
+    return c * c > needed && conf->color_layers > 1 ? c * c : needed;
 }
 
 static int64_t
-samples_a_ray(const struct pf_config *conf)
+samples_a_ray(const struct pf_neus_config *conf)
 {
-    return conf->neus.coarse_samples + conf->neus.fine_samples;
+    return conf->coarse_samples + conf->fine_samples;
 }
 
 /* A drop every 1000 steps, to lr_end. */
 static double
-mlp_rate(const struct pf_config *conf, int step)
+mlp_rate(const struct pf_neus_config *conf, int step)
 {
-    const int steps = conf->neus.steps;
-    return pow(conf->neus.lr_end, step / 1000 / (double)(steps >= 1000 ? steps / 1000 : 1));
+    const int steps = conf->steps;
+    return pow(conf->lr_end, step / 1000 / (double)(steps >= 1000 ? steps / 1000 : 1));
 }
 
 const struct pf_net_ops pf_mlp_ops = {

@@ -16,24 +16,24 @@ check(const char *name, int value, int lo, int hi)
 
 /* Sizes of every layer; slots of the tape, what forward needs first. */
 static pf_err
-plan(struct mlp *m, const struct pf_config *conf)
+plan(struct mlp *m, const struct pf_neus_config *conf)
 {
-    const int W = conf->neus.sdf_width, F = conf->neus.feature_dim, C = conf->neus.color_width;
-    PF_TRY(check("sdf_layers", conf->neus.sdf_layers, 2, MAX_LAYERS - 1));
-    PF_TRY(check("color_layers", conf->neus.color_layers, 1, MAX_LAYERS - 1));
-    PF_TRY(check("sdf_frequencies", conf->neus.sdf_frequencies, 0, 16));
-    PF_TRY(check("color_frequencies", conf->neus.color_frequencies, 0, 16));
+    const int W = conf->sdf_width, F = conf->feature_dim, C = conf->color_width;
+    PF_TRY(check("sdf_layers", conf->sdf_layers, 2, MAX_LAYERS - 1));
+    PF_TRY(check("color_layers", conf->color_layers, 1, MAX_LAYERS - 1));
+    PF_TRY(check("sdf_frequencies", conf->sdf_frequencies, 0, 16));
+    PF_TRY(check("color_frequencies", conf->color_frequencies, 0, 16));
     PF_TRY(check("feature_dim", F, 1, 4096));
     PF_TRY(check("color_width", C, 1, 4096));
-    m->sdf_freq = conf->neus.sdf_frequencies;
-    m->color_freq = conf->neus.color_frequencies;
+    m->sdf_freq = conf->sdf_frequencies;
+    m->color_freq = conf->color_frequencies;
     m->encoded = 3 + 6 * m->sdf_freq;
     m->color_encoded = 3 + 6 * m->color_freq;
     PF_TRY(check("sdf_width", W, (int)m->encoded + 1, 4096));   /* the skip takes encoded of it */
     m->feature = F;
-    m->sdf_layers = conf->neus.sdf_layers + 1;
-    m->color_layers = conf->neus.color_layers + 1;
-    m->skip = conf->neus.sdf_layers / 2;
+    m->sdf_layers = conf->sdf_layers + 1;
+    m->color_layers = conf->color_layers + 1;
+    m->skip = conf->sdf_layers / 2;
     for (int l = 0; l < m->sdf_layers; l++) {
         m->sdf[l].in = l ? W : m->encoded;
         m->sdf[l].out = l == m->sdf_layers - 1 ? 1 + F : l + 1 == m->skip ? W - m->encoded : W;
@@ -200,14 +200,14 @@ pf_mlp_free(struct pf_net *net)
 }
 
 pf_err
-pf_mlp_new(struct pf_net **net, const struct pf_config *conf, uint64_t seed)
+pf_mlp_new(struct pf_net **net, const struct pf_neus_config *conf, uint64_t seed)
 {
     struct mlp *m = calloc(1, sizeof(*m));
     pf_err err;
     *net = NULL;
     if (!m)
         return pf_fail(PF_ENOMEM, "no memory for the field");
-    m->net = (struct pf_net){.ops = &pf_mlp_ops, .bound = conf->neus.bound, .chunk = CHUNK};
+    m->net = (struct pf_net){.ops = &pf_mlp_ops, .bound = conf->bound, .chunk = CHUNK};
     if ((err = plan(m, conf)) != PF_OK)
         goto out;
     lay_out(m);

@@ -10,11 +10,11 @@
 enum { RAYS = 1024, MAX_DEPTHS = 4096 };        /* rays that are worked out at once */
 
 struct pf_neus_sampler
-pf_neus_sampler_of(const struct pf_config *conf)
+pf_neus_sampler_of(const struct pf_neus_config *conf)
 {
-    const int fine = conf->neus.fine_samples / conf->neus.fine_rounds;
-    return (struct pf_neus_sampler){conf->neus.coarse_samples, fine,
-                                    fine ? conf->neus.fine_rounds : 0, conf->neus.bound};
+    const int fine = conf->fine_samples / conf->fine_rounds;
+    return (struct pf_neus_sampler){conf->coarse_samples, fine,
+                                    fine ? conf->fine_rounds : 0, conf->bound};
 }
 
 int

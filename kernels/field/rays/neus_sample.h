@@ -17,7 +17,7 @@ struct pf_neus_sampler {
     int coarse, fine, rounds;   /* even depths; more in each round; rounds */
     double bound;               /* half side of the cube */
 };
-struct pf_neus_sampler pf_neus_sampler_of(const struct pf_config *conf);
+struct pf_neus_sampler pf_neus_sampler_of(const struct pf_neus_config *conf);
 int pf_neus_depths(const struct pf_neus_sampler *how);          /* a ray, in all */
 /* Whether there are any, and not too many. */
 pf_err pf_neus_sampler_check(const struct pf_neus_sampler *how) PF_MUST_USE;

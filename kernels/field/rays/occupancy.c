@@ -16,16 +16,16 @@ struct pf_occupancy {
 };
 
 pf_err
-pf_occupancy_new(struct pf_occupancy **out, const struct pf_config *conf, const struct pf_net *net)
+pf_occupancy_new(struct pf_occupancy **out, const struct pf_neus_config *conf, const struct pf_net *net)
 {
-    const int R = conf->neus.occupancy_resolution;
+    const int R = conf->occupancy_resolution;
     struct pf_occupancy *o;
     *out = NULL;
     if (R < 2 || R > 512)
         return pf_fail(PF_EARG, "neus.occupancy_resolution is %d, expected 2..512", R);
-    if (conf->neus.ray_samples < 1 || conf->neus.ray_samples > 1 << 16)
+    if (conf->ray_samples < 1 || conf->ray_samples > 1 << 16)
         return pf_fail(PF_EARG, "neus.ray_samples is %d, expected 1..65536",
-                       conf->neus.ray_samples);
+                       conf->ray_samples);
     const size_t cells = (size_t)R * R * R;
     if (!(o = calloc(1, sizeof *o)) || !(o->distance = calloc(cells, sizeof *o->distance)) ||
         !(o->near = malloc(cells * sizeof *o->near))) {
@@ -33,7 +33,7 @@ pf_occupancy_new(struct pf_occupancy **out, const struct pf_config *conf, const 
         return pf_fail(PF_ENOMEM, "no memory for an occupancy grid of %d cells a side", R);
     }
     o->R = R;
-    o->ray_samples = conf->neus.ray_samples;
+    o->ray_samples = conf->ray_samples;
     o->bound = (float)net->bound;
     o->cell = 2 * o->bound / (float)R;
     *out = o;

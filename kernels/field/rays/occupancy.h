@@ -28,9 +28,9 @@ enum { PF_GRID_EVERY = 16 };    /* steps between updates */
 
 struct pf_occupancy;            /* opaque, owned by whoever made it */
 
-/* A grid of conf->neus.occupancy_resolution cells a side; until the first update every cell is
+/* A grid of conf->occupancy_resolution cells a side; until the first update every cell is
  * near. */
-pf_err pf_occupancy_new(struct pf_occupancy **o, const struct pf_config *conf,
+pf_err pf_occupancy_new(struct pf_occupancy **o, const struct pf_neus_config *conf,
                         const struct pf_net *net) PF_MUST_USE;
 void pf_occupancy_free(struct pf_occupancy *o);                 /* NULL is fine */
 
@@ -38,7 +38,7 @@ void pf_occupancy_free(struct pf_occupancy *o);                 /* NULL is fine 
 pf_err pf_occupancy_update(struct pf_occupancy *o, struct pf_net *net, int step) PF_MUST_USE;
 
 /* Samples of rays origin [rays, 3] + t dir [rays, 3] (unit) into s, near to far, at most
- * conf->neus.ray_samples a ray; none where a ray meets no near cell.  train: the samples of ray r
+ * conf->ray_samples a ray; none where a ray meets no near cell.  train: the samples of ray r
  * are shifted along it by a uniform number of (seed, step, r); otherwise by half a spacing. */
 pf_err pf_occupancy_sample(struct pf_occupancy *o, struct pf_samples *s, const float *origin,
                            const float *dir, int64_t rays, float inv_s, bool train,

@@ -93,11 +93,11 @@ find_places(pf_dev *dev, struct pf_cuda_samples *s, const int32_t *counts, int64
 // ---- "hash": through the grid ----
 
 struct pf_ray_grid
-pf_cuda_grid_of(const struct pf_config *conf, const struct pf_net *net, const float *distance)
+pf_cuda_grid_of(const struct pf_neus_config *conf, const struct pf_net *net, const float *distance)
 {
     struct pf_ray_grid g;
-    g.R = conf->neus.occupancy_resolution;
-    g.ray_samples = conf->neus.ray_samples;
+    g.R = conf->occupancy_resolution;
+    g.ray_samples = conf->ray_samples;
     g.bound = (float)net->bound;
     g.cell = 2 * g.bound / (float)g.R;
     g.distance = distance;
@@ -117,7 +117,7 @@ cell_centres(float *x, const __grid_constant__ pf_ray_grid g, int64_t from, int6
 
 pf_err
 pf_cuda_grid_update(struct pf_net_cuda *net, struct pf_cuda_buffer *grid,
-                    const struct pf_config *conf)
+                    const struct pf_neus_config *conf)
 {
     const struct pf_ray_grid g = pf_cuda_grid_of(conf, net->host, NULL);
     const int64_t cells = (int64_t)g.R * g.R * g.R, most = INT64_C(1) << 20;
@@ -171,7 +171,7 @@ write_samples(float *x, float *out_dir, float *dist, const int64_t *first,
 }
 
 static pf_err
-sample_grid(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_config *conf,
+sample_grid(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_neus_config *conf,
             const float *distance, const float *origin, const float *dir, int64_t rays, float inv_s,
             bool train, uint64_t seed, int step)
 {
@@ -400,7 +400,7 @@ find_depths(struct pf_net_cuda *net, const struct hits *h, const struct pf_neus_
 }
 
 static pf_err
-sample_hierarchy(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_config *conf,
+sample_hierarchy(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_neus_config *conf,
                  const float *origin, const float *dir, int64_t rays, const float *offset)
 {
     const struct pf_neus_sampler how = pf_neus_sampler_of(conf);
@@ -441,7 +441,7 @@ sample_hierarchy(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struc
 }
 
 pf_err
-pf_cuda_sample(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_config *conf,
+pf_cuda_sample(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_neus_config *conf,
                const float *distance, const float *origin, const float *dir, int64_t rays,
                float inv_s, const float *offset, uint64_t seed, int step)
 {

@@ -45,7 +45,7 @@ left_out(int which)
     return sanitized() && (which == HUGE_ONE || which == FULL_MLP);
 }
 
-static struct pf_config
+static struct pf_neus_config
 config(int which)
 {
     static const struct { int levels, features, hidden, color, geo; } hash[] = {
@@ -54,62 +54,62 @@ config(int which)
         [HUGE_ONE] = {16, 4, 200, 96, 40},      /* in global memory */
         [USUAL] = {10, 2, 64, 32, 13},          /* configs/neus.yaml */
     };
-    struct pf_config c = pf_conf;
-    c.neus.bound = 0.6;
-    c.neus.batch_rays = 300;
-    c.neus.foreground_rays = 100;
-    c.neus.warm_up = 5;
-    c.neus.lr_end = 0.05;
-    c.neus.steps = 60;
-    c.neus.anneal_steps = 40;
-    c.neus.lambda_rgb = 0.5;
-    c.neus.lambda_mask = 1;
-    c.neus.lambda_eikonal = 0.1;
+    struct pf_neus_config c = pf_conf.neus;
+    c.bound = 0.6;
+    c.batch_rays = 300;
+    c.foreground_rays = 100;
+    c.warm_up = 5;
+    c.lr_end = 0.05;
+    c.steps = 60;
+    c.anneal_steps = 40;
+    c.lambda_rgb = 0.5;
+    c.lambda_mask = 1;
+    c.lambda_eikonal = 0.1;
     if (which == FULL_MLP) {                    /* configs/neus-mlp.yaml, but for its batch */
-        c.neus.field = "mlp";
-        c.neus.batch_rays = 40;
-        c.neus.foreground_rays = 8;
-        c.neus.lr = 5e-4;
+        c.field = "mlp";
+        c.batch_rays = 40;
+        c.foreground_rays = 8;
+        c.lr = 5e-4;
         return c;
     }
     if (which == SMALL_MLP) {
-        c.neus.field = "mlp";
-        c.neus.sdf_width = 48;
-        c.neus.color_width = 40;
-        c.neus.feature_dim = 30;
-        c.neus.sdf_layers = 4;
-        c.neus.color_layers = 2;
-        c.neus.sdf_frequencies = 3;
-        c.neus.color_frequencies = 2;
-        c.neus.coarse_samples = 16;
-        c.neus.fine_samples = 16;
-        c.neus.fine_rounds = 2;
-        c.neus.lr = 1e-3;
+        c.field = "mlp";
+        c.sdf_width = 48;
+        c.color_width = 40;
+        c.feature_dim = 30;
+        c.sdf_layers = 4;
+        c.color_layers = 2;
+        c.sdf_frequencies = 3;
+        c.color_frequencies = 2;
+        c.coarse_samples = 16;
+        c.fine_samples = 16;
+        c.fine_rounds = 2;
+        c.lr = 1e-3;
         return c;
     }
-    c.neus.field = "hash";
-    c.neus.levels = hash[which].levels;
-    c.neus.level_features = hash[which].features;
-    c.neus.hidden = hash[which].hidden;
-    c.neus.color_hidden = hash[which].color;
-    c.neus.geo_features = hash[which].geo;
-    c.neus.log2_table = 12;
-    c.neus.base_resolution = 4;
-    c.neus.max_resolution = 60;
-    c.neus.init_radius = 0.4;
-    c.neus.start_levels = 3;
-    c.neus.level_steps = 10;
-    c.neus.occupancy_resolution = 32;
-    c.neus.ray_samples = 24;
-    c.neus.lambda_area = which == WIDE ? 0 : 0.003;
-    c.neus.area_points = 203;
-    c.neus.lr_variance = 0.3;
-    c.neus.lr = 1e-2;
+    c.field = "hash";
+    c.levels = hash[which].levels;
+    c.level_features = hash[which].features;
+    c.hidden = hash[which].hidden;
+    c.color_hidden = hash[which].color;
+    c.geo_features = hash[which].geo;
+    c.log2_table = 12;
+    c.base_resolution = 4;
+    c.max_resolution = 60;
+    c.init_radius = 0.4;
+    c.start_levels = 3;
+    c.level_steps = 10;
+    c.occupancy_resolution = 32;
+    c.ray_samples = 24;
+    c.lambda_area = which == WIDE ? 0 : 0.003;
+    c.area_points = 203;
+    c.lr_variance = 0.3;
+    c.lr = 1e-2;
     if (sanitized()) {
-        c.neus.batch_rays = 12;
-        c.neus.foreground_rays = 4;
-        c.neus.area_points = 19;
-        c.neus.occupancy_resolution = 8;
+        c.batch_rays = 12;
+        c.foreground_rays = 4;
+        c.area_points = 19;
+        c.occupancy_resolution = 8;
     }
     return c;
 }
@@ -125,7 +125,7 @@ make_world(struct world *w, int which)
 static pf_field *
 rough_field(pf_dev *dev, int which)
 {
-    const struct pf_config conf = config(which);
+    const struct pf_neus_config conf = config(which);
     pf_field *f;
     assert_ok(pf_field_new(&f, dev, &conf, 3));
     roughen(f, 0.1f, 0.02f);
@@ -358,8 +358,8 @@ test_a_saved_field_looks_the_same(void **state)
         struct run r = start(&w, gpu);
         steps(&r, 3);
         assert_ok(pf_field_save(r.field, &doc));
-        assert_ok(pf_field_load(&copy, gpu, &doc, &pf_conf));
-        assert_ok(pf_field_load(&host, NULL, &doc, &pf_conf));
+        assert_ok(pf_field_load(&copy, gpu, &doc, &pf_conf.neus));
+        assert_ok(pf_field_load(&host, NULL, &doc, &pf_conf.neus));
         fill_uniform(x, 3 * N, 9);
         assert_ok(pf_field_eval(r.field, a, a + N, a + 4 * N, x, NULL, N));
         assert_ok(pf_field_eval(copy, b, b + N, b + 4 * N, x, NULL, N));

@@ -1,5 +1,6 @@
 /* The MLP field against the original's numbers: golden/README.md, neus.  Skips where the files are
  * not there.  Tolerances are that page's; it also says what the original itself measures. */
+#include "common/config.h"
 #include "common/stream.h"
 #include "kernels/field/adam.h"
 #include "kernels/field/rays/composite.h"
@@ -10,7 +11,7 @@ enum { RAYS = 64, DEPTHS = 128 };
 
 struct golden {
     pf_doc doc;
-    struct pf_config conf;
+    struct pf_neus_config conf;
     struct pf_net *net;
     float variance;
     float *perturb;             /* [6, 64] offsets, scene units */
@@ -72,14 +73,14 @@ open_golden(struct golden *g, const char *which)
 {
     char path[1024];
     pf_stream *in;
-    *g = (struct golden){.conf = pf_conf};
+    *g = (struct golden){.conf = pf_conf.neus};
     if (!golden_path(path, which))
         return false;
     assert_ok(pf_stream_open(&in, path));
     assert_ok(pf_stream_read(in, &g->doc));
     pf_stream_close(in);
     const int width = (int)tensor(g, "param.sdf_network.lin1.bias")->dim[0];
-    g->conf.neus.sdf_width = g->conf.neus.color_width = g->conf.neus.feature_dim = width;
+    g->conf.sdf_width = g->conf.color_width = g->conf.feature_dim = width;
     assert_ok(pf_mlp_new(&g->net, &g->conf, 1));
     set_params(g);
     g->perturb = malloc(6 * RAYS * sizeof(float));
@@ -364,10 +365,12 @@ static void
 test_learning_rates_are_the_originals(void **state)
 {
     struct golden g;
+    struct pf_config all = pf_conf;
     (void)state;
     if (!open_golden(&g, "small"))
         skip();
-    assert_ok(pf_config_load(&g.conf, "configs/neus-mlp.yaml"));
+    assert_ok(pf_config_load(&all, "configs/neus-mlp.yaml"));
+    g.conf = all.neus;
     const pf_tensor *step = tensor(&g, "lr_factor.step");
     const double *factor = tensor(&g, "lr_factor.value")->data, *lr = tensor(&g, "adam.lr")->data;
     for (int64_t i = 0; i < step->dim[0]; i++) {
@@ -376,8 +379,8 @@ test_learning_rates_are_the_originals(void **state)
             fail_msg("factor at step %d is %g, expected %g", at, pf_neus_rate(&g.conf, at), factor[i]);
     }
     for (int k = 0; k < 5; k++)
-        assert_true(fabs(g.conf.neus.lr * pf_neus_rate(&g.conf, 60 + k) - lr[k]) < 1e-9);
-    free((char *)(uintptr_t)g.conf.neus.field);         /* a config keeps its words: this one dies here */
+        assert_true(fabs(g.conf.lr * pf_neus_rate(&g.conf, 60 + k) - lr[k]) < 1e-9);
+    free((char *)(uintptr_t)g.conf.field);         /* a config keeps its words: this one dies here */
     close_golden(&g);
 }
 

@@ -9,19 +9,19 @@ enum { S = 16 };
 static void
 make_world(struct world *w)
 {
-    w->conf = pf_conf;
-    w->conf.neus.field = "mlp";
-    w->conf.neus.sdf_width = w->conf.neus.color_width = w->conf.neus.feature_dim = 32;
-    w->conf.neus.sdf_layers = 4;
-    w->conf.neus.color_layers = 2;
-    w->conf.neus.sdf_frequencies = 2;
-    w->conf.neus.coarse_samples = 16;
-    w->conf.neus.fine_samples = 16;
-    w->conf.neus.fine_rounds = 2;
-    w->conf.neus.batch_rays = 96;
-    w->conf.neus.foreground_rays = 32;
-    w->conf.neus.warm_up = 5;
-    w->conf.neus.lr = 2e-3;
+    w->conf = pf_conf.neus;
+    w->conf.field = "mlp";
+    w->conf.sdf_width = w->conf.color_width = w->conf.feature_dim = 32;
+    w->conf.sdf_layers = 4;
+    w->conf.color_layers = 2;
+    w->conf.sdf_frequencies = 2;
+    w->conf.coarse_samples = 16;
+    w->conf.fine_samples = 16;
+    w->conf.fine_rounds = 2;
+    w->conf.batch_rays = 96;
+    w->conf.foreground_rays = 32;
+    w->conf.warm_up = 5;
+    w->conf.lr = 2e-3;
     see_ball(w, S);
 }
 
@@ -61,7 +61,7 @@ test_a_resumed_run_is_the_uninterrupted_one(void **state)
     pf_doc whole = {0}, half = {0}, again = {0};
     (void)state;
     make_world(&w);
-    w.conf.neus.batch_rays = 400;               /* 1024 pixels: reshuffled on the way */
+    w.conf.batch_rays = 400;               /* 1024 pixels: reshuffled on the way */
     struct run a = start(&w, NULL), b = start(&w, NULL);
     omp_set_num_threads(3);
     steps(&a, 7);
@@ -97,7 +97,7 @@ test_a_saved_field_looks_the_same(void **state)
     struct run r = start(&w, NULL);
     steps(&r, 2);
     assert_ok(pf_field_save(r.field, &doc));
-    assert_ok(pf_field_load(&copy, NULL, &doc, &pf_conf));
+    assert_ok(pf_field_load(&copy, NULL, &doc, &pf_conf.neus));
     assert_string_equal(pf_field_kind(copy), "mlp");
     assert_true(pf_field_bound(copy) == 0.6);
     fill_uniform(x, 600, 9);
@@ -151,7 +151,7 @@ static void
 refused(const pf_doc *doc, const char *words)
 {
     pf_field *f;
-    assert_fails(pf_field_load(&f, NULL, doc, &pf_conf), PF_EFORMAT, words);
+    assert_fails(pf_field_load(&f, NULL, doc, &pf_conf.neus), PF_EFORMAT, words);
     assert_null(f);
 }
 
@@ -195,13 +195,13 @@ test_odd_documents_are_refused(void **state)
     ((float *)bias->data)[2] = NAN;
     refused(&doc, "field.sdf.lin1.bias: element 2 is not finite");
     ((float *)bias->data)[2] = kept;
-    assert_ok(pf_field_load(&f, NULL, &doc, &pf_conf));
+    assert_ok(pf_field_load(&f, NULL, &doc, &pf_conf.neus));
     pf_field_free(f);
 
     float few[3] = {0};
     const pf_tensor t = PF_VIEW(few, PF_F32, 3);
     assert_ok(pf_doc_put(&doc, "field.color.lin1.bias", &t));
-    assert_fails(pf_field_load(&f, NULL, &doc, &pf_conf), PF_ESHAPE, "field.color.lin1.bias");
+    assert_fails(pf_field_load(&f, NULL, &doc, &pf_conf.neus), PF_ESHAPE, "field.color.lin1.bias");
     pf_doc_drop(&doc, "field.color.lin1.bias");
     refused(&doc, "field.color.lin1.bias");
     free(config);
@@ -222,7 +222,7 @@ test_a_checkpoint_of_another_field_is_refused(void **state)
     assert_ok(pf_field_save(r.field, &field));
     assert_fails(pf_trainer_load(r.trainer, &field), PF_EFORMAT, "train.step");
     stop(&r);
-    w.conf.neus.color_width = 24;
+    w.conf.color_width = 24;
     r = start(&w, NULL);
     assert_fails(pf_trainer_load(r.trainer, &doc), PF_EARG, "color_width 32, the config says 24");
     stop(&r);
@@ -234,21 +234,21 @@ test_a_checkpoint_of_another_field_is_refused(void **state)
 static void
 test_learning_rates_of_both_kinds(void **state)
 {
-    struct pf_config c = pf_conf;
+    struct pf_neus_config c = pf_conf.neus;
     (void)state;
-    c.neus.steps = 2000;
-    c.neus.warm_up = 100;
-    c.neus.lr_end = 0.01;
-    c.neus.field = "mlp";
+    c.steps = 2000;
+    c.warm_up = 100;
+    c.lr_end = 0.01;
+    c.field = "mlp";
     assert_true(fabs(pf_neus_rate(&c, 0) - 0.02) < 1e-9);
     assert_true(fabs(pf_neus_rate(&c, 50) - 0.51) < 1e-9);
     assert_true(fabs(pf_neus_rate(&c, 999) - 1) < 1e-9);
     assert_true(fabs(pf_neus_rate(&c, 1000) - 0.1) < 1e-9);
-    c.neus.field = "hash";
+    c.field = "hash";
     assert_true(fabs(pf_neus_rate(&c, 100) - 1) < 1e-9);
     assert_true(fabs(pf_neus_rate(&c, 1050) - 0.1) < 1e-9);
-    c.neus.warm_up = 0;
-    c.neus.steps = 0;
+    c.warm_up = 0;
+    c.steps = 0;
     assert_true(fabs(pf_neus_rate(&c, 0) - 1) < 1e-9);
 }
 

@@ -2,6 +2,7 @@
 #ifndef PF_TEST_TRAINING_H
 #define PF_TEST_TRAINING_H
 #include "common/camera.h"
+#include "common/config.h"
 #include "kernels/field/net.h"
 #include "tests/check.h"
 
@@ -28,7 +29,7 @@ paint_ball(uint8_t *image, float *alpha, const pf_tensor *poses, const pf_tensor
 enum { V = 4, MOST_SIDE = 24, MOST_PIXELS = V * MOST_SIDE * MOST_SIDE };
 
 struct world {
-    struct pf_config conf;
+    struct pf_neus_config conf;
     uint8_t image[MOST_PIXELS * 3];
     float alpha[MOST_PIXELS];
     pf_tensor pose, intrinsics;

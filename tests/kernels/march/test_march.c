@@ -225,17 +225,17 @@ volume(const struct pf_mesh *m)
 static pf_field *
 rough_field(pf_dev *dev, const char *kind)
 {
-    struct pf_config c = pf_conf;
+    struct pf_neus_config c = pf_conf.neus;
     pf_field *f;
-    c.neus.field = kind;
-    c.neus.bound = 0.6;
-    c.neus.levels = 6;
-    c.neus.log2_table = 12;
-    c.neus.base_resolution = 4;
-    c.neus.max_resolution = 40;
-    c.neus.start_levels = 6;
-    c.neus.sdf_width = c.neus.color_width = 48;
-    c.neus.feature_dim = 30;
+    c.field = kind;
+    c.bound = 0.6;
+    c.levels = 6;
+    c.log2_table = 12;
+    c.base_resolution = 4;
+    c.max_resolution = 40;
+    c.start_levels = 6;
+    c.sdf_width = c.color_width = 48;
+    c.feature_dim = 30;
     assert_ok(pf_field_new(&f, dev, &c, 3));
     roughen(f, 0.05f, 0.01f);
     return f;
@@ -425,15 +425,15 @@ test_steep_field_is_found_by_following_the_surface(void **state)
 static void
 test_field_is_1_outside_the_ball(void **state)
 {
-    struct pf_config c = pf_conf;
+    struct pf_neus_config c = pf_conf.neus;
     struct pf_march_options opt = {.resolution = 24, .bound = 2};
     struct pf_mesh m;
     pf_field *f;
     (void)state;
-    c.neus.field = "hash";
-    c.neus.log2_table = 10;
-    c.neus.init_radius = 1.5;                   /* inside throughout the unit ball */
-    c.neus.bound = 2;
+    c.field = "hash";
+    c.log2_table = 10;
+    c.init_radius = 1.5;                   /* inside throughout the unit ball */
+    c.bound = 2;
     assert_ok(pf_field_new(&f, NULL, &c, 1));
     assert_ok(pf_field_march(&m, NULL, f, &opt));
     assert_true(m.faces > 0);

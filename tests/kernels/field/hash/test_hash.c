@@ -2,27 +2,28 @@
 #include <omp.h>
 
 #include "common/camera.h"
+#include "common/config.h"
 #include "kernels/field/hash/hash_grid.h"
 #include "kernels/field/net.h"
 #include "tests/check.h"
 
-static struct pf_config
+static struct pf_neus_config
 small_config(void)
 {
-    struct pf_config conf = pf_conf;
-    conf.neus.field = "hash";
-    conf.neus.levels = 4;
-    conf.neus.level_features = 2;
-    conf.neus.log2_table = 10;
-    conf.neus.base_resolution = 4;
-    conf.neus.max_resolution = 24;
-    conf.neus.hidden = 18;
-    conf.neus.color_hidden = 10;
-    conf.neus.geo_features = 5;
-    conf.neus.init_radius = 0.4;
-    conf.neus.start_levels = 2;
-    conf.neus.level_steps = 10;
-    conf.neus.bound = 0.6;
+    struct pf_neus_config conf = pf_conf.neus;
+    conf.field = "hash";
+    conf.levels = 4;
+    conf.level_features = 2;
+    conf.log2_table = 10;
+    conf.base_resolution = 4;
+    conf.max_resolution = 24;
+    conf.hidden = 18;
+    conf.color_hidden = 10;
+    conf.geo_features = 5;
+    conf.init_radius = 0.4;
+    conf.start_levels = 2;
+    conf.level_steps = 10;
+    conf.bound = 0.6;
     return conf;
 }
 
@@ -30,7 +31,7 @@ small_config(void)
 static struct pf_net *
 rough_net(void)
 {
-    const struct pf_config conf = small_config();
+    const struct pf_neus_config conf = small_config();
     struct pf_net *net;
     assert_ok(pf_hash_new(&net, &conf, 1));
     fill_uniform(net->param[0].value, net->param[0].n, 7);
@@ -113,7 +114,7 @@ static void
 test_an_encoding_that_makes_no_sense_is_refused(void **state)
 {
     struct pf_hash_grid g;
-    struct pf_config conf = small_config();
+    struct pf_neus_config conf = small_config();
     struct pf_net *net;
     (void)state;
     assert_fails(pf_hash_grid_init(&g, 17, 2, 15, 8, 64, 0.5), PF_EARG, "levels is 17");
@@ -121,18 +122,18 @@ test_an_encoding_that_makes_no_sense_is_refused(void **state)
     assert_fails(pf_hash_grid_init(&g, 8, 2, 30, 8, 64, 0.5), PF_EARG, "log2_table is 30");
     assert_fails(pf_hash_grid_init(&g, 8, 2, 15, 64, 8, 0.5), PF_EARG, "max_resolution 8");
     assert_fails(pf_hash_grid_init(&g, 8, 2, 15, 8, 64, NAN), PF_EARG, "bound");
-    conf.neus.geo_features = 0;
+    conf.geo_features = 0;
     assert_fails(pf_hash_new(&net, &conf, 1), PF_EARG, "geo_features is 0");
 }
 
 static void
 test_a_new_field_is_a_sphere(void **state)
 {
-    struct pf_config conf = small_config();
+    struct pf_neus_config conf = small_config();
     struct pf_net *net;
     float x[3 * 200], sdf[200], grad[3 * 200];
     (void)state;
-    conf.neus.hidden = 64;
+    conf.hidden = 64;
     assert_ok(pf_hash_new(&net, &conf, 3));
     fill_uniform(x, 600, 4);
     for (int i = 0; i < 600; i++)
@@ -364,7 +365,7 @@ train(pf_trainer *t, int steps)
 static void
 test_a_resumed_run_is_the_run_that_was_never_stopped(void **state)
 {
-    struct pf_config conf = small_config();
+    struct pf_neus_config conf = small_config();
     uint8_t image[VIEWS * SIZE * SIZE * 3];
     float alpha[VIEWS * SIZE * SIZE];
     pf_tensor pose, K;
@@ -372,12 +373,12 @@ test_a_resumed_run_is_the_run_that_was_never_stopped(void **state)
     pf_trainer *t;
     pf_doc doc = {0}, first = {0}, second = {0};
     (void)state;
-    conf.neus.batch_rays = 48;
-    conf.neus.foreground_rays = 16;
-    conf.neus.occupancy_resolution = 12;
-    conf.neus.ray_samples = 16;
-    conf.neus.lambda_area = 0.01;
-    conf.neus.area_points = 64;
+    conf.batch_rays = 48;
+    conf.foreground_rays = 16;
+    conf.occupancy_resolution = 12;
+    conf.ray_samples = 16;
+    conf.lambda_area = 0.01;
+    conf.area_points = 64;
     for (int i = 0; i < VIEWS * SIZE * SIZE; i++) {             /* a disc on white */
         const int x = i % SIZE - SIZE / 2, y = i / SIZE % SIZE - SIZE / 2;
         alpha[i] = x * x + y * y < 20;

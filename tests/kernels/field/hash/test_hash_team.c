@@ -1,30 +1,31 @@
 /* A GPU's tile of the fast field, run on the host by a team of threads: the same numbers as the CPU's
  * field, at sizes that fill no row of four, whatever the size of the team. */
+#include "common/config.h"
 #include "kernels/field/hash/hash_team.h"
 #include "tests/check.h"
 
 enum { POINTS = 150, MOST_TEAM = 13 };          /* two tiles of 64 and a part of one */
 
-static struct pf_config
+static struct pf_neus_config
 config(int features, int hidden, int color, int geo)
 {
-    struct pf_config conf = pf_conf;
-    conf.neus.field = "hash";
-    conf.neus.levels = 5;
-    conf.neus.level_features = features;
-    conf.neus.log2_table = 10;
-    conf.neus.base_resolution = 4;
-    conf.neus.max_resolution = 24;
-    conf.neus.hidden = hidden;
-    conf.neus.color_hidden = color;
-    conf.neus.geo_features = geo;
-    conf.neus.init_radius = 0.4;
-    conf.neus.bound = 0.6;
+    struct pf_neus_config conf = pf_conf.neus;
+    conf.field = "hash";
+    conf.levels = 5;
+    conf.level_features = features;
+    conf.log2_table = 10;
+    conf.base_resolution = 4;
+    conf.max_resolution = 24;
+    conf.hidden = hidden;
+    conf.color_hidden = color;
+    conf.geo_features = geo;
+    conf.init_radius = 0.4;
+    conf.bound = 0.6;
     return conf;
 }
 
 static struct pf_hash *
-rough_net(const struct pf_config *conf)
+rough_net(const struct pf_neus_config *conf)
 {
     struct pf_net *net;
     assert_ok(pf_hash_new(&net, conf, 1));
@@ -131,7 +132,7 @@ job_of(const struct pf_hash *net, const struct probe *p, enum pf_tile_kind kind,
 }
 
 static void
-check_values(const struct pf_config *conf, int P, int team, bool from_normal)
+check_values(const struct pf_neus_config *conf, int P, int team, bool from_normal)
 {
     static struct probe p;
     float sdf[POINTS], grad[3 * POINTS], rgb[3 * POINTS], got[7 * POINTS], alone[POINTS];
@@ -154,7 +155,7 @@ check_values(const struct pf_config *conf, int P, int team, bool from_normal)
 }
 
 static void
-check_gradients(const struct pf_config *conf, int P, int team, bool color, bool from_normal)
+check_gradients(const struct pf_neus_config *conf, int P, int team, bool color, bool from_normal)
 {
     static struct probe p;
     float sdf[POINTS], grad[3 * POINTS], rgb[3 * POINTS];
@@ -189,7 +190,7 @@ check_gradients(const struct pf_config *conf, int P, int team, bool color, bool 
 static void
 test_values_are_those_of_the_cpu(void **state)
 {
-    const struct pf_config odd = config(2, 18, 10, 5), wide = config(3, 21, 37, 12), usual = config(2, 64, 32, 13);
+    const struct pf_neus_config odd = config(2, 18, 10, 5), wide = config(3, 21, 37, 12), usual = config(2, 64, 32, 13);
     (void)state;
     check_values(&odd, 64, 1, false);
     check_values(&odd, 32, 5, true);
@@ -200,7 +201,7 @@ test_values_are_those_of_the_cpu(void **state)
 static void
 test_gradients_are_those_of_the_cpu(void **state)
 {
-    const struct pf_config odd = config(2, 18, 10, 5), wide = config(3, 21, 37, 12), usual = config(2, 64, 32, 13);
+    const struct pf_neus_config odd = config(2, 18, 10, 5), wide = config(3, 21, 37, 12), usual = config(2, 64, 32, 13);
     (void)state;
     check_gradients(&odd, 64, 1, true, false);
     check_gradients(&odd, 32, 7, true, true);

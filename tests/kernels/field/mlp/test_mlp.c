@@ -3,22 +3,23 @@
  * hold second-order terms, against finite differences of that. */
 #include <omp.h>
 
+#include "common/config.h"
 #include "kernels/field/net.h"
 #include "tests/check.h"
 
 enum { N = 150, W = 16, F = 5, C = 12, LAYERS = 4, COLORS = 2, FREQ = 1, WIDE = 64 };
 
-static struct pf_config
+static struct pf_neus_config
 small(void)
 {
-    struct pf_config c = pf_conf;
-    c.neus.field = "mlp";
-    c.neus.sdf_width = W;
-    c.neus.sdf_layers = LAYERS;
-    c.neus.sdf_frequencies = c.neus.color_frequencies = FREQ;
-    c.neus.feature_dim = F;
-    c.neus.color_width = C;
-    c.neus.color_layers = COLORS;
+    struct pf_neus_config c = pf_conf.neus;
+    c.field = "mlp";
+    c.sdf_width = W;
+    c.sdf_layers = LAYERS;
+    c.sdf_frequencies = c.color_frequencies = FREQ;
+    c.feature_dim = F;
+    c.color_width = C;
+    c.color_layers = COLORS;
     return c;
 }
 
@@ -26,7 +27,7 @@ small(void)
 static struct pf_net *
 make(float x[3 * N], float dir[3 * N])
 {
-    const struct pf_config c = small();
+    const struct pf_neus_config c = small();
     struct pf_net *net;
     assert_ok(pf_mlp_new(&net, &c, 5));
     for (int i = 0; i < net->params; i++) {
@@ -310,7 +311,7 @@ test_a_new_field_is_a_sphere(void **state)
     struct pf_net *net;
     float x[] = {0, 0, 0.25f, 0.5f, 0, 0, 0, -0.5f, 0, 0.3f, 0.3f, 0.265f, 0, 0, 1}, sdf[5];
     (void)state;
-    assert_ok(pf_mlp_new(&net, &pf_conf, 6033));
+    assert_ok(pf_mlp_new(&net, &pf_conf.neus, 6033));
     assert_int_equal(net->params, 3 * 14);
     int64_t count = 1;                                          /* the variance is the field's */
     for (int i = 0; i < net->params; i++)
@@ -343,16 +344,16 @@ test_no_direction_means_against_the_normal(void **state)
 static void
 test_sizes_that_make_no_network_are_refused(void **state)
 {
-    struct pf_config c = small();
+    struct pf_neus_config c = small();
     struct pf_net *net;
     (void)state;
-    c.neus.sdf_width = 9;                                       /* the skip alone takes 9 */
+    c.sdf_width = 9;                                       /* the skip alone takes 9 */
     assert_fails(pf_mlp_new(&net, &c, 1), PF_EARG, "sdf_width is 9");
     c = small();
-    c.neus.sdf_layers = 1;
+    c.sdf_layers = 1;
     assert_fails(pf_mlp_new(&net, &c, 1), PF_EARG, "sdf_layers is 1");
     c = small();
-    c.neus.feature_dim = 1 << 30;
+    c.feature_dim = 1 << 30;
     assert_fails(pf_mlp_new(&net, &c, 1), PF_EARG, "feature_dim");
 }
 

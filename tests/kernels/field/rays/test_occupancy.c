@@ -2,6 +2,7 @@
  * give the same samples. */
 #include <omp.h>
 
+#include "common/config.h"
 #include "kernels/field/rays/composite.h"
 #include "kernels/field/rays/occupancy.h"
 #include "tests/check.h"
@@ -24,10 +25,10 @@ static struct pf_net ball = {.ops = &ball_ops, .bound = 0.6};
 static struct pf_occupancy *
 new_grid(int resolution, int ray_samples)
 {
-    struct pf_config conf = pf_conf;
+    struct pf_neus_config conf = pf_conf.neus;
     struct pf_occupancy *o;
-    conf.neus.occupancy_resolution = resolution;
-    conf.neus.ray_samples = ray_samples;
+    conf.occupancy_resolution = resolution;
+    conf.ray_samples = ray_samples;
     assert_ok(pf_occupancy_new(&o, &conf, &ball));
     return o;
 }
@@ -256,13 +257,13 @@ test_points_near_the_surface_measure_its_area(void **state)
 static void
 test_a_grid_that_makes_no_sense_is_refused(void **state)
 {
-    struct pf_config conf = pf_conf;
+    struct pf_neus_config conf = pf_conf.neus;
     struct pf_occupancy *o;
     (void)state;
-    conf.neus.occupancy_resolution = 1000;
+    conf.occupancy_resolution = 1000;
     assert_fails(pf_occupancy_new(&o, &conf, &ball), PF_EARG, "occupancy_resolution is 1000");
-    conf.neus.occupancy_resolution = 8;
-    conf.neus.ray_samples = 0;
+    conf.occupancy_resolution = 8;
+    conf.ray_samples = 0;
     assert_fails(pf_occupancy_new(&o, &conf, &ball), PF_EARG, "ray_samples is 0");
 }
 

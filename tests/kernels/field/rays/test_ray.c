@@ -44,12 +44,12 @@ static void
 check_samples(float inv_s, bool train)
 {
     static float origin[3 * RAYS], dir[3 * RAYS];
-    struct pf_config conf = pf_conf;
+    struct pf_neus_config conf = pf_conf.neus;
     struct pf_occupancy *o;
     struct pf_samples s = {0};
     pf_doc doc = {0};
-    conf.neus.occupancy_resolution = R;
-    conf.neus.ray_samples = 20;
+    conf.occupancy_resolution = R;
+    conf.ray_samples = 20;
     make_rays(origin, dir);
     assert_ok(pf_occupancy_new(&o, &conf, &ball));
     assert_ok(pf_occupancy_update(o, &ball, -1));
@@ -155,7 +155,7 @@ static void
 test_points_of_the_surface_are_those_of_the_cpu(void **state)
 {
     enum { N = 300, WALLS = 40 };
-    struct pf_config conf = pf_conf;
+    struct pf_neus_config conf = pf_conf.neus;
     struct pf_occupancy *o;
     struct pf_neus_sums sums = {0}, mine = {0};
     const struct pf_neus_how how = {.lambda_mask = 1, .lambda_eikonal = 0.1, .rays = 1, .inner = N};
@@ -164,7 +164,7 @@ test_points_of_the_surface_are_those_of_the_cpu(void **state)
     pf_doc doc = {0};
     int64_t cells = 0;
     (void)state;
-    conf.neus.occupancy_resolution = R;
+    conf.occupancy_resolution = R;
     assert_ok(pf_occupancy_new(&o, &conf, &ball));
     assert_ok(pf_occupancy_update(o, &ball, -1));
     assert_ok(pf_occupancy_save(o, &doc));
