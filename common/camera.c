@@ -97,23 +97,6 @@ pf_viewpoint_embed(float v[4], float elevation_input, float elevation_target, fl
     v[3] = 0;
 }
 
-void
-pf_camera_ray(float origin[3], float dir[3], const double pose[12], const double K[9], double j,
-              double i)
-{
-    const double y = (i - K[5]) / K[4], x = (j - K[2] - K[1] * y) / K[0];
-    double d[3], o[3];
-    for (int k = 0; k < 3; k++) {               // columns of R, so R^T
-        d[k] = pose[k] * x + pose[4 + k] * y + pose[8 + k];
-        o[k] = -(pose[k] * pose[3] + pose[4 + k] * pose[7] + pose[8 + k] * pose[11]);
-    }
-    const double length = sqrt(pf_dot3(d, d));
-    for (int k = 0; k < 3; k++) {
-        origin[k] = (float)o[k];
-        dir[k] = (float)(d[k] / length);
-    }
-}
-
 /* ---- SPAD's cameras ---- */
 
 void

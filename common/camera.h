@@ -6,6 +6,7 @@
  * except in spad.h (cameras.md, 1 and 5). */
 #ifndef PF_CAMERA_H
 #define PF_CAMERA_H
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,10 +34,6 @@ pf_err pf_rig_tensors(pf_tensor *pose, pf_tensor *intrinsics, pf_tensor *elevati
 void pf_viewpoint_embed(float v[4], float elevation_input, float elevation_target,
                         float azimuth, float azimuth_input);
 
-/* Origin and unit direction of the ray through pixel (j, i) (field.md, 2). */
-void pf_camera_ray(float origin[3], float dir[3], const double pose[12], const double K[9],
-                   double j, double i);
-
 static inline PF_HD double
 pf_dot3(const double a[3], const double b[3])
 {
@@ -49,6 +46,24 @@ pf_cross3(double to[3], const double a[3], const double b[3])
     to[0] = a[1] * b[2] - a[2] * b[1];
     to[1] = a[2] * b[0] - a[0] * b[2];
     to[2] = a[0] * b[1] - a[1] * b[0];
+}
+
+/* Origin and unit direction of the ray through pixel (j, i) (field.md, 2). */
+static inline PF_HD void
+pf_camera_ray(float origin[3], float dir[3], const double pose[12], const double K[9], double j,
+              double i)
+{
+    const double y = (i - K[5]) / K[4], x = (j - K[2] - K[1] * y) / K[0];
+    double d[3], o[3];
+    for (int k = 0; k < 3; k++) {               // columns of R, so R^T
+        d[k] = pose[k] * x + pose[4 + k] * y + pose[8 + k];
+        o[k] = -(pose[k] * pose[3] + pose[4 + k] * pose[7] + pose[8 + k] * pose[11]);
+    }
+    const double length = sqrt(pf_dot3(d, d));
+    for (int k = 0; k < 3; k++) {
+        origin[k] = (float)o[k];
+        dir[k] = (float)(d[k] / length);
+    }
 }
 
 /* SPAD's camera: "elevation" used as a polar angle (cameras.md, 4: the network was trained
