@@ -17,17 +17,17 @@ struct pf_adamw_factors {       /* of one step, as the CPU and the GPU multiply 
     float keep, eps, b1, b2, c1, c2, rate, root;
 };
 static inline struct pf_adamw_factors
-pf_adamw_factors(const struct pf_adamw *how, double decay, int64_t step)
+pf_adamw_factors(const struct pf_adamw *adamw, double decay, int64_t step)
 {
     struct pf_adamw_factors a;
-    a.keep = (float)(1 - how->lr * decay);
-    a.eps = (float)how->eps;
-    a.b1 = (float)how->beta1;
-    a.b2 = (float)how->beta2;
-    a.c1 = (float)(1 - how->beta1);
-    a.c2 = (float)(1 - how->beta2);
-    a.rate = (float)(how->lr / (1 - pow(how->beta1, (double)step)));
-    a.root = (float)(1 / sqrt(1 - pow(how->beta2, (double)step)));
+    a.keep = (float)(1 - adamw->lr * decay);
+    a.eps = (float)adamw->eps;
+    a.b1 = (float)adamw->beta1;
+    a.b2 = (float)adamw->beta2;
+    a.c1 = (float)(1 - adamw->beta1);
+    a.c2 = (float)(1 - adamw->beta2);
+    a.rate = (float)(adamw->lr / (1 - pow(adamw->beta1, (double)step)));
+    a.root = (float)(1 / sqrt(1 - pow(adamw->beta2, (double)step)));
     return a;
 }
 
@@ -35,7 +35,7 @@ pf_adamw_factors(const struct pf_adamw *how, double decay, int64_t step)
  *   value *= 1 - lr decay;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
  *   value -= lr / (1 - b1^step) m / (sqrt(v / (1 - b2^step)) + eps) */
 void pf_adamw(float *value, const float *grad, float *m, float *v, int64_t n, int64_t step,
-              const struct pf_adamw *how);
+              const struct pf_adamw *adamw);
 
 #ifdef __cplusplus
 }

@@ -293,8 +293,8 @@ pf_field_sample(pf_field *f, struct pf_occupancy *o, struct pf_samples *s, const
     if (o)
         return pf_occupancy_sample(o, s, origin, dir, rays, pf_field_inv_s(f), offset != NULL, seed,
                                    step);
-    const struct pf_neus_sampler how = pf_neus_sampler_of(&f->conf);
-    return pf_neus_sample(f->net, &how, s, origin, dir, rays, offset);
+    const struct pf_neus_sampler sampler = pf_neus_sampler_of(&f->conf);
+    return pf_neus_sample(f->net, &sampler, s, origin, dir, rays, offset);
 }
 
 struct view {                   /* of some rays, reused */

@@ -7,6 +7,7 @@
 #define PF_FIELD_FIELD_CUDA_H
 #include "kernels/field/adam.h"
 #include "kernels/field/rays/batch.h"
+#include "kernels/field/rays/composite.h"
 #include "kernels/march/march.h"
 #include "kernels/field/net.h"
 
@@ -32,15 +33,16 @@ pf_err pf_field_cuda_render(pf_field *f, float *rgb, float *opacity, float *norm
 pf_err pf_field_cuda_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_field *f,
                            const struct pf_march_options *options) PF_MUST_USE;
 
-/* Views and pools are copied. */
-pf_err pf_trainer_cuda_new(struct pf_trainer_cuda **t, pf_field *f, const struct pf_field_views *views,
-                           const struct pf_neus_config *conf, const struct pf_pool *all,
-                           const struct pf_pool *foreground) PF_MUST_USE;
+/* Views and pools of the batch are copied. */
+pf_err pf_trainer_cuda_new(struct pf_trainer_cuda **t, pf_field *f,
+                           const struct pf_neus_config *conf, const struct pf_batch *batch)
+    PF_MUST_USE;
 void pf_trainer_cuda_free(struct pf_trainer_cuda *t);
 /* Losses of the batch of this step, and the gradient of every parameter, which stays on the device.
- * ratio: how far the cosine is annealed.  d_variance: of the variance. */
-pf_err pf_trainer_cuda_gradients(struct pf_trainer_cuda *t, struct pf_field_losses *losses,
-                                 float *d_variance, float ratio, int step, uint64_t seed) PF_MUST_USE;
+ * ratio: how far the cosine is annealed. */
+pf_err pf_trainer_cuda_gradients(struct pf_trainer_cuda *t, struct pf_loss_weights *weights,
+                                 struct pf_loss_sums *sums, float ratio, int step, uint64_t seed)
+    PF_MUST_USE;
 /* AdamW on all parameters; decay applies where a parameter says so.  step from 1. */
 pf_err pf_trainer_cuda_update(struct pf_trainer_cuda *t, const struct pf_adamw *how, int64_t step) PF_MUST_USE;
 /* The last gradients, to net->param[].grad: for tests. */

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/camera.h"
-#include "common/rng.h"
 #include "kernels/field/adam.h"
 #include "kernels/field/rays/composite.h"
 #include "kernels/field/field_cuda.h"
@@ -17,21 +15,14 @@
 
 enum { WHITE = 253 };           /* a pixel with all channels over 0.99 is background (field.md, 7) */
 
-struct batch {                  /* of the current step, [rays, ...] */
-    int64_t rays;
-    float *origin, *dir, *offset, *rgb, *mask;
-    float *d_color, *d_mask;
-};
-
 struct pf_trainer {
     struct pf_field *field;     /* borrowed */
-    struct pf_field_views views;
     struct pf_neus_config conf;
     uint64_t seed;
     int step;
-    struct pf_pool all, foreground;
     uint32_t *object;           /* pixels that are not white */
-    struct batch batch;
+    struct pf_batch batch;      /* of the current step */
+    float *d_color, *d_mask;    /* [rays, ...] */
     float **m, **v;             /* [params] moments */
     float variance_m, variance_v;
     struct pf_occupancy *occupancy;     /* NULL: its kind wants none */
@@ -47,54 +38,23 @@ struct pf_trainer {
 static pf_err
 make_pools(struct pf_trainer *t)
 {
-    const int64_t n = (int64_t)t->views.views * t->views.size * t->views.size;
+    struct pf_batch *b = &t->batch;
+    const int64_t n = (int64_t)b->views.views * b->views.size * b->views.size;
     int64_t k = 0;
     t->object = malloc((size_t)n * sizeof(*t->object));
     if (!t->object)
         return pf_fail(PF_ENOMEM, "no memory for %lld pixels", (long long)n);
     for (int64_t i = 0; i < n; i++) {
-        const uint8_t *c = t->views.image + 3 * i;
+        const uint8_t *c = b->views.image + 3 * i;
         if (c[0] < WHITE || c[1] < WHITE || c[2] < WHITE)
             t->object[k++] = (uint32_t)i;
     }
     const int64_t rays = t->conf.batch_rays, more = t->conf.foreground_rays;
-    t->all = (struct pf_pool){n, rays < n ? rays : n, NULL, 0};
-    t->foreground = (struct pf_pool){k, more < k ? more : k, t->object, 1};
-    t->batch.rays = t->all.take + t->foreground.take;
+    b->all = (struct pf_pool){n, rays < n ? rays : n, NULL, 0};
+    b->foreground = (struct pf_pool){k, more < k ? more : k, t->object, 1};
+    b->rays = b->all.take + b->foreground.take;
+    b->coarse_samples = t->conf.coarse_samples;
     return PF_OK;
-}
-
-/* ---- batches ---- */
-
-static void
-fill_ray(struct pf_trainer *t, int64_t r, int64_t pixel)
-{
-    const struct pf_field_views *w = &t->views;
-    const int64_t area = (int64_t)w->size * w->size, view = pixel / area, in = pixel % area;
-    const uint64_t number = (uint64_t)t->step * (uint64_t)t->batch.rays + (uint64_t)r;
-    double pose[12], K[9];
-    for (int i = 0; i < 12; i++)
-        pose[i] = w->pose[12 * view + i];
-    for (int i = 0; i < 9; i++)
-        K[i] = w->intrinsics[9 * view + i];
-    pf_camera_ray(t->batch.origin + 3 * r, t->batch.dir + 3 * r, pose, K, (double)(in % w->size),
-                  (double)(in / w->size));
-    for (int c = 0; c < 3; c++)
-        t->batch.rgb[3 * r + c] = (float)w->image[3 * pixel + c] / 255;
-    t->batch.mask[r] = w->alpha[pixel];
-    t->batch.offset[r] = (pf_rng_uniform(t->seed, PF_RNG_PERTURB, number) - 0.5f) * 2 /
-                         (float)t->conf.coarse_samples;
-}
-
-static void
-fill_batch(struct pf_trainer *t)
-{
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < t->batch.rays; r++) {
-        const bool any = r < t->all.take;
-        fill_ray(t, r, any ? pf_pool_draw(&t->all, r, t->seed, t->step)
-                           : pf_pool_draw(&t->foreground, r - t->all.take, t->seed, t->step));
-    }
 }
 
 /* ---- one step ---- */
@@ -137,14 +97,14 @@ reserve_points(struct pf_trainer *t, int64_t n)
 
 /* Forward and backward through rays from..to-1 of the batch. */
 static pf_err
-slice(struct pf_trainer *t, int64_t from, int64_t to, const struct pf_neus_how *how,
-      struct pf_neus_sums *sums, double *d_inv_s)
+run_slice(struct pf_trainer *t, int64_t from, int64_t to, const struct pf_loss_weights *w,
+          struct pf_loss_sums *sums)
 {
     const struct pf_samples s = pf_samples_slice(&t->samples, from, to);
     const struct pf_net_ops *ops = t->field->net->ops;
-    const struct batch *b = &t->batch;
+    const struct pf_batch *b = &t->batch;
     const float inv_s = pf_field_inv_s(t->field), ratio = annealed(t);
-    float *d_color = b->d_color + 3 * from, *d_mask = b->d_mask + from;
+    float *d_color = t->d_color + 3 * from, *d_mask = t->d_mask + from;
     PF_TRY(pf_neus_out_reserve(&t->out, s.rays, s.n));
     PF_TRY(reserve_points(t, s.n));
     float *sdf = t->point, *grad = sdf + s.n, *rgb = grad + 3 * s.n;
@@ -152,70 +112,82 @@ slice(struct pf_trainer *t, int64_t from, int64_t to, const struct pf_neus_how *
     if (s.n)
         PF_TRY(ops->forward(t->field->net, sdf, grad, rgb, s.x, s.dir, s.n, true));
     pf_neus_composite_forward(&t->out, &s, sdf, grad, rgb, inv_s, ratio);
-    pf_neus_loss(sums, d_color, d_mask, &t->out, b->rgb + 3 * from, b->mask + from, s.rays, how);
-    pf_neus_composite_backward(d_sdf, d_grad, d_rgb, d_inv_s, &t->out, &s, sdf, grad, rgb, inv_s,
-                               ratio, d_color, d_mask);
-    pf_neus_eikonal(sums, d_grad, grad, s.n, how);
+    pf_neus_loss(sums, d_color, d_mask, &t->out, b->rgb + 3 * from, b->mask + from, s.rays, w);
+    pf_neus_composite_backward(d_sdf, d_grad, d_rgb, &sums->d_inv_s, &t->out, &s, sdf, grad, rgb,
+                               inv_s, ratio, d_color, d_mask);
+    pf_neus_eikonal(sums, d_grad, grad, s.n, w);
     return s.n ? ops->backward(t->field->net, d_sdf, d_grad, d_rgb) : PF_OK;
 }
 
-/* Losses that ask no ray, for what no view sees: the surface is small, so that it is closed flat and
- * not around all that could hide behind the object; its distance is one there too; and it keeps off
- * the faces of the cube, whose part inside the object would be no surface and cost nothing.  The
- * area comes in as the cosine is annealed: a soft start would shrink. */
+/* Losses that ask no ray, for what no view sees: the surface is small, so that it is closed flat
+ * and not around all that could hide behind the object; its distance has slope one there too; and
+ * it keeps off the faces of the cube, whose part inside the object would be no surface and cost
+ * nothing. */
 static pf_err
-surface(struct pf_trainer *t, const struct pf_neus_how *how, double lambda_area,
-        struct pf_neus_sums *sums)
+point_losses(struct pf_trainer *t, const struct pf_loss_weights *w, struct pf_loss_sums *sums)
 {
     const struct pf_net_ops *ops = t->field->net->ops;
-    const int64_t n = t->conf.area_points;
+    const int64_t n = w->area_points, walls = w->wall_points, all = n + walls;
     const float width = PF_AREA_WIDTH * pf_occupancy_cell(t->occupancy);
-    const int64_t walls = n / 8, all = n + walls;
     PF_TRY(reserve_points(t, all));
     float *x = t->point, *sdf = x + 3 * all, *grad = sdf + all;
     float *d_sdf = grad + 3 * all, *d_grad = d_sdf + all;
-    const double volume = pf_occupancy_near(t->occupancy, x, n, 5 * width, t->seed, t->step);
+    const double volume =
+        pf_occupancy_near(t->occupancy, x, n, PF_AREA_REACH * width, t->seed, t->step);
     if (volume == 0)
         return PF_OK;
     pf_occupancy_walls(t->occupancy, x + 3 * n, walls, t->seed, t->step);
     PF_TRY(ops->forward(t->field->net, sdf, grad, NULL, x, NULL, all, true));
-    pf_neus_area(sums, d_sdf, d_grad, sdf, grad, n, volume, width, lambda_area);
-    pf_neus_eikonal(sums, d_grad, grad, n, how);
-    pf_neus_outside(sums, d_sdf + n, sdf + n, walls, width, how);
+    pf_neus_area(sums, d_sdf, d_grad, sdf, grad, n, volume, width, w->lambda_area);
+    pf_neus_eikonal(sums, d_grad, grad, n, w);
+    pf_neus_outside(sums, d_sdf + n, sdf + n, walls, width, w);
     memset(d_grad + 3 * n, 0, (size_t)walls * 3 * sizeof(float));
     return ops->backward(t->field->net, d_sdf, d_grad, NULL);
 }
 
-/* Losses of the batch, and the gradient of every parameter. */
+/* Draws the batch, and sums its losses; the gradients of the parameters are left in the network. */
 static pf_err
-gradients(struct pf_trainer *t, struct pf_field_losses *losses, float *d_variance)
+gradients(struct pf_trainer *t, struct pf_loss_weights *w, struct pf_loss_sums *sums)
 {
-    const struct pf_samples *s = &t->samples;
     const struct pf_net *net = t->field->net;
-    const float inv_s = pf_field_inv_s(t->field);
-    const double area = t->occupancy ? t->conf.lambda_area : 0;
-    const struct pf_neus_how how = {
-        t->conf.lambda_rgb, t->conf.lambda_mask, t->conf.lambda_eikonal, s->rays,
-        (double)s->n + 1e-5 * (double)(s->slots > 0 ? s->slots : 1) +
-            (area > 0 ? (double)t->conf.area_points : 0),
-    };
-    struct pf_neus_sums sums = {0};
-    double d_inv_s = 0;
+    const struct pf_batch *b = &t->batch;
+    const struct pf_samples *s = &t->samples;
+    if (t->occupancy)
+        PF_TRY(pf_occupancy_update(t->occupancy, t->field->net, t->step));
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < b->rays; r++)
+        pf_batch_draw(b, r, t->seed, t->step);
+    PF_TRY(pf_field_sample(t->field, t->occupancy, &t->samples, b->origin, b->dir, b->rays,
+                           b->offset, t->seed, t->step));
+    *w = pf_loss_weights_of(&t->conf, t->occupancy != NULL, annealed(t), s->rays, s->n, s->slots);
     for (int i = 0; i < net->params; i++)
         memset(net->param[i].grad, 0, (size_t)net->param[i].n * sizeof(float));
-    for (int64_t from = 0, to; from < s->rays; from = to) {     /* as many rays as the tape holds */
-        for (to = from + 1; to < s->rays && s->first[to + 1] - s->first[from] <= net->chunk; to++)
-            ;
-        PF_TRY(slice(t, from, to, &how, &sums, &d_inv_s));
+    for (int64_t from = 0, to; from < s->rays; from = to) {
+        to = pf_samples_slice_end(s->first, s->rays, from, net->chunk);
+        PF_TRY(run_slice(t, from, to, w, sums));
     }
-    if (area > 0)
-        PF_TRY(surface(t, &how, area * annealed(t), &sums));
-    *d_variance = inv_s > 1e-6f && inv_s < 1e6f ? (float)(10 * inv_s * d_inv_s) : 0;
+    return w->area_points ? point_losses(t, w, sums) : PF_OK;
+}
+
+pf_err
+pf_trainer_gradients(pf_trainer *t, struct pf_field_losses *losses, float *d_variance)
+{
+    const float inv_s = pf_field_inv_s(t->field);
+    struct pf_loss_weights w;
+    struct pf_loss_sums sums = {0};
+    t->field->net->ops->set_step(t->field->net, t->step);
+    PF_TRY(PF_CUDA && t->cuda ? pf_trainer_cuda_gradients(t->cuda, &w, &sums, annealed(t), t->step,
+                                                          t->seed)
+                              : gradients(t, &w, &sums));
+    *d_variance = inv_s > 1e-6f && inv_s < 1e6f ? (float)(10 * inv_s * sums.d_inv_s) : 0;
     *losses = (struct pf_field_losses){
-        .total = (float)(how.lambda_rgb * sums.rgb + how.lambda_mask * sums.mask +
-                         how.lambda_eikonal * sums.eikonal + area * annealed(t) * sums.area),
-        .rgb = (float)sums.rgb, .mask = (float)sums.mask, .eikonal = (float)sums.eikonal,
-        .psnr = (float)(-10 * log10(sums.square / (3 * (double)s->rays) + 1e-12)), .rays = s->rays,
+        .total = (float)(w.lambda_rgb * sums.rgb + w.lambda_mask * sums.mask +
+                         w.lambda_eikonal * sums.eikonal + w.lambda_area * sums.area),
+        .rgb = (float)sums.rgb,
+        .mask = (float)sums.mask,
+        .eikonal = (float)sums.eikonal,
+        .psnr = (float)(-10 * log10(sums.square / (3 * (double)w.rays) + 1e-12)),
+        .rays = w.rays,
     };
     return PF_OK;
 }
@@ -224,44 +196,23 @@ static pf_err
 update(struct pf_trainer *t, float d_variance)
 {
     const struct pf_net_ops *ops = t->field->net->ops;
-    const struct pf_adamw how = {.lr = pf_trainer_rate(t), .beta1 = 0.9, .beta2 = 0.999,
-                                 .eps = ops->adam_eps, .decay = 0.01};
+    const struct pf_adamw adamw = {.lr = pf_trainer_rate(t), .beta1 = 0.9, .beta2 = 0.999,
+                                   .eps = ops->adam_eps, .decay = 0.01};
+    struct pf_adamw of_variance = adamw;
     for (int i = 0; i < t->field->net->params && !t->cuda; i++) {
         const struct pf_param *p = &t->field->net->param[i];
-        struct pf_adamw its = how;
-        its.decay = p->decay ? how.decay : 0;
-        pf_adamw(p->value, p->grad, t->m[i], t->v[i], p->n, t->step + 1, &its);
+        struct pf_adamw of_param = adamw;
+        of_param.decay = p->decay ? adamw.decay : 0;
+        pf_adamw(p->value, p->grad, t->m[i], t->v[i], p->n, t->step + 1, &of_param);
     }
-    struct pf_adamw its = how;
-    its.lr *= ops->variance_rate ? t->conf.lr_variance : 1;
+    of_variance.lr *= ops->variance_rate ? t->conf.lr_variance : 1;
     pf_adamw(&t->field->variance, &d_variance, &t->variance_m, &t->variance_v, 1, t->step + 1,
-             &its);
+             &of_variance);
     t->field->step = ++t->step;
     if (PF_CUDA && t->cuda)
-        return pf_trainer_cuda_update(t->cuda, &how, t->step);
+        return pf_trainer_cuda_update(t->cuda, &adamw, t->step);
     pf_field_changed(t->field);
     return PF_OK;
-}
-
-static pf_err
-step_on_host(struct pf_trainer *t, struct pf_field_losses *losses, float *d_variance)
-{
-    struct pf_field *f = t->field;
-    if (t->occupancy)
-        PF_TRY(pf_occupancy_update(t->occupancy, f->net, t->step));
-    fill_batch(t);
-    PF_TRY(pf_field_sample(f, t->occupancy, &t->samples, t->batch.origin, t->batch.dir,
-                           t->batch.rays, t->batch.offset, t->seed, t->step));
-    return gradients(t, losses, d_variance);
-}
-
-pf_err
-pf_trainer_gradients(pf_trainer *t, struct pf_field_losses *losses, float *d_variance)
-{
-    t->field->net->ops->set_step(t->field->net, t->step);
-    return PF_CUDA && t->cuda
-               ? pf_trainer_cuda_gradients(t->cuda, losses, d_variance, annealed(t), t->step, t->seed)
-               : step_on_host(t, losses, d_variance);
 }
 
 pf_err
@@ -295,10 +246,10 @@ allocate(struct pf_trainer *t)
         return pf_fail(PF_ENOMEM, "no memory for the trainer");
     t->batch.dir = b + 3 * rays;
     t->batch.rgb = b + 6 * rays;
-    t->batch.d_color = b + 9 * rays;
+    t->d_color = b + 9 * rays;
     t->batch.offset = b + 12 * rays;
     t->batch.mask = b + 13 * rays;
-    t->batch.d_mask = b + 14 * rays;
+    t->d_mask = b + 14 * rays;
     for (int i = 0; i < net->params; i++) {
         t->m[i] = calloc((size_t)net->param[i].n, sizeof(float));
         t->v[i] = calloc((size_t)net->param[i].n, sizeof(float));
@@ -322,7 +273,7 @@ pf_trainer_new(pf_trainer **to, pf_field *f, const struct pf_field_views *views,
     if (!t)
         return pf_fail(PF_ENOMEM, "no memory for the trainer");
     t->field = f;
-    t->views = *views;
+    t->batch.views = *views;
     t->conf = *conf;
     t->conf.field = f->conf.field;
     t->seed = seed;
@@ -332,7 +283,7 @@ pf_trainer_new(pf_trainer **to, pf_field *f, const struct pf_field_views *views,
         (err = pf_occupancy_new(&t->occupancy, &f->conf, f->net)) != PF_OK)
         goto out;
     if (PF_CUDA && f->cuda &&
-        (err = pf_trainer_cuda_new(&t->cuda, f, views, &t->conf, &t->all, &t->foreground)) != PF_OK)
+        (err = pf_trainer_cuda_new(&t->cuda, f, &t->conf, &t->batch)) != PF_OK)
         goto out;
     *to = t;
     return PF_OK;

@@ -85,29 +85,49 @@ pf_neus_composite_backward(float *d_sdf, float *d_grad, float *d_rgb, double *d_
         *d_inv_s += out->part[r];
 }
 
+/* ---- losses ---- */
+
+struct pf_loss_weights
+pf_loss_weights_of(const struct pf_neus_config *conf, bool grid, float ratio, int64_t rays,
+                   int64_t points, int64_t slots)
+{
+    const double area = grid ? conf->lambda_area : 0;
+    const int64_t near = area > 0 ? conf->area_points : 0;
+    return (struct pf_loss_weights){
+        .lambda_rgb = conf->lambda_rgb,
+        .lambda_mask = conf->lambda_mask,
+        .lambda_eikonal = conf->lambda_eikonal,
+        .lambda_area = area * ratio,
+        .rays = rays,
+        .inner = (double)points + 1e-5 * (double)(slots > 0 ? slots : 1) + (double)near,
+        .area_points = near,
+        .wall_points = near / 8,
+    };
+}
+
 void
-pf_neus_loss(struct pf_neus_sums *sums, float *d_color, float *d_mask,
+pf_neus_loss(struct pf_loss_sums *sums, float *d_color, float *d_mask,
              const struct pf_neus_out *out, const float *want_rgb, const float *want_mask,
-             int64_t rays, const struct pf_neus_how *how)
+             int64_t rays, const struct pf_loss_weights *w)
 {
     for (int64_t r = 0; r < rays; r++) {
         const float *rgb = out->rgb + 3 * r;
         const struct pf_ray_color got = {.rgb = {rgb[0], rgb[1], rgb[2]}, .mask = out->mask[r]};
-        pf_ray_loss(sums, d_color + 3 * r, d_mask + r, &got, want_rgb + 3 * r, want_mask[r], how);
+        pf_ray_loss(sums, d_color + 3 * r, d_mask + r, &got, want_rgb + 3 * r, want_mask[r], w);
     }
 }
 
 void
-pf_neus_eikonal(struct pf_neus_sums *sums, float *d_grad, const float *grad, int64_t n,
-                const struct pf_neus_how *how)
+pf_neus_eikonal(struct pf_loss_sums *sums, float *d_grad, const float *grad, int64_t n,
+                const struct pf_loss_weights *w)
 {
     enum { PARTS = 64 };        /* however many threads there are */
     double part[PARTS];
 #pragma omp parallel for schedule(static)
     for (int64_t p = 0; p < PARTS; p++) {
-        struct pf_neus_sums mine = {0};
+        struct pf_loss_sums mine = {0};
         for (int64_t i = n * p / PARTS; i < n * (p + 1) / PARTS; i++)
-            pf_point_eikonal(&mine, d_grad + 3 * i, grad + 3 * i, how);
+            pf_point_eikonal(&mine, d_grad + 3 * i, grad + 3 * i, w);
         part[p] = mine.eikonal;
     }
     for (int p = 0; p < PARTS; p++)
@@ -115,7 +135,7 @@ pf_neus_eikonal(struct pf_neus_sums *sums, float *d_grad, const float *grad, int
 }
 
 void
-pf_neus_area(struct pf_neus_sums *sums, float *d_sdf, float *d_grad, const float *sdf,
+pf_neus_area(struct pf_loss_sums *sums, float *d_sdf, float *d_grad, const float *sdf,
              const float *grad, int64_t n, double volume, float width, double lambda)
 {
     const double each = n > 0 ? volume / (double)n : 0;
@@ -124,9 +144,9 @@ pf_neus_area(struct pf_neus_sums *sums, float *d_sdf, float *d_grad, const float
 }
 
 void
-pf_neus_outside(struct pf_neus_sums *sums, float *d_sdf, const float *sdf, int64_t n, float margin,
-                const struct pf_neus_how *how)
+pf_neus_outside(struct pf_loss_sums *sums, float *d_sdf, const float *sdf, int64_t n, float margin,
+                const struct pf_loss_weights *w)
 {
     for (int64_t i = 0; i < n; i++)
-        d_sdf[i] = pf_point_outside(sums, sdf[i], n, margin, how);
+        d_sdf[i] = pf_point_outside(sums, sdf[i], n, margin, w);
 }

@@ -18,9 +18,9 @@ pf_neus_sampler_of(const struct pf_neus_config *conf)
 }
 
 int
-pf_neus_depths(const struct pf_neus_sampler *how)
+pf_neus_depths(const struct pf_neus_sampler *sampler)
 {
-    return how->coarse + how->fine * how->rounds;
+    return sampler->coarse + sampler->fine * sampler->rounds;
 }
 
 void
@@ -57,23 +57,23 @@ sdf_along(struct pf_net *net, const struct buffers *b, float *sdf, const float *
 }
 
 static pf_err
-some_rays(struct pf_net *net, const struct pf_neus_sampler *how, const struct buffers *b, float *z,
+some_rays(struct pf_net *net, const struct pf_neus_sampler *sampler, const struct buffers *b, float *z,
           const float *origin, const float *dir, int64_t rays, const float *offset)
 {
-    const int depths = pf_neus_depths(how), fine = how->fine;
-    int n = how->coarse;
+    const int depths = pf_neus_depths(sampler), fine = sampler->fine;
+    int n = sampler->coarse;
     for (int64_t r = 0; r < rays; r++)
         pf_ray_coarse(z + r * depths, 1, n, origin + 3 * r, dir + 3 * r, offset ? offset[r] : 0);
     PF_TRY(sdf_along(net, b, b->sdf, z, depths, n, origin, dir, rays));
     for (int64_t r = rays - 1; r > 0; r--)      /* [rays, n] to rows of depths */
         memmove(b->sdf + r * depths, b->sdf + r * n, (size_t)n * sizeof(float));
-    for (int round = 0; round < how->rounds; round++, n += fine) {
-        const bool last = round == how->rounds - 1;
+    for (int round = 0; round < sampler->rounds; round++, n += fine) {
+        const bool last = round == sampler->rounds - 1;
         const float inv_s = 64 * ldexpf(1, round);
 #pragma omp parallel for schedule(static)
         for (int64_t r = 0; r < rays; r++)
             pf_neus_upsample(b->z_new + r * fine, fine, z + r * depths, b->sdf + r * depths, n,
-                             origin + 3 * r, dir + 3 * r, inv_s, how->bound);
+                             origin + 3 * r, dir + 3 * r, inv_s, sampler->bound);
         if (!last)
             PF_TRY(sdf_along(net, b, b->sdf_new, b->z_new, fine, fine, origin, dir, rays));
 #pragma omp parallel for schedule(static)
@@ -85,23 +85,23 @@ some_rays(struct pf_net *net, const struct pf_neus_sampler *how, const struct bu
 }
 
 pf_err
-pf_neus_sampler_check(const struct pf_neus_sampler *how)
+pf_neus_sampler_check(const struct pf_neus_sampler *sampler)
 {
-    if (how->coarse < 2 || how->fine < 0 || how->rounds < 0 || how->rounds > 64 ||
-        how->coarse > MAX_DEPTHS || how->fine > MAX_DEPTHS || pf_neus_depths(how) > MAX_DEPTHS)
+    if (sampler->coarse < 2 || sampler->fine < 0 || sampler->rounds < 0 || sampler->rounds > 64 ||
+        sampler->coarse > MAX_DEPTHS || sampler->fine > MAX_DEPTHS || pf_neus_depths(sampler) > MAX_DEPTHS)
         return pf_fail(PF_EARG, "neus: %d coarse samples and %d rounds of %d, expected at least "
-                       "2 and at most %d in all", how->coarse, how->rounds, how->fine, MAX_DEPTHS);
+                       "2 and at most %d in all", sampler->coarse, sampler->rounds, sampler->fine, MAX_DEPTHS);
     return PF_OK;
 }
 
 pf_err
-pf_neus_z(struct pf_net *net, const struct pf_neus_sampler *how, float *z, const float *origin,
+pf_neus_z(struct pf_net *net, const struct pf_neus_sampler *sampler, float *z, const float *origin,
           const float *dir, int64_t rays, const float *offset)
 {
     pf_err err = PF_OK;
-    PF_TRY(pf_neus_sampler_check(how));
-    const int depths = pf_neus_depths(how), fine = how->fine;
-    const int64_t widest = how->coarse > fine ? how->coarse : fine;
+    PF_TRY(pf_neus_sampler_check(sampler));
+    const int depths = pf_neus_depths(sampler), fine = sampler->fine;
+    const int64_t widest = sampler->coarse > fine ? sampler->coarse : fine;
     struct buffers b;
     float *all = malloc(RAYS * (size_t)(depths + 2 * fine + 3 * widest) * sizeof(float));
     if (!all)
@@ -109,7 +109,7 @@ pf_neus_z(struct pf_net *net, const struct pf_neus_sampler *how, float *z, const
     b = (struct buffers){all, all + RAYS * depths, all + RAYS * (depths + fine),
                          all + RAYS * (depths + 2 * fine)};
     for (int64_t r = 0; r < rays && err == PF_OK; r += RAYS)
-        err = some_rays(net, how, &b, z + r * depths, origin + 3 * r, dir + 3 * r,
+        err = some_rays(net, sampler, &b, z + r * depths, origin + 3 * r, dir + 3 * r,
                         rays - r < RAYS ? rays - r : RAYS, offset ? offset + r : NULL);
     free(all);
     return err;
@@ -139,32 +139,32 @@ pf_neus_pack(struct pf_samples *s, const float *z, int depths, const float *orig
 }
 
 pf_err
-pf_neus_sample(struct pf_net *net, const struct pf_neus_sampler *how, struct pf_samples *s,
+pf_neus_sample(struct pf_net *net, const struct pf_neus_sampler *sampler, struct pf_samples *s,
                const float *origin, const float *dir, int64_t rays, const float *offset)
 {
-    const int depths = pf_neus_depths(how);
+    const int depths = pf_neus_depths(sampler);
     int64_t hits = 0, h = 0;
     pf_err err = PF_OK;
-    PF_TRY(pf_neus_sampler_check(how));
+    PF_TRY(pf_neus_sampler_check(sampler));
     float *o = malloc((size_t)(rays + 1) * (size_t)(7 + depths) * sizeof(float));
     if (!o)
         return pf_fail(PF_ENOMEM, "no memory to sample %lld rays", (long long)rays);
     float *d = o + 3 * rays, *moved = d + 3 * rays, *z = moved + rays;
     for (int64_t r = 0; r < rays; r++)
-        if (pf_ray_meets(origin + 3 * r, dir + 3 * r, how->bound)) {
+        if (pf_ray_meets(origin + 3 * r, dir + 3 * r, sampler->bound)) {
             memcpy(o + 3 * hits, origin + 3 * r, 3 * sizeof(float));
             memcpy(d + 3 * hits, dir + 3 * r, 3 * sizeof(float));
             moved[hits++] = offset ? offset[r] : 0;
         }
     s->rays = s->n = s->slots = 0;
-    if ((err = pf_neus_z(net, how, z, o, d, hits, moved)) != PF_OK)
+    if ((err = pf_neus_z(net, sampler, z, o, d, hits, moved)) != PF_OK)
         goto out;
     if ((err = pf_samples_reserve(s, rays, hits * depths)) != PF_OK)
         goto out;
     for (int64_t r = 0; r < rays; r++) {
         s->first[r] = s->n;
-        if (h < hits && pf_ray_meets(origin + 3 * r, dir + 3 * r, how->bound)) {
-            pack(s, z + h * depths, depths, o + 3 * h, d + 3 * h, how->bound);
+        if (h < hits && pf_ray_meets(origin + 3 * r, dir + 3 * r, sampler->bound)) {
+            pack(s, z + h * depths, depths, o + 3 * h, d + 3 * h, sampler->bound);
             h++;
         }
     }

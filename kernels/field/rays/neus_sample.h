@@ -1,8 +1,8 @@
 /* neus_sample.h - the original's sampling of a ray: 64 even depths, then rounds of 16 where the
  * surface probably is (field.md, 3).  Private to kernels/field.
  *
- *     const struct pf_neus_sampler how = {64, 16, 4, 0.6};
- *     PF_TRY(pf_neus_sample(net, &how, &samples, origin, dir, rays, NULL));
+ *     const struct pf_neus_sampler sampler = {64, 16, 4, 0.6};
+ *     PF_TRY(pf_neus_sample(net, &sampler, &samples, origin, dir, rays, NULL));
  */
 #ifndef PF_FIELD_NEUS_SAMPLE_H
 #define PF_FIELD_NEUS_SAMPLE_H
@@ -18,9 +18,9 @@ struct pf_neus_sampler {
     double bound;               /* half side of the cube */
 };
 struct pf_neus_sampler pf_neus_sampler_of(const struct pf_neus_config *conf);
-int pf_neus_depths(const struct pf_neus_sampler *how);          /* a ray, in all */
+int pf_neus_depths(const struct pf_neus_sampler *sampler);          /* a ray, in all */
 /* Whether there are any, and not too many. */
-pf_err pf_neus_sampler_check(const struct pf_neus_sampler *how) PF_MUST_USE;
+pf_err pf_neus_sampler_check(const struct pf_neus_sampler *sampler) PF_MUST_USE;
 
 /* Where a ray of unit direction passes the origin, minus and plus sqrt(3) / 2 (field.md, 2). */
 void pf_neus_near_far(float *near, float *far, const float origin[3], const float dir[3]);
@@ -28,7 +28,7 @@ void pf_neus_near_far(float *near, float *far, const float origin[3], const floa
 void pf_neus_upsample(float *z_new, int fresh, const float *z, const float *sdf, int n,
                       const float origin[3], const float dir[3], float inv_s, double bound);
 /* Ascending depths z [rays, depths].  offset [rays] moves a whole ray, scene units; NULL: none. */
-pf_err pf_neus_z(struct pf_net *net, const struct pf_neus_sampler *how, float *z,
+pf_err pf_neus_z(struct pf_net *net, const struct pf_neus_sampler *sampler, float *z,
                  const float *origin, const float *dir, int64_t rays, const float *offset)
     PF_MUST_USE;
 /* Append the rays with these depths to s: points in the middle of each interval, those outside
@@ -36,7 +36,7 @@ pf_err pf_neus_z(struct pf_net *net, const struct pf_neus_sampler *how, float *z
 pf_err pf_neus_pack(struct pf_samples *s, const float *z, int depths, const float *origin,
                     const float *dir, int64_t rays, double bound) PF_MUST_USE;
 /* All of it, replacing what s held.  Rays that miss the cube cost nothing and get no points. */
-pf_err pf_neus_sample(struct pf_net *net, const struct pf_neus_sampler *how, struct pf_samples *s,
+pf_err pf_neus_sample(struct pf_net *net, const struct pf_neus_sampler *sampler, struct pf_samples *s,
                       const float *origin, const float *dir, int64_t rays, const float *offset)
     PF_MUST_USE;
 

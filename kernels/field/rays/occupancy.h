@@ -25,6 +25,8 @@ extern "C" {
 enum { PF_GRID_EVERY = 16 };    /* steps between updates */
 /* Width of the surface whose area counts (trainer.c), in cells. */
 #define PF_AREA_WIDTH 0.5f
+/* Points that are drawn for it are no farther from the surface than this many widths. */
+#define PF_AREA_REACH 5.0f
 
 struct pf_occupancy;            /* opaque, owned by whoever made it */
 

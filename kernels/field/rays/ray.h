@@ -428,11 +428,11 @@ pf_ray_blend_backward(float *d_sdf, float *d_grad, float *d_rgb, const struct pf
 
 /* Adds one ray's colour and mask losses to sums; writes the cotangents. */
 PF_FN void
-pf_ray_loss(struct pf_neus_sums *sums, float d_color[3], float *d_mask,
+pf_ray_loss(struct pf_loss_sums *sums, float d_color[3], float *d_mask,
             const struct pf_ray_color *got, const float want[3], float want_mask,
-            const struct pf_neus_how *how)
+            const struct pf_loss_weights *w)
 {
-    const double share = 1 / (double)how->rays;
+    const double share = 1 / (double)w->rays;
     const double e[3] = {got->rgb[0] - want[0], got->rgb[1] - want[1], got->rgb[2] - want[2]};
     const double square = e[0] * e[0] + e[1] * e[1] + e[2] * e[2];
     const double loss = sqrt(square + 0.001), miss = got->mask - want_mask;
@@ -440,19 +440,19 @@ pf_ray_loss(struct pf_neus_sums *sums, float d_color[3], float *d_mask,
     sums->mask += miss * miss * share;
     sums->square += square;
     PF_UNROLL for (int k = 0; k < 3; k++)
-        d_color[k] = (float)(how->lambda_rgb * share * e[k] / loss);
-    *d_mask = (float)(how->lambda_mask * share * 2 * miss);
+        d_color[k] = (float)(w->lambda_rgb * share * e[k] / loss);
+    *d_mask = (float)(w->lambda_mask * share * 2 * miss);
 }
 
 /* Adds one point's (|grad| - 1)^2 to sums, and its cotangent to d_grad. */
 PF_FN void
-pf_point_eikonal(struct pf_neus_sums *sums, float d_grad[3], const float g[3],
-                 const struct pf_neus_how *how)
+pf_point_eikonal(struct pf_loss_sums *sums, float d_grad[3], const float g[3],
+                 const struct pf_loss_weights *w)
 {
     const float length = sqrtf(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]), miss = length - 1;
-    const double share = 2 * how->lambda_eikonal / how->inner;
+    const double share = 2 * w->lambda_eikonal / w->inner;
     const float rate = length > 0 ? (float)(share * miss / length) : 0;
-    sums->eikonal += (double)miss * miss / how->inner;
+    sums->eikonal += (double)miss * miss / w->inner;
     PF_UNROLL for (int k = 0; k < 3; k++)
         d_grad[k] += rate * g[k];
 }
@@ -494,7 +494,7 @@ pf_wall_point(float x[3], float bound, uint64_t seed, uint64_t number)
 /* Adds what one point, which stands for the volume `each`, says of the surface's area; writes
  * cotangents. */
 PF_FN void
-pf_point_area(struct pf_neus_sums *sums, float *d_sdf, float d_grad[3], float sdf, const float g[3],
+pf_point_area(struct pf_loss_sums *sums, float *d_sdf, float d_grad[3], float sdf, const float g[3],
               double each, float width, double lambda)
 {
     const float P = pf_ray_sigmoid(sdf / width);
@@ -509,12 +509,12 @@ pf_point_area(struct pf_neus_sums *sums, float *d_sdf, float d_grad[3], float sd
 /* Adds the mask loss of one of n points that are outside for certain; returns the cotangent of
  * sdf. */
 PF_FN float
-pf_point_outside(struct pf_neus_sums *sums, float sdf, int64_t n, float margin,
-                 const struct pf_neus_how *how)
+pf_point_outside(struct pf_loss_sums *sums, float sdf, int64_t n, float margin,
+                 const struct pf_loss_weights *w)
 {
     const bool near_by = sdf < margin;
     sums->mask += near_by ? (double)(margin - sdf) / (double)n : 0;
-    return near_by ? (float)(-how->lambda_mask / (double)n) : 0;
+    return near_by ? (float)(-w->lambda_mask / (double)n) : 0;
 }
 
 #endif

@@ -380,20 +380,20 @@ sdf_along(struct pf_net_cuda *net, const struct hits *h, float *sdf, const float
 }
 
 static pf_err
-find_depths(struct pf_net_cuda *net, const struct hits *h, const struct pf_neus_sampler *how)
+find_depths(struct pf_net_cuda *net, const struct hits *h, const struct pf_neus_sampler *sampler)
 {
     const unsigned blocks = pf_blocks(h->n, RAY_THREADS);
     const cudaStream_t stream = pf_cuda_stream(net->dev);
-    int n = how->coarse;
+    int n = sampler->coarse;
     PF_TRY(sdf_along(net, h, h->sdf, h->z, n));
-    for (int round = 0; round < how->rounds; round++, n += how->fine) {
-        const bool last = round == how->rounds - 1;
-        upsample<<<blocks, RAY_THREADS, 0, stream>>>(*h, n, how->fine, 64 * ldexpf(1, round),
-                                                     (float)how->bound);
+    for (int round = 0; round < sampler->rounds; round++, n += sampler->fine) {
+        const bool last = round == sampler->rounds - 1;
+        upsample<<<blocks, RAY_THREADS, 0, stream>>>(*h, n, sampler->fine, 64 * ldexpf(1, round),
+                                                     (float)sampler->bound);
         PF_TRY(pf_launched(net->dev, "depths of rays"));
         if (!last)
-            PF_TRY(sdf_along(net, h, h->sdf_new, h->z_new, how->fine));
-        merge<<<blocks, RAY_THREADS, 0, stream>>>(*h, n, how->fine, last);
+            PF_TRY(sdf_along(net, h, h->sdf_new, h->z_new, sampler->fine));
+        merge<<<blocks, RAY_THREADS, 0, stream>>>(*h, n, sampler->fine, last);
         PF_TRY(pf_launched(net->dev, "depths of rays"));
     }
     return PF_OK;
@@ -403,40 +403,40 @@ static pf_err
 sample_hierarchy(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_neus_config *conf,
                  const float *origin, const float *dir, int64_t rays, const float *offset)
 {
-    const struct pf_neus_sampler how = pf_neus_sampler_of(conf);
-    const int depths = pf_neus_depths(&how);
+    const struct pf_neus_sampler sampler = pf_neus_sampler_of(conf);
+    const int depths = pf_neus_depths(&sampler);
     const unsigned blocks = pf_blocks(rays, RAY_THREADS);
     const cudaStream_t stream = pf_cuda_stream(net->dev);
     const bool want_first = s->want_first;
     int32_t *counts = NULL;
     struct hits h;
-    PF_TRY(pf_neus_sampler_check(&how));
+    PF_TRY(pf_neus_sampler_check(&sampler));
     PF_TRY(pf_cuda_reserve(&s->place, (size_t)(rays + 1) * sizeof(int64_t), "rays"));
     int64_t *const place = pf_cuda_data<int64_t>(&s->place);
     PF_TRY(reserve_rays(s, rays, &counts));
-    find_hits<<<blocks, RAY_THREADS, 0, stream>>>(counts, origin, dir, rays, how.bound);
+    find_hits<<<blocks, RAY_THREADS, 0, stream>>>(counts, origin, dir, rays, sampler.bound);
     s->want_first = false;
     pf_err err = find_places(net->dev, s, counts, rays);
     s->want_first = want_first;
     PF_TRY(err);
-    PF_TRY(reserve_hits(&h, s, s->n, depths, how.fine,
-                        how.coarse > how.fine ? how.coarse : how.fine));
+    PF_TRY(reserve_hits(&h, s, s->n, depths, sampler.fine,
+                        sampler.coarse > sampler.fine ? sampler.coarse : sampler.fine));
     PF_CUDA_TRY(cudaMemcpyAsync(place, s->first, (size_t)(rays + 1) * sizeof(int64_t),
                                 cudaMemcpyDeviceToDevice, stream),
                 "rays");
     if (h.n) {
-        gather_hits<<<blocks, RAY_THREADS, 0, stream>>>(h, how.coarse, place, origin, dir, offset,
+        gather_hits<<<blocks, RAY_THREADS, 0, stream>>>(h, sampler.coarse, place, origin, dir, offset,
                                                         rays);
         PF_TRY(pf_launched(net->dev, "depths of rays"));
-        PF_TRY(find_depths(net, &h, &how));
+        PF_TRY(find_depths(net, &h, &sampler));
     }
     pack<<<blocks, RAY_THREADS, 0, stream>>>(counts, NULL, NULL, NULL, NULL, NULL, h, place, rays,
-                                             depths, (float)how.bound);
+                                             depths, (float)sampler.bound);
     PF_TRY(find_places(net->dev, s, counts, rays));
     PF_TRY(reserve_points(s, s->n, true));
     s->slots = rays * depths;
     pack<<<blocks, RAY_THREADS, 0, stream>>>(NULL, s->x, s->dir, s->dist, s->skipped, s->first, h,
-                                             place, rays, depths, (float)how.bound);
+                                             place, rays, depths, (float)sampler.bound);
     return pf_launched(net->dev, "samples");
 }
 

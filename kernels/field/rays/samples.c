@@ -62,3 +62,12 @@ pf_samples_slice(const struct pf_samples *s, int64_t from, int64_t to)
         .skipped = s->skipped + i,
     };
 }
+
+int64_t
+pf_samples_slice_end(const int64_t *first, int64_t rays, int64_t from, int64_t points)
+{
+    int64_t to = from + 1;
+    while (to < rays && first[to + 1] - first[from] <= points)
+        to++;
+    return to;
+}

@@ -17,6 +17,10 @@
 
 #include "common/error.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct pf_samples {
     int64_t rays, n;            /* rays; points */
     int64_t slots;              /* points before any was dropped; n if the sampler drops none */
@@ -32,5 +36,11 @@ pf_err pf_samples_reserve(struct pf_samples *s, int64_t rays, int64_t points) PF
 void pf_samples_release(struct pf_samples *s);
 /* The rays from..to-1 of s as samples of their own; borrowed from s (never reserve or release). */
 struct pf_samples pf_samples_slice(const struct pf_samples *s, int64_t from, int64_t to);
+/* Where a slice that begins with ray from ends if it is to have at most so many points; first is
+ * that of the samples.  One ray is always in it. */
+int64_t pf_samples_slice_end(const int64_t *first, int64_t rays, int64_t from, int64_t points);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

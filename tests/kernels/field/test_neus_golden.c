@@ -104,7 +104,7 @@ struct run {
     struct pf_samples s;
     struct pf_neus_out out;
     float *sdf, *grad, *rgb;
-    struct pf_neus_sums sums;
+    struct pf_loss_sums sums;
     float total, d_variance;
 };
 
@@ -139,17 +139,19 @@ static void
 backward(struct golden *g, struct run *r, float ratio)
 {
     const int64_t n = r->s.n;
-    const struct pf_neus_how how = {0.5, 1.0, 0.1, RAYS, (double)n + 1e-5 * (double)r->s.slots};
+    const struct pf_loss_weights weights = {
+        .lambda_rgb = 0.5, .lambda_mask = 1, .lambda_eikonal = 0.1, .rays = RAYS,
+        .inner = (double)n + 1e-5 * (double)r->s.slots};
     float d_color[3 * RAYS], d_mask[RAYS], *d_sdf = malloc((size_t)n * 7 * sizeof(float));
     float *d_grad = d_sdf + n, *d_rgb = d_grad + 3 * n;
     double d_inv_s = 0;
     for (int i = 0; i < g->net->params; i++)
         memset(g->net->param[i].grad, 0, (size_t)g->net->param[i].n * sizeof(float));
-    r->sums = (struct pf_neus_sums){0};
-    pf_neus_loss(&r->sums, d_color, d_mask, &r->out, data(g, "ray.rgb"), data(g, "ray.mask"), RAYS, &how);
+    r->sums = (struct pf_loss_sums){0};
+    pf_neus_loss(&r->sums, d_color, d_mask, &r->out, data(g, "ray.rgb"), data(g, "ray.mask"), RAYS, &weights);
     pf_neus_composite_backward(d_sdf, d_grad, d_rgb, &d_inv_s, &r->out, &r->s, r->sdf, r->grad,
                                r->rgb, inv_s_of(g), ratio, d_color, d_mask);
-    pf_neus_eikonal(&r->sums, d_grad, r->grad, n, &how);
+    pf_neus_eikonal(&r->sums, d_grad, r->grad, n, &weights);
     assert_ok(g->net->ops->backward(g->net, d_sdf, d_grad, d_rgb));
     free(d_sdf);
     r->d_variance = (float)(10 * inv_s_of(g) * d_inv_s);
@@ -197,7 +199,7 @@ static void
 sampling(const char *which)
 {
     struct golden g;
-    struct pf_neus_sampler how;
+    struct pf_neus_sampler sampler;
     float near[RAYS], far[RAYS], fresh[RAYS * 16], *x, *sdf;
     if (!open_golden(&g, which))
         skip();
@@ -230,12 +232,12 @@ sampling(const char *which)
     }
 
     float *depth = malloc(RAYS * DEPTHS * sizeof(float));
-    how = pf_neus_sampler_of(&g.conf);
-    assert_int_equal(pf_neus_depths(&how), DEPTHS);
-    assert_ok(pf_neus_z(g.net, &how, depth, o, d, RAYS, g.perturb));
+    sampler = pf_neus_sampler_of(&g.conf);
+    assert_int_equal(pf_neus_depths(&sampler), DEPTHS);
+    assert_ok(pf_neus_z(g.net, &sampler, depth, o, d, RAYS, g.perturb));
     assert_near(depth, data(&g, "train.z_vals"), RAYS * DEPTHS, 2e-3);
     assert_rms(depth, data(&g, "train.z_vals"), RAYS * DEPTHS, 5e-5);
-    assert_ok(pf_neus_z(g.net, &how, depth, o, d, RAYS, NULL));
+    assert_ok(pf_neus_z(g.net, &sampler, depth, o, d, RAYS, NULL));
     assert_near(depth, data(&g, "eval.z_vals"), RAYS * DEPTHS, 2e-3);
     free(depth);
     close_golden(&g);
@@ -278,8 +280,8 @@ from_depths(const char *which)
 static void
 train_once(struct golden *g, struct run *r, const float *offset, float ratio)
 {
-    const struct pf_neus_sampler how = pf_neus_sampler_of(&g->conf);
-    assert_ok(pf_neus_sample(g->net, &how, &r->s, data(g, "ray.rays_o"), data(g, "ray.rays_d"),
+    const struct pf_neus_sampler sampler = pf_neus_sampler_of(&g->conf);
+    assert_ok(pf_neus_sample(g->net, &sampler, &r->s, data(g, "ray.rays_o"), data(g, "ray.rays_d"),
                              RAYS, offset));
     render(g, r, ratio);
     backward(g, r, ratio);
@@ -337,16 +339,16 @@ five_steps(const char *which)
     const double *lr = tensor(&g, "adam.lr")->data, *loss = tensor(&g, "adam.loss")->data;
     for (int k = 0; k < 5; k++) {
         struct run r = {0};
-        const struct pf_adamw how = {lr[k], 0.9, 0.999, 1e-8, 0.01};
+        const struct pf_adamw adamw = {lr[k], 0.9, 0.999, 1e-8, 0.01};
         train_once(&g, &r, g.perturb + (k + 1) * RAYS, (float)(60 + k) / 200);
         /* After some steps rounding decides where a ray of 64 puts some samples; 6e-4 was seen. */
         if (!(fabs(r.total - loss[k]) <= 2e-3 * loss[k]))
             fail_msg("loss of step %d is %.8g, expected %.8g", k, (double)r.total, loss[k]);
         for (int i = 0; i < g.net->params; i++) {
             const struct pf_param *p = &g.net->param[i];
-            pf_adamw(p->value, p->grad, m[i], v[i], p->n, k + 1, &how);
+            pf_adamw(p->value, p->grad, m[i], v[i], p->n, k + 1, &adamw);
         }
-        pf_adamw(&g.variance, &r.d_variance, &variance_m, &variance_v, 1, k + 1, &how);
+        pf_adamw(&g.variance, &r.d_variance, &variance_m, &variance_v, 1, k + 1, &adamw);
         release_run(&r);
         if (k == 0)
             assert_after(&g, "after1", 2e-3, 2e-4);

@@ -241,20 +241,21 @@ test_losses_worked_example(void **state)
     float rgb[] = {0.5f, 0.5f, 0.5f, 0.8f, 0.2f, 0.9f}, mask[] = {1, 0.75f};
     const float want[] = {0.5f, 0.5f, 0.5f, 0.5f, 0.2f, 0.5f}, want_mask[] = {1, 0.25f};
     const struct pf_neus_out out = {.rgb = rgb, .mask = mask};
-    const struct pf_neus_how how = {0.5, 1.0, 0.1, 2, 4};
-    struct pf_neus_sums sums = {0};
+    const struct pf_loss_weights weights = {.lambda_rgb = 0.5, .lambda_mask = 1,
+                                            .lambda_eikonal = 0.1, .rays = 2, .inner = 4};
+    struct pf_loss_sums sums = {0};
     float d_color[6], d_mask[2], d_grad[6] = {0};
     const float grad[] = {0, 3, 0, 0.6f, 0, 0.8f};
     const double far = sqrt(0.25 + 0.001);
     (void)state;
-    pf_neus_loss(&sums, d_color, d_mask, &out, want, want_mask, 2, &how);
+    pf_neus_loss(&sums, d_color, d_mask, &out, want, want_mask, 2, &weights);
     assert_true(fabs(sums.rgb - (sqrt(0.001) + far) / 2) < 1e-6);
     assert_true(fabs(sums.mask - 0.125) < 1e-6);
     assert_true(fabs(sums.square - 0.25) < 1e-6);
     assert_near(d_color, ((float[]){0, 0, 0, (float)(0.075 / far), 0, (float)(0.1 / far)}), 6,
                 1e-6);
     assert_near(d_mask, ((float[]){0, 0.5f}), 2, 1e-6);
-    pf_neus_eikonal(&sums, d_grad, grad, 2, &how);
+    pf_neus_eikonal(&sums, d_grad, grad, 2, &weights);
     assert_true(fabs(sums.eikonal - 1) < 1e-6);                 /* (2^2 + 0^2) / 4 */
     assert_near(d_grad, ((float[]){0, 0.1f, 0, 0, 0, 0}), 6, 1e-6);
 }
@@ -267,15 +268,15 @@ test_area_follows_finite_differences(void **state)
     float sdf[N] = {-0.02f, 0.004f, 0.03f}, d_sdf[N], d_grad[3 * N], unused[4 * N];
     float grad[3 * N] = {0.6f, 0, 0.9f, -0.3f, 0.2f, 0.8f, 0, 1, 0};
     const float h = 1e-3f, width = 0.01f;
-    const struct pf_neus_how how = {.lambda_mask = 1};
-    struct pf_neus_sums sums = {0};
+    const struct pf_loss_weights weights = {.lambda_mask = 1};
+    struct pf_loss_sums sums = {0};
     (void)state;
     pf_neus_area(&sums, d_sdf, d_grad, sdf, grad, N, 0.2, width, 1);
     for (int i = 0; i < 4 * N; i++) {
         float *at = i < N ? sdf + i : grad + i - N;
         const float was = *at, got = i < N ? d_sdf[i] : d_grad[i - N];
         const float step = i < N ? 0.1f * h : h;
-        struct pf_neus_sums more = {0}, less = {0};
+        struct pf_loss_sums more = {0}, less = {0};
         *at = was + step;
         pf_neus_area(&more, unused, unused + N, sdf, grad, N, 0.2, width, 1);
         *at = was - step;
@@ -284,7 +285,7 @@ test_area_follows_finite_differences(void **state)
         const double want = (more.area - less.area) / (2 * (double)step);
         assert_true(fabs(got - want) < 1e-2 * fabs(want) + 1e-3);
     }
-    pf_neus_outside(&sums, d_sdf, sdf, N, width, &how);
+    pf_neus_outside(&sums, d_sdf, sdf, N, width, &weights);
     assert_true(fabs(sums.mask - (0.03 + 0.006) / N) < 1e-6);
     assert_near(d_sdf, ((float[]){-1.0f / N, -1.0f / N, 0}), N, 1e-6);
 }

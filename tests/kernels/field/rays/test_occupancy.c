@@ -234,7 +234,7 @@ test_points_near_the_surface_measure_its_area(void **state)
     const float width = 0.01f;
     const double area = 4 * 3.14159265 * (0.09 + 3.14159265 * 3.14159265 / 3 * 1e-4);
     struct pf_occupancy *o = new_grid(32, 16);
-    struct pf_neus_sums sums = {0};
+    struct pf_loss_sums sums = {0};
     (void)state;
     assert_ok(pf_occupancy_update(o, &ball, 0));
     const double volume = pf_occupancy_near(o, x, N, 5 * width, 5, 3);

@@ -94,8 +94,8 @@ test_light_and_losses_are_those_of_the_cpu(void **state)
     float target[3 * N], mask[N], d_color[3 * N], d_mask[N], dc[3], dm;
     struct pf_samples s = {0};
     struct pf_neus_out out = {0};
-    struct pf_neus_sums sums = {0}, mine = {0};
-    struct pf_neus_how how = {
+    struct pf_loss_sums sums = {0}, mine = {0};
+    struct pf_loss_weights weights = {
         .lambda_rgb = 0.5, .lambda_mask = 1, .lambda_eikonal = 0.1, .rays = N, .inner = 900};
     double d_inv_s = 0, my_d_inv_s = 0;
     (void)state;
@@ -122,10 +122,10 @@ test_light_and_losses_are_those_of_the_cpu(void **state)
     assert_int_equal(s.n, POINTS);
     assert_ok(pf_neus_out_reserve(&out, N, POINTS));
     pf_neus_composite_forward(&out, &s, sdf, grad, rgb, 60, 0.4f);
-    pf_neus_loss(&sums, d_color, d_mask, &out, target, mask, N, &how);
+    pf_neus_loss(&sums, d_color, d_mask, &out, target, mask, N, &weights);
     pf_neus_composite_backward(want, want + POINTS, want + 4 * POINTS, &d_inv_s, &out, &s, sdf,
                                grad, rgb, 60, 0.4f, d_color, d_mask);
-    pf_neus_eikonal(&sums, want + POINTS, grad, POINTS, &how);
+    pf_neus_eikonal(&sums, want + POINTS, grad, POINTS, &weights);
 
     const struct pf_ray_points points = {s.dir, s.dist, sdf, grad, rgb, s.skipped, 60, 0.4f};
     for (int r = 0; r < N; r++) {
@@ -134,13 +134,13 @@ test_light_and_losses_are_those_of_the_cpu(void **state)
         assert_memory_equal(c.rgb, out.rgb + 3 * r, sizeof(c.rgb));
         assert_memory_equal(c.normal, out.normal + 3 * r, sizeof(c.normal));
         assert_memory_equal(&c.mask, out.mask + r, sizeof(c.mask));
-        pf_ray_loss(&mine, dc, &dm, &c, target + 3 * r, mask[r], &how);
+        pf_ray_loss(&mine, dc, &dm, &c, target + 3 * r, mask[r], &weights);
         assert_memory_equal(dc, d_color + 3 * r, sizeof(dc));
         assert_memory_equal(&dm, d_mask + r, sizeof(dm));
         my_d_inv_s += pf_ray_blend_backward(got, got + POINTS, got + 4 * POINTS, &points, alpha,
                                             left, dc, dm, s.first[r], s.first[r + 1]);
         for (int64_t i = s.first[r]; i < s.first[r + 1]; i++)
-            pf_point_eikonal(&mine, got + POINTS + 3 * i, grad + 3 * i, &how);
+            pf_point_eikonal(&mine, got + POINTS + 3 * i, grad + 3 * i, &weights);
     }
     assert_memory_equal(got, want, sizeof(got));
     assert_true(fabs(my_d_inv_s - d_inv_s) <= 1e-12 * fabs(d_inv_s));
@@ -157,8 +157,8 @@ test_points_of_the_surface_are_those_of_the_cpu(void **state)
     enum { N = 300, WALLS = 40 };
     struct pf_neus_config conf = pf_conf.neus;
     struct pf_occupancy *o;
-    struct pf_neus_sums sums = {0}, mine = {0};
-    const struct pf_neus_how how = {.lambda_mask = 1, .lambda_eikonal = 0.1, .rays = 1, .inner = N};
+    struct pf_loss_sums sums = {0}, mine = {0};
+    const struct pf_loss_weights weights = {.lambda_mask = 1, .lambda_eikonal = 0.1, .rays = 1, .inner = N};
     static float x[3 * N], wall[3 * WALLS], sdf[N], grad[3 * N], want[4 * N], got[4 * N];
     static int32_t near[R * R * R];
     pf_doc doc = {0};
@@ -195,9 +195,9 @@ test_points_of_the_surface_are_those_of_the_cpu(void **state)
         pf_point_area(&mine, got + p, got + N + 3 * p, sdf[p], grad + 3 * p, volume / N, 0.02f,
                       0.003);
     assert_memory_equal(got, want, sizeof(got));
-    pf_neus_outside(&sums, want, sdf, N, 0.02f, &how);
+    pf_neus_outside(&sums, want, sdf, N, 0.02f, &weights);
     for (int p = 0; p < N; p++)
-        got[p] = pf_point_outside(&mine, sdf[p], N, 0.02f, &how);
+        got[p] = pf_point_outside(&mine, sdf[p], N, 0.02f, &weights);
     assert_memory_equal(got, want, N * sizeof(float));
     assert_true(mine.area == sums.area && mine.mask == sums.mask && sums.area > 0 && sums.mask > 0);
     pf_occupancy_free(o);
