@@ -330,7 +330,7 @@ up_to_date(pf_field *f)
 {
     if (f->occupancy || !f->net->ops->wants_grid)
         return PF_OK;
-    PF_TRY(pf_occupancy_new(&f->occupancy, &f->conf, f->net));
+    PF_TRY(pf_occupancy_new(&f->occupancy, &f->conf));
     return pf_occupancy_update(f->occupancy, f->net, -1);
 }
 

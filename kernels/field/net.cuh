@@ -81,7 +81,6 @@ struct pf_cuda_cells {
 pf_err pf_cuda_near_cells(pf_dev *dev, struct pf_cuda_cells *cells, const struct pf_ray_grid *g, float reach)
     PF_MUST_USE;
 void pf_cuda_cells_release(struct pf_cuda_cells *cells);
-struct pf_ray_grid pf_cuda_grid_of(const struct pf_neus_config *conf, const struct pf_net *net, const float *distance);
 // Samples of rays; origin, dir, offset on the device, offset NULL: test mode.  distance: the grid, NULL: none.
 // Waits for the device.
 pf_err pf_cuda_sample(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_neus_config *conf,

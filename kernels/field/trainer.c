@@ -279,8 +279,7 @@ pf_trainer_new(pf_trainer **to, pf_field *f, const struct pf_field_views *views,
     t->seed = seed;
     if ((err = make_pools(t)) != PF_OK || (err = allocate(t)) != PF_OK)
         goto out;
-    if (f->net->ops->wants_grid &&
-        (err = pf_occupancy_new(&t->occupancy, &f->conf, f->net)) != PF_OK)
+    if (f->net->ops->wants_grid && (err = pf_occupancy_new(&t->occupancy, &f->conf)) != PF_OK)
         goto out;
     if (PF_CUDA && f->cuda &&
         (err = pf_trainer_cuda_new(&t->cuda, f, &t->conf, &t->batch)) != PF_OK)

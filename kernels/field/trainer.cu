@@ -142,7 +142,7 @@ draw_points(const __grid_constant__ loose s)
     const int64_t p = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     const int64_t n = s.weights.area_points, walls = s.weights.wall_points;
     if (p < n)
-        pf_near_point(s.x + 3 * p, s.cell, s.cells, s.grid.R, s.grid.cell, s.grid.bound, s.seed,
+        pf_near_point(s.x + 3 * p, &s.grid, s.cell, s.cells, s.seed,
                       s.step * (uint64_t)n + (uint64_t)p);
     else if (p < n + walls)
         pf_wall_point(s.x + 3 * p, s.grid.bound, s.seed,
@@ -175,8 +175,7 @@ run_points(struct pf_trainer_cuda *t, int64_t *parts, struct pf_loss_sums *part,
            const struct pf_loss_weights *w, int step, uint64_t seed)
 {
     struct pf_net_cuda *const net = pf_field_cuda_net(t->field);
-    const struct pf_ray_grid g =
-        pf_cuda_grid_of(&t->field->conf, net->host, pf_cuda_data<float>(&t->grid));
+    const struct pf_ray_grid g = pf_ray_grid_of(&t->field->conf, pf_cuda_data<float>(&t->grid));
     const int64_t n = w->area_points, all = n + w->wall_points;
     const float width = PF_AREA_WIDTH * g.cell;
     *parts = 0;

@@ -1,7 +1,7 @@
 /* occupancy.h - where along a ray a field is worth evaluating: a grid of its last known distances,
  * and the samples that follow from it.  Private to kernels/field.
  *
- *     PF_TRY(pf_occupancy_new(&o, conf, net));
+ *     PF_TRY(pf_occupancy_new(&o, conf));
  *     PF_TRY(pf_occupancy_update(o, net, step));                      // before every step
  *     PF_TRY(pf_occupancy_sample(o, &samples, origin, dir, rays, inv_s, true, seed, step));
  *     pf_occupancy_free(o);
@@ -32,8 +32,7 @@ struct pf_occupancy;            /* opaque, owned by whoever made it */
 
 /* A grid of conf->occupancy_resolution cells a side; until the first update every cell is
  * near. */
-pf_err pf_occupancy_new(struct pf_occupancy **o, const struct pf_neus_config *conf,
-                        const struct pf_net *net) PF_MUST_USE;
+pf_err pf_occupancy_new(struct pf_occupancy **o, const struct pf_neus_config *conf) PF_MUST_USE;
 void pf_occupancy_free(struct pf_occupancy *o);                 /* NULL is fine */
 
 /* Evaluate the net at the cells' centres, if step is a multiple of PF_GRID_EVERY or negative. */

@@ -24,6 +24,36 @@ struct pf_ray_grid {
     const float *distance;      /* [R, R, R] z, y, x */
 };
 
+/* The grid of a field; distance NULL: only its cells matter. */
+PF_HD_FN struct pf_ray_grid
+pf_ray_grid_of(const struct pf_neus_config *conf, const float *distance)
+{
+    struct pf_ray_grid g;
+    g.R = conf->occupancy_resolution;
+    g.ray_samples = conf->ray_samples;
+    g.bound = (float)conf->bound;
+    g.cell = 2 * g.bound / (float)g.R;
+    g.distance = distance;
+    return g;
+}
+
+/* x: the centre of cell number c. */
+PF_FN void
+pf_ray_cell_centre(float x[3], const struct pf_ray_grid *g, int64_t c)
+{
+    x[0] = g->cell * ((float)(c % g->R) + 0.5f) - g->bound;
+    x[1] = g->cell * ((float)(c / g->R % g->R) + 0.5f) - g->bound;
+    x[2] = g->cell * ((float)(c / g->R / g->R) + 0.5f) - g->bound;
+}
+
+/* A cell that may hold points nearer to the surface than reach has a smaller distance at its centre:
+ * half a diagonal more. */
+PF_HD_FN float
+pf_ray_cell_reach(const struct pf_ray_grid *g, float reach)
+{
+    return PF_GRID_SLACK * 0.8660254f * g->cell + reach;
+}
+
 struct pf_stretch {             /* a part of a ray that lies in near cells */
     float from, to;
 };
@@ -53,7 +83,7 @@ PF_FN int
 pf_ray_walk(struct pf_stretch *s, const struct pf_ray_grid *g, const float o[3], const float d[3],
             float inv_s)
 {
-    const float most = PF_GRID_SLACK * 0.8660254f * g->cell + PF_GRID_REACH / inv_s;
+    const float most = pf_ray_cell_reach(g, PF_GRID_REACH / inv_s);
     float t, end, next[3], pace[3];
     int cell[3], n = 0;
     if (!pf_ray_clip(&t, &end, o, d, g->bound))
@@ -467,16 +497,16 @@ pf_point_outside_ball(const float x[3])
     return (double)x[0] * x[0] + (double)x[1] * x[1] + (double)x[2] * x[2] >= 1;
 }
 
-/* Point `number`, uniform in one of `cells` cells of a grid with R cells a side
- * (pf_occupancy_near). */
+/* Point `number`, uniform in one of `cells` cells of a grid (pf_occupancy_near). */
 PF_FN void
-pf_near_point(float x[3], const int32_t *cell, int64_t cells, int R, float side, float bound,
+pf_near_point(float x[3], const struct pf_ray_grid *g, const int32_t *cell, int64_t cells,
               uint64_t seed, uint64_t number)
 {
     const struct pf_rng4 r = pf_philox(seed, PF_RNG_OCCUPANCY, number);
-    const int32_t c = cell[r.v[0] * (uint64_t)cells >> 32], at[3] = {c % R, c / R % R, c / R / R};
+    const int32_t c = cell[r.v[0] * (uint64_t)cells >> 32], R = g->R;
+    const int32_t at[3] = {c % R, c / R % R, c / R / R};
     PF_UNROLL for (int k = 0; k < 3; k++)
-        x[k] = side * ((float)at[k] + (float)(r.v[k + 1] >> 8) * 0x1p-24f) - bound;
+        x[k] = g->cell * ((float)at[k] + (float)(r.v[k + 1] >> 8) * 0x1p-24f) - g->bound;
 }
 
 /* Point `number`, uniform on the faces of the cube (pf_occupancy_walls). */

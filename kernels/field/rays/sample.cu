@@ -92,34 +92,19 @@ find_places(pf_dev *dev, struct pf_cuda_samples *s, const int32_t *counts, int64
 
 // ---- "hash": through the grid ----
 
-struct pf_ray_grid
-pf_cuda_grid_of(const struct pf_neus_config *conf, const struct pf_net *net, const float *distance)
-{
-    struct pf_ray_grid g;
-    g.R = conf->occupancy_resolution;
-    g.ray_samples = conf->ray_samples;
-    g.bound = (float)net->bound;
-    g.cell = 2 * g.bound / (float)g.R;
-    g.distance = distance;
-    return g;
-}
-
 static __global__ void
 cell_centres(float *x, const __grid_constant__ pf_ray_grid g, int64_t from, int64_t n)
 {
-    const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, c = from + i;
-    if (i >= n)
-        return;
-    x[3 * i] = g.cell * ((float)(c % g.R) + 0.5f) - g.bound;
-    x[3 * i + 1] = g.cell * ((float)(c / g.R % g.R) + 0.5f) - g.bound;
-    x[3 * i + 2] = g.cell * ((float)(c / g.R / g.R) + 0.5f) - g.bound;
+    const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+    if (i < n)
+        pf_ray_cell_centre(x + 3 * i, &g, from + i);
 }
 
 pf_err
 pf_cuda_grid_update(struct pf_net_cuda *net, struct pf_cuda_buffer *grid,
                     const struct pf_neus_config *conf)
 {
-    const struct pf_ray_grid g = pf_cuda_grid_of(conf, net->host, NULL);
+    const struct pf_ray_grid g = pf_ray_grid_of(conf, NULL);
     const int64_t cells = (int64_t)g.R * g.R * g.R, most = INT64_C(1) << 20;
     const int64_t numbers = 3 * (cells < most ? cells : most);
     pf_dev *const dev = net->dev;
@@ -175,7 +160,7 @@ sample_grid(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_
             const float *distance, const float *origin, const float *dir, int64_t rays, float inv_s,
             bool train, uint64_t seed, int step)
 {
-    const struct pf_ray_grid g = pf_cuda_grid_of(conf, net->host, distance);
+    const struct pf_ray_grid g = pf_ray_grid_of(conf, distance);
     const unsigned blocks = pf_blocks(rays, RAY_THREADS);
     const cudaStream_t stream = pf_cuda_stream(net->dev);
     int32_t *counts = NULL;
@@ -229,7 +214,7 @@ pf_err
 pf_cuda_near_cells(pf_dev *dev, struct pf_cuda_cells *to, const struct pf_ray_grid *g, float reach)
 {
     const int64_t cells = (int64_t)g->R * g->R * g->R, parts = (cells + CELLS - 1) / CELLS;
-    const float most = PF_GRID_SLACK * 0.8660254f * g->cell + reach;
+    const float most = pf_ray_cell_reach(g, reach);
     const cudaStream_t stream = pf_cuda_stream(dev);
     PF_TRY(pf_cuda_reserve(&to->list, (size_t)cells * sizeof(int32_t), "cells near the surface"));
     PF_TRY(pf_cuda_reserve(&to->counts,

@@ -29,7 +29,7 @@ new_grid(int resolution, int ray_samples)
     struct pf_occupancy *o;
     conf.occupancy_resolution = resolution;
     conf.ray_samples = ray_samples;
-    assert_ok(pf_occupancy_new(&o, &conf, &ball));
+    assert_ok(pf_occupancy_new(&o, &conf));
     return o;
 }
 
@@ -261,10 +261,10 @@ test_a_grid_that_makes_no_sense_is_refused(void **state)
     struct pf_occupancy *o;
     (void)state;
     conf.occupancy_resolution = 1000;
-    assert_fails(pf_occupancy_new(&o, &conf, &ball), PF_EARG, "occupancy_resolution is 1000");
+    assert_fails(pf_occupancy_new(&o, &conf), PF_EARG, "occupancy_resolution is 1000");
     conf.occupancy_resolution = 8;
     conf.ray_samples = 0;
-    assert_fails(pf_occupancy_new(&o, &conf, &ball), PF_EARG, "ray_samples is 0");
+    assert_fails(pf_occupancy_new(&o, &conf), PF_EARG, "ray_samples is 0");
 }
 
 int

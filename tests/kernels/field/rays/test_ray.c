@@ -51,12 +51,12 @@ check_samples(float inv_s, bool train)
     conf.occupancy_resolution = R;
     conf.ray_samples = 20;
     make_rays(origin, dir);
-    assert_ok(pf_occupancy_new(&o, &conf, &ball));
+    assert_ok(pf_occupancy_new(&o, &conf));
     assert_ok(pf_occupancy_update(o, &ball, -1));
     assert_ok(pf_occupancy_sample(o, &s, origin, dir, RAYS, inv_s, train, 5, 9));
     assert_ok(pf_occupancy_save(o, &doc));
     const float *distance = pf_doc_get(&doc, "train.occupancy.distance")->data;
-    const struct pf_ray_grid g = {R, 20, 0.6f, 2 * 0.6f / (float)R, distance};
+    const struct pf_ray_grid g = pf_ray_grid_of(&conf, distance);
     assert_true(s.n > RAYS);
     for (int r = 0; r < RAYS; r++) {
         struct pf_stretch stretch[PF_MOST_STRETCHES];
@@ -165,10 +165,11 @@ test_points_of_the_surface_are_those_of_the_cpu(void **state)
     int64_t cells = 0;
     (void)state;
     conf.occupancy_resolution = R;
-    assert_ok(pf_occupancy_new(&o, &conf, &ball));
+    assert_ok(pf_occupancy_new(&o, &conf));
     assert_ok(pf_occupancy_update(o, &ball, -1));
     assert_ok(pf_occupancy_save(o, &doc));
     const float *distance = pf_doc_get(&doc, "train.occupancy.distance")->data;
+    const struct pf_ray_grid g = pf_ray_grid_of(&conf, distance);
     const float cell = pf_occupancy_cell(o), reach = 2.5f * cell;
     const float most = PF_GRID_SLACK * 0.8660254f * cell + reach;
     const double volume = pf_occupancy_near(o, x, N, reach, 5, 9);
@@ -179,7 +180,7 @@ test_points_of_the_surface_are_those_of_the_cpu(void **state)
     assert_true(fabs((double)cells * cell * cell * cell - volume) < 1e-12);
     for (int p = 0; p < N; p++) {
         float y[3];
-        pf_near_point(y, near, cells, R, cell, 0.6f, 5, 9 * N + (uint64_t)p);
+        pf_near_point(y, &g, near, cells, 5, 9 * N + (uint64_t)p);
         assert_memory_equal(y, x + 3 * p, sizeof(y));
         if (p < WALLS) {
             pf_wall_point(y, 0.6f, 5, 9 * WALLS + (uint64_t)p);
