@@ -29,8 +29,7 @@ pf_neus_out_reserve(struct pf_neus_out *out, int64_t rays, int64_t points)
     }
     if (points > out->room) {
         if (!grow(&out->alpha, points, sizeof(float)) ||
-            !grow(&out->left, points, sizeof(float)) ||
-            !grow(&out->weight, points, sizeof(float)))
+            !grow(&out->left, points, sizeof(float)))
             return pf_fail(PF_ENOMEM, "no memory to render %lld points", (long long)points);
         out->room = points;
     }
@@ -45,7 +44,6 @@ pf_neus_out_release(struct pf_neus_out *out)
     free(out->normal);
     free(out->alpha);
     free(out->left);
-    free(out->weight);
     free(out->part);
     *out = (struct pf_neus_out){0};
 }
@@ -59,8 +57,6 @@ pf_neus_composite_forward(struct pf_neus_out *out, const struct pf_samples *s, c
     for (int64_t r = 0; r < s->rays; r++) {
         const int64_t begin = s->first[r] - s->first[0], end = s->first[r + 1] - s->first[0];
         const struct pf_ray_color c = pf_ray_blend(&points, out->alpha, out->left, begin, end);
-        for (int64_t i = begin; i < end; i++)
-            out->weight[i] = out->alpha[i] * out->left[i];
         out->mask[r] = c.mask;
         for (int k = 0; k < 3; k++) {
             out->rgb[3 * r + k] = c.rgb[k];

@@ -27,7 +27,6 @@ struct pf_neus_out {
     float *mask;                /* [N] sum of weights */
     float *normal;              /* [N, 3] sum of weighted unit normals */
     float *alpha, *left;        /* [P] opacity; light that arrives at the point */
-    float *weight;              /* [P] alpha * left */
     double *part;               /* [N] work space */
     int64_t room_rays, room;
 };
