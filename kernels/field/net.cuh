@@ -10,7 +10,7 @@
 #include "kernels/field/field_cuda.h"
 #include "kernels/field/hash/hash_team.h"
 #include "kernels/field/rays/ray.h"
-#include "kernels/march/scan.cuh"
+#include "kernels/scan.cuh"
 
 // Device memory that grows; what was in it is lost then.  Growing waits for the device.
 struct pf_cuda_buffer {

@@ -14,7 +14,7 @@
 #include <cstring>
 
 #include "kernels/march/march_brick.h"
-#include "kernels/march/scan.cuh"
+#include "kernels/scan.cuh"
 
 enum { GROUP = 1 << 14, POINTS = GROUP * PF_BRICK_POINTS };     // evaluated together
 enum { WARPS = PF_BRICK_POINTS / PF_WARP };

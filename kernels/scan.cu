@@ -1,5 +1,5 @@
 /* scan.cu - running sums on a GPU (scan.cuh). */
-#include "kernels/march/scan.cuh"
+#include "kernels/scan.cuh"
 
 enum { THREADS = 1024 };
 
