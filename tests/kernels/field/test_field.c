@@ -1,36 +1,26 @@
 /* A field on a GPU against the same field on the CPU: what it looks like, its gradients, its training;
  * the same bytes twice, and a resumed run.  Skipped where there is no GPU. */
 #include "tests/kernels/field/training.h"
+#include "tests/kernels/gpu.h"
 
 enum { S = 24 };
 
-static pf_dev *gpu, *rough_gpu;          /* f32; bf16, whose fields train with tf32 products */
+static pf_dev *rough_gpu;       /* beside gpu, of f32: bf16, whose fields train with tf32 products */
 
 static int
-open_gpu(void **state)
+open_gpus(void **state)
 {
-    (void)state;
-    if (pf_dev_open(&gpu, "cuda", "f32") != PF_OK)
-        print_message("# %s\n", pf_error());
-    else
+    open_gpu(state);
+    if (gpu)
         assert_ok(pf_dev_open(&rough_gpu, "cuda", "bf16"));
     return 0;
 }
 
 static int
-close_gpu(void **state)
+close_gpus(void **state)
 {
-    (void)state;
     pf_dev_close(rough_gpu);
-    pf_dev_close(gpu);
-    return 0;
-}
-
-static void
-need_gpu(void)
-{
-    if (!gpu)
-        skip();
+    return close_gpu(state);
 }
 
 /* ---- fields of odd and of usual sizes ---- */
@@ -412,5 +402,5 @@ main(void)
         cmocka_unit_test(test_a_saved_field_looks_the_same),
         cmocka_unit_test(test_a_loss_that_is_not_finite_leaves_the_field),
     };
-    return cmocka_run_group_tests(tests, open_gpu, close_gpu);
+    return cmocka_run_group_tests(tests, open_gpus, close_gpus);
 }

@@ -1,41 +1,10 @@
 /* Marching cubes: closed, welded, outward, in order, and the sparse walk finds what the dense grid
  * finds; on a GPU the same.  What needs a GPU is skipped where there is none. */
-#include "kernels/field/field_march.h"
-#include "tests/kernels/field/training.h"
+#include "kernels/march/march.h"
+#include "tests/kernels/gpu.h"
+#include "tests/kernels/march/meshes.h"
 
-static pf_dev *gpu;
-
-static int
-open_gpu(void **state)
-{
-    (void)state;
-    if (pf_dev_open(&gpu, "cuda", "f32") != PF_OK)
-        print_message("# %s\n", pf_error());
-    return 0;
-}
-
-static int
-close_gpu(void **state)
-{
-    (void)state;
-    pf_dev_close(gpu);
-    return 0;
-}
-
-static void
-need_gpu(void)
-{
-    if (!gpu)
-        skip();
-}
-
-static float
-length(float x, float y, float z)
-{
-    return sqrtf(x * x + y * y + z * z);
-}
-
-/* ---- fields ---- */
+/* ---- distances ---- */
 
 struct shape {
     float (*distance)(const float *x);
@@ -158,118 +127,6 @@ march_on_gpu(float (*distance)(const float *), float scale, int resolution, bool
     assert_ok(on_gpu(&mesh, stats, &shape, &opt));
     return mesh;
 }
-
-static int
-by_ends(const void *a, const void *b)
-{
-    return memcmp(a, b, 2 * sizeof(uint32_t));
-}
-
-/* Every edge has two triangles, in opposite directions, and no triangle uses a vertex twice.
- * Returns the number of edges. */
-static int64_t
-assert_closed(const struct pf_mesh *m)
-{
-    const int64_t n = 3 * m->faces;
-    uint32_t(*e)[3] = malloc((size_t)n * sizeof *e);    // low end, high end, direction
-    for (int64_t i = 0; i < n; i++) {
-        const uint32_t a = m->face[i], b = m->face[i % 3 == 2 ? i - 2 : i + 1];
-        assert_true(a != b && a < m->vertices);
-        e[i][0] = a < b ? a : b;
-        e[i][1] = a < b ? b : a;
-        e[i][2] = a < b;
-    }
-    qsort(e, (size_t)n, sizeof *e, by_ends);
-    assert_int_equal(n % 2, 0);
-    for (int64_t i = 0; i < n; i += 2) {
-        assert_true(by_ends(e[i], e[i + 1]) == 0 && e[i][2] != e[i + 1][2]);
-        assert_true(i + 2 == n || by_ends(e[i], e[i + 2]) != 0);
-    }
-    free(e);
-    return n / 2;
-}
-
-static int64_t
-euler(const struct pf_mesh *m)
-{
-    return m->vertices - assert_closed(m) + m->faces;
-}
-
-static void
-assert_same_mesh(const struct pf_mesh *a, const struct pf_mesh *b)
-{
-    assert_int_equal(a->vertices, b->vertices);
-    assert_int_equal(a->faces, b->faces);
-    assert_memory_equal(a->vertex, b->vertex, (size_t)a->vertices * 12);
-    assert_memory_equal(a->face, b->face, (size_t)a->faces * 12);
-}
-
-/* Positive if the faces look outward. */
-static double
-volume(const struct pf_mesh *m)
-{
-    double sum = 0;
-    for (int64_t f = 0; f < m->faces; f++) {
-        const float *a = m->vertex + 3 * (int64_t)m->face[3 * f];
-        const float *b = m->vertex + 3 * (int64_t)m->face[3 * f + 1];
-        const float *c = m->vertex + 3 * (int64_t)m->face[3 * f + 2];
-        sum += a[0] * (b[1] * c[2] - b[2] * c[1]) + a[1] * (b[2] * c[0] - b[0] * c[2]) +
-               a[2] * (b[0] * c[1] - b[1] * c[0]);
-    }
-    return sum / 6;
-}
-
-/* ---- fields that pf-neus makes ---- */
-
-/* Not quite a ball, the same on every device. */
-static pf_field *
-rough_field(pf_dev *dev, const char *kind)
-{
-    struct pf_neus_config c = pf_conf.neus;
-    pf_field *f;
-    c.field = kind;
-    c.bound = 0.6;
-    c.levels = 6;
-    c.log2_table = 12;
-    c.base_resolution = 4;
-    c.max_resolution = 40;
-    c.start_levels = 6;
-    c.sdf_width = c.color_width = 48;
-    c.feature_dim = 30;
-    assert_ok(pf_field_new(&f, dev, &c, 3));
-    roughen(f, 0.05f, 0.01f);
-    return f;
-}
-
-static struct pf_mesh
-march_field(pf_dev *dev, const char *kind, bool dense)
-{
-    pf_field *f = rough_field(dev, kind);
-    const struct pf_march_options opt = {.resolution = 57, .bound = 0.6, .dense = dense};
-    struct pf_mesh mesh;
-    assert_ok(pf_field_march(&mesh, NULL, f, &opt));
-    pf_field_free(f);
-    return mesh;
-}
-
-/* How many of a's vertices are further than tol from all of b's. */
-static int
-strays(const struct pf_mesh *a, const struct pf_mesh *b, float tol)
-{
-    int n = 0;
-    for (int64_t i = 0; i < a->vertices; i++) {
-        const float *p = a->vertex + 3 * i;
-        float nearest = INFINITY;
-        for (int64_t j = 0; j < b->vertices; j++) {
-            const float *q = b->vertex + 3 * j;
-            nearest = fminf(nearest, length(p[0] - q[0], p[1] - q[1], p[2] - q[2]));
-        }
-        n += !(nearest <= tol);
-    }
-    return n;
-}
-
-/* ---- tests ---- */
 
 static void
 test_sphere_is_round_closed_and_faces_outward(void **state)
@@ -423,30 +280,6 @@ test_steep_field_is_found_by_following_the_surface(void **state)
 }
 
 static void
-test_field_is_1_outside_the_ball(void **state)
-{
-    struct pf_neus_config c = pf_conf.neus;
-    struct pf_march_options opt = {.resolution = 24, .bound = 2};
-    struct pf_mesh m;
-    pf_field *f;
-    (void)state;
-    c.field = "hash";
-    c.log2_table = 10;
-    c.init_radius = 1.5;                   /* inside throughout the unit ball */
-    c.bound = 2;
-    assert_ok(pf_field_new(&f, NULL, &c, 1));
-    assert_ok(pf_field_march(&m, NULL, f, &opt));
-    assert_true(m.faces > 0);
-    assert_int_equal(euler(&m), 2);
-    for (int64_t v = 0; v < m.vertices; v++) {
-        const float *p = m.vertex + 3 * v;
-        assert_true(fabsf(length(p[0], p[1], p[2]) - 1) < 0.2f);        /* a step is 0.17 */
-    }
-    pf_mesh_release(&m);
-    pf_field_free(f);
-}
-
-static void
 test_no_surface_is_an_empty_mesh(void **state)
 {
     struct pf_mesh m = march(nothing, 1, 32, false, NULL);
@@ -518,34 +351,6 @@ test_gpu_refuses_what_the_cpu_refuses(void **state)
     assert_fails(on_gpu(&m, NULL, &shape, &opt), PF_EARG, "2 to 2048");
 }
 
-/* Distances differ in their last bits, which moves a vertex or two where the surface only just cuts
- * an edge. */
-static void
-test_field_on_gpu_has_the_surface_of_the_cpu(void **state)
-{
-    static const char *const kinds[] = {"hash", "mlp"};
-    (void)state;
-    need_gpu();
-    for (int k = 0; k < 2; k++) {
-        struct pf_mesh a = march_field(NULL, kinds[k], false);
-        struct pf_mesh b = march_field(gpu, kinds[k], false);
-        struct pf_mesh again = march_field(gpu, kinds[k], false);
-        struct pf_mesh dense = march_field(gpu, kinds[k], true);
-        assert_true(a.faces > 0);
-        assert_closed(&b);
-        assert_closed(&dense);
-        assert_same_mesh(&b, &again);
-        assert_true(strays(&b, &a, 1e-4f) <= a.vertices / 300);
-        assert_true(strays(&a, &b, 1e-4f) <= a.vertices / 300);
-        assert_true(strays(&dense, &b, 1e-4f) <= a.vertices / 300);
-        assert_true(fabs(volume(&b) - volume(&a)) < 1e-5 * volume(&a));
-        pf_mesh_release(&a);
-        pf_mesh_release(&b);
-        pf_mesh_release(&again);
-        pf_mesh_release(&dense);
-    }
-}
-
 int
 main(void)
 {
@@ -558,12 +363,10 @@ main(void)
         cmocka_unit_test(test_surface_is_capped_where_the_cube_cuts_it),
         cmocka_unit_test(test_sparse_is_dense),
         cmocka_unit_test(test_steep_field_is_found_by_following_the_surface),
-        cmocka_unit_test(test_field_is_1_outside_the_ball),
         cmocka_unit_test(test_no_surface_is_an_empty_mesh),
         cmocka_unit_test(test_wrong_input_is_refused),
         cmocka_unit_test(test_gpu_gives_the_same_bytes),
         cmocka_unit_test(test_gpu_refuses_what_the_cpu_refuses),
-        cmocka_unit_test(test_field_on_gpu_has_the_surface_of_the_cpu),
     };
     return cmocka_run_group_tests_name("march", tests, open_gpu, close_gpu);
 }
