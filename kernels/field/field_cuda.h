@@ -6,10 +6,10 @@
 #ifndef PF_FIELD_FIELD_CUDA_H
 #define PF_FIELD_FIELD_CUDA_H
 #include "kernels/field/adam.h"
+#include "kernels/field/field_priv.h"
 #include "kernels/field/rays/batch.h"
 #include "kernels/field/rays/composite.h"
 #include "kernels/march/march.h"
-#include "kernels/field/net.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -10,14 +10,14 @@
 #define DECLARE(name) extern const struct pf_net_ops pf_##name##_ops;
 #define ROW(name) &pf_##name##_ops,
 KINDS(DECLARE)
-const struct pf_net_ops *const pf_net_kinds[] = {KINDS(ROW) NULL};
+static const struct pf_net_ops *const kinds[] = {KINDS(ROW) NULL};
 
 const struct pf_net_ops *
 pf_net_kind(const char *name)
 {
-    for (int i = 0; name && pf_net_kinds[i]; i++)
-        if (!strcmp(pf_net_kinds[i]->kind, name))
-            return pf_net_kinds[i];
+    for (int i = 0; name && kinds[i]; i++)
+        if (!strcmp(kinds[i]->kind, name))
+            return kinds[i];
     return NULL;
 }
 
@@ -26,9 +26,9 @@ pf_net_kind_names(char *text, size_t size)
 {
     size_t at = 0;
     text[0] = 0;
-    for (int i = 0; pf_net_kinds[i] && at < size; i++) {
-        const char *join = i == 0 ? "" : pf_net_kinds[i + 1] ? ", " : " or ";
-        at += (size_t)snprintf(text + at, size - at, "%s\"%s\"", join, pf_net_kinds[i]->kind);
+    for (int i = 0; kinds[i] && at < size; i++) {
+        const char *join = i == 0 ? "" : kinds[i + 1] ? ", " : " or ";
+        at += (size_t)snprintf(text + at, size - at, "%s\"%s\"", join, kinds[i]->kind);
     }
     return text;
 }

@@ -1,10 +1,15 @@
-/* net.h - what the NeuS renderer and trainer need of a network; mlp.c and hash.c implement it.
- * Private to kernels/field. */
+/* net.h - what a renderer and a trainer need of a network; mlp.c and hash.c implement it.  Private
+ * to kernels/field, and the smaller half of it: samplers and networks know no field.
+ *
+ *     PF_TRY(pf_net_kind(conf->field)->create(&net, conf, seed));
+ *     PF_TRY(net->ops->sdf(net, sdf, x, n));
+ *     net->ops->free(net); */
 #ifndef PF_FIELD_NET_H
 #define PF_FIELD_NET_H
 #include <stddef.h>
 
-#include "kernels/field/field.h"
+#include "common/neus_config.h"
+#include "kernels/dev.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -25,7 +30,7 @@ struct pf_net_cuda;
 
 /* A size that a field's document must hold, so that its network can be made again. */
 struct pf_net_key {
-    const char *name;           /* in the document, and of the member; NULL ends a list */
+    const char *name;           /* of the member, and in the document; NULL ends a list */
     size_t at;                  /* in struct pf_neus_config; an int */
     int lo, hi;
 };
@@ -65,59 +70,20 @@ struct pf_net_ops {
     void (*set_step)(struct pf_net *net, int step);
     void (*free)(struct pf_net *net);
 };
+
 struct pf_net {
     const struct pf_net_ops *ops;
     double bound;
-    int64_t chunk;              /* points that a forward with tape is best given at once: its memory */
+    int64_t chunk;              /* points that a forward with tape is best given: its memory */
     struct pf_param *param;     /* all trainable tensors but the variance */
     int params;
 };
 
-/* The field itself: the network, how sharp its surface is, and what it was made from. */
-struct pf_occupancy;
-struct pf_field_cuda;
-struct pf_field {
-    pf_dev *dev;                /* borrowed */
-    struct pf_net *net;
-    float variance;             /* inv_s = exp(10 variance) (field.md, 4) */
-    int step;                   /* training steps it has had */
-    struct pf_neus_config conf;      /* gives kind and sizes */
-    struct pf_occupancy *occupancy;     /* where its kind wants_grid: where samples are worth taking; made on demand */
-    struct pf_field_cuda *cuda; /* the field on its GPU; NULL: it lives on the host */
-};
-
 /* ---- kinds.c ---- */
-extern const struct pf_net_ops *const pf_net_kinds[];           /* NULL ends them */
 /* The kind of this name; NULL: none, or no name. */
 const struct pf_net_ops *pf_net_kind(const char *name);
 /* All names, quoted: "hash" or "mlp".  Returns text. */
 const char *pf_net_kind_names(char *text, size_t size);
-
-pf_err pf_mlp_new(struct pf_net **net, const struct pf_neus_config *conf, uint64_t seed) PF_MUST_USE;
-pf_err pf_hash_new(struct pf_net **net, const struct pf_neus_config *conf, uint64_t seed) PF_MUST_USE;
-
-/* ---- of field.c, for the trainer ---- */
-float pf_field_inv_s(const pf_field *f);
-/* Parameters and variance from a document whose field has f's very sizes. */
-pf_err pf_field_read(pf_field *f, const pf_doc *doc) PF_MUST_USE;
-/* A finite f32 tensor of this shape from a document. */
-pf_err pf_field_read_tensor(float *to, const pf_doc *doc, const char *name, int ndim,
-                            const int64_t *dim) PF_MUST_USE;
-/* Samples of rays by the field's own way; o: the grid of a field that wants one, else NULL.
- * offset [rays] moves the original's depths in training, NULL: test mode. */
-struct pf_samples;
-pf_err pf_field_sample(pf_field *f, struct pf_occupancy *o, struct pf_samples *s,
-                       const float *origin, const float *dir, int64_t rays, const float *offset,
-                       uint64_t seed, int step) PF_MUST_USE;
-/* Factor of the learning rate at a step (field.md, 7): warm-up, then what the kind says. */
-double pf_neus_rate(const struct pf_neus_config *conf, int step);
-/* The losses of the next step and the gradients, which stay where the parameters are: the first half of
- * pf_trainer_step, for tests. */
-pf_err pf_trainer_gradients(pf_trainer *t, struct pf_field_losses *losses, float *d_variance) PF_MUST_USE;
-/* After that: the gradients to the host, param[].grad, wherever they are. */
-pf_err pf_trainer_fetch_gradients(pf_trainer *t) PF_MUST_USE;
-/* The parameters are others now: forget what was derived from them. */
-void pf_field_changed(pf_field *f);
 
 #ifdef __cplusplus
 }

@@ -87,6 +87,7 @@ pf_softplus(float z, float e, float *slope)
 }
 
 extern const struct pf_net_ops pf_mlp_ops;
+pf_err pf_mlp_new(struct pf_net **net, const struct pf_neus_config *conf, uint64_t seed) PF_MUST_USE;
 pf_err pf_mlp_cuda_new(struct pf_net_cuda **net, pf_dev *dev, struct pf_net *host) PF_MUST_USE;
 void pf_mlp_free(struct pf_net *net);           /* NULL is fine */
 

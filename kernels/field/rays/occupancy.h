@@ -15,6 +15,7 @@
  * draws the same samples, whatever the number of threads. */
 #ifndef PF_FIELD_OCCUPANCY_H
 #define PF_FIELD_OCCUPANCY_H
+#include "common/doc.h"
 #include "kernels/field/net.h"
 #include "kernels/field/rays/samples.h"
 

@@ -3,6 +3,7 @@
 #include "common/config.h"
 #include "common/stream.h"
 #include "kernels/field/adam.h"
+#include "kernels/field/field_priv.h"
 #include "kernels/field/rays/composite.h"
 #include "kernels/field/rays/neus_sample.h"
 #include "tests/check.h"
@@ -81,7 +82,7 @@ open_golden(struct golden *g, const char *which)
     pf_stream_close(in);
     const int width = (int)tensor(g, "param.sdf_network.lin1.bias")->dim[0];
     g->conf.sdf_width = g->conf.color_width = g->conf.feature_dim = width;
-    assert_ok(pf_mlp_new(&g->net, &g->conf, 1));
+    assert_ok(pf_net_kind("mlp")->create(&g->net, &g->conf, 1));
     set_params(g);
     g->perturb = malloc(6 * RAYS * sizeof(float));
     for (int i = 0; i < 6 * RAYS; i++)

@@ -3,7 +3,7 @@
 #define PF_TEST_TRAINING_H
 #include "common/camera.h"
 #include "common/config.h"
-#include "kernels/field/net.h"
+#include "kernels/field/field_priv.h"
 #include "tests/check.h"
 
 /* A ball of radius 0.35 on white, in views [V, S, S] of the rig; its colour says where a point is. */

@@ -3,6 +3,7 @@
 
 #include "common/camera.h"
 #include "common/config.h"
+#include "kernels/field/field.h"
 #include "kernels/field/hash/hash_grid.h"
 #include "kernels/field/net.h"
 #include "tests/check.h"
@@ -33,7 +34,7 @@ rough_net(void)
 {
     const struct pf_neus_config conf = small_config();
     struct pf_net *net;
-    assert_ok(pf_hash_new(&net, &conf, 1));
+    assert_ok(pf_net_kind("hash")->create(&net, &conf, 1));
     fill_uniform(net->param[0].value, net->param[0].n, 7);
     for (int64_t i = 0; i < net->param[0].n; i++)
         net->param[0].value[i] *= 0.3f;
@@ -123,7 +124,7 @@ test_an_encoding_that_makes_no_sense_is_refused(void **state)
     assert_fails(pf_hash_grid_init(&g, 8, 2, 15, 64, 8, 0.5), PF_EARG, "max_resolution 8");
     assert_fails(pf_hash_grid_init(&g, 8, 2, 15, 8, 64, NAN), PF_EARG, "bound");
     conf.geo_features = 0;
-    assert_fails(pf_hash_new(&net, &conf, 1), PF_EARG, "geo_features is 0");
+    assert_fails(pf_net_kind("hash")->create(&net, &conf, 1), PF_EARG, "geo_features is 0");
 }
 
 static void
@@ -134,7 +135,7 @@ test_a_new_field_is_a_sphere(void **state)
     float x[3 * 200], sdf[200], grad[3 * 200];
     (void)state;
     conf.hidden = 64;
-    assert_ok(pf_hash_new(&net, &conf, 3));
+    assert_ok(pf_net_kind("hash")->create(&net, &conf, 3));
     fill_uniform(x, 600, 4);
     for (int i = 0; i < 600; i++)
         x[i] *= 0.55f;

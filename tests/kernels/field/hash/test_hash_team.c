@@ -28,7 +28,7 @@ static struct pf_hash *
 rough_net(const struct pf_neus_config *conf)
 {
     struct pf_net *net;
-    assert_ok(pf_hash_new(&net, conf, 1));
+    assert_ok(pf_net_kind("hash")->create(&net, conf, 1));
     fill_uniform(net->param[0].value, net->param[0].n, 7);
     for (int64_t i = 0; i < net->param[0].n; i++)
         net->param[0].value[i] *= 0.3f;

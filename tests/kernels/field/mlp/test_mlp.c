@@ -29,7 +29,7 @@ make(float x[3 * N], float dir[3 * N])
 {
     const struct pf_neus_config c = small();
     struct pf_net *net;
-    assert_ok(pf_mlp_new(&net, &c, 5));
+    assert_ok(pf_net_kind("mlp")->create(&net, &c, 5));
     for (int i = 0; i < net->params; i++) {
         float *noise = malloc((size_t)net->param[i].n * sizeof(float));
         fill_uniform(noise, net->param[i].n, (uint64_t)(50 + i));
@@ -311,7 +311,7 @@ test_a_new_field_is_a_sphere(void **state)
     struct pf_net *net;
     float x[] = {0, 0, 0.25f, 0.5f, 0, 0, 0, -0.5f, 0, 0.3f, 0.3f, 0.265f, 0, 0, 1}, sdf[5];
     (void)state;
-    assert_ok(pf_mlp_new(&net, &pf_conf.neus, 6033));
+    assert_ok(pf_net_kind("mlp")->create(&net, &pf_conf.neus, 6033));
     assert_int_equal(net->params, 3 * 14);
     int64_t count = 1;                                          /* the variance is the field's */
     for (int i = 0; i < net->params; i++)
@@ -348,13 +348,13 @@ test_sizes_that_make_no_network_are_refused(void **state)
     struct pf_net *net;
     (void)state;
     c.sdf_width = 9;                                       /* the skip alone takes 9 */
-    assert_fails(pf_mlp_new(&net, &c, 1), PF_EARG, "sdf_width is 9");
+    assert_fails(pf_net_kind("mlp")->create(&net, &c, 1), PF_EARG, "sdf_width is 9");
     c = small();
     c.sdf_layers = 1;
-    assert_fails(pf_mlp_new(&net, &c, 1), PF_EARG, "sdf_layers is 1");
+    assert_fails(pf_net_kind("mlp")->create(&net, &c, 1), PF_EARG, "sdf_layers is 1");
     c = small();
     c.feature_dim = 1 << 30;
-    assert_fails(pf_mlp_new(&net, &c, 1), PF_EARG, "feature_dim");
+    assert_fails(pf_net_kind("mlp")->create(&net, &c, 1), PF_EARG, "feature_dim");
 }
 
 int
