@@ -1,6 +1,6 @@
 /* mlp.c - the original's field: two weight-normed perceptrons, one for the distance and a feature,
  * one for the colour (field.md, 5), with the gradient of the distance as an output and therefore
- * second-order terms in the backward pass (field.md, 8).
+ * second-order terms in the backward pass (field.md, 8), which is mlp_backward.c.
  *
  * Points are worked on in blocks that keep their activations to themselves, so blocks run in any
  * order on any thread.  A forward with tape keeps every block's activations; the backward pass
@@ -16,25 +16,11 @@
 #include <cblas.h>
 #endif
 
-#include "kernels/field/mlp/mlp.h"
+#include "kernels/field/mlp/mlp_block.h"
 #include "kernels/vmath.h"
 
-/* Some points of a tape: array s of the points from row on is at rows(t, s). */
-struct rows {
-    float *base;
-    int64_t points, row;
-};
-
-static float *
-rows(const struct rows *t, struct slot s)
-{
-    return t->base + s.at * t->points + t->row * s.width;
-}
-
-/* c [m, n] = a b (+ c if add), single-threaded; ta: a is stored [k, m].  oneDNN's sgemm is 1.6 to
- * 3 times OpenBLAS's at these sizes where it generates code for the machine: x86-64. */
-static void
-matmul(float *c, int64_t ldc, const float *a, int64_t lda, bool ta, const float *b, int64_t ldb,
+void
+pf_mlp_matmul(float *c, int64_t ldc, const float *a, int64_t lda, bool ta, const float *b, int64_t ldb,
        int64_t m, int64_t n, int64_t k, bool add)
 {
 #ifdef __x86_64__
@@ -66,45 +52,7 @@ encode(float *to, const float x[3], int frequencies)
         }
 }
 
-/* J^T q: from a cotangent of the encoding to one of x.  code is the encoding of x. */
-static void
-encode_transposed(float to[3], const float *q, const float *code, int frequencies)
-{
-    memcpy(to, q, 3 * sizeof(float));
-    for (int k = 0; k < frequencies; k++)
-        for (int c = 0; c < 3; c++) {
-            const int sine = 3 + 6 * k + c, cosine = sine + 3;
-            to[c] += (float)(1 << k) * (code[cosine] * q[sine] - code[sine] * q[cosine]);
-        }
-}
-
-/* J d: how the encoding changes when x moves by d. */
-static void
-encode_moved(float *to, const float d[3], const float *code, int frequencies)
-{
-    memcpy(to, d, 3 * sizeof(float));
-    for (int k = 0; k < frequencies; k++)
-        for (int c = 0; c < 3; c++) {
-            const int sine = 3 + 6 * k + c, cosine = sine + 3;
-            to[sine] = (float)(1 << k) * code[cosine] * d[c];
-            to[cosine] = -(float)(1 << k) * code[sine] * d[c];
-        }
-}
-
 /* ---- forward, one block of n points ---- */
-
-/* Work space of one thread: four matrices of [BLOCK, widest], then a tape of one block. */
-struct work {
-    float *z, *p, *q, *extra, *tape;
-};
-
-static struct work
-work_of(const struct mlp *m, int thread)
-{
-    float *base = m->scratch + thread * m->scratch_width;
-    const int64_t step = BLOCK * m->widest;
-    return (struct work){base, base + step, base + 2 * step, base + 3 * step, base + 4 * step};
-}
 
 /* The input of layer l + 1: phi(z + b), and at the skip the encoding beside it, over sqrt 2. */
 static void
@@ -153,7 +101,7 @@ sdf_block(const struct mlp *m, float *sdf, const float *x, int64_t n, const stru
         encode(w->extra + i * m->encoded, x + 3 * i, m->sdf_freq);
     for (int l = 0; l < L; l++) {
         const struct layer *a = &m->sdf[l];
-        matmul(w->z, a->out, h, a->in, false, a->wt, a->out, n, a->out, a->in, false);
+        pf_mlp_matmul(w->z, a->out, h, a->in, false, a->wt, a->out, n, a->out, a->in, false);
         activate(m, l, w->p, w->q, w->z, w->extra, n);
         h = w->p;
     }
@@ -171,7 +119,7 @@ sdf_layers(const struct mlp *m, const struct rows *t, const float *x, int64_t n,
         encode(code + i * m->encoded, x + 3 * i, m->sdf_freq);
     for (int l = 0; l <= L; l++) {
         const struct layer *a = &m->sdf[l];
-        matmul(z, a->out, rows(t, a->x), a->in, false, a->wt, a->out, n, a->out, a->in, false);
+        pf_mlp_matmul(z, a->out, rows(t, a->x), a->in, false, a->wt, a->out, n, a->out, a->in, false);
         if (l < L)
             activate(m, l, rows(t, m->sdf[l + 1].x), rows(t, a->slope), z, code, n);
     }
@@ -191,7 +139,7 @@ sdf_gradient(const struct mlp *m, const struct rows *t, float *grad, int64_t n,
         const float scale = l == m->skip ? PF_ROOT_HALF : 1, *slope = rows(t, below->slope);
         float *u = rows(t, below->u);
         if (l < L)
-            matmul(w->p, a->in, rows(t, a->u), a->out, false, a->w, a->in, n, a->in, a->out, false);
+            pf_mlp_matmul(w->p, a->in, rows(t, a->u), a->out, false, a->w, a->in, n, a->in, a->out, false);
         for (int64_t i = 0; i < n; i++) {
             const float *p = l < L ? w->p + i * a->in : a->w;   /* the last u is (1, 0, ..) */
             const int64_t o = i * below->out;
@@ -203,11 +151,13 @@ sdf_gradient(const struct mlp *m, const struct rows *t, float *grad, int64_t n,
                     w->extra[i * m->encoded + j] = scale * p[below->out + j];
         }
     }
-    matmul(w->extra, m->encoded, rows(t, m->sdf[0].u), m->sdf[0].out, false, m->sdf[0].w,
+    pf_mlp_matmul(w->extra, m->encoded, rows(t, m->sdf[0].u), m->sdf[0].out, false, m->sdf[0].w,
            m->encoded, n, m->encoded, m->sdf[0].out, true);
     for (int64_t i = 0; i < n; i++)
-        encode_transposed(grad + 3 * i, w->extra + i * m->encoded,
-                          rows(t, m->sdf[0].x) + i * m->encoded, m->sdf_freq);
+        for (int c = 0; c < 3; c++)
+            grad[3 * i + c] = pf_encoded_transposed(w->extra + i * m->encoded,
+                                                    rows(t, m->sdf[0].x) + i * m->encoded,
+                                                    m->sdf_freq, c);
 }
 
 /* The colour network's input [x, encoded reflection, normal, feature] of each point; dir NULL looks
@@ -218,19 +168,8 @@ color_input(const struct mlp *m, const struct rows *t, const float *x, const flo
 {
     for (int64_t i = 0; i < n; i++) {
         float *frame = rows(t, m->frame) + 8 * i, *normal = frame, *view = frame + 4, reflected[3];
-        float *to = rows(t, m->color[0].x) + i * m->color[0].in, size = 1;
-        const float *g = grad + 3 * i, *d = dir ? dir + 3 * i : g;
-        const float length = sqrtf(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]);
-        frame[3] = length > 1e-12f ? length : 1e-12f;
-        for (int k = 0; k < 3; k++)
-            normal[k] = g[k] / frame[3];
-        if (dir) {
-            size = sqrtf(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
-            size = size > 1e-12f ? size : 1e-12f;
-        }
-        for (int k = 0; k < 3; k++)
-            view[k] = dir ? -d[k] / size : normal[k];
-        frame[7] = view[0] * normal[0] + view[1] * normal[1] + view[2] * normal[2];
+        float *to = rows(t, m->color[0].x) + i * m->color[0].in;
+        pf_frame(frame, grad + 3 * i, dir ? dir + 3 * i : NULL);
         for (int k = 0; k < 3; k++)
             reflected[k] = 2 * frame[7] * normal[k] - view[k];
         memcpy(to, x + 3 * i, 3 * sizeof(float));
@@ -250,7 +189,7 @@ color_layers(const struct mlp *m, const struct rows *t, float *rgb, int64_t n,
     for (int l = 0; l <= C; l++) {
         const struct layer *a = &m->color[l];
         float *z = l < C ? rows(t, a[1].x) : w->z;
-        matmul(z, a->out, rows(t, a->x), a->in, false, a->wt, a->out, n, a->out, a->in, false);
+        pf_mlp_matmul(z, a->out, rows(t, a->x), a->in, false, a->wt, a->out, n, a->out, a->in, false);
         for (int64_t i = 0; i < n && l < C; i++)
 #pragma omp simd
             for (int64_t j = 0; j < a->out; j++) {
@@ -277,153 +216,6 @@ forward_block(const struct mlp *m, const struct rows *t, float *sdf, float *grad
         return;
     color_input(m, t, x, dir, grad, w->z, n);                   /* [n, 6 + E + F] */
     color_layers(m, t, rgb, n, w);                              /* [n, 3] */
-}
-
-/* ---- backward, one block ---- */
-
-/* Through the colour network: leaves z_bar of its layers; d_feature goes beside d_sdf into z_bar of
- * the last sdf layer, the normal's share is added to g_bar [n, 3]. */
-static void
-color_backward(const struct mlp *m, const struct rows *t, float *g_bar, const float *d_rgb,
-               int64_t n, const struct work *w)
-{
-    const struct layer *first = m->color, *last = &m->color[m->color_layers - 1];
-    const float *rgb = rows(t, m->rgb);
-    float *z_bar = rows(t, last->z_bar);
-    for (int64_t i = 0; i < 3 * n; i++)
-        z_bar[i] = d_rgb[i] * rgb[i] * (1 - rgb[i]);
-    for (const struct layer *a = last; a >= first; a--) {
-        float *x_bar = a > first ? rows(t, a[-1].z_bar) : w->p;
-        matmul(x_bar, a->in, rows(t, a->z_bar), a->out, false, a->w, a->in,
-               n, a->in, a->out, false);
-        const float *x = rows(t, a->x);
-        for (int64_t i = 0; i < n * a->in && a > first; i++)
-            x_bar[i] = x[i] > 0 ? x_bar[i] : 0;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        const float *x_bar = w->p + i * first->in, *code = rows(t, first->x) + i * first->in + 3;
-        const float *normal = rows(t, m->frame) + 8 * i, *view = normal + 4;
-        const float *direct = x_bar + 3 + m->color_encoded;
-        float r_bar[3], n_bar[3];
-        encode_transposed(r_bar, x_bar + 3, code, m->color_freq);
-        const float rn = r_bar[0] * normal[0] + r_bar[1] * normal[1] + r_bar[2] * normal[2];
-        for (int k = 0; k < 3; k++)     /* reflected = 2 (view . normal) normal - view */
-            n_bar[k] = direct[k] + 2 * (rn * view[k] + normal[7] * r_bar[k]);
-        const float along = n_bar[0] * normal[0] + n_bar[1] * normal[1] + n_bar[2] * normal[2];
-        for (int k = 0; k < 3; k++)
-            g_bar[3 * i + k] += (n_bar[k] - along * normal[k]) / normal[3];
-        memcpy(rows(t, m->sdf[m->sdf_layers - 1].z_bar) + i * (1 + m->feature) + 1,
-               x_bar + 6 + m->color_encoded, (size_t)m->feature * sizeof(float));
-    }
-}
-
-/* The gradient chain's cotangents p_bar, in the order of the layers, and what they add to the
- * cotangents of z through phi'' = 100 phi' (1 - phi'). */
-static void
-chain_backward(const struct mlp *m, const struct rows *t, const float *g_bar, int64_t n,
-               const struct work *w)
-{
-    float *q_bar = rows(t, m->sdf[0].p_bar);
-    for (int64_t i = 0; i < n; i++)
-        encode_moved(q_bar + i * m->encoded, g_bar + 3 * i,
-                     rows(t, m->sdf[0].x) + i * m->encoded, m->sdf_freq);
-    for (int l = 0; l < m->sdf_layers - 1; l++) {
-        const struct layer *a = &m->sdf[l];
-        const float scale = l + 1 == m->skip ? PF_ROOT_HALF : 1;
-        matmul(w->z, a->out, rows(t, a->p_bar), a->in, false, a->wt, a->out,
-               n, a->out, a->in, false);
-        for (int64_t i = 0; i < n; i++) {
-            const int64_t o = i * a->out, width = a[1].in;
-            const float *slope = rows(t, a->slope) + o, *u = rows(t, a->u) + o, *u_bar = w->z + o;
-            float *extra = rows(t, a->z_bar) + o, *next = rows(t, a[1].p_bar) + i * width;
-#pragma omp simd
-            for (int64_t j = 0; j < a->out; j++) {
-                next[j] = scale * (slope[j] * u_bar[j]);
-                extra[j] = 100 * (1 - slope[j]) * u[j] * u_bar[j];
-            }
-            for (int64_t j = a->out; j < width; j++)
-                next[j] = scale * q_bar[i * m->encoded + j - a->out];
-        }
-    }
-}
-
-/* The ordinary sweep, from the last layer's z_bar down, on top of what chain_backward left. */
-static void
-sdf_backward(const struct mlp *m, const struct rows *t, int64_t n, const struct work *w)
-{
-    for (int l = m->sdf_layers - 1; l > 0; l--) {
-        const struct layer *a = &m->sdf[l], *below = a - 1;
-        const float scale = l == m->skip ? PF_ROOT_HALF : 1;
-        matmul(w->z, a->in, rows(t, a->z_bar), a->out, false, a->w, a->in, n, a->in, a->out, false);
-        for (int64_t i = 0; i < n; i++) {
-            const float *slope = rows(t, below->slope) + i * below->out, *x_bar = w->z + i * a->in;
-            float *z_bar = rows(t, below->z_bar) + i * below->out;
-#pragma omp simd
-            for (int64_t j = 0; j < below->out; j++)
-                z_bar[j] += scale * (slope[j] * x_bar[j]);
-        }
-    }
-}
-
-static void
-backward_block(const struct mlp *m, const struct rows *t, const float *d_sdf, const float *d_grad,
-               const float *d_rgb, int64_t n, const struct work *w)
-{
-    float *z_bar = rows(t, m->sdf[m->sdf_layers - 1].z_bar), *g_bar = w->extra;
-    memset(z_bar, 0, (size_t)(n * (1 + m->feature)) * sizeof(float));
-    for (int64_t i = 0; i < n; i++)
-        z_bar[i * (1 + m->feature)] = d_sdf[i];
-    memcpy(g_bar, d_grad, (size_t)(3 * n) * sizeof(float));
-    if (d_rgb)
-        color_backward(m, t, g_bar, d_rgb, n, w);
-    chain_backward(m, t, g_bar, n, w);
-    sdf_backward(m, t, n, w);
-}
-
-/* ---- gradients of the parameters: rows from..to-1 of a layer, summed over the whole tape ---- */
-
-/* Weight norm (field.md, 8): from dw [to - from, in] to g and v. */
-static void
-weight_norm_backward(const struct layer *a, const float *dw, int64_t from, int64_t to)
-{
-    for (int64_t o = from; o < to; o++) {
-        const float *d = dw + (o - from) * a->in, *v = a->v->value + o * a->in;
-        double dot = 0;
-        if (!(a->length[o] > 0))
-            continue;
-        for (int64_t j = 0; j < a->in; j++)
-            dot += (double)d[j] * v[j];
-        dot /= a->length[o];
-        const float scale = (float)(a->g->value[o] / a->length[o]);
-        const float along = (float)(dot / a->length[o]);
-        a->g->grad[o] += (float)dot;
-#pragma omp simd
-        for (int64_t j = 0; j < a->in; j++)
-            a->v->grad[o * a->in + j] += scale * (d[j] - along * v[j]);
-    }
-}
-
-static void
-layer_gradient(const struct mlp *m, const struct layer *a, int64_t from, int64_t to, float *dw)
-{
-    const struct rows t = {m->tape, m->tape_points, 0};
-    const int64_t n = t.points, size = to - from;
-    const bool sdf = a->p_bar.width > 0, last = a == &m->sdf[m->sdf_layers - 1];
-    const float *z_bar = rows(&t, a->z_bar), *p_bar = rows(&t, a->p_bar);
-    double db[TILE] = {0};
-    matmul(dw, a->in, z_bar + from, a->out, true, rows(&t, a->x), a->in, size, a->in, n, false);
-    if (sdf && !last)
-        matmul(dw, a->in, rows(&t, a->u) + from, a->out, true, p_bar, a->in, size, a->in, n, true);
-    for (int64_t i = 0; i < n && last && from == 0; i++)        /* u is (1, 0, 0, ...) */
-#pragma omp simd
-        for (int64_t j = 0; j < a->in; j++)
-            dw[j] += p_bar[i * a->in + j];
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t o = 0; o < size; o++)
-            db[o] += z_bar[i * a->out + from + o];
-    for (int64_t o = 0; o < size; o++)
-        a->b->grad[from + o] += (float)db[o];
-    weight_norm_backward(a, dw, from, to);
 }
 
 /* ---- the network as net.h wants it ---- */
@@ -526,7 +318,7 @@ mlp_backward(struct pf_net *net, const float *d_sdf, const float *d_grad, const 
     for (int64_t at = 0; at < n; at += BLOCK) {
         const struct work w = work_of(m, omp_get_thread_num());
         const struct rows t = {m->tape, n, at};
-        backward_block(m, &t, d_sdf + at, d_grad + 3 * at, color ? d_rgb + 3 * at : NULL,
+        pf_mlp_backward_block(m, &t, d_sdf + at, d_grad + 3 * at, color ? d_rgb + 3 * at : NULL,
                        n - at < BLOCK ? n - at : BLOCK, &w);
     }
     const int64_t tiles = (m->widest + TILE - 1) / TILE;        /* of the tallest matrix */
@@ -536,7 +328,7 @@ mlp_backward(struct pf_net *net, const float *d_sdf, const float *d_grad, const 
         const struct layer *a = matrix(m, (int)(i / tiles));
         const int64_t from = i % tiles * TILE, to = from + TILE < a->out ? from + TILE : a->out;
         if (from < to)
-            layer_gradient(m, a, from, to, work_of(m, omp_get_thread_num()).z);
+            pf_mlp_layer_gradient(m, a, from, to, work_of(m, omp_get_thread_num()).z);
     }
     return PF_OK;
 }

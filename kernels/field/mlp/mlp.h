@@ -2,8 +2,10 @@
  * softplus.  Private to mlp.c and mlp.cu, which run it, and mlp_init.c, which makes it. */
 #ifndef PF_FIELD_MLP_H
 #define PF_FIELD_MLP_H
+#include <math.h>
+
+#include "common/hd.h"
 #include "kernels/field/net.h"
-#include "kernels/field/hash/team.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -84,6 +86,56 @@ pf_softplus(float z, float e, float *slope)
     const float s = (x >= 0 ? 1 : e) / (1 + e);
     *slope = x <= 20 ? s : 1;
     return x <= 20 ? (big + pf_log_1p(e)) / 100 : z;    /* a NaN stays one */
+}
+
+/* Number c of J^T q: from a cotangent of the encoding to one of x.  code is the encoding of x. */
+PF_FN float
+pf_encoded_transposed(const float *q, const float *code, int frequencies, int c)
+{
+    float to = q[c];
+    for (int k = 0; k < frequencies; k++) {
+        const int sine = 3 + 6 * k + c, cosine = sine + 3;
+        to += (float)(1 << k) * (code[cosine] * q[sine] - code[sine] * q[cosine]);
+    }
+    return to;
+}
+
+/* What the colour network looks at: unit normal, |g|, view, view . normal.  dir NULL looks along
+ * -normal. */
+PF_FN void
+pf_frame(float frame[8], const float g[3], const float *dir)
+{
+    const float length = sqrtf(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]);
+    float *const normal = frame, *const view = frame + 4, size = 1;
+    frame[3] = length > 1e-12f ? length : 1e-12f;
+    for (int k = 0; k < 3; k++)
+        normal[k] = g[k] / frame[3];
+    if (dir) {
+        size = sqrtf(dir[0] * dir[0] + dir[1] * dir[1] + dir[2] * dir[2]);
+        size = size > 1e-12f ? size : 1e-12f;
+    }
+    for (int k = 0; k < 3; k++)
+        view[k] = dir ? -dir[k] / size : normal[k];
+    frame[7] = view[0] * normal[0] + view[1] * normal[1] + view[2] * normal[2];
+}
+
+/* Adds to g_bar what the colour says of the normal.  x_bar: cotangent of the colour network's input
+ * from the reflection on, code: that reflection's encoding. */
+PF_FN void
+pf_frame_backward(float g_bar[3], const float *x_bar, const float *code, const float frame[8],
+                  int frequencies)
+{
+    const float *const normal = frame, *const view = frame + 4;
+    const float *const direct = x_bar + 3 + 6 * frequencies;
+    float r_bar[3], n_bar[3];
+    for (int k = 0; k < 3; k++)
+        r_bar[k] = pf_encoded_transposed(x_bar, code, frequencies, k);
+    const float rn = r_bar[0] * normal[0] + r_bar[1] * normal[1] + r_bar[2] * normal[2];
+    for (int k = 0; k < 3; k++)                 /* reflected = 2 (view . normal) normal - view */
+        n_bar[k] = direct[k] + 2 * (rn * view[k] + frame[7] * r_bar[k]);
+    const float along = n_bar[0] * normal[0] + n_bar[1] * normal[1] + n_bar[2] * normal[2];
+    for (int k = 0; k < 3; k++)
+        g_bar[k] += (n_bar[k] - along * normal[k]) / frame[3];
 }
 
 extern const struct pf_net_ops pf_mlp_ops;
