@@ -17,60 +17,9 @@
  * thread a column and 4 rows, coalesced. */
 #include <cstdlib>
 
-#include "kernels/field/net.cuh"
-#include "kernels/field/mlp/matmul.cuh"
-#include "kernels/field/mlp/mlp.h"
+#include "kernels/field/mlp/mlp.cuh"
 
-enum { MOST_POINTS = 1 << 15, COLUMNS = 128, ROWS = 4, SLICES = 512, SLICE_WARPS = 16 };
-
-struct mlp_layer {              // of a device
-    float *w, *wt;              // [pitch(out), pitch(in)] and its transpose, as tf32's products want it
-    float *dw;                  // of w: gradient
-    double *length;             // [out] |v|
-    float *g, *v, *b;           // parameters
-    float *d_g, *d_v, *d_b;     // and their gradients
-};
-
-struct mlp_cuda {
-    struct pf_net_cuda net;     // first
-    struct mlp_layer layer[2 * MAX_LAYERS];     // in the order of matrix()
-    struct pf_cuda_buffer weights, lengths, tape, scratch, sums;
-    int64_t numbers;            // of all w
-    struct pf_matmul_plans plans;
-    const float *x, *dir;       // of the tape
-    int64_t points;
-    bool color;
-};
-
-struct rows {                   // the tape: array s begins at at(s)
-    float *base;
-    int64_t n;                  // points, rounded
-};
-
-/* Numbers from one row to the next. */
-static __host__ __device__ __forceinline__ int64_t
-pitch(int64_t width)
-{
-    return (width + 3) / 4 * 4;
-}
-
-static float *
-at(const struct rows *t, struct slot s)
-{
-    return t->base + s.at * t->n;
-}
-
-static const struct mlp *
-host_of(const struct mlp_cuda *c)
-{
-    return (const struct mlp *)c->net.host;
-}
-
-static cudaStream_t
-stream_of(const struct mlp_cuda *c)
-{
-    return pf_cuda_stream(c->net.dev);
-}
+enum { MOST_POINTS = 1 << 15 };
 
 /* One of a few numbers of points that is not below n. */
 static int64_t
@@ -85,41 +34,7 @@ rounded_up(int64_t n)
     return p;
 }
 
-// ---- products ----
-
-/* y [n, out] = x [n, in] w^T */
-static pf_err
-times_transposed(struct mlp_cuda *c, float *y, const float *x, const struct layer *a, const struct mlp_layer *l,
-                 int64_t n)
-{
-    return pf_matmul(c->net.dev, &c->plans, c->net.rough, y, x, false, l->w, true, n, pitch(a->out), pitch(a->in), false);
-}
-
-/* x [n, in] = y [n, out] w */
-static pf_err
-times(struct mlp_cuda *c, float *x, const float *y, const struct layer *a, const struct mlp_layer *l, int64_t n,
-      bool add)
-{
-    return pf_matmul(c->net.dev, &c->plans, c->net.rough, x, y, false, l->wt, true, n, pitch(a->in), pitch(a->out), add);
-}
-
-/* dw [out, in] += y^T x, y [n, out], x [n, in] */
-static pf_err
-add_outer(struct mlp_cuda *c, const struct mlp_layer *l, const float *y, const float *x, const struct layer *a, int64_t n)
-{
-    return pf_matmul(c->net.dev, &c->plans, c->net.rough, l->dw, y, true, x, false, pitch(a->out), pitch(a->in), n, true);
-}
-
-// ---- kernels over [n, width]: a thread has one column j and ROWS rows; what lies beyond the width is 0 ----
-
-#define FOR_ROWS(i, n)                                                                                \
-    const int64_t j = blockIdx.x * (int64_t)COLUMNS + threadIdx.x, first_ = (int64_t)blockIdx.y * ROWS; \
-    _Pragma("unroll") for (int64_t i = first_; i < first_ + ROWS; i++)                                \
-        if (i < (n))
-
-#define OVER(c, n, width)                                                                                  \
-    dim3((unsigned)((pitch(width) + COLUMNS - 1) / COLUMNS), (unsigned)(((n) + ROWS - 1) / ROWS)), COLUMNS, 0, \
-        stream_of(c)
+// ---- kernels ----
 
 static __device__ __forceinline__ float
 softplus(float z, float *slope)
@@ -206,24 +121,12 @@ chain(float *u, int64_t out, const float *slope, const float *p, bool one_row, i
     }
 }
 
-/* J^T q, number c: from a cotangent of the encoding to one of x. */
-static __device__ __forceinline__ float
-encoded_transposed(const float *q, const float *code, int frequencies, int c)
-{
-    float to = q[c];
-    for (int k = 0; k < frequencies; k++) {
-        const int sine = 3 + 6 * k + c, cosine = sine + 3;
-        to += (float)(1 << k) * (code[cosine] * q[sine] - code[sine] * q[cosine]);
-    }
-    return to;
-}
-
 static __global__ void
 space_gradient(float *grad, const float *q, const float *code, int64_t width, int frequencies, int64_t points)
 {
     const int64_t t = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, i = t / 3;
     if (i < points)
-        grad[t] = encoded_transposed(q + i * pitch(width), code + i * pitch(width), frequencies, (int)(t % 3));
+        grad[t] = pf_encoded_transposed(q + i * pitch(width), code + i * pitch(width), frequencies, (int)(t % 3));
 }
 
 /* frame [n, 8]: unit normal, |g|, view, view . normal; dir NULL looks along -normal. */
@@ -234,23 +137,10 @@ make_frame(float *frame, const float *grad, const float *dir, int64_t points, in
     if (i >= n)
         return;
     const int64_t from = i < points ? i : points - 1;
-    const float *const g = grad + 3 * from, *const d = dir ? dir + 3 * from : g;
-    const float length = sqrtf(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]), held = length > 1e-12f ? length : 1e-12f;
-    float normal[3], view[3], size = 1;
-    if (dir) {
-        size = sqrtf(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
-        size = size > 1e-12f ? size : 1e-12f;
-    }
-    for (int k = 0; k < 3; k++)
-        normal[k] = g[k] / held;
-    for (int k = 0; k < 3; k++)
-        view[k] = dir ? -d[k] / size : normal[k];
-    for (int k = 0; k < 3; k++) {
-        frame[8 * i + k] = normal[k];
-        frame[8 * i + 4 + k] = view[k];
-    }
-    frame[8 * i + 3] = held;
-    frame[8 * i + 7] = view[0] * normal[0] + view[1] * normal[1] + view[2] * normal[2];
+    float own[8];
+    pf_frame(own, grad + 3 * from, dir ? dir + 3 * from : NULL);
+    for (int k = 0; k < 8; k++)
+        frame[8 * i + k] = own[k];
 }
 
 /* to [n, 6 + code + features] = [x, encoded reflection, normal, z's columns from 1 on + b]. */
@@ -306,12 +196,8 @@ logistic(float *kept, float *rgb, const float *z, const float *b, int64_t points
 
 // ---- forward ----
 
-struct scratch {                // [points, widest] each; extra [points, encoded]; g_bar [points, 3]
-    float *z, *p, *extra, *g_bar;
-};
-
-static pf_err
-reserve(struct mlp_cuda *c, struct rows *t, struct scratch *s, int64_t n, int64_t width)
+pf_err
+pf_mlp_cuda_reserve(struct mlp_cuda *c, struct rows *t, struct scratch *s, int64_t n, int64_t width)
 {
     const struct mlp *const m = host_of(c);
     t->n = rounded_up(n);
@@ -352,7 +238,7 @@ some_sdf(struct mlp_cuda *c, float *sdf, const float *x, int64_t points)
     const int L = m->sdf_layers - 1;
     struct rows t;
     struct scratch s;
-    PF_TRY(reserve(c, &t, &s, points, 1));
+    PF_TRY(pf_mlp_cuda_reserve(c, &t, &s, points, 1));
     const float *h = s.extra;
     PF_TRY(encode_points(c, s.extra, x, points, t.n));
     for (int l = 0; l < L; l++) {
@@ -431,231 +317,6 @@ some_forward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, 
     return rgb ? color_forward(c, t, s, rgb, x, dir, grad, points) : PF_OK;
 }
 
-// ---- backward ----
-
-/* z_bar [n, 3] = d_rgb rgb (1 - rgb); 0 beyond the last point. */
-static __global__ void
-logistic_backward(float *z_bar, const float *d_rgb, const float *rgb, int64_t points, int64_t n)
-{
-    const int64_t t = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, i = t / pitch(3), k = t % pitch(3);
-    if (i < n)
-        z_bar[t] = i < points && k < 3 ? d_rgb[3 * i + k] * rgb[3 * i + k] * (1 - rgb[3 * i + k]) : 0.0f;
-}
-
-static __global__ void
-rectify_backward(float *x_bar, const float *x, int64_t width, int64_t n)
-{
-    FOR_ROWS (i, n)
-        if (j < width && !(x[i * pitch(width) + j] > 0))
-            x_bar[i * pitch(width) + j] = 0;
-}
-
-/* g_bar [n, 3] = d_grad, 0 beyond the last point, plus the normal's share of x_bar, the colour network's
- * input's; x_bar NULL: none. */
-static __global__ void
-frame_backward(float *g_bar, const float *d_grad, const float *x_bar, const float *input, int64_t width,
-               const float *frame,
-               int frequencies, int64_t points, int64_t n)
-{
-    const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
-    float g[3] = {0, 0, 0};
-    if (i >= n)
-        return;
-    for (int k = 0; k < 3 && i < points; k++)
-        g[k] = d_grad[3 * i + k];
-    if (x_bar) {
-        const float *const normal = frame + 8 * i, *const view = normal + 4, *const code = input + i * pitch(width) + 3;
-        const float *const q = x_bar + i * pitch(width) + 3, *const direct = q + 3 + 6 * frequencies;
-        float r_bar[3], n_bar[3];
-        for (int k = 0; k < 3; k++)
-            r_bar[k] = encoded_transposed(q, code, frequencies, k);
-        const float rn = r_bar[0] * normal[0] + r_bar[1] * normal[1] + r_bar[2] * normal[2];
-        for (int k = 0; k < 3; k++)             // reflected = 2 (view . normal) normal - view
-            n_bar[k] = direct[k] + 2 * (rn * view[k] + normal[7] * r_bar[k]);
-        const float along = n_bar[0] * normal[0] + n_bar[1] * normal[1] + n_bar[2] * normal[2];
-        for (int k = 0; k < 3; k++)
-            g[k] += (n_bar[k] - along * normal[k]) / normal[3];
-    }
-    for (int k = 0; k < 3; k++)
-        g_bar[3 * i + k] = g[k];
-}
-
-/* z_bar [n, 1 + features] = [d_sdf | the feature's columns of x_bar [n, width], the last]; x_bar NULL: 0. */
-static __global__ void
-output_backward(float *z_bar, const float *d_sdf, const float *x_bar, int64_t width, int64_t features, int64_t points,
-                int64_t n)
-{
-    const int64_t row = pitch(1 + features);
-    FOR_ROWS (i, n)
-        if (j < row)
-            z_bar[i * row + j] = j == 0                   ? i < points ? d_sdf[i] : 0.0f
-                                 : x_bar && j <= features ? x_bar[i * pitch(width) + width - features + j - 1] : 0.0f;
-}
-
-/* J g_bar [n, width]: how the encoding changes when x moves by g_bar. */
-static __global__ void
-encode_moved(float *to, const float *g_bar, const float *code, int64_t width, int64_t n)
-{
-    const int64_t row = pitch(width);
-    FOR_ROWS (i, n)
-        if (j < row) {
-            const float *const d = g_bar + 3 * i, *const ci = code + i * row;
-            const int k = (int)(j - 3) / 6, r = (int)(j - 3) % 6;
-            to[i * row + j] = j < 3        ? d[j]
-                              : j >= width ? 0.0f
-                              : r < 3      ? (float)(1 << k) * ci[j + 3] * d[r]
-                                           : -(float)(1 << k) * ci[j - 3] * d[r - 3];
-        }
-}
-
-/* next [n, width] = scale [slope u_bar | q_bar], extra [n, out] = 100 (1 - slope) u u_bar. */
-static __global__ void
-chain_backward(float *next, int64_t width, float *extra, const float *u_bar, const float *slope, const float *u,
-               int64_t out,
-               const float *q_bar, int64_t code_width, float scale, int64_t n)
-{
-    const int64_t row = pitch(width), out_row = pitch(out);
-    FOR_ROWS (i, n) {
-        if (j < out) {
-            const float s = slope[i * out_row + j], b = u_bar[i * out_row + j];
-            next[i * row + j] = scale * (s * b);
-            extra[i * out_row + j] = 100 * (1 - s) * u[i * out_row + j] * b;
-        } else {
-            if (j < row)
-                next[i * row + j] = j < width ? scale * q_bar[i * pitch(code_width) + j - out] : 0.0f;
-            if (j < out_row)
-                extra[i * out_row + j] = 0;
-        }
-    }
-}
-
-/* z_bar [n, out] += scale slope x_bar, x_bar [n, in]. */
-static __global__ void
-softplus_backward(float *z_bar, int64_t out, const float *slope, const float *x_bar, int64_t in, float scale, int64_t n)
-{
-    FOR_ROWS (i, n)
-        if (j < out)
-            z_bar[i * pitch(out) + j] += scale * (slope[i * pitch(out) + j] * x_bar[i * pitch(in) + j]);
-}
-
-/* part [SLICES, width] = sums over a slice of rows each; then they are added to `to`, in order. */
-static __global__ void
-add_rows(double *part, const float *x, int64_t width, int64_t n)
-{
-    const int64_t j = blockIdx.x * (int64_t)COLUMNS + threadIdx.x, s = blockIdx.y;
-    const int64_t from = n * s / SLICES, to = n * (s + 1) / SLICES;
-    double sum[8] = {0, 0, 0, 0, 0, 0, 0, 0};   // loads that do not wait for each other
-    if (j >= width)
-        return;
-    for (int64_t i = from; i < to; i += 8)
-        for (int k = 0; k < 8; k++)
-            sum[k] += i + k < to ? x[(i + k) * pitch(width) + j] : 0.0f;
-    part[s * width + j] = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-}
-
-static __global__ void
-add_slices(float *to, const double *part, int64_t width)
-{
-    __shared__ double sum[SLICE_WARPS][PF_WARP];
-    const int warp = threadIdx.x / PF_WARP, lane = threadIdx.x % PF_WARP;
-    const int64_t j = blockIdx.x * (int64_t)PF_WARP + lane;
-    double mine = 0;
-    for (int64_t s = warp; j < width && s < SLICES; s += SLICE_WARPS)
-        mine += part[s * width + j];
-    sum[warp][lane] = mine;
-    __syncthreads();
-    if (warp || j >= width)
-        return;
-    for (int k = 1; k < SLICE_WARPS; k++)
-        mine += sum[k][lane];
-    to[j] += (float)mine;
-}
-
-static pf_err
-column_sums(struct mlp_cuda *c, float *to, const float *x, int64_t width, int64_t n)
-{
-    const unsigned columns = (unsigned)((width + COLUMNS - 1) / COLUMNS);
-    PF_TRY(pf_cuda_reserve(&c->sums, (size_t)(SLICES * width) * sizeof(double), "sums"));
-    add_rows<<<dim3(columns, SLICES), COLUMNS, 0, stream_of(c)>>>(pf_cuda_data<double>(&c->sums), x, width, n);
-    add_slices<<<pf_blocks(width, PF_WARP), SLICE_WARPS * PF_WARP, 0, stream_of(c)>>>(to, pf_cuda_data<double>(&c->sums),
-                                                                                     width);
-    return pf_launched(c->net.dev, "sums over points");
-}
-
-/* Through the colour network: leaves z_bar of its layers, and the cotangent of its input in s->p. */
-static pf_err
-color_backward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, const float *d_rgb)
-{
-    const struct mlp *const m = host_of(c);
-    const struct mlp_layer *const l = &c->layer[m->sdf_layers];
-    const int C = m->color_layers - 1;
-    logistic_backward<<<pf_blocks(pitch(3) * t->n, 256), 256, 0, stream_of(c)>>>(at(t, m->color[C].z_bar), d_rgb,
-                                                                                 at(t, m->rgb), c->points, t->n);
-    PF_TRY(pf_launched(c->net.dev, "colour backward"));
-    for (int i = C; i >= 0; i--) {
-        const struct layer *const a = &m->color[i];
-        float *const x_bar = i ? at(t, a[-1].z_bar) : s->p;
-        PF_TRY(times(c, x_bar, at(t, a->z_bar), a, &l[i], t->n, false));                // [n, in]
-        if (i)
-            rectify_backward<<<OVER(c, t->n, a->in)>>>(x_bar, at(t, a->x), a->in, t->n);
-        PF_TRY(pf_launched(c->net.dev, "colour backward"));
-    }
-    return PF_OK;
-}
-
-/* The gradient chain's cotangents p_bar, in the order of the layers, and what they add to z_bar. */
-static pf_err
-chain_up(struct mlp_cuda *c, const struct rows *t, const struct scratch *s)
-{
-    const struct mlp *const m = host_of(c);
-    float *const q_bar = at(t, m->sdf[0].p_bar);
-    encode_moved<<<OVER(c, t->n, m->encoded)>>>(q_bar, s->g_bar, at(t, m->sdf[0].x), m->encoded, t->n);
-    PF_TRY(pf_launched(c->net.dev, "encoding"));
-    for (int l = 0; l < m->sdf_layers - 1; l++) {
-        const struct layer *const a = &m->sdf[l];
-        PF_TRY(times_transposed(c, s->z, at(t, a->p_bar), a, &c->layer[l], t->n));      // [n, out]
-        chain_backward<<<OVER(c, t->n, a[1].in)>>>(at(t, a[1].p_bar), a[1].in, at(t, a->z_bar), s->z, at(t, a->slope),
-                                                   at(t, a->u), a->out, q_bar, m->encoded,
-                                                   l + 1 == m->skip ? PF_ROOT_HALF : 1.0f, t->n);
-        PF_TRY(pf_launched(c->net.dev, "second order"));
-    }
-    return PF_OK;
-}
-
-static pf_err
-sdf_backward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s)
-{
-    const struct mlp *const m = host_of(c);
-    for (int l = m->sdf_layers - 1; l > 0; l--) {
-        const struct layer *const a = &m->sdf[l], *const below = a - 1;
-        PF_TRY(times(c, s->z, at(t, a->z_bar), a, &c->layer[l], t->n, false));          // [n, in]
-        softplus_backward<<<OVER(c, t->n, below->out)>>>(at(t, below->z_bar), below->out, at(t, below->slope), s->z,
-                                                         a->in,
-                                                         l == m->skip ? PF_ROOT_HALF : 1.0f, t->n);
-        PF_TRY(pf_launched(c->net.dev, "distance backward"));
-    }
-    return PF_OK;
-}
-
-/* Add this tape's share to the gradients of w and b. */
-static pf_err
-layer_gradients(struct mlp_cuda *c, const struct rows *t, bool color)
-{
-    struct mlp *const m = (struct mlp *)c->net.host;
-    const int last = m->sdf_layers - 1;
-    for (int i = 0; i < (color ? matrices(m) : m->sdf_layers); i++) {
-        const struct layer *const a = matrix(m, i);
-        const struct mlp_layer *const l = &c->layer[i];
-        PF_TRY(add_outer(c, l, at(t, a->z_bar), at(t, a->x), a, t->n));
-        if (i < last)
-            PF_TRY(add_outer(c, l, at(t, a->u), at(t, a->p_bar), a, t->n));
-        if (i == last)                          // u is (1, 0, 0, ...)
-            PF_TRY(column_sums(c, l->dw, at(t, a->p_bar), a->in, t->n));
-        PF_TRY(column_sums(c, l->d_b, at(t, a->z_bar), a->out, t->n));
-    }
-    return PF_OK;
-}
-
 // ---- weight norm ----
 
 /* w [out, in] and wt [in, out] = g v / |v| by rows of v, which are dense, |v| in double.  One warp a row. */
@@ -677,29 +338,6 @@ weight_norm(float *w, float *wt, double *length, const float *g, const float *v,
         length[o] = size;
     for (int64_t j = lane; j < in; j += PF_WARP)
         w[o * pitch(in) + j] = wt[j * pitch(out) + o] = scale * v[o * in + j];
-}
-
-/* d_g [out], d_v [out, in] from dw. */
-static __global__ void
-weight_norm_backward(float *d_g, float *d_v, const float *dw, const float *g, const float *v, const double *length,
-                     int64_t out, int64_t in)
-{
-    const int64_t o = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / PF_WARP;
-    const int lane = threadIdx.x % PF_WARP;
-    double dot = 0;
-    if (o >= out)
-        return;
-    const double size = length[o];
-    for (int64_t j = lane; j < in; j += PF_WARP)
-        dot += (double)dw[o * pitch(in) + j] * v[o * in + j];
-    for (int d = PF_WARP / 2; d; d /= 2)
-        dot += __shfl_xor_sync(PF_WHOLE_WARP, dot, d);
-    dot = size > 0 ? dot / size : 0;
-    const float scale = size > 0 ? (float)(g[o] / size) : 0, along = size > 0 ? (float)(dot / size) : 0;
-    if (lane == 0)
-        d_g[o] = (float)dot;
-    for (int64_t j = lane; j < in; j += PF_WARP)
-        d_v[o * in + j] = scale * (dw[o * pitch(in) + j] - along * v[o * in + j]);
 }
 
 // ---- the network as net.cuh wants it ----
@@ -745,38 +383,12 @@ mlp_forward(struct pf_net_cuda *base, float *sdf, float *grad, float *rgb, const
     }
     for (int64_t i = 0; i < n; i += MOST_POINTS) {
         const int64_t points = n - i < MOST_POINTS ? n - i : MOST_POINTS;
-        PF_TRY(reserve(c, &t, &s, points, tape ? m->width : m->forward_width));
+        PF_TRY(pf_mlp_cuda_reserve(c, &t, &s, points, tape ? m->width : m->forward_width));
         PF_TRY(some_forward(c, &t, &s, sdf + i, grad + 3 * i, rgb ? rgb + 3 * i : NULL, x + 3 * i, dir ? dir +
                             3 * i : NULL,
                             points));
     }
     return PF_OK;
-}
-
-static pf_err
-mlp_backward(struct pf_net_cuda *base, const float *d_sdf, const float *d_grad, const float *d_rgb)
-{
-    struct mlp_cuda *const c = (struct mlp_cuda *)base;
-    const struct mlp *const m = host_of(c);
-    const bool color = d_rgb && c->color;
-    const struct layer *const last = &m->sdf[m->sdf_layers - 1];
-    struct rows t;
-    struct scratch s;
-    if (c->points == 0)
-        return PF_OK;
-    PF_TRY(reserve(c, &t, &s, c->points, m->width));    // as forward left them
-    if (color)
-        PF_TRY(color_backward(c, &t, &s, d_rgb));
-    frame_backward<<<pf_blocks(t.n, 128), 128, 0, stream_of(c)>>>(s.g_bar, d_grad, color ? s.p : NULL,
-                                                                  at(&t, m->color[0].x), m->color[0].in, at(&t,
-                                                                                                            m->frame),
-                                                                  m->color_freq, c->points, t.n);
-    output_backward<<<OVER(c, t.n, 1 + m->feature)>>>(at(&t, last->z_bar), d_sdf, color ? s.p : NULL, m->color[0].in,
-                                                      m->feature, c->points, t.n);
-    PF_TRY(pf_launched(base->dev, "colour backward"));
-    PF_TRY(chain_up(c, &t, &s));
-    PF_TRY(sdf_backward(c, &t, &s));
-    return layer_gradients(c, &t, color);
 }
 
 static pf_err
@@ -788,22 +400,6 @@ mlp_clear(struct pf_net_cuda *base, float inv_s)
                 "clearing gradients");
     PF_CUDA_TRY(cudaMemsetAsync(c->layer[0].dw, 0, (size_t)c->numbers * sizeof(float), stream_of(c)),
                 "clearing gradients");
-    return PF_OK;
-}
-
-static pf_err
-mlp_collect(struct pf_net_cuda *base)
-{
-    struct mlp_cuda *const c = (struct mlp_cuda *)base;
-    struct mlp *const m = (struct mlp *)base->host;
-    for (int i = 0; i < matrices(m); i++) {
-        const struct layer *const a = matrix(m, i);
-        const struct mlp_layer *const l = &c->layer[i];
-        weight_norm_backward<<<pf_blocks(a->out * PF_WARP, 128), 128, 0, stream_of(c)>>>(l->d_g, l->d_v, l->dw, l->g,
-                                                                                         l->v,
-                                                                                         l->length, a->out, a->in);
-        PF_TRY(pf_launched(base->dev, "weight norm backward"));
-    }
     return PF_OK;
 }
 
@@ -822,7 +418,8 @@ mlp_free(struct pf_net_cuda *base)
 }
 
 static const struct pf_net_cuda_ops ops = {
-    mlp_changed, mlp_sdf, mlp_forward, mlp_backward, mlp_clear, mlp_collect, mlp_free,
+    mlp_changed, mlp_sdf, mlp_forward, pf_mlp_cuda_backward, mlp_clear, pf_mlp_cuda_collect,
+    mlp_free,
 };
 
 /* Of a layer's w, to 256 bytes. */
