@@ -1,8 +1,9 @@
-/* field.cu - a field as a whole on a GPU: its parameters on both sides, and looking at it (field.c).
+/* field.cu - a field as a whole on a GPU: its parameters on both sides, and looking at it
+ * (field.c).
  *
- * What comes from the host is worked on in large pieces: a copy, the kernels, a copy back.  A million
- * points take 16 MB over the bus (0.7 ms at 25 GB/s from pageable memory, which is the floor for the
- * mesh extractor's grids) and 0.1 ms of kernel. */
+ * What comes from the host is worked on in large pieces: a copy, the kernels, a copy back.  A
+ * million points take 16 MB over the bus (0.7 ms at 25 GB/s from pageable memory, which is the
+ * floor for the mesh extractor's grids) and 0.1 ms of kernel. */
 #include <cstdlib>
 
 #include "kernels/field/net.cuh"
@@ -23,7 +24,8 @@ struct pf_field_cuda {
 // ---- life; parameters ----
 
 pf_err
-pf_net_cuda_init(struct pf_net_cuda *net, const struct pf_net_cuda_ops *ops, pf_dev *dev, struct pf_net *host)
+pf_net_cuda_init(struct pf_net_cuda *net, const struct pf_net_cuda_ops *ops, pf_dev *dev,
+                 struct pf_net *host)
 {
     net->ops = ops;
     net->dev = dev;
@@ -34,9 +36,11 @@ pf_net_cuda_init(struct pf_net_cuda *net, const struct pf_net_cuda_ops *ops, pf_
     net->value = (float *)pf_cuda_malloc((size_t)net->count * sizeof(float));
     net->grad = (float *)pf_cuda_malloc((size_t)net->count * sizeof(float));
     if (!net->value || !net->grad)
-        return pf_fail(PF_ENOMEM, "no GPU memory for a field of %lld parameters", (long long)net->count);
-    PF_CUDA_TRY(cudaMemsetAsync(net->grad, 0, (size_t)net->count * sizeof(float), pf_cuda_stream(dev)),
-                "clearing gradients");
+        return pf_fail(PF_ENOMEM, "no GPU memory for a field of %lld parameters",
+                       (long long)net->count);
+    PF_CUDA_TRY(
+        cudaMemsetAsync(net->grad, 0, (size_t)net->count * sizeof(float), pf_cuda_stream(dev)),
+        "clearing gradients");
     return PF_OK;
 }
 
@@ -101,8 +105,10 @@ pf_field_cuda_fresh(pf_field *f)
     if (f->cuda->newer != HOST)
         return PF_OK;
     for (int i = 0; i < f->net->params; to += f->net->param[i++].n)
-        PF_CUDA_TRY(cudaMemcpyAsync(to, f->net->param[i].value, (size_t)f->net->param[i].n * sizeof(float),
-                                    cudaMemcpyHostToDevice, pf_cuda_stream(f->dev)), "copying a field to the GPU");
+        PF_CUDA_TRY(cudaMemcpyAsync(to, f->net->param[i].value,
+                                    (size_t)f->net->param[i].n * sizeof(float),
+                                    cudaMemcpyHostToDevice, pf_cuda_stream(f->dev)),
+                    "copying a field to the GPU");
     f->cuda->newer = SAME;
     return net->ops->changed(net);
 }
@@ -114,8 +120,10 @@ pf_field_cuda_fetch(const pf_field *f)
     if (f->cuda->newer != DEVICE)
         return PF_OK;
     for (int i = 0; i < f->net->params; from += f->net->param[i++].n)
-        PF_CUDA_TRY(cudaMemcpyAsync(f->net->param[i].value, from, (size_t)f->net->param[i].n * sizeof(float),
-                                    cudaMemcpyDeviceToHost, pf_cuda_stream(f->dev)), "copying a field from the GPU");
+        PF_CUDA_TRY(cudaMemcpyAsync(f->net->param[i].value, from,
+                                    (size_t)f->net->param[i].n * sizeof(float),
+                                    cudaMemcpyDeviceToHost, pf_cuda_stream(f->dev)),
+                    "copying a field from the GPU");
     PF_CUDA_TRY(cudaStreamSynchronize(pf_cuda_stream(f->dev)), "the GPU failed");
     f->cuda->newer = SAME;
     return PF_OK;
@@ -136,7 +144,8 @@ take(pf_dev *dev, float **to, int64_t n)
 static pf_err
 put(pf_dev *dev, float *to, const float *host, int64_t n)
 {
-    PF_CUDA_TRY(cudaMemcpyAsync(to, host, (size_t)n * sizeof(float), cudaMemcpyHostToDevice, pf_cuda_stream(dev)),
+    PF_CUDA_TRY(cudaMemcpyAsync(to, host, (size_t)n * sizeof(float), cudaMemcpyHostToDevice,
+                                pf_cuda_stream(dev)),
                 "copy to the GPU");
     return PF_OK;
 }
@@ -145,7 +154,8 @@ static pf_err
 get(pf_dev *dev, float *host, const float *from, int64_t n)
 {
     if (host)
-        PF_CUDA_TRY(cudaMemcpyAsync(host, from, (size_t)n * sizeof(float), cudaMemcpyDeviceToHost, pf_cuda_stream(dev)),
+        PF_CUDA_TRY(cudaMemcpyAsync(host, from, (size_t)n * sizeof(float), cudaMemcpyDeviceToHost,
+                                    pf_cuda_stream(dev)),
                     "copy from the GPU");
     return PF_OK;
 }
@@ -155,15 +165,16 @@ struct points {                 // on the device, [n, ...]
 };
 
 static pf_err
-some_points(pf_field *f, const struct points *p, float *sdf, float *grad, float *rgb, const float *x, const float *dir,
-            int64_t n)
+some_points(pf_field *f, const struct points *p, float *sdf, float *grad, float *rgb,
+            const float *x, const float *dir, int64_t n)
 {
     struct pf_net_cuda *const net = f->cuda->net;
     PF_TRY(put(f->dev, p->x, x, 3 * n));
     if (dir)
         PF_TRY(put(f->dev, p->dir, dir, 3 * n));
     if (grad || rgb)
-        PF_TRY(net->ops->forward(net, p->sdf, p->grad, rgb ? p->rgb : NULL, p->x, dir ? p->dir : NULL, n, false));
+        PF_TRY(net->ops->forward(net, p->sdf, p->grad, rgb ? p->rgb : NULL, p->x,
+                                 dir ? p->dir : NULL, n, false));
     else
         PF_TRY(net->ops->sdf(net, p->sdf, p->x, n));
     PF_TRY(get(f->dev, sdf, p->sdf, n));
@@ -172,7 +183,8 @@ some_points(pf_field *f, const struct points *p, float *sdf, float *grad, float 
 }
 
 pf_err
-pf_field_cuda_eval(pf_field *f, float *sdf, float *grad, float *rgb, const float *x, const float *dir, int64_t n)
+pf_field_cuda_eval(pf_field *f, float *sdf, float *grad, float *rgb, const float *x,
+                   const float *dir, int64_t n)
 {
     const int64_t room = n < POINTS ? n : POINTS;
     const size_t mark = pf_dev_mark(f->dev);
@@ -181,16 +193,18 @@ pf_field_cuda_eval(pf_field *f, float *sdf, float *grad, float *rgb, const float
     if (n == 0 || !(sdf || grad || rgb))
         return PF_OK;
     PF_TRY(pf_field_cuda_fresh(f));
-    if ((err = take(f->dev, &p.x, 3 * room)) != PF_OK || (err = take(f->dev, &p.sdf, room)) != PF_OK)
+    if ((err = take(f->dev, &p.x, 3 * room)) != PF_OK ||
+        (err = take(f->dev, &p.sdf, room)) != PF_OK)
         goto out;
     if ((grad || rgb) && (err = take(f->dev, &p.grad, 3 * room)) != PF_OK)
         goto out;
-    if ((rgb && (err = take(f->dev, &p.rgb, 3 * room)) != PF_OK) || (dir && (err = take(f->dev, &p.dir,
-                                                                                        3 * room)) != PF_OK))
+    if ((rgb && (err = take(f->dev, &p.rgb, 3 * room)) != PF_OK) ||
+        (dir && (err = take(f->dev, &p.dir, 3 * room)) != PF_OK))
         goto out;
     for (int64_t i = 0; i < n && err == PF_OK; i += room)
-        err = some_points(f, &p, sdf ? sdf + i : NULL, grad ? grad + 3 * i : NULL, rgb ? rgb + 3 * i : NULL, x + 3 * i,
-                          dir ? dir + 3 * i : NULL, n - i < room ? n - i : room);
+        err = some_points(f, &p, sdf ? sdf + i : NULL, grad ? grad + 3 * i : NULL,
+                          rgb ? rgb + 3 * i : NULL, x + 3 * i, dir ? dir + 3 * i : NULL,
+                          n - i < room ? n - i : room);
     if (err == PF_OK)
         err = pf_cuda_sync(f->dev);
 out:
@@ -226,8 +240,8 @@ struct rays {                   // on the device, [n, ...]
 };
 
 static pf_err
-some_rays(pf_field *f, const struct rays *v, float *rgb, float *opacity, float *normal, const float *origin,
-          const float *dir, int64_t n)
+some_rays(pf_field *f, const struct rays *v, float *rgb, float *opacity, float *normal,
+          const float *origin, const float *dir, int64_t n)
 {
     struct pf_net_cuda *const net = f->cuda->net;
     struct pf_cuda_samples *const s = &f->cuda->samples;
@@ -235,13 +249,15 @@ some_rays(pf_field *f, const struct rays *v, float *rgb, float *opacity, float *
     float *value;
     PF_TRY(put(f->dev, v->origin, origin, 3 * n));
     PF_TRY(put(f->dev, v->dir, dir, 3 * n));
-    PF_TRY(pf_cuda_sample(net, s, &f->conf, f->cuda->grid_known ? pf_cuda_data<float>(&f->cuda->grid) : NULL, v->origin,
-                          v->dir, n, inv_s, NULL, 0, 0));
+    PF_TRY(pf_cuda_sample(net, s, &f->conf,
+                          f->cuda->grid_known ? pf_cuda_data<float>(&f->cuda->grid) : NULL,
+                          v->origin, v->dir, n, inv_s, NULL, 0, 0));
     PF_TRY(take(f->dev, &value, 7 * s->n));
     float *const sdf = value, *const grad = sdf + s->n, *const color = grad + 3 * s->n;
     PF_TRY(net->ops->forward(net, sdf, grad, color, s->x, s->dir, s->n, false));
     const struct pf_ray_points points = {s->dir, s->dist, sdf, grad, color, s->skipped, inv_s, 1};
-    blend<<<pf_blocks(n, 128), 128, 0, pf_cuda_stream(f->dev)>>>(v->rgb, v->opacity, v->normal, s->first, n, points);
+    blend<<<pf_blocks(n, 128), 128, 0, pf_cuda_stream(f->dev)>>>(v->rgb, v->opacity, v->normal,
+                                                                 s->first, n, points);
     PF_TRY(pf_launched(f->dev, "rendering"));
     PF_TRY(get(f->dev, rgb, v->rgb, 3 * n));
     PF_TRY(get(f->dev, opacity, v->opacity, n));
@@ -269,8 +285,8 @@ rays_together(const pf_field *f)
 }
 
 pf_err
-pf_field_cuda_render(pf_field *f, float *rgb, float *opacity, float *normal, const float *origin, const float *dir,
-                     int64_t n)
+pf_field_cuda_render(pf_field *f, float *rgb, float *opacity, float *normal, const float *origin,
+                     const float *dir, int64_t n)
 {
     const int64_t most = rays_together(f), room = n < most ? n : most;
     const size_t mark = pf_dev_mark(f->dev);
@@ -287,8 +303,9 @@ pf_field_cuda_render(pf_field *f, float *rgb, float *opacity, float *normal, con
     v.opacity = v.normal + 3 * room;
     for (int64_t i = 0; i < n && err == PF_OK; i += room) {
         const size_t inner = pf_dev_mark(f->dev);
-        err = some_rays(f, &v, rgb ? rgb + 3 * i : NULL, opacity ? opacity + i : NULL, normal ? normal + 3 * i : NULL,
-                        origin + 3 * i, dir + 3 * i, n - i < room ? n - i : room);
+        err = some_rays(f, &v, rgb ? rgb + 3 * i : NULL, opacity ? opacity + i : NULL,
+                        normal ? normal + 3 * i : NULL, origin + 3 * i, dir + 3 * i,
+                        n - i < room ? n - i : room);
         pf_dev_reset(f->dev, inner);
     }
     if (err == PF_OK)

@@ -27,8 +27,8 @@ pf_err pf_field_new(pf_field **f, pf_dev *dev, const struct pf_neus_config *conf
     PF_MUST_USE;
 /* From the field.* tensors and metadata of a document; kind and sizes come from there and are
  * checked.  conf: the rest. */
-pf_err pf_field_load(pf_field **f, pf_dev *dev, const pf_doc *doc, const struct pf_neus_config *conf)
-    PF_MUST_USE;
+pf_err pf_field_load(pf_field **f, pf_dev *dev, const pf_doc *doc,
+                     const struct pf_neus_config *conf) PF_MUST_USE;
 /* Adds field.* and the metadata (pf.kind "field", field.config: JSON). */
 pf_err pf_field_save(const pf_field *f, pf_doc *doc) PF_MUST_USE;
 void pf_field_free(pf_field *f);

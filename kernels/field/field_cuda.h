@@ -1,8 +1,8 @@
-/* field_cuda.h - a field and its training on a GPU, for field.c and trainer.c: they call these where
- * the field's device is one (PF_CUDA && f->cuda).  Private to kernels/field.
+/* field_cuda.h - a field and its training on a GPU, for field.c and trainer.c: they call these
+ * where the field's device is one (PF_CUDA && f->cuda).  Private to kernels/field.
  *
- * Parameters live on both sides.  Whichever side changed them last has the newer ones; the other gets
- * them when it asks: the device before it computes, the host before it saves. */
+ * Parameters live on both sides.  Whichever side changed them last has the newer ones; the other
+ * gets them when it asks: the device before it computes, the host before it saves. */
 #ifndef PF_FIELD_FIELD_CUDA_H
 #define PF_FIELD_FIELD_CUDA_H
 #include "kernels/field/adam.h"
@@ -21,14 +21,15 @@ struct pf_trainer_cuda;         /* of a trainer */
 pf_err pf_field_cuda_new(pf_field *f) PF_MUST_USE;              /* sets f->cuda */
 void pf_field_cuda_free(pf_field *f);
 void pf_field_cuda_changed(pf_field *f);                        /* the host's parameters are newer */
-pf_err pf_field_cuda_fetch(const pf_field *f) PF_MUST_USE;      /* the host's are the device's, if those are newer */
+/* The host's parameters are the device's, if those are newer. */
+pf_err pf_field_cuda_fetch(const pf_field *f) PF_MUST_USE;
 
 /* As in field.h; host memory. */
 pf_err pf_field_cuda_sdf(pf_field *f, float *sdf, const float *x, int64_t n) PF_MUST_USE;
-pf_err pf_field_cuda_eval(pf_field *f, float *sdf, float *grad, float *rgb, const float *x, const float *dir,
-                          int64_t n) PF_MUST_USE;
-pf_err pf_field_cuda_render(pf_field *f, float *rgb, float *opacity, float *normal, const float *origin,
-                            const float *dir, int64_t n) PF_MUST_USE;
+pf_err pf_field_cuda_eval(pf_field *f, float *sdf, float *grad, float *rgb, const float *x,
+                          const float *dir, int64_t n) PF_MUST_USE;
+pf_err pf_field_cuda_render(pf_field *f, float *rgb, float *opacity, float *normal,
+                            const float *origin, const float *dir, int64_t n) PF_MUST_USE;
 /* As pf_field_march. */
 pf_err pf_field_cuda_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_field *f,
                            const struct pf_march_options *options) PF_MUST_USE;
@@ -44,13 +45,16 @@ pf_err pf_trainer_cuda_gradients(struct pf_trainer_cuda *t, struct pf_loss_weigh
                                  struct pf_loss_sums *sums, float ratio, int step, uint64_t seed)
     PF_MUST_USE;
 /* AdamW on all parameters; decay applies where a parameter says so.  step from 1. */
-pf_err pf_trainer_cuda_update(struct pf_trainer_cuda *t, const struct pf_adamw *how, int64_t step) PF_MUST_USE;
+pf_err pf_trainer_cuda_update(struct pf_trainer_cuda *t, const struct pf_adamw *adamw, int64_t step)
+    PF_MUST_USE;
 /* The last gradients, to net->param[].grad: for tests. */
 pf_err pf_trainer_cuda_fetch_gradients(struct pf_trainer_cuda *t) PF_MUST_USE;
 /* Moments m[i], v[i] of parameter i to and from the host; the grid of distances as
  * train.occupancy.distance (nothing for a field that wants no grid). */
-pf_err pf_trainer_cuda_get_moments(struct pf_trainer_cuda *t, float *const *m, float *const *v) PF_MUST_USE;
-pf_err pf_trainer_cuda_put_moments(struct pf_trainer_cuda *t, float *const *m, float *const *v) PF_MUST_USE;
+pf_err pf_trainer_cuda_get_moments(struct pf_trainer_cuda *t, float *const *m, float *const *v)
+    PF_MUST_USE;
+pf_err pf_trainer_cuda_put_moments(struct pf_trainer_cuda *t, float *const *m, float *const *v)
+    PF_MUST_USE;
 pf_err pf_trainer_cuda_save_grid(struct pf_trainer_cuda *t, pf_doc *doc) PF_MUST_USE;
 pf_err pf_trainer_cuda_load_grid(struct pf_trainer_cuda *t, const pf_doc *doc) PF_MUST_USE;
 

@@ -31,9 +31,10 @@ struct pf_net_cuda_ops {
     pf_err (*changed)(struct pf_net_cuda *net);
     // As in net.h; all pointers are the device's.  A tape borrows x and dir until the backward.
     pf_err (*sdf)(struct pf_net_cuda *net, float *sdf, const float *x, int64_t n);
-    pf_err (*forward)(struct pf_net_cuda *net, float *sdf, float *grad, float *rgb, const float *x, const float *dir,
-                      int64_t n, bool tape);
-    pf_err (*backward)(struct pf_net_cuda *net, const float *d_sdf, const float *d_grad, const float *d_rgb);
+    pf_err (*forward)(struct pf_net_cuda *net, float *sdf, float *grad, float *rgb, const float *x,
+                      const float *dir, int64_t n, bool tape);
+    pf_err (*backward)(struct pf_net_cuda *net, const float *d_sdf, const float *d_grad,
+                       const float *d_rgb);
     // Before the first backward of a step: no gradients yet.  Surfaces are as sharp as inv_s.
     pf_err (*clear)(struct pf_net_cuda *net, float inv_s);
     // After the last: all of them are in grad.
@@ -52,8 +53,8 @@ struct pf_net_cuda {
 };
 
 // Set up what all networks have, for a struct whose first member is a pf_net_cuda.
-pf_err pf_net_cuda_init(struct pf_net_cuda *net, const struct pf_net_cuda_ops *ops, pf_dev *dev, struct pf_net *host)
-    PF_MUST_USE;
+pf_err pf_net_cuda_init(struct pf_net_cuda *net, const struct pf_net_cuda_ops *ops, pf_dev *dev,
+                        struct pf_net *host) PF_MUST_USE;
 void pf_net_cuda_release(struct pf_net_cuda *net);
 
 // ---- samples (sample.cu): samples.h on the device ----
@@ -70,26 +71,27 @@ struct pf_cuda_samples {
 void pf_cuda_samples_release(struct pf_cuda_samples *s);
 
 // Distances at the cells' centres: the whole grid.
-pf_err pf_cuda_grid_update(struct pf_net_cuda *net, struct pf_cuda_buffer *grid, const struct pf_neus_config *conf)
-    PF_MUST_USE;
-// The cells that may hold points nearer to the surface than reach (pf_occupancy_near), in order, to list; waits for
-// the device.
+pf_err pf_cuda_grid_update(struct pf_net_cuda *net, struct pf_cuda_buffer *grid,
+                           const struct pf_neus_config *conf) PF_MUST_USE;
+// The cells that may hold points nearer to the surface than reach (pf_occupancy_near), in order, to
+// list; waits for the device.
 struct pf_cuda_cells {
     int64_t n;
     struct pf_cuda_buffer list, counts;         // list: int32
 };
-pf_err pf_cuda_near_cells(pf_dev *dev, struct pf_cuda_cells *cells, const struct pf_ray_grid *g, float reach)
-    PF_MUST_USE;
+pf_err pf_cuda_near_cells(pf_dev *dev, struct pf_cuda_cells *cells, const struct pf_ray_grid *g,
+                          float reach) PF_MUST_USE;
 void pf_cuda_cells_release(struct pf_cuda_cells *cells);
-// Samples of rays; origin, dir, offset on the device, offset NULL: test mode.  distance: the grid, NULL: none.
-// Waits for the device.
-pf_err pf_cuda_sample(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_neus_config *conf,
-                      const float *distance, const float *origin, const float *dir, int64_t rays, float inv_s,
-                      const float *offset, uint64_t seed, int step) PF_MUST_USE;
+// Samples of rays; origin, dir, offset on the device, offset NULL: test mode.  distance: the grid,
+// NULL: none. Waits for the device.
+pf_err pf_cuda_sample(struct pf_net_cuda *net, struct pf_cuda_samples *s,
+                      const struct pf_neus_config *conf, const float *distance, const float *origin,
+                      const float *dir, int64_t rays, float inv_s, const float *offset,
+                      uint64_t seed, int step) PF_MUST_USE;
 
 // ---- of field.cu, for trainer.cu ----
 struct pf_net_cuda *pf_field_cuda_net(pf_field *f);
-pf_err pf_field_cuda_fresh(pf_field *f) PF_MUST_USE;            // the device's parameters are the newest
-void pf_field_cuda_trained(pf_field *f);                        // the device's parameters are newer
+pf_err pf_field_cuda_fresh(pf_field *f) PF_MUST_USE;    // the device's parameters are the newest
+void pf_field_cuda_trained(pf_field *f);                // the device's parameters are newer
 
 #endif

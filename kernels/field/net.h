@@ -1,5 +1,5 @@
 /* net.h - what a renderer and a trainer need of a network; mlp.c and hash.c implement it.  Private
- * to kernels/field, and the smaller half of it: samplers and networks know no field.
+ * to kernels/field.  Networks and samplers know no more of a field than this.
  *
  *     PF_TRY(pf_net_kind(conf->field)->create(&net, conf, seed));
  *     PF_TRY(net->ops->sdf(net, sdf, x, n));

@@ -13,7 +13,7 @@
 #include "kernels/field/field_cuda.h"
 #include "kernels/field/rays/occupancy.h"
 
-enum { WHITE = 253 };           /* a pixel with all channels over 0.99 is background (field.md, 7) */
+enum { WHITE = 253 };   /* a pixel with all channels over 0.99 is background (field.md, 7) */
 
 struct pf_trainer {
     struct pf_field *field;     /* borrowed */

@@ -1,14 +1,17 @@
-/* trainer.cu - a training step on a GPU (trainer.c): batch, samples, network, blending, losses, AdamW.
+/* trainer.cu - a training step on a GPU (trainer.c): batch, samples, network, blending, losses,
+ * AdamW.
  *
- * The order of everything is the CPU's, and so are the rays of a seed.  Two numbers come to the host in
- * a step and are waited for: how many samples there are, and the losses.  Sums are taken in a fixed
- * order, or in fixed point (hash.cu), so the same seed gives the same bytes on the same card.
+ * The order of everything is the CPU's, and so are the rays of a seed.  Two numbers come to the
+ * host in a step and are waited for: how many samples there are, and the losses.  Sums are taken in
+ * a fixed order, or in fixed point (hash.cu), so the same seed gives the same bytes on the same
+ * card.
  *
- * A step of configs/neus.yaml, 1024 rays with 30 k samples and 2.3 k points near the surface: 1.7 GFLOP (28
- * us of f32 at 60 TFLOP/s) and some 40 MB: 9 MB of samples, values and cotangents (136 B a sample, written and
- * read), 30 MB of parameters, moments and gradients (400 k x 76 B): 10 us at 4 TB/s.  What remains is latency:
- * some 20 launches and two round trips to the host, 100 to 200 us; one thread a ray walks, blends and goes
- * back through its samples one after the other, 20 to 30 us each. */
+ * A step of configs/neus.yaml, 1024 rays with 30 k samples and 2.3 k points near the surface: 1.7
+ * GFLOP (28 us of f32 at 60 TFLOP/s) and some 40 MB: 9 MB of samples, values and cotangents (136 B
+ * a sample, written and read), 30 MB of parameters, moments and gradients (400 k x 76 B): 10 us at
+ * 4 TB/s.  What remains is latency: some 20 launches and two round trips to the host, 100 to 200
+ * us; one thread a ray walks, blends and goes back through its samples one after the other, 20 to
+ * 30 us each. */
 #include <cstdlib>
 
 #include "kernels/field/net.cuh"
@@ -72,7 +75,8 @@ ray_losses(const __grid_constant__ slice s)
     s.part[r] = part;
 }
 
-/* total [PARTS] = the sums of part [n, PARTS], in an order that depends on n alone: a block for each. */
+/* total [PARTS] = the sums of part [n, PARTS], in an order that depends on n alone: a block for
+ * each. */
 static __global__ void
 add_parts(double *total, const double *part, int64_t n)
 {
@@ -274,7 +278,8 @@ pf_trainer_cuda_gradients(struct pf_trainer_cuda *t, struct pf_loss_weights *w,
 // ---- AdamW ----
 
 static __global__ void
-adamw_step(float *value, const float *grad, float *m, float *v, int64_t n, const struct pf_adamw_factors a)
+adamw_step(float *value, const float *grad, float *m, float *v, int64_t n,
+           const struct pf_adamw_factors a)
 {
     const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     if (i >= n)
@@ -291,13 +296,14 @@ pf_trainer_cuda_update(struct pf_trainer_cuda *t, const struct pf_adamw *adamw, 
     struct pf_net_cuda *const net = pf_field_cuda_net(t->field);
     const struct pf_param *const param = net->host->param;
     int64_t at = 0;
-    for (int i = 0, next; i < net->host->params; i = next) {    // neighbours with one decay together
+    for (int i = 0, next; i < net->host->params; i = next) {    // neighbours of one decay together
         int64_t n = 0;
         for (next = i; next < net->host->params && param[next].decay == param[i].decay; next++)
             n += param[next].n;
-        const struct pf_adamw_factors a = pf_adamw_factors(adamw, param[i].decay ? adamw->decay : 0, step);
-        adamw_step<<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(t->dev)>>>(net->value + at, net->grad + at, t->m + at, t->v +
-                                                                     at, n, a);
+        const struct pf_adamw_factors a =
+            pf_adamw_factors(adamw, param[i].decay ? adamw->decay : 0, step);
+        adamw_step<<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(t->dev)>>>(
+            net->value + at, net->grad + at, t->m + at, t->v + at, n, a);
         PF_TRY(pf_launched(t->dev, "AdamW"));
         at += n;
     }
@@ -339,15 +345,18 @@ allocate(struct pf_trainer_cuda *t)
     b->rgb = b->dir + 3 * n;
     b->mask = b->rgb + 3 * n;
     b->offset = b->mask + n;
-    PF_TRY(pf_cuda_reserve(&t->moments, (size_t)count * 2 * sizeof(float), "the optimiser's moments"));
+    PF_TRY(
+        pf_cuda_reserve(&t->moments, (size_t)count * 2 * sizeof(float), "the optimiser's moments"));
     t->m = pf_cuda_data<float>(&t->moments);
     t->v = t->m + count;
-    PF_CUDA_TRY(cudaMemsetAsync(t->m, 0, (size_t)count * 2 * sizeof(float), stream), "clearing moments");
+    PF_CUDA_TRY(cudaMemsetAsync(t->m, 0, (size_t)count * 2 * sizeof(float), stream),
+                "clearing moments");
     if (t->field->net->ops->wants_grid) {
         const size_t R = (size_t)t->field->conf.occupancy_resolution;
         const size_t bytes = R * R * R * sizeof(float);
         PF_TRY(pf_cuda_reserve(&t->grid, bytes, "the grid of distances"));
-        PF_CUDA_TRY(cudaMemsetAsync(t->grid.data, 0, bytes, stream), "clearing the grid of distances");
+        PF_CUDA_TRY(cudaMemsetAsync(t->grid.data, 0, bytes, stream),
+                    "clearing the grid of distances");
     }
     return PF_OK;
 }
@@ -379,8 +388,9 @@ pf_trainer_cuda_free(struct pf_trainer_cuda *t)
 {
     if (!t)
         return;
-    struct pf_cuda_buffer *const all[] = {&t->image, &t->alpha,  &t->pose,  &t->intrinsics, &t->pixels,
-                                          &t->rays,  &t->points, &t->parts, &t->grid,       &t->moments};
+    struct pf_cuda_buffer *const all[] = {&t->image,  &t->alpha,  &t->pose,   &t->intrinsics,
+                                          &t->pixels, &t->rays,   &t->points, &t->parts,
+                                          &t->grid,   &t->moments};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         pf_cuda_release(all[i]);
     pf_cuda_samples_release(&t->samples);
@@ -398,7 +408,8 @@ exchange(struct pf_trainer_cuda *t, float *const *host, float *device, bool in)
     for (int i = 0; i < net->params; device += net->param[i++].n) {
         const size_t bytes = (size_t)net->param[i].n * sizeof(float);
         PF_CUDA_TRY(in ? cudaMemcpyAsync(device, host[i], bytes, cudaMemcpyHostToDevice, stream)
-                       : cudaMemcpyAsync(host[i], device, bytes, cudaMemcpyDeviceToHost, stream), "copy of moments");
+                       : cudaMemcpyAsync(host[i], device, bytes, cudaMemcpyDeviceToHost, stream),
+                    "copy of moments");
     }
     PF_CUDA_TRY(cudaStreamSynchronize(stream), "the GPU failed");
     return PF_OK;
@@ -424,9 +435,10 @@ pf_trainer_cuda_fetch_gradients(struct pf_trainer_cuda *t)
     const struct pf_net *const net = t->field->net;
     const float *from = pf_field_cuda_net(t->field)->grad;
     for (int i = 0; i < net->params; from += net->param[i++].n)
-        PF_CUDA_TRY(cudaMemcpyAsync(net->param[i].grad, from, (size_t)net->param[i].n * sizeof(float),
-                                    cudaMemcpyDeviceToHost,
-                                    pf_cuda_stream(t->dev)), "copy of gradients");
+        PF_CUDA_TRY(cudaMemcpyAsync(net->param[i].grad, from,
+                                    (size_t)net->param[i].n * sizeof(float), cudaMemcpyDeviceToHost,
+                                    pf_cuda_stream(t->dev)),
+                    "copy of gradients");
     PF_CUDA_TRY(cudaStreamSynchronize(pf_cuda_stream(t->dev)), "the GPU failed");
     return PF_OK;
 }

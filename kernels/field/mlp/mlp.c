@@ -20,8 +20,8 @@
 #include "kernels/vmath.h"
 
 void
-pf_mlp_matmul(float *c, int64_t ldc, const float *a, int64_t lda, bool ta, const float *b, int64_t ldb,
-       int64_t m, int64_t n, int64_t k, bool add)
+pf_mlp_matmul(float *c, int64_t ldc, const float *a, int64_t lda, bool ta, const float *b,
+              int64_t ldb, int64_t m, int64_t n, int64_t k, bool add)
 {
 #ifdef __x86_64__
     if (dnnl_sgemm(ta ? 'T' : 'N', 'N', m, n, k, 1, a, lda, b, ldb, add, c, ldc) != dnnl_success)
@@ -119,7 +119,8 @@ sdf_layers(const struct mlp *m, const struct rows *t, const float *x, int64_t n,
         encode(code + i * m->encoded, x + 3 * i, m->sdf_freq);
     for (int l = 0; l <= L; l++) {
         const struct layer *a = &m->sdf[l];
-        pf_mlp_matmul(z, a->out, rows(t, a->x), a->in, false, a->wt, a->out, n, a->out, a->in, false);
+        pf_mlp_matmul(z, a->out, rows(t, a->x), a->in, false, a->wt, a->out, n, a->out, a->in,
+                      false);
         if (l < L)
             activate(m, l, rows(t, m->sdf[l + 1].x), rows(t, a->slope), z, code, n);
     }
@@ -139,7 +140,8 @@ sdf_gradient(const struct mlp *m, const struct rows *t, float *grad, int64_t n,
         const float scale = l == m->skip ? PF_ROOT_HALF : 1, *slope = rows(t, below->slope);
         float *u = rows(t, below->u);
         if (l < L)
-            pf_mlp_matmul(w->p, a->in, rows(t, a->u), a->out, false, a->w, a->in, n, a->in, a->out, false);
+            pf_mlp_matmul(w->p, a->in, rows(t, a->u), a->out, false, a->w, a->in, n, a->in, a->out,
+                          false);
         for (int64_t i = 0; i < n; i++) {
             const float *p = l < L ? w->p + i * a->in : a->w;   /* the last u is (1, 0, ..) */
             const int64_t o = i * below->out;
@@ -189,7 +191,8 @@ color_layers(const struct mlp *m, const struct rows *t, float *rgb, int64_t n,
     for (int l = 0; l <= C; l++) {
         const struct layer *a = &m->color[l];
         float *z = l < C ? rows(t, a[1].x) : w->z;
-        pf_mlp_matmul(z, a->out, rows(t, a->x), a->in, false, a->wt, a->out, n, a->out, a->in, false);
+        pf_mlp_matmul(z, a->out, rows(t, a->x), a->in, false, a->wt, a->out, n, a->out, a->in,
+                      false);
         for (int64_t i = 0; i < n && l < C; i++)
 #pragma omp simd
             for (int64_t j = 0; j < a->out; j++) {

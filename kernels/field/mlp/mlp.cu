@@ -1,20 +1,20 @@
-/* mlp.cu - the original's field on a GPU (mlp.c): products by cublasLt, and between them kernels that do
- * what mlp.c does between its own.  Products are f32 but for those of training on a device that need not
- * be exact (net->rough).
+/* mlp.cu - the original's field on a GPU (mlp.c): products by cublasLt, and between them kernels
+ * that do what mlp.c does between its own.  Products are f32 but for those of training on a device
+ * that need not be exact (net->rough).
  *
  * Arrays are mlp.c's tape, [points, width] each, for as many points as the tape takes at once; the
- * number of points is rounded up to one of a few, so that cublasLt is asked for few shapes and arrays
- * begin at multiples of 256 bytes.  Points beyond the last repeat it and have cotangents of 0.  Rows are
- * pitch(width) apart, so that each starts at 16 bytes, and end in zeros; so do the rows and columns of
- * weights, and products are of whole rows.  Weights are w = g v / |v|, made again when the parameters
- * change; the gradient of w adds up over the pieces of a step in a buffer of its own and becomes that of
- * g and v at the end.
+ * number of points is rounded up to one of a few, so that cublasLt is asked for few shapes and
+ * arrays begin at multiples of 256 bytes.  Points beyond the last repeat it and have cotangents of
+ * 0.  Rows are pitch(width) apart, so that each starts at 16 bytes, and end in zeros; so do the
+ * rows and columns of weights, and products are of whole rows.  Weights are w = g v / |v|, made
+ * again when the parameters change; the gradient of w adds up over the pieces of a step in a buffer
+ * of its own and becomes that of g and v at the end.
  *
- * Production (configs/neus-mlp.yaml): 4096 rays, 112 distances each and 50 points inside.  Products:
- * 1.05 MFLOP a distance, 8 MFLOP a point forward and backward: 0.48 + 1.6 TFLOP a step, 31 ms at 67
- * TFLOP/s of f32, 4 ms at 495 of tf32.  Bytes: 12.8 k floats of tape a point, read or written some 3 times:
- * 31 GB, 6.5 ms at 4.8 TB/s.  Seen: 54 ms with tf32, of which half are elementwise kernels and sums: one
- * thread a column and 4 rows, coalesced. */
+ * Production (configs/neus-mlp.yaml): 4096 rays, 112 distances each and 50 points inside.
+ * Products: 1.05 MFLOP a distance, 8 MFLOP a point forward and backward: 0.48 + 1.6 TFLOP a step,
+ * 31 ms at 67 TFLOP/s of f32, 4 ms at 495 of tf32.  Bytes: 12.8 k floats of tape a point, read or
+ * written some 3 times: 31 GB, 6.5 ms at 4.8 TB/s.  Seen: 54 ms with tf32, of which half are
+ * elementwise kernels and sums: one thread a column and 4 rows, coalesced. */
 #include <cstdlib>
 
 #include "kernels/field/mlp/mlp.cuh"
@@ -60,13 +60,14 @@ encode(float *code, int64_t width, const float *x, int64_t points, int64_t n)
     const int64_t row = pitch(width);
     FOR_ROWS (i, n)
         if (j < row)
-            code[i * row + j] = j < width ? encoded(x + 3 * (i < points ? i : points - 1), j) : 0.0f;
+            code[i * row + j] =
+                j < width ? encoded(x + 3 * (i < points ? i : points - 1), j) : 0.0f;
 }
 
 /* next [n, width] = scale [phi(z + b) | code], slope [n, out]; slope NULL: it is not wanted. */
 static __global__ void
-activate(float *next, int64_t width, float *slope, const float *z, int64_t out, const float *b, const float *code,
-         int64_t code_width, float scale, int64_t n)
+activate(float *next, int64_t width, float *slope, const float *z, int64_t out, const float *b,
+         const float *code, int64_t code_width, float scale, int64_t n)
 {
     const int64_t row = pitch(width), out_row = pitch(out);
     FOR_ROWS (i, n) {
@@ -90,7 +91,8 @@ first_column(float *sdf, const float *z, int64_t width, const float *b, int64_t 
         sdf[i] = z[i * pitch(width)] + b[0];
 }
 
-/* sdf [points] = h [points, width] . w + b: a warp a point, in an order that depends on width alone. */
+/* sdf [points] = h [points, width] . w + b: a warp a point, in an order that depends on width
+ * alone. */
 static __global__ void
 dot_rows(float *sdf, const float *h, int64_t width, const float *w, const float *b, int64_t points)
 {
@@ -106,27 +108,29 @@ dot_rows(float *sdf, const float *h, int64_t width, const float *w, const float 
         sdf[i] = sum + b[0];
 }
 
-/* u [n, out] = slope scale p, p [n, in], or one row for all; columns beyond out go to extra [n, in - out], times
- * scale, where that is not NULL. */
+/* u [n, out] = slope scale p, p [n, in], or one row for all; columns beyond out go to extra [n, in
+ * - out], times scale, where that is not NULL. */
 static __global__ void
-chain(float *u, int64_t out, const float *slope, const float *p, bool one_row, int64_t in, float *extra, float scale,
-      int64_t n)
+chain(float *u, int64_t out, const float *slope, const float *p, bool one_row, int64_t in,
+      float *extra, float scale, int64_t n)
 {
     const int64_t row = one_row ? 0 : pitch(in), out_row = pitch(out);
     FOR_ROWS (i, n) {
         if (j < out_row)
             u[i * out_row + j] = j < out ? slope[i * out_row + j] * (scale * p[i * row + j]) : 0.0f;
-        if (extra && j >= out && j < in)        // no factor of a product: its rows may end in anything
+        if (extra && j >= out && j < in)        // no factor: its rows may end in anything
             extra[i * pitch(in - out) + j - out] = scale * p[i * row + j];
     }
 }
 
 static __global__ void
-space_gradient(float *grad, const float *q, const float *code, int64_t width, int frequencies, int64_t points)
+space_gradient(float *grad, const float *q, const float *code, int64_t width, int frequencies,
+               int64_t points)
 {
     const int64_t t = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, i = t / 3;
     if (i < points)
-        grad[t] = pf_encoded_transposed(q + i * pitch(width), code + i * pitch(width), frequencies, (int)(t % 3));
+        grad[t] = pf_encoded_transposed(q + i * pitch(width), code + i * pitch(width), frequencies,
+                                        (int)(t % 3));
 }
 
 /* frame [n, 8]: unit normal, |g|, view, view . normal; dir NULL looks along -normal. */
@@ -145,9 +149,8 @@ make_frame(float *frame, const float *grad, const float *dir, int64_t points, in
 
 /* to [n, 6 + code + features] = [x, encoded reflection, normal, z's columns from 1 on + b]. */
 static __global__ void
-color_input(float *to, const float *x, const float *frame, int64_t code, const float *z, const float *b,
-            int64_t features,
-            int64_t points, int64_t n)
+color_input(float *to, const float *x, const float *frame, int64_t code, const float *z,
+            const float *b, int64_t features, int64_t points, int64_t n)
 {
     const int64_t width = 6 + code + features, row = pitch(width);
     FOR_ROWS (i, n) {
@@ -203,7 +206,8 @@ pf_mlp_cuda_reserve(struct mlp_cuda *c, struct rows *t, struct scratch *s, int64
     t->n = rounded_up(n);
     PF_TRY(pf_cuda_reserve(&c->tape, (size_t)(t->n * width) * sizeof(float), "activations"));
     const int64_t widest = pitch(m->widest), code = pitch(m->encoded);
-    PF_TRY(pf_cuda_reserve(&c->scratch, (size_t)(t->n * (2 * widest + code + 3)) * sizeof(float), "activations"));
+    PF_TRY(pf_cuda_reserve(&c->scratch, (size_t)(t->n * (2 * widest + code + 3)) * sizeof(float),
+                           "activations"));
     t->base = pf_cuda_data<float>(&c->tape);
     s->z = pf_cuda_data<float>(&c->scratch);
     s->p = s->z + t->n * widest;
@@ -222,12 +226,13 @@ encode_points(struct mlp_cuda *c, float *code, const float *x, int64_t points, i
 
 /* The input of layer l + 1 from z of layer l. */
 static pf_err
-next_input(struct mlp_cuda *c, int l, float *next, float *slope, const float *z, const float *code, int64_t n)
+next_input(struct mlp_cuda *c, int l, float *next, float *slope, const float *z, const float *code,
+           int64_t n)
 {
     const struct mlp *const m = host_of(c);
     const int64_t width = m->sdf[l + 1].in;
-    activate<<<OVER(c, n, width)>>>(next, width, slope, z, m->sdf[l].out, c->layer[l].b, code, m->encoded,
-                                    l + 1 == m->skip ? PF_ROOT_HALF : 1.0f, n);
+    activate<<<OVER(c, n, width)>>>(next, width, slope, z, m->sdf[l].out, c->layer[l].b, code,
+                                    m->encoded, l + 1 == m->skip ? PF_ROOT_HALF : 1.0f, n);
     return pf_launched(c->net.dev, "softplus");
 }
 
@@ -243,18 +248,18 @@ some_sdf(struct mlp_cuda *c, float *sdf, const float *x, int64_t points)
     PF_TRY(encode_points(c, s.extra, x, points, t.n));
     for (int l = 0; l < L; l++) {
         PF_TRY(times_transposed(c, s.z, h, &m->sdf[l], &c->layer[l], t.n));             // [n, out]
-        PF_TRY(next_input(c, l, s.p, NULL, s.z, s.extra, t.n));                         // [n, in of the next]
+        PF_TRY(next_input(c, l, s.p, NULL, s.z, s.extra, t.n)); // [n, in of the next]
         h = s.p;
     }
-    dot_rows<<<pf_blocks(points * PF_WARP, 256), 256, 0, stream_of(c)>>>(sdf, h, m->sdf[L].in, c->layer[L].w,
-                                                                         c->layer[L].b,
-                                                                         points);
+    dot_rows<<<pf_blocks(points * PF_WARP, 256), 256, 0, stream_of(c)>>>(
+        sdf, h, m->sdf[L].in, c->layer[L].w, c->layer[L].b, points);
     return pf_launched(c->net.dev, "distance");
 }
 
 /* d sdf / d x [points, 3], in reverse through the layers (field.md, 8: u, p, q). */
 static pf_err
-sdf_gradient(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, float *grad, int64_t points)
+sdf_gradient(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, float *grad,
+             int64_t points)
 {
     const struct mlp *const m = host_of(c);
     const int L = m->sdf_layers - 1;
@@ -263,27 +268,30 @@ sdf_gradient(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, 
         const bool skip = l == m->skip;
         if (l < L)
             PF_TRY(times(c, s->p, at(t, a->u), a, &c->layer[l], t->n, false));          // [n, in]
-        chain<<<OVER(c, t->n, a->in)>>>(at(t, below->u), below->out, at(t, below->slope), l < L ? s->p : c->layer[L].w,
-                                        l == L, a->in, skip ? s->extra : NULL, skip ? PF_ROOT_HALF : 1.0f,
-                                        t->n);
+        chain<<<OVER(c, t->n, a->in)>>>(at(t, below->u), below->out, at(t, below->slope),
+                                        l < L ? s->p : c->layer[L].w, l == L, a->in,
+                                        skip ? s->extra : NULL, skip ? PF_ROOT_HALF : 1.0f, t->n);
         PF_TRY(pf_launched(c->net.dev, "gradient of the distance"));
     }
-    PF_TRY(times(c, s->extra, at(t, m->sdf[0].u), &m->sdf[0], &c->layer[0], t->n, true));       // [n, encoded]
-    space_gradient<<<pf_blocks(3 * points, 256), 256, 0, stream_of(c)>>>(grad, s->extra, at(t, m->sdf[0].x), m->encoded,
-                                                                         m->sdf_freq, points);
+    PF_TRY(times(c, s->extra, at(t, m->sdf[0].u), &m->sdf[0], &c->layer[0], t->n,
+                 true));                // [n, encoded]
+    space_gradient<<<pf_blocks(3 * points, 256), 256, 0, stream_of(c)>>>(
+        grad, s->extra, at(t, m->sdf[0].x), m->encoded, m->sdf_freq, points);
     return pf_launched(c->net.dev, "gradient of the distance");
 }
 
 static pf_err
-color_forward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, float *rgb, const float *x,
-              const float *dir, const float *grad, int64_t points)
+color_forward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, float *rgb,
+              const float *x, const float *dir, const float *grad, int64_t points)
 {
     const struct mlp *const m = host_of(c);
     const int C = m->color_layers - 1, L = m->sdf_layers - 1;
     const struct mlp_layer *const l = &c->layer[m->sdf_layers];
-    make_frame<<<pf_blocks(t->n, 128), 128, 0, stream_of(c)>>>(at(t, m->frame), grad, dir, points, t->n);
-    color_input<<<OVER(c, t->n, m->color[0].in)>>>(at(t, m->color[0].x), x, at(t, m->frame), m->color_encoded, s->z,
-                                                   c->layer[L].b, m->feature, points, t->n);
+    make_frame<<<pf_blocks(t->n, 128), 128, 0, stream_of(c)>>>(at(t, m->frame), grad, dir, points,
+                                                               t->n);
+    color_input<<<OVER(c, t->n, m->color[0].in)>>>(at(t, m->color[0].x), x, at(t, m->frame),
+                                                   m->color_encoded, s->z, c->layer[L].b,
+                                                   m->feature, points, t->n);
     PF_TRY(pf_launched(c->net.dev, "input of the colour"));
     for (int i = 0; i <= C; i++) {
         const struct layer *const a = &m->color[i];
@@ -293,13 +301,14 @@ color_forward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s,
             rectify<<<OVER(c, t->n, a->out)>>>(z, a->out, l[i].b, t->n);
         PF_TRY(pf_launched(c->net.dev, "colour"));
     }
-    logistic<<<pf_blocks(3 * t->n, 256), 256, 0, stream_of(c)>>>(at(t, m->rgb), rgb, s->z, l[C].b, points, t->n);
+    logistic<<<pf_blocks(3 * t->n, 256), 256, 0, stream_of(c)>>>(at(t, m->rgb), rgb, s->z, l[C].b,
+                                                                 points, t->n);
     return pf_launched(c->net.dev, "colour");
 }
 
 static pf_err
-some_forward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, float *sdf, float *grad, float *rgb,
-             const float *x, const float *dir, int64_t points)
+some_forward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, float *sdf,
+             float *grad, float *rgb, const float *x, const float *dir, int64_t points)
 {
     const struct mlp *const m = host_of(c);
     const int L = m->sdf_layers - 1;
@@ -311,7 +320,8 @@ some_forward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, 
         if (l < L)
             PF_TRY(next_input(c, l, at(t, a[1].x), at(t, a->slope), s->z, code, t->n));
     }
-    first_column<<<pf_blocks(points, 256), 256, 0, stream_of(c)>>>(sdf, s->z, 1 + m->feature, c->layer[L].b, points);
+    first_column<<<pf_blocks(points, 256), 256, 0, stream_of(c)>>>(sdf, s->z, 1 + m->feature,
+                                                                   c->layer[L].b, points);
     PF_TRY(pf_launched(c->net.dev, "distance"));
     PF_TRY(sdf_gradient(c, t, s, grad, points));
     return rgb ? color_forward(c, t, s, rgb, x, dir, grad, points) : PF_OK;
@@ -319,9 +329,11 @@ some_forward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, 
 
 // ---- weight norm ----
 
-/* w [out, in] and wt [in, out] = g v / |v| by rows of v, which are dense, |v| in double.  One warp a row. */
+/* w [out, in] and wt [in, out] = g v / |v| by rows of v, which are dense, |v| in double.  One warp
+ * a row. */
 static __global__ void
-weight_norm(float *w, float *wt, double *length, const float *g, const float *v, int64_t out, int64_t in)
+weight_norm(float *w, float *wt, double *length, const float *g, const float *v, int64_t out,
+            int64_t in)
 {
     const int64_t o = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / PF_WARP;
     const int lane = threadIdx.x % PF_WARP;
@@ -350,8 +362,8 @@ mlp_changed(struct pf_net_cuda *base)
     for (int i = 0; i < matrices(m); i++) {
         const struct layer *const a = matrix(m, i);
         const struct mlp_layer *const l = &c->layer[i];
-        weight_norm<<<pf_blocks(a->out * PF_WARP, 128), 128, 0, stream_of(c)>>>(l->w, l->wt, l->length, l->g, l->v,
-                                                                                a->out, a->in);
+        weight_norm<<<pf_blocks(a->out * PF_WARP, 128), 128, 0, stream_of(c)>>>(
+            l->w, l->wt, l->length, l->g, l->v, a->out, a->in);
         PF_TRY(pf_launched(base->dev, "weight norm"));
     }
     return PF_OK;
@@ -361,13 +373,14 @@ static pf_err
 mlp_sdf(struct pf_net_cuda *base, float *sdf, const float *x, int64_t n)
 {
     for (int64_t i = 0; i < n; i += MOST_POINTS)
-        PF_TRY(some_sdf((struct mlp_cuda *)base, sdf + i, x + 3 * i, n - i < MOST_POINTS ? n - i : MOST_POINTS));
+        PF_TRY(some_sdf((struct mlp_cuda *)base, sdf + i, x + 3 * i,
+                        n - i < MOST_POINTS ? n - i : MOST_POINTS));
     return PF_OK;
 }
 
 static pf_err
-mlp_forward(struct pf_net_cuda *base, float *sdf, float *grad, float *rgb, const float *x, const float *dir, int64_t n,
-            bool tape)
+mlp_forward(struct pf_net_cuda *base, float *sdf, float *grad, float *rgb, const float *x,
+            const float *dir, int64_t n, bool tape)
 {
     struct mlp_cuda *const c = (struct mlp_cuda *)base;
     const struct mlp *const m = host_of(c);
@@ -384,9 +397,8 @@ mlp_forward(struct pf_net_cuda *base, float *sdf, float *grad, float *rgb, const
     for (int64_t i = 0; i < n; i += MOST_POINTS) {
         const int64_t points = n - i < MOST_POINTS ? n - i : MOST_POINTS;
         PF_TRY(pf_mlp_cuda_reserve(c, &t, &s, points, tape ? m->width : m->forward_width));
-        PF_TRY(some_forward(c, &t, &s, sdf + i, grad + 3 * i, rgb ? rgb + 3 * i : NULL, x + 3 * i, dir ? dir +
-                            3 * i : NULL,
-                            points));
+        PF_TRY(some_forward(c, &t, &s, sdf + i, grad + 3 * i, rgb ? rgb + 3 * i : NULL, x + 3 * i,
+                            dir ? dir + 3 * i : NULL, points));
     }
     return PF_OK;
 }
@@ -398,8 +410,9 @@ mlp_clear(struct pf_net_cuda *base, float inv_s)
     (void)inv_s;
     PF_CUDA_TRY(cudaMemsetAsync(base->grad, 0, (size_t)base->count * sizeof(float), stream_of(c)),
                 "clearing gradients");
-    PF_CUDA_TRY(cudaMemsetAsync(c->layer[0].dw, 0, (size_t)c->numbers * sizeof(float), stream_of(c)),
-                "clearing gradients");
+    PF_CUDA_TRY(
+        cudaMemsetAsync(c->layer[0].dw, 0, (size_t)c->numbers * sizeof(float), stream_of(c)),
+        "clearing gradients");
     return PF_OK;
 }
 
@@ -429,7 +442,8 @@ numbers_of(const struct layer *a)
     return (pitch(a->in) * pitch(a->out) + 63) / 64 * 64;
 }
 
-/* Memory of all w, wt, dw and lengths; where each layer's parameters are among the field's: g, v, b in turn. */
+/* Memory of all w, wt, dw and lengths; where each layer's parameters are among the field's: g, v, b
+ * in turn. */
 static pf_err
 lay_out(struct mlp_cuda *c)
 {
@@ -440,10 +454,12 @@ lay_out(struct mlp_cuda *c)
         c->numbers += numbers_of(matrix(m, i));
         out += matrix(m, i)->out;
     }
-    PF_TRY(pf_cuda_reserve(&c->weights, (size_t)(3 * c->numbers) * sizeof(float), "a field's weights"));
+    PF_TRY(pf_cuda_reserve(&c->weights, (size_t)(3 * c->numbers) * sizeof(float),
+                           "a field's weights"));
     PF_TRY(pf_cuda_reserve(&c->lengths, (size_t)out * sizeof(double), "a field's weights"));
-    PF_CUDA_TRY(cudaMemsetAsync(c->weights.data, 0, (size_t)(3 * c->numbers) * sizeof(float), stream_of(c)),
-                "clearing a field's weights");
+    PF_CUDA_TRY(
+        cudaMemsetAsync(c->weights.data, 0, (size_t)(3 * c->numbers) * sizeof(float), stream_of(c)),
+        "clearing a field's weights");
     float *w = pf_cuda_data<float>(&c->weights);
     double *length = pf_cuda_data<double>(&c->lengths);
     for (int i = 0; i < matrices(m); i++) {
@@ -463,7 +479,9 @@ lay_out(struct mlp_cuda *c)
         length += a->out;
         parameter += a->g->n + a->v->n + a->b->n;
     }
-    return parameter == c->net.count ? PF_OK : pf_fail(PF_EDEV, "a field's parameters are not where they should be");
+    return parameter == c->net.count
+               ? PF_OK
+               : pf_fail(PF_EDEV, "a field's parameters are not where they should be");
 }
 
 pf_err

@@ -9,7 +9,7 @@
 enum { COLUMNS = 128, ROWS = 4 };
 
 struct mlp_layer {              // of a device
-    float *w, *wt;              // [pitch(out), pitch(in)] and its transpose, as tf32's products want it
+    float *w, *wt;              // [pitch(out), pitch(in)] and its transpose, for tf32's products
     float *dw;                  // of w: gradient
     double *length;             // [out] |v|
     float *g, *v, *b;           // parameters
@@ -74,29 +74,34 @@ pf_err pf_mlp_cuda_collect(struct pf_net_cuda *base) PF_MUST_USE;
 
 /* y [n, out] = x [n, in] w^T */
 static inline pf_err
-times_transposed(struct mlp_cuda *c, float *y, const float *x, const struct layer *a, const struct mlp_layer *l,
-                 int64_t n)
+times_transposed(struct mlp_cuda *c, float *y, const float *x, const struct layer *a,
+                 const struct mlp_layer *l, int64_t n)
 {
-    return pf_matmul(c->net.dev, &c->plans, c->net.rough, y, x, false, l->w, true, n, pitch(a->out), pitch(a->in), false);
+    return pf_matmul(c->net.dev, &c->plans, c->net.rough, y, x, false, l->w, true, n, pitch(a->out),
+                     pitch(a->in), false);
 }
 
 /* x [n, in] = y [n, out] w */
 static inline pf_err
-times(struct mlp_cuda *c, float *x, const float *y, const struct layer *a, const struct mlp_layer *l, int64_t n,
-      bool add)
+times(struct mlp_cuda *c, float *x, const float *y, const struct layer *a,
+      const struct mlp_layer *l, int64_t n, bool add)
 {
-    return pf_matmul(c->net.dev, &c->plans, c->net.rough, x, y, false, l->wt, true, n, pitch(a->in), pitch(a->out), add);
+    return pf_matmul(c->net.dev, &c->plans, c->net.rough, x, y, false, l->wt, true, n, pitch(a->in),
+                     pitch(a->out), add);
 }
 
-// ---- kernels over [n, width]: a thread has one column j and ROWS rows; what lies beyond the width is 0 ----
+// ---- kernels over [n, width] ----
 
-#define FOR_ROWS(i, n)                                                                                \
-    const int64_t j = blockIdx.x * (int64_t)COLUMNS + threadIdx.x, first_ = (int64_t)blockIdx.y * ROWS; \
-    _Pragma("unroll") for (int64_t i = first_; i < first_ + ROWS; i++)                                \
+// A thread has one column j and ROWS rows; what lies beyond the width is 0.
+#define FOR_ROWS(i, n)                                                                  \
+    const int64_t j = blockIdx.x * (int64_t)COLUMNS + threadIdx.x;                      \
+    const int64_t first_ = (int64_t)blockIdx.y * ROWS;                                  \
+    _Pragma("unroll") for (int64_t i = first_; i < first_ + ROWS; i++)                  \
         if (i < (n))
 
-#define OVER(c, n, width)                                                                                  \
-    dim3((unsigned)((pitch(width) + COLUMNS - 1) / COLUMNS), (unsigned)(((n) + ROWS - 1) / ROWS)), COLUMNS, 0, \
-        stream_of(c)
+#define OVER(c, n, width)                                                               \
+    dim3((unsigned)((pitch(width) + COLUMNS - 1) / COLUMNS),                            \
+         (unsigned)(((n) + ROWS - 1) / ROWS)),                                          \
+        COLUMNS, 0, stream_of(c)
 
 #endif

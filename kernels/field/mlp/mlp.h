@@ -1,5 +1,6 @@
-/* mlp.h - what the files of the original's field share: its layers, where their activations lie, and its
- * softplus.  Private to mlp.c and mlp.cu, which run it, and mlp_init.c, which makes it. */
+/* mlp.h - what the files of the original's field share: its layers, where their activations lie,
+ * and what happens at one point on any device.  Private to this folder: mlp_init.c makes a field,
+ * mlp.c, mlp.cu and the two mlp_backward run it. */
 #ifndef PF_FIELD_MLP_H
 #define PF_FIELD_MLP_H
 #include <math.h>
@@ -77,8 +78,8 @@ pf_log_1p(float e)
     return 2 * s * (p * z + 1);
 }
 
-/* Softplus with beta 100 and its slope; the identity above 20 / 100, as torch has it.  e: exp(-|100 z|), for
- * which each device has its own way. */
+/* Softplus with beta 100 and its slope; the identity above 20 / 100, as torch has it.  e: exp(-|100
+ * z|), for which each device has its own way. */
 PF_FN float
 pf_softplus(float z, float e, float *slope)
 {
@@ -139,7 +140,8 @@ pf_frame_backward(float g_bar[3], const float *x_bar, const float *code, const f
 }
 
 extern const struct pf_net_ops pf_mlp_ops;
-pf_err pf_mlp_new(struct pf_net **net, const struct pf_neus_config *conf, uint64_t seed) PF_MUST_USE;
+pf_err pf_mlp_new(struct pf_net **net, const struct pf_neus_config *conf, uint64_t seed)
+    PF_MUST_USE;
 pf_err pf_mlp_cuda_new(struct pf_net_cuda **net, pf_dev *dev, struct pf_net *host) PF_MUST_USE;
 void pf_mlp_free(struct pf_net *net);           /* NULL is fine */
 

@@ -84,7 +84,8 @@ sdf_backward(const struct mlp *m, const struct rows *t, int64_t n, const struct 
     for (int l = m->sdf_layers - 1; l > 0; l--) {
         const struct layer *a = &m->sdf[l], *below = a - 1;
         const float scale = l == m->skip ? PF_ROOT_HALF : 1;
-        pf_mlp_matmul(w->z, a->in, rows(t, a->z_bar), a->out, false, a->w, a->in, n, a->in, a->out, false);
+        pf_mlp_matmul(w->z, a->in, rows(t, a->z_bar), a->out, false, a->w, a->in, n, a->in, a->out,
+                      false);
         for (int64_t i = 0; i < n; i++) {
             const float *slope = rows(t, below->slope) + i * below->out, *x_bar = w->z + i * a->in;
             float *z_bar = rows(t, below->z_bar) + i * below->out;
@@ -96,8 +97,8 @@ sdf_backward(const struct mlp *m, const struct rows *t, int64_t n, const struct 
 }
 
 void
-pf_mlp_backward_block(const struct mlp *m, const struct rows *t, const float *d_sdf, const float *d_grad,
-               const float *d_rgb, int64_t n, const struct work *w)
+pf_mlp_backward_block(const struct mlp *m, const struct rows *t, const float *d_sdf,
+                      const float *d_grad, const float *d_rgb, int64_t n, const struct work *w)
 {
     float *z_bar = rows(t, m->sdf[m->sdf_layers - 1].z_bar), *g_bar = w->extra;
     memset(z_bar, 0, (size_t)(n * (1 + m->feature)) * sizeof(float));
@@ -134,16 +135,19 @@ weight_norm_backward(const struct layer *a, const float *dw, int64_t from, int64
 }
 
 void
-pf_mlp_layer_gradient(const struct mlp *m, const struct layer *a, int64_t from, int64_t to, float *dw)
+pf_mlp_layer_gradient(const struct mlp *m, const struct layer *a, int64_t from, int64_t to,
+                      float *dw)
 {
     const struct rows t = {m->tape, m->tape_points, 0};
     const int64_t n = t.points, size = to - from;
     const bool sdf = a->p_bar.width > 0, last = a == &m->sdf[m->sdf_layers - 1];
     const float *z_bar = rows(&t, a->z_bar), *p_bar = rows(&t, a->p_bar);
     double db[TILE] = {0};
-    pf_mlp_matmul(dw, a->in, z_bar + from, a->out, true, rows(&t, a->x), a->in, size, a->in, n, false);
+    pf_mlp_matmul(dw, a->in, z_bar + from, a->out, true, rows(&t, a->x), a->in, size, a->in, n,
+                  false);
     if (sdf && !last)
-        pf_mlp_matmul(dw, a->in, rows(&t, a->u) + from, a->out, true, p_bar, a->in, size, a->in, n, true);
+        pf_mlp_matmul(dw, a->in, rows(&t, a->u) + from, a->out, true, p_bar, a->in, size, a->in, n,
+                      true);
     for (int64_t i = 0; i < n && last && from == 0; i++)        /* u is (1, 0, 0, ...) */
 #pragma omp simd
         for (int64_t j = 0; j < a->in; j++)

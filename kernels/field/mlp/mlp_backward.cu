@@ -9,9 +9,11 @@ enum { SLICES = 512, SLICE_WARPS = 16 };
 static __global__ void
 logistic_backward(float *z_bar, const float *d_rgb, const float *rgb, int64_t points, int64_t n)
 {
-    const int64_t t = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, i = t / pitch(3), k = t % pitch(3);
+    const int64_t t = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, i = t / pitch(3);
+    const int64_t k = t % pitch(3);
     if (i < n)
-        z_bar[t] = i < points && k < 3 ? d_rgb[3 * i + k] * rgb[3 * i + k] * (1 - rgb[3 * i + k]) : 0.0f;
+        z_bar[t] =
+            i < points && k < 3 ? d_rgb[3 * i + k] * rgb[3 * i + k] * (1 - rgb[3 * i + k]) : 0.0f;
 }
 
 static __global__ void
@@ -22,12 +24,11 @@ rectify_backward(float *x_bar, const float *x, int64_t width, int64_t n)
             x_bar[i * pitch(width) + j] = 0;
 }
 
-/* g_bar [n, 3] = d_grad, 0 beyond the last point, plus the normal's share of x_bar, the colour network's
- * input's; x_bar NULL: none. */
+/* g_bar [n, 3] = d_grad, 0 beyond the last point, plus the normal's share of x_bar, the colour
+ * network's input's; x_bar NULL: none. */
 static __global__ void
-frame_backward(float *g_bar, const float *d_grad, const float *x_bar, const float *input, int64_t width,
-               const float *frame,
-               int frequencies, int64_t points, int64_t n)
+frame_backward(float *g_bar, const float *d_grad, const float *x_bar, const float *input,
+               int64_t width, const float *frame, int frequencies, int64_t points, int64_t n)
 {
     const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     float g[3] = {0, 0, 0};
@@ -46,16 +47,19 @@ frame_backward(float *g_bar, const float *d_grad, const float *x_bar, const floa
         g_bar[3 * i + k] = g[k];
 }
 
-/* z_bar [n, 1 + features] = [d_sdf | the feature's columns of x_bar [n, width], the last]; x_bar NULL: 0. */
+/* z_bar [n, 1 + features] = [d_sdf | the feature's columns of x_bar [n, width], the last]; x_bar
+ * NULL: 0. */
 static __global__ void
-output_backward(float *z_bar, const float *d_sdf, const float *x_bar, int64_t width, int64_t features, int64_t points,
-                int64_t n)
+output_backward(float *z_bar, const float *d_sdf, const float *x_bar, int64_t width,
+                int64_t features, int64_t points, int64_t n)
 {
     const int64_t row = pitch(1 + features);
     FOR_ROWS (i, n)
         if (j < row)
-            z_bar[i * row + j] = j == 0                   ? i < points ? d_sdf[i] : 0.0f
-                                 : x_bar && j <= features ? x_bar[i * pitch(width) + width - features + j - 1] : 0.0f;
+            z_bar[i * row + j] = j == 0 ? (i < points ? d_sdf[i] : 0.0f)
+                                 : x_bar && j <= features
+                                     ? x_bar[i * pitch(width) + width - features + j - 1]
+                                     : 0.0f;
 }
 
 /* J g_bar [n, width]: how the encoding changes when x moves by g_bar. */
@@ -76,9 +80,9 @@ encode_moved(float *to, const float *g_bar, const float *code, int64_t width, in
 
 /* next [n, width] = scale [slope u_bar | q_bar], extra [n, out] = 100 (1 - slope) u u_bar. */
 static __global__ void
-chain_backward(float *next, int64_t width, float *extra, const float *u_bar, const float *slope, const float *u,
-               int64_t out,
-               const float *q_bar, int64_t code_width, float scale, int64_t n)
+chain_backward(float *next, int64_t width, float *extra, const float *u_bar, const float *slope,
+               const float *u, int64_t out, const float *q_bar, int64_t code_width, float scale,
+               int64_t n)
 {
     const int64_t row = pitch(width), out_row = pitch(out);
     FOR_ROWS (i, n) {
@@ -88,7 +92,8 @@ chain_backward(float *next, int64_t width, float *extra, const float *u_bar, con
             extra[i * out_row + j] = 100 * (1 - s) * u[i * out_row + j] * b;
         } else {
             if (j < row)
-                next[i * row + j] = j < width ? scale * q_bar[i * pitch(code_width) + j - out] : 0.0f;
+                next[i * row + j] =
+                    j < width ? scale * q_bar[i * pitch(code_width) + j - out] : 0.0f;
             if (j < out_row)
                 extra[i * out_row + j] = 0;
         }
@@ -97,11 +102,13 @@ chain_backward(float *next, int64_t width, float *extra, const float *u_bar, con
 
 /* z_bar [n, out] += scale slope x_bar, x_bar [n, in]. */
 static __global__ void
-softplus_backward(float *z_bar, int64_t out, const float *slope, const float *x_bar, int64_t in, float scale, int64_t n)
+softplus_backward(float *z_bar, int64_t out, const float *slope, const float *x_bar, int64_t in,
+                  float scale, int64_t n)
 {
     FOR_ROWS (i, n)
         if (j < out)
-            z_bar[i * pitch(out) + j] += scale * (slope[i * pitch(out) + j] * x_bar[i * pitch(in) + j]);
+            z_bar[i * pitch(out) + j] +=
+                scale * (slope[i * pitch(out) + j] * x_bar[i * pitch(in) + j]);
 }
 
 /* part [SLICES, width] = sums over a slice of rows each; then they are added to `to`, in order. */
@@ -116,7 +123,8 @@ add_rows(double *part, const float *x, int64_t width, int64_t n)
     for (int64_t i = from; i < to; i += 8)
         for (int k = 0; k < 8; k++)
             sum[k] += i + k < to ? x[(i + k) * pitch(width) + j] : 0.0f;
-    part[s * width + j] = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+    part[s * width + j] =
+        ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
 static __global__ void
@@ -139,8 +147,8 @@ add_slices(float *to, const double *part, int64_t width)
 
 /* d_g [out], d_v [out, in] from dw. */
 static __global__ void
-weight_norm_backward(float *d_g, float *d_v, const float *dw, const float *g, const float *v, const double *length,
-                     int64_t out, int64_t in)
+weight_norm_backward(float *d_g, float *d_v, const float *dw, const float *g, const float *v,
+                     const double *length, int64_t out, int64_t in)
 {
     const int64_t o = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / PF_WARP;
     const int lane = threadIdx.x % PF_WARP;
@@ -153,7 +161,8 @@ weight_norm_backward(float *d_g, float *d_v, const float *dw, const float *g, co
     for (int d = PF_WARP / 2; d; d /= 2)
         dot += __shfl_xor_sync(PF_WHOLE_WARP, dot, d);
     dot = size > 0 ? dot / size : 0;
-    const float scale = size > 0 ? (float)(g[o] / size) : 0, along = size > 0 ? (float)(dot / size) : 0;
+    const float scale = size > 0 ? (float)(g[o] / size) : 0;
+    const float along = size > 0 ? (float)(dot / size) : 0;
     if (lane == 0)
         d_g[o] = (float)dot;
     for (int64_t j = lane; j < in; j += PF_WARP)
@@ -167,21 +176,24 @@ column_sums(struct mlp_cuda *c, float *to, const float *x, int64_t width, int64_
 {
     const unsigned columns = (unsigned)((width + COLUMNS - 1) / COLUMNS);
     PF_TRY(pf_cuda_reserve(&c->sums, (size_t)(SLICES * width) * sizeof(double), "sums"));
-    add_rows<<<dim3(columns, SLICES), COLUMNS, 0, stream_of(c)>>>(pf_cuda_data<double>(&c->sums), x, width, n);
-    add_slices<<<pf_blocks(width, PF_WARP), SLICE_WARPS * PF_WARP, 0, stream_of(c)>>>(to, pf_cuda_data<double>(&c->sums),
-                                                                                     width);
+    add_rows<<<dim3(columns, SLICES), COLUMNS, 0, stream_of(c)>>>(pf_cuda_data<double>(&c->sums), x,
+                                                                  width, n);
+    add_slices<<<pf_blocks(width, PF_WARP), SLICE_WARPS * PF_WARP, 0, stream_of(c)>>>(
+        to, pf_cuda_data<double>(&c->sums), width);
     return pf_launched(c->net.dev, "sums over points");
 }
 
-/* Through the colour network: leaves z_bar of its layers, and the cotangent of its input in s->p. */
+/* Through the colour network: leaves z_bar of its layers, and the cotangent of its input in
+ * s->p. */
 static pf_err
-color_backward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, const float *d_rgb)
+color_backward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s,
+               const float *d_rgb)
 {
     const struct mlp *const m = host_of(c);
     const struct mlp_layer *const l = &c->layer[m->sdf_layers];
     const int C = m->color_layers - 1;
-    logistic_backward<<<pf_blocks(pitch(3) * t->n, 256), 256, 0, stream_of(c)>>>(at(t, m->color[C].z_bar), d_rgb,
-                                                                                 at(t, m->rgb), c->points, t->n);
+    logistic_backward<<<pf_blocks(pitch(3) * t->n, 256), 256, 0, stream_of(c)>>>(
+        at(t, m->color[C].z_bar), d_rgb, at(t, m->rgb), c->points, t->n);
     PF_TRY(pf_launched(c->net.dev, "colour backward"));
     for (int i = C; i >= 0; i--) {
         const struct layer *const a = &m->color[i];
@@ -200,14 +212,15 @@ chain_up(struct mlp_cuda *c, const struct rows *t, const struct scratch *s)
 {
     const struct mlp *const m = host_of(c);
     float *const q_bar = at(t, m->sdf[0].p_bar);
-    encode_moved<<<OVER(c, t->n, m->encoded)>>>(q_bar, s->g_bar, at(t, m->sdf[0].x), m->encoded, t->n);
+    encode_moved<<<OVER(c, t->n, m->encoded)>>>(q_bar, s->g_bar, at(t, m->sdf[0].x), m->encoded,
+                                                t->n);
     PF_TRY(pf_launched(c->net.dev, "encoding"));
     for (int l = 0; l < m->sdf_layers - 1; l++) {
         const struct layer *const a = &m->sdf[l];
         PF_TRY(times_transposed(c, s->z, at(t, a->p_bar), a, &c->layer[l], t->n));      // [n, out]
-        chain_backward<<<OVER(c, t->n, a[1].in)>>>(at(t, a[1].p_bar), a[1].in, at(t, a->z_bar), s->z, at(t, a->slope),
-                                                   at(t, a->u), a->out, q_bar, m->encoded,
-                                                   l + 1 == m->skip ? PF_ROOT_HALF : 1.0f, t->n);
+        chain_backward<<<OVER(c, t->n, a[1].in)>>>(
+            at(t, a[1].p_bar), a[1].in, at(t, a->z_bar), s->z, at(t, a->slope), at(t, a->u), a->out,
+            q_bar, m->encoded, l + 1 == m->skip ? PF_ROOT_HALF : 1.0f, t->n);
         PF_TRY(pf_launched(c->net.dev, "second order"));
     }
     return PF_OK;
@@ -220,8 +233,8 @@ sdf_backward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s)
     for (int l = m->sdf_layers - 1; l > 0; l--) {
         const struct layer *const a = &m->sdf[l], *const below = a - 1;
         PF_TRY(times(c, s->z, at(t, a->z_bar), a, &c->layer[l], t->n, false));          // [n, in]
-        softplus_backward<<<OVER(c, t->n, below->out)>>>(at(t, below->z_bar), below->out, at(t, below->slope), s->z,
-                                                         a->in,
+        softplus_backward<<<OVER(c, t->n, below->out)>>>(at(t, below->z_bar), below->out,
+                                                         at(t, below->slope), s->z, a->in,
                                                          l == m->skip ? PF_ROOT_HALF : 1.0f, t->n);
         PF_TRY(pf_launched(c->net.dev, "distance backward"));
     }
@@ -230,9 +243,11 @@ sdf_backward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s)
 
 /* dw [out, in] += y^T x, y [n, out], x [n, in] */
 static pf_err
-add_outer(struct mlp_cuda *c, const struct mlp_layer *l, const float *y, const float *x, const struct layer *a, int64_t n)
+add_outer(struct mlp_cuda *c, const struct mlp_layer *l, const float *y, const float *x,
+          const struct layer *a, int64_t n)
 {
-    return pf_matmul(c->net.dev, &c->plans, c->net.rough, l->dw, y, true, x, false, pitch(a->out), pitch(a->in), n, true);
+    return pf_matmul(c->net.dev, &c->plans, c->net.rough, l->dw, y, true, x, false, pitch(a->out),
+                     pitch(a->in), n, true);
 }
 
 /* Add this tape's share to the gradients of w and b. */
@@ -255,7 +270,8 @@ layer_gradients(struct mlp_cuda *c, const struct rows *t, bool color)
 }
 
 pf_err
-pf_mlp_cuda_backward(struct pf_net_cuda *base, const float *d_sdf, const float *d_grad, const float *d_rgb)
+pf_mlp_cuda_backward(struct pf_net_cuda *base, const float *d_sdf, const float *d_grad,
+                     const float *d_rgb)
 {
     struct mlp_cuda *const c = (struct mlp_cuda *)base;
     const struct mlp *const m = host_of(c);
@@ -268,12 +284,11 @@ pf_mlp_cuda_backward(struct pf_net_cuda *base, const float *d_sdf, const float *
     PF_TRY(pf_mlp_cuda_reserve(c, &t, &s, c->points, m->width));    // as forward left them
     if (color)
         PF_TRY(color_backward(c, &t, &s, d_rgb));
-    frame_backward<<<pf_blocks(t.n, 128), 128, 0, stream_of(c)>>>(s.g_bar, d_grad, color ? s.p : NULL,
-                                                                  at(&t, m->color[0].x), m->color[0].in, at(&t,
-                                                                                                            m->frame),
-                                                                  m->color_freq, c->points, t.n);
-    output_backward<<<OVER(c, t.n, 1 + m->feature)>>>(at(&t, last->z_bar), d_sdf, color ? s.p : NULL, m->color[0].in,
-                                                      m->feature, c->points, t.n);
+    frame_backward<<<pf_blocks(t.n, 128), 128, 0, stream_of(c)>>>(
+        s.g_bar, d_grad, color ? s.p : NULL, at(&t, m->color[0].x), m->color[0].in,
+        at(&t, m->frame), m->color_freq, c->points, t.n);
+    output_backward<<<OVER(c, t.n, 1 + m->feature)>>>(
+        at(&t, last->z_bar), d_sdf, color ? s.p : NULL, m->color[0].in, m->feature, c->points, t.n);
     PF_TRY(pf_launched(base->dev, "colour backward"));
     PF_TRY(chain_up(c, &t, &s));
     PF_TRY(sdf_backward(c, &t, &s));
@@ -288,9 +303,8 @@ pf_mlp_cuda_collect(struct pf_net_cuda *base)
     for (int i = 0; i < matrices(m); i++) {
         const struct layer *const a = matrix(m, i);
         const struct mlp_layer *const l = &c->layer[i];
-        weight_norm_backward<<<pf_blocks(a->out * PF_WARP, 128), 128, 0, stream_of(c)>>>(l->d_g, l->d_v, l->dw, l->g,
-                                                                                         l->v,
-                                                                                         l->length, a->out, a->in);
+        weight_norm_backward<<<pf_blocks(a->out * PF_WARP, 128), 128, 0, stream_of(c)>>>(
+            l->d_g, l->d_v, l->dw, l->g, l->v, l->length, a->out, a->in);
         PF_TRY(pf_launched(base->dev, "weight norm backward"));
     }
     return PF_OK;

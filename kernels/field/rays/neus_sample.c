@@ -57,8 +57,8 @@ sdf_along(struct pf_net *net, const struct buffers *b, float *sdf, const float *
 }
 
 static pf_err
-some_rays(struct pf_net *net, const struct pf_neus_sampler *sampler, const struct buffers *b, float *z,
-          const float *origin, const float *dir, int64_t rays, const float *offset)
+some_rays(struct pf_net *net, const struct pf_neus_sampler *sampler, const struct buffers *b,
+          float *z, const float *origin, const float *dir, int64_t rays, const float *offset)
 {
     const int depths = pf_neus_depths(sampler), fine = sampler->fine;
     int n = sampler->coarse;
@@ -88,9 +88,12 @@ pf_err
 pf_neus_sampler_check(const struct pf_neus_sampler *sampler)
 {
     if (sampler->coarse < 2 || sampler->fine < 0 || sampler->rounds < 0 || sampler->rounds > 64 ||
-        sampler->coarse > MAX_DEPTHS || sampler->fine > MAX_DEPTHS || pf_neus_depths(sampler) > MAX_DEPTHS)
-        return pf_fail(PF_EARG, "neus: %d coarse samples and %d rounds of %d, expected at least "
-                       "2 and at most %d in all", sampler->coarse, sampler->rounds, sampler->fine, MAX_DEPTHS);
+        sampler->coarse > MAX_DEPTHS || sampler->fine > MAX_DEPTHS ||
+        pf_neus_depths(sampler) > MAX_DEPTHS)
+        return pf_fail(PF_EARG,
+                       "neus: %d coarse samples and %d rounds of %d, expected at least "
+                       "2 and at most %d in all",
+                       sampler->coarse, sampler->rounds, sampler->fine, MAX_DEPTHS);
     return PF_OK;
 }
 

@@ -36,9 +36,9 @@ pf_err pf_neus_z(struct pf_net *net, const struct pf_neus_sampler *sampler, floa
 pf_err pf_neus_pack(struct pf_samples *s, const float *z, int depths, const float *origin,
                     const float *dir, int64_t rays, double bound) PF_MUST_USE;
 /* All of it, replacing what s held.  Rays that miss the cube cost nothing and get no points. */
-pf_err pf_neus_sample(struct pf_net *net, const struct pf_neus_sampler *sampler, struct pf_samples *s,
-                      const float *origin, const float *dir, int64_t rays, const float *offset)
-    PF_MUST_USE;
+pf_err pf_neus_sample(struct pf_net *net, const struct pf_neus_sampler *sampler,
+                      struct pf_samples *s, const float *origin, const float *dir, int64_t rays,
+                      const float *offset) PF_MUST_USE;
 
 #ifdef __cplusplus
 }

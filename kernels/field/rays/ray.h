@@ -46,8 +46,8 @@ pf_ray_cell_centre(float x[3], const struct pf_ray_grid *g, int64_t c)
     x[2] = g->cell * ((float)(c / g->R / g->R) + 0.5f) - g->bound;
 }
 
-/* A cell that may hold points nearer to the surface than reach has a smaller distance at its centre:
- * half a diagonal more. */
+/* A cell that may hold points nearer to the surface than reach has a smaller distance at its
+ * centre: half a diagonal more. */
 PF_HD_FN float
 pf_ray_cell_reach(const struct pf_ray_grid *g, float reach)
 {

@@ -385,8 +385,9 @@ find_depths(struct pf_net_cuda *net, const struct hits *h, const struct pf_neus_
 }
 
 static pf_err
-sample_hierarchy(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_neus_config *conf,
-                 const float *origin, const float *dir, int64_t rays, const float *offset)
+sample_hierarchy(struct pf_net_cuda *net, struct pf_cuda_samples *s,
+                 const struct pf_neus_config *conf, const float *origin, const float *dir,
+                 int64_t rays, const float *offset)
 {
     const struct pf_neus_sampler sampler = pf_neus_sampler_of(conf);
     const int depths = pf_neus_depths(&sampler);
@@ -410,8 +411,8 @@ sample_hierarchy(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struc
                                 cudaMemcpyDeviceToDevice, stream),
                 "rays");
     if (h.n) {
-        gather_hits<<<blocks, RAY_THREADS, 0, stream>>>(h, sampler.coarse, place, origin, dir, offset,
-                                                        rays);
+        gather_hits<<<blocks, RAY_THREADS, 0, stream>>>(h, sampler.coarse, place, origin, dir,
+                                                        offset, rays);
         PF_TRY(pf_launched(net->dev, "depths of rays"));
         PF_TRY(find_depths(net, &h, &sampler));
     }
@@ -426,9 +427,10 @@ sample_hierarchy(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struc
 }
 
 pf_err
-pf_cuda_sample(struct pf_net_cuda *net, struct pf_cuda_samples *s, const struct pf_neus_config *conf,
-               const float *distance, const float *origin, const float *dir, int64_t rays,
-               float inv_s, const float *offset, uint64_t seed, int step)
+pf_cuda_sample(struct pf_net_cuda *net, struct pf_cuda_samples *s,
+               const struct pf_neus_config *conf, const float *distance, const float *origin,
+               const float *dir, int64_t rays, float inv_s, const float *offset, uint64_t seed,
+               int step)
 {
     if (distance)
         return sample_grid(net, s, conf, distance, origin, dir, rays, inv_s, offset != NULL, seed,

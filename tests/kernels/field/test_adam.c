@@ -46,7 +46,8 @@ test_many_steps_follow_double_precision(void **state)
             a[i] = 0.9 * a[i] + 0.1 * g;
             b[i] = 0.999 * b[i] + 0.001 * g * g;
             x[i] -= adamw.lr * adamw.decay * x[i];
-            x[i] -= adamw.lr * a[i] / (1 - pow(0.9, step)) / (sqrt(b[i] / (1 - pow(0.999, step))) + 1e-8);
+            x[i] -= adamw.lr * a[i] / (1 - pow(0.9, step)) /
+                    (sqrt(b[i] / (1 - pow(0.999, step))) + 1e-8);
         }
     }
     for (int i = 0; i < N; i++)

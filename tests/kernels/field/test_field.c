@@ -1,11 +1,11 @@
-/* A field on a GPU against the same field on the CPU: what it looks like, its gradients, its training;
- * the same bytes twice, and a resumed run.  Skipped where there is no GPU. */
+/* A field on a GPU against the same field on the CPU: what it looks like, its gradients, its
+ * training; the same bytes twice, and a resumed run.  Skipped where there is no GPU. */
 #include "tests/kernels/field/training.h"
 #include "tests/kernels/gpu.h"
 
 enum { S = 24 };
 
-static pf_dev *rough_gpu;       /* beside gpu, of f32: bf16, whose fields train with tf32 products */
+static pf_dev *rough_gpu;       /* of bf16, whose fields train with tf32 products; gpu: f32 */
 
 static int
 open_gpus(void **state)
@@ -27,8 +27,9 @@ close_gpus(void **state)
 
 enum { ODD, WIDE, HUGE_ONE, USUAL, FULL_MLP, SMALL_MLP, KINDS };
 
-/* Racecheck is about shared memory, of which these have next to none of their own.  In what remains each of the kernels runs
- * on some tiles that are full and on one that is not: a point and a ray's sample are some 10^4 accesses. */
+/* Racecheck is about shared memory, of which these have next to none of their own.  In what remains
+ * each of the kernels runs on some tiles that are full and on one that is not: a point and a ray's
+ * sample are some 10^4 accesses. */
 static bool
 left_out(int which)
 {
@@ -122,8 +123,8 @@ rough_field(pf_dev *dev, int which)
     return f;
 }
 
-/* n rows of 3 within tol of their rms, but for one in 300: gradients jump where a cell of the grid ends,
- * and a rounding decides on which side of that a point lies. */
+/* n rows of 3 within tol of their rms, but for one in 300: gradients jump where a cell of the grid
+ * ends, and a rounding decides on which side of that a point lies. */
 static void
 close_but_few(const char *what, int which, const float *got, const float *want, int n, double tol)
 {
@@ -179,7 +180,8 @@ test_points_look_the_same(void **state)
                 close_but_few("gradient", which, got + MOST, want + MOST, n, 1e-3);
                 close_but_few("colour", which, got + 4 * MOST, want + 4 * MOST, n, 1e-3);
                 assert_ok(pf_field_eval(b, NULL, NULL, alone, x, way, n / 3));  /* a colour alone */
-                assert_rms(alone, got + 4 * MOST, n / 3 * 3, 1e-5);     /* cublasLt has other ways for other sizes */
+                /* cublasLt has other ways for other sizes. */
+                assert_rms(alone, got + 4 * MOST, n / 3 * 3, 1e-5);
             }
         pf_field_free(a);
         pf_field_free(b);
@@ -260,7 +262,8 @@ test_one_step_has_the_gradients_of_the_cpu(void **state)
     }
 }
 
-/* Products of tf32 train the original's field as well: its losses stay within the 2 % that f32's have. */
+/* Products of tf32 train the original's field as well: its losses stay within the 2 % that f32's
+ * have. */
 static void
 test_losses_stay_those_of_the_cpu(void **state)
 {
@@ -282,8 +285,10 @@ test_losses_stay_those_of_the_cpu(void **state)
                 assert_near(&lb.total, &la.total, 1, 0.01 * la.total);
         }
         if (!(fabs(sums[1] - sums[0]) <= 0.02 * sums[0]))
-            fail_msg("field %d: losses of 50 steps add up to %g, on the CPU to %g", kinds[k], sums[1], sums[0]);
-        assert_true(fabsf(a.field->variance - b.field->variance) < 0.02f * fabsf(a.field->variance));
+            fail_msg("field %d: losses of 50 steps add up to %g, on the CPU to %g", kinds[k],
+                     sums[1], sums[0]);
+        assert_true(fabsf(a.field->variance - b.field->variance) <
+                    0.02f * fabsf(a.field->variance));
         stop(&a);
         stop(&b);
         release_world(&w);

@@ -149,7 +149,8 @@ backward(struct golden *g, struct run *r, float ratio)
     for (int i = 0; i < g->net->params; i++)
         memset(g->net->param[i].grad, 0, (size_t)g->net->param[i].n * sizeof(float));
     r->sums = (struct pf_loss_sums){0};
-    pf_neus_loss(&r->sums, d_color, d_mask, &r->out, data(g, "ray.rgb"), data(g, "ray.mask"), RAYS, &weights);
+    pf_neus_loss(&r->sums, d_color, d_mask, &r->out, data(g, "ray.rgb"), data(g, "ray.mask"), RAYS,
+                 &weights);
     pf_neus_composite_backward(d_sdf, d_grad, d_rgb, &d_inv_s, &r->out, &r->s, r->sdf, r->grad,
                                r->rgb, inv_s_of(g), ratio, d_color, d_mask);
     pf_neus_eikonal(&r->sums, d_grad, r->grad, n, &weights);
@@ -214,7 +215,8 @@ sampling(const char *which)
     sdf = x + RAYS * 64 * 3;
     for (int i = 0; i < RAYS * 64; i++)
         for (int k = 0; k < 3; k++)
-            x[3 * i + k] = o[i / 64 * 3 + k] + d[i / 64 * 3 + k] * data(&g, "train.upsample0.z_in")[i];
+            x[3 * i + k] =
+                o[i / 64 * 3 + k] + d[i / 64 * 3 + k] * data(&g, "train.upsample0.z_in")[i];
     assert_ok(g.net->ops->sdf(g.net, sdf, x, RAYS * 64));
     assert_near(sdf, data(&g, "train.upsample0.sdf_in"), RAYS * 64, 5e-6);
     free(x);
@@ -332,7 +334,8 @@ five_steps(const char *which)
     struct golden g;
     if (!open_golden(&g, which))
         skip();
-    float **m = calloc((size_t)g.net->params, sizeof(*m)), **v = calloc((size_t)g.net->params, sizeof(*v));
+    float **m = calloc((size_t)g.net->params, sizeof(*m)),
+          **v = calloc((size_t)g.net->params, sizeof(*v));
     float variance_m = 0, variance_v = 0;
     for (int i = 0; i < g.net->params; i++) {
         m[i] = calloc((size_t)g.net->param[i].n, sizeof(float));
@@ -380,11 +383,12 @@ test_learning_rates_are_the_originals(void **state)
     for (int64_t i = 0; i < step->dim[0]; i++) {
         const int at = (int)((const int64_t *)step->data)[i];
         if (!(fabs(pf_neus_rate(&g.conf, at) - factor[i]) <= 1e-6))
-            fail_msg("factor at step %d is %g, expected %g", at, pf_neus_rate(&g.conf, at), factor[i]);
+            fail_msg("factor at step %d is %g, expected %g", at, pf_neus_rate(&g.conf, at),
+                     factor[i]);
     }
     for (int k = 0; k < 5; k++)
         assert_true(fabs(g.conf.lr * pf_neus_rate(&g.conf, 60 + k) - lr[k]) < 1e-9);
-    free((char *)(uintptr_t)g.conf.field);         /* a config keeps its words: this one dies here */
+    free((char *)(uintptr_t)g.conf.field);      /* a config keeps its words: this one dies here */
     close_golden(&g);
 }
 

@@ -180,8 +180,10 @@ test_odd_documents_are_refused(void **state)
         {"{\"kind\": \"mlp\", \"bound\": 0.6, \"step\": 0, \"sdf_width\": 1e9}", "sdf_width"},
         {"{\"kind\": \"mlp\", \"bound\": 0.6, \"step\": 0, \"sdf_width\": 99999}", "sdf_width"},
         {"{\"kind\": \"mlp\", \"bound\": 0.6, \"step\": 0, \"sdf_width\": 4096, \"sdf_layers\": 16,"
-         " \"sdf_frequencies\": 2, \"feature_dim\": 4096, \"color_width\": 4096, \"color_layers\": 16,"
-         " \"color_frequencies\": 4, \"coarse_samples\": 16, \"fine_samples\": 16, \"fine_rounds\": 2}",
+         " \"sdf_frequencies\": 2, \"feature_dim\": 4096, \"color_width\": 4096, \"color_layers\": "
+         "16,"
+         " \"color_frequencies\": 4, \"coarse_samples\": 16, \"fine_samples\": 16, "
+         "\"fine_rounds\": 2}",
          "asks for a network"},
     };
     for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++) {

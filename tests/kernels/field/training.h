@@ -1,4 +1,5 @@
-/* training.h - what the tests of fields and trainers share: a ball in views, a trainer, documents compared. */
+/* training.h - what the tests of fields and trainers share: a ball in views, a trainer, documents
+ * compared. */
 #ifndef PF_TEST_TRAINING_H
 #define PF_TEST_TRAINING_H
 #include "common/camera.h"
@@ -6,9 +7,11 @@
 #include "kernels/field/field_priv.h"
 #include "tests/check.h"
 
-/* A ball of radius 0.35 on white, in views [V, S, S] of the rig; its colour says where a point is. */
+/* A ball of radius 0.35 on white, in views [V, S, S] of the rig; its colour says where a point
+ * is. */
 static inline void
-paint_ball(uint8_t *image, float *alpha, const pf_tensor *poses, const pf_tensor *intrinsics, int V, int S)
+paint_ball(uint8_t *image, float *alpha, const pf_tensor *poses, const pf_tensor *intrinsics, int V,
+           int S)
 {
     for (int p = 0; p < V * S * S; p++) {
         float o[3], d[3];
@@ -22,7 +25,8 @@ paint_ball(uint8_t *image, float *alpha, const pf_tensor *poses, const pf_tensor
         const float under = b * b - (o[0] * o[0] + o[1] * o[1] + o[2] * o[2] - 0.35f * 0.35f);
         alpha[p] = under > 0;
         for (int k = 0; k < 3; k++)
-            image[3 * p + k] = under > 0 ? (uint8_t)(128 + 300 * (o[k] - d[k] * (b + sqrtf(under)))) : 255;
+            image[3 * p + k] =
+                under > 0 ? (uint8_t)(128 + 300 * (o[k] - d[k] * (b + sqrtf(under)))) : 255;
     }
 }
 

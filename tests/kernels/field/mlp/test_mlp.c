@@ -64,7 +64,8 @@ struct doubles {
 };
 
 static void
-linear(struct dual *to, const struct dual *x, int64_t out, int64_t in, const struct doubles *p, int at)
+linear(struct dual *to, const struct dual *x, int64_t out, int64_t in, const struct doubles *p,
+       int at)
 {
     for (int64_t o = 0; o < out; o++) {
         const double *v = p->p[at + 1] + o * in;
@@ -289,7 +290,8 @@ test_threads_do_not_change_a_bit(void **state)
     fill_uniform(c, 3 * N, 13);
     for (int i = 0; i < 2; i++) {
         omp_set_num_threads(i ? 1 : 4);
-        assert_ok(net[i]->ops->forward(net[i], out[i], out[i] + N, out[i] + 4 * N, x, dir, N, true));
+        assert_ok(
+            net[i]->ops->forward(net[i], out[i], out[i] + N, out[i] + 4 * N, x, dir, N, true));
         assert_ok(net[i]->ops->backward(net[i], a, b, c));
     }
     omp_set_num_threads(threads);

@@ -158,7 +158,8 @@ test_points_of_the_surface_are_those_of_the_cpu(void **state)
     struct pf_neus_config conf = pf_conf.neus;
     struct pf_occupancy *o;
     struct pf_loss_sums sums = {0}, mine = {0};
-    const struct pf_loss_weights weights = {.lambda_mask = 1, .lambda_eikonal = 0.1, .rays = 1, .inner = N};
+    const struct pf_loss_weights weights = {
+        .lambda_mask = 1, .lambda_eikonal = 0.1, .rays = 1, .inner = N};
     static float x[3 * N], wall[3 * WALLS], sdf[N], grad[3 * N], want[4 * N], got[4 * N];
     static int32_t near[R * R * R];
     pf_doc doc = {0};
