@@ -182,11 +182,13 @@ bench_transposed(const char *kind, int64_t B, int64_t D, int64_t side, int64_t C
 }
 
 static void
-bench_linear(const char *kind, int64_t M, int64_t C, int64_t K)
+bench_linear(const char *kind, int64_t M, int64_t C, int64_t K, enum pf_act act)
 {
+    static const char *const acts[] = {"", " + silu", " + relu", " + gelu", " + quick_gelu"};
+    const struct pf_epilogue e = {.act = act};
     char name[100];
-    snprintf(name, sizeof name, "%s linear %lld rows %lld -> %lld", kind, (long long)M,
-             (long long)C, (long long)K);
+    snprintf(name, sizeof name, "%s linear %lld rows %lld -> %lld%s", kind, (long long)M,
+             (long long)C, (long long)K, acts[act]);
     if (!wanted(name))
         return;
     const size_t mark = pf_dev_mark(dev);
@@ -194,7 +196,7 @@ bench_linear(const char *kind, int64_t M, int64_t C, int64_t K)
     pf_layer *l;
     double s;
     pf_must(pf_layer_new(dev, &l, &w, NULL, false));
-    MEASURE(s, pf_linear(dev, &y, &x, l, NULL));
+    MEASURE(s, pf_linear(dev, &y, &x, l, &e));
     print_products(name, s, 2.0 * (double)(M * C * K));
     pf_dev_reset(dev, mark);
 }
@@ -369,9 +371,9 @@ bench_unet(const char *kind, const int64_t channels[4], int heads)
         bench_conv(kind, rows, 0, side, C, C, 1, false);
         bench_conv(kind, rows, 0, side, C, C, 1, true);
         bench_conv(kind, rows, 0, side, 2 * C, C, 1, false);
-        bench_linear(kind, rows * P, C, C);
-        bench_linear(kind, rows * P, C, 8 * C);
-        bench_linear(kind, rows * P, 4 * C, C);
+        bench_linear(kind, rows * P, C, C, PF_NONE);
+        bench_linear(kind, rows * P, C, 8 * C, PF_NONE);
+        bench_linear(kind, rows * P, 4 * C, C, PF_NONE);
         bench_norms(kind, P, C);
         bench_elementwise(kind, rows * P, 4 * C);
         if (i < 3) {
@@ -379,7 +381,8 @@ bench_unet(const char *kind, const int64_t channels[4], int heads)
             bench_attention(kind, rows, 2 * P, heads, C / heads, true);
         }
     }
-    bench_linear(kind, 1, 4 * channels[0], channels[3]);
+    bench_linear(kind, 1, channels[0], 4 * channels[0], PF_SILU);
+    bench_linear(kind, 1, 4 * channels[0], channels[3], PF_NONE);
     bench_conv(kind, views, 0, 32, 4, channels[0], 1, false);
     bench_conv(kind, views, 0, 32, channels[0], 4, 1, false);
     for (int i = 0; i < 3; i++)
@@ -458,7 +461,7 @@ main(int argc, char *argv[])
     bench_conv("vae", views, 0, 32, 512, 512, 1, false);
     bench_norms("vae", 65536, 128);
     bench_attention("vae", 1, 1024, 1, 512, false);
-    bench_linear("clip", 257, 1024, 4096);
+    bench_linear("clip", 257, 1024, 4096, PF_QUICK_GELU);
     bench_attention("clip", 1, 257, 16, 64, false);
     pf_dev_close(dev);
     return 0;
