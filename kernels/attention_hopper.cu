@@ -19,13 +19,11 @@
  * twice: 6 us.  Tried and slower (SPEED.md): powers by polynomials, 1 or 2 of each 8; scores of the next half of a
  * tile multiplied beside the weights of this one. */
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 
 #include "kernels/attention.cuh"
 #include "kernels/ptx.cuh"
 
-enum { LINE = 128, PIECE = 16, PIECES = LINE / PIECE, PANEL = 64 };     // bytes, bytes; columns of a panel
+enum { PANEL = 64 };            // columns of a panel
 enum { GROUPS = 4, ROWS = 64, QUERIES = GROUPS * ROWS, WARPS = 4 * GROUPS, THREADS = (WARPS + 4) * PF_WARP };
 enum { WORKERS_REGISTERS = 112, CARRIERS_REGISTERS = 32 };      // of 480 for each five threads at the start
 enum : uint32_t { LAST = 1u << 31 };    // in a tile's register: the job's last one
@@ -404,24 +402,13 @@ attend(const __grid_constant__ job<T> j, const unsigned jobs)
 
 // ---- launches ----
 
-/* Were the instructions of sm_90a compiled, and does this card run that code?  PF_WGMMA=0: no, for comparison. */
-static bool
-has_wgmma(void)
-{
-    static int known = -1;
-    const char *const wanted = getenv("PF_WGMMA");
-    cudaFuncAttributes f;
-    if (known < 0)
-        known = !(wanted && !strcmp(wanted, "0")) &&
-                cudaFuncGetAttributes(&f, attend<__nv_bfloat16, 40, 96>) == cudaSuccess && f.ptxVersion >= 90 &&
-                f.binaryVersion / 10 == 9;
-    return known;
-}
-
 bool
 pf_attention_hopper_takes(const struct attention_sizes *s)
 {
-    return (s->d == 40 || s->d == 64 || s->d == 80) && s->sixteen && s->pairs && !s->negative && has_wgmma();
+    static int known = -1;
+    if (known < 0)
+        known = pf_group_compiled((const void *)attend<__nv_bfloat16, 40, 96>);
+    return (s->d == 40 || s->d == 64 || s->d == 80) && s->sixteen && s->pairs && !s->negative && known;
 }
 
 template <typename T, int D, int KEYS> static pf_err

@@ -5,39 +5,31 @@
  *
  * One block makes BM x BN of y.  It walks over R in steps of 128 bytes: 64 numbers of 16 bits, 32 of f32.
  * In shared memory a step is BM + BN lines of 128 bytes; piece j of line r is at place j ^ (r % 8), which
- * suits ldmatrix, wgmma and float4 loads alike.  Two steps are on their way while one is multiplied: thread
+ * suits ldmatrix and float4 loads alike.  Two steps are on their way while one is multiplied: thread
  * t copies piece t % 8 of every LINES-th line from t / 8 on by cp.async, zeros where the tap falls off x,
- * and only counts (tap, channel) forward.  The products are
- *   WGMMA  f16, bf16 on Hopper: two groups of four warps, both operands from shared memory.  Its 256 x 160
- *          makes 128 blocks, or 256, of every level of the UNet at batch 32 (132 multiprocessors), and does 100
- *          FLOP per byte that comes from the L2 cache;
- *   MMA    f16, bf16, tf32: 2 x 2 warps, ldmatrix and mma.sync, f32 sums;
- *   FFMA   f32 exactly: a thread has rows t/16 + 8 i, columns t%16 + 16 j, sums in order of R.
+ * and only counts (tap, channel) forward.  The products are a machine's:
+ *   by_mma   f16, bf16, tf32: 2 x 2 warps, ldmatrix and mma.sync, f32 sums;
+ *   by_fma   f32 exactly: a thread has rows t/16 + 8 i, columns t%16 + 16 j, sums in order of R.
  * At last the sums go through shared memory, so that 16 bytes of y are stored at a time, after bias,
  * channel, activation and residual in f32.  Where C is no multiple of 16 bytes pieces are put together
  * from single numbers.  Small M: the steps are split among blocks, f32 parts go to the arena and a
  * second kernel adds them in order.  A transposed convolution is eight products, one for each parity of
- * the output's position, in one launch.  Where conv_hopper.cu is expected to be faster it does the work.
+ * the output's position, in one launch.
  *
- * ResBlock 320 -> 320, 3 x 3, 32 x 32, batch 32: M 32768, R 2880: 60.4 GFLOP, 0.061 ms at 990 TFLOP/s;
- * 21.0 + 21.0 + 1.8 MB, 0.013 ms at 3.35 TB/s.  1280 -> 1280 at 8 x 8: M 2048, R 11520: 60.4 GFLOP, 0.061
- * ms; 5.2 + 5.2 + 29.5 MB, 0.012 ms.  VAE 128 -> 128 at 256 x 256, batch 16: 309 GFLOP, 0.31 ms; 537 MB, 0.16. */
+ * On Hopper conv_hopper.cu does what it takes and is expected to be faster at.  What is left there for by_mma
+ * has channels that are no multiple of 64 (the first convolutions of the networks, of 3 or 4), rows of y
+ * that are no multiple of 16 bytes (the last ones, to 3 or 4), or is tiny. */
 #include <climits>
-#include <cstdlib>
-#include <cstring>
 
 #include "kernels/conv.cuh"
 
-enum how { FFMA, MMA, WGMMA };
-enum { AHEAD = 2, FAR = -(1 << 30), MOST_PIXELS = 1 << 30 };
+enum { AHEAD = 2, STAGES = AHEAD + 1, THREADS = 128, MAX_PIXELS = 1 << 30 };
+enum { FAR = -(1 << 30) };      // a place outside x whatever the tap
 
-template <how HOW, int BM, int BN> struct block {
+template <int BM, int BN> struct block {
     enum {
-        THREADS = HOW == WGMMA ? 256 : 128,
-        RESIDENT = HOW == WGMMA ? 1 : BM * BN >= 128 * 128 ? 2 : BM * BN >= 128 * 64 ? 3 : 4,   // on a multiprocessor
+        RESIDENT = BM * BN >= 128 * 128 ? 2 : BM * BN >= 128 * 64 ? 3 : 4,      // on a multiprocessor
         LINES = THREADS / PIECES,       // that its threads copy at once
-        SUMS = BM * BN / THREADS,       // of a thread
-        STAGES = HOW == WGMMA ? AHEAD + 2 : AHEAD + 1,  // wgmma still reads the step before the present one
         STAGE = (BM + BN) * LINE,
         TILE = BM * (BN + 8) * (int)sizeof(float),
         PLACES = TILE > STAGES * STAGE ? TILE : STAGES * STAGE,         // offset of the table of places
@@ -57,7 +49,7 @@ template <int BM> static __device__ void
 find_places(struct place *to, const struct conv &a, int m0)
 {
     for (int i = threadIdx.x; i < BM; i += blockDim.x) {
-        struct place p = {FAR, 0, 0, 0};        // outside whatever the tap
+        struct place p = {FAR, 0, 0, 0};
         if (m0 + i < a.M) {
             const int x = (m0 + i) % a.out[2], rows = (m0 + i) / a.out[2];
             const int y = rows % a.out[1], planes = rows / a.out[1];
@@ -74,9 +66,10 @@ find_places(struct place *to, const struct conv &a, int m0)
 // ---- loading ----
 
 // A thread's way through the reduction.  Its piece of each line is channels c.. of one tap.
-template <typename Type, typename Block, int BM_, int BN_, bool WHOLE> struct loader {
-    typedef Type T;
-    enum { BM = BM_, BN = BN_, LINES = Block::LINES, STAGE = Block::STAGE, ALIGNED = WHOLE };
+template <typename Machine, bool WHOLE> struct loader {
+    typedef typename Machine::T T;
+    enum { BM = Machine::BM, BN = Machine::BN, ALIGNED = WHOLE };
+    enum { LINES = block<BM, BN>::LINES, STAGE = block<BM, BN>::STAGE };
     enum { EACH = PIECE / sizeof(T), STEP = LINE / sizeof(T), MX = BM / LINES, NW = BN / LINES };
     const struct place *places; // of this thread's first row, then every LINES-th
     const T *w;                 // this thread's piece of its first row
@@ -183,117 +176,114 @@ load(const L &l, const struct conv &a, int stage, unsigned char *base, unsigned 
     }
 }
 
-// ---- multiplying ----
+// ---- the machines: how a step is multiplied, and where the sums lie ----
 
-// MMA: warp w has rows (w / 2) * BM/2.. and columns (w % 2) * BN/2.. in tiles of 16 x 8;
-// sum[(i * tiles across + j) * 4 ..] is tile (i, j).
-template <typename T, int BM, int BN> static __device__ __forceinline__ void
-multiply_mma(float (&sum)[BM * BN / 128], unsigned x, unsigned w)
-{
-    enum { MT = BM / 32, NT = BN / 16 };
-    const int lane = threadIdx.x % PF_WARP, warp = threadIdx.x / PF_WARP;
-    x += (warp / 2 * (BM / 2) + lane % 16) * LINE;
-    w += (warp % 2 * (BN / 2) + lane % 8 + lane / 16 * 8) * LINE;
+// Tensor cores.  Warp w has rows (w / 2) * BM/2.. and columns (w % 2) * BN/2.. in tiles of 16 x 8;
+// sum[(i * NT + j) * 4 ..] is tile (i, j).
+template <typename Type, int BM_, int BN_> struct by_mma {
+    typedef Type T;
+    enum { BM = BM_, BN = BN_, SUMS = BM * BN / THREADS, MT = BM / 32, NT = BN / 16 };
+
+    static __device__ __forceinline__ void
+    multiply(float (&sum)[SUMS], const unsigned char *x_lines, const unsigned char *w_lines)
+    {
+        const int lane = threadIdx.x % PF_WARP, warp = threadIdx.x / PF_WARP;
+        const unsigned x = pf_shared_address(x_lines) + (warp / 2 * (BM / 2) + lane % 16) * LINE;
+        const unsigned w = pf_shared_address(w_lines) +
+                           (warp % 2 * (BN / 2) + lane % 8 + lane / 16 * 8) * LINE;
 #pragma unroll
-    for (int k = 0; k < LINE / 32; k++) {
-        const unsigned x_piece = ((2 * k + lane / 16) ^ lane % 8) * PIECE;
-        const unsigned w_piece = ((2 * k + lane / 8 % 2) ^ lane % 8) * PIECE;
-        unsigned fx[MT][4], fw[NT / 2][4];
+        for (int k = 0; k < LINE / 32; k++) {
+            const unsigned x_piece = ((2 * k + lane / 16) ^ lane % 8) * PIECE;
+            const unsigned w_piece = ((2 * k + lane / 8 % 2) ^ lane % 8) * PIECE;
+            unsigned fx[MT][4], fw[NT / 2][4];
 #pragma unroll
-        for (int i = 0; i < MT; i++)
-            pf_load_matrices(fx[i], x + i * 16 * LINE + x_piece);
+            for (int i = 0; i < MT; i++)
+                pf_load_matrices(fx[i], x + i * 16 * LINE + x_piece);
 #pragma unroll
-        for (int j = 0; j < NT / 2; j++)
-            pf_load_matrices(fw[j], w + j * 16 * LINE + w_piece);
-        if (sizeof(T) == 4) {
+            for (int j = 0; j < NT / 2; j++)
+                pf_load_matrices(fw[j], w + j * 16 * LINE + w_piece);
+            if (sizeof(T) == 4) {
 #pragma unroll
-            for (int q = 0; q < 4 * MT; q++)
-                fx[q / 4][q % 4] = pf_tf32(fx[q / 4][q % 4]);
+                for (int q = 0; q < 4 * MT; q++)
+                    fx[q / 4][q % 4] = pf_tf32(fx[q / 4][q % 4]);
 #pragma unroll
-            for (int q = 0; q < 2 * NT; q++)
-                fw[q / 4][q % 4] = pf_tf32(fw[q / 4][q % 4]);
+                for (int q = 0; q < 2 * NT; q++)
+                    fw[q / 4][q % 4] = pf_tf32(fw[q / 4][q % 4]);
+            }
+#pragma unroll
+            for (int i = 0; i < MT; i++)
+#pragma unroll
+                for (int j = 0; j < NT; j++) {
+                    float *const s = &sum[(i * NT + j) * 4];
+                    pf_mma<T>(s, fx[i], fw[j / 2][j % 2 * 2], fw[j / 2][j % 2 * 2 + 1], s);
+                }
         }
+    }
+
+    // The sums as a matrix [BM, BN + 8] in shared memory.
+    static __device__ __forceinline__ void
+    spread(float *to, const float (&sum)[SUMS])
+    {
+        enum { ROW = BN + 8 };
+        const int lane = threadIdx.x % PF_WARP, warp = threadIdx.x / PF_WARP;
+        to += (warp / 2 * (BM / 2) + lane / 4) * ROW + warp % 2 * (BN / 2) + lane % 4 * 2;
 #pragma unroll
         for (int i = 0; i < MT; i++)
 #pragma unroll
-            for (int j = 0; j < NT; j++)
-                pf_mma<T>(&sum[(i * NT + j) * 4], fx[i], fw[j / 2][j % 2 * 2], fw[j / 2][j % 2 * 2 + 1],
-                          &sum[(i * NT + j) * 4]);
+            for (int j = 0; j < NT; j++) {
+                const float *const s = &sum[(i * NT + j) * 4];
+                *(float2 *)(to + i * 16 * ROW + j * 8) = make_float2(s[0], s[1]);
+                *(float2 *)(to + (i * 16 + 8) * ROW + j * 8) = make_float2(s[2], s[3]);
+            }
     }
-}
+};
 
-// WGMMA: group g's instruction i has rows g * BM/2 + 64 i.., its warp w 16 w.. of these; all columns.
-template <typename T, int BM, int BN> static __device__ __forceinline__ void
-multiply_wgmma(float (&sum)[BM * BN / 256], unsigned x, unsigned w)
-{
-    x += threadIdx.x / 128 * (BM / 2) * LINE;
-    pf_group_begin();
-#pragma unroll
-    for (int k = 0; k < LINE / 32; k++)
-#pragma unroll
-        for (int i = 0; i < BM / 128; i++)
-            pf_group_mma<T, BN>(&sum[i * BN / 2], pf_group_operand(x + i * 64 * LINE + k * 32),
-                                pf_group_operand(w + k * 32));
-    pf_group_commit();
-}
+// f32 by fused multiply-adds, in the same order whatever the tile.
+template <int BM_, int BN_> struct by_fma {
+    typedef float T;
+    enum { BM = BM_, BN = BN_, SUMS = BM * BN / THREADS, MI = BM / 8, NJ = BN / 16 };
 
-template <int BM, int BN> static __device__ __forceinline__ void
-multiply_ffma(float (&sum)[BM * BN / 128], const unsigned char *x, const unsigned char *w)
-{
-    enum { MI = BM / 8, NJ = BN / 16 };
-    const int row = threadIdx.x / 16, column = threadIdx.x % 16;
-    x += row * LINE;
-    w += column * LINE;
+    static __device__ __forceinline__ void
+    multiply(float (&sum)[SUMS], const unsigned char *x, const unsigned char *w)
+    {
+        const int row = threadIdx.x / 16, column = threadIdx.x % 16;
+        x += row * LINE;
+        w += column * LINE;
 #pragma unroll 1
-    for (int k = 0; k < PIECES; k++) {
-        float4 fw[NJ];
+        for (int k = 0; k < PIECES; k++) {
+            float4 fw[NJ];
 #pragma unroll
-        for (int j = 0; j < NJ; j++)
-            fw[j] = *(const float4 *)(w + j * 16 * LINE + (k ^ column % 8) * PIECE);
+            for (int j = 0; j < NJ; j++)
+                fw[j] = *(const float4 *)(w + j * 16 * LINE + (k ^ column % 8) * PIECE);
 #pragma unroll
-        for (int i = 0; i < MI; i++) {
-            const float4 fx = *(const float4 *)(x + i * 8 * LINE + (k ^ row) * PIECE);
+            for (int i = 0; i < MI; i++) {
+                const float4 fx = *(const float4 *)(x + i * 8 * LINE + (k ^ row) * PIECE);
 #pragma unroll
-            for (int j = 0; j < NJ; j++) {
-                float &s = sum[i * NJ + j];
-                s = fmaf(fx.x, fw[j].x, s);
-                s = fmaf(fx.y, fw[j].y, s);
-                s = fmaf(fx.z, fw[j].z, s);
-                s = fmaf(fx.w, fw[j].w, s);
+                for (int j = 0; j < NJ; j++) {
+                    float &s = sum[i * NJ + j];
+                    s = fmaf(fx.x, fw[j].x, s);
+                    s = fmaf(fx.y, fw[j].y, s);
+                    s = fmaf(fx.z, fw[j].z, s);
+                    s = fmaf(fx.w, fw[j].w, s);
+                }
             }
         }
     }
-}
 
-// ---- storing ----
-
-// The sums as a matrix [BM, BN + 8] in shared memory.
-template <how HOW, int BM, int BN> static __device__ __forceinline__ void
-spread(float *to, const float (&sum)[block<HOW, BM, BN>::SUMS])
-{
-    enum { ROW = BN + 8 };
-    const int lane = threadIdx.x % PF_WARP, warp = threadIdx.x / PF_WARP;
-    if (HOW == FFMA) {
+    static __device__ __forceinline__ void
+    spread(float *to, const float (&sum)[SUMS])
+    {
+        enum { ROW = BN + 8 };
         to += threadIdx.x / 16 * ROW + threadIdx.x % 16;
 #pragma unroll
-        for (int i = 0; i < BM / 8; i++)
+        for (int i = 0; i < MI; i++)
 #pragma unroll
-            for (int j = 0; j < BN / 16; j++)
-                to[i * 8 * ROW + j * 16] = sum[i * (BN / 16) + j];
-        return;
+            for (int j = 0; j < NJ; j++)
+                to[i * 8 * ROW + j * 16] = sum[i * NJ + j];
     }
-    enum { MT = HOW == MMA ? BM / 32 : BM / 128, NT = HOW == MMA ? BN / 16 : BN / 8, DOWN = HOW == MMA ? 16 : 64 };
-    to += HOW == MMA ? warp / 2 * (BM / 2) * ROW + warp % 2 * (BN / 2) : (warp / 4 * (BM / 2) + warp % 4 * 16) * ROW;
-    to += lane / 4 * ROW + lane % 4 * 2;
-#pragma unroll
-    for (int i = 0; i < MT; i++)
-#pragma unroll
-        for (int j = 0; j < NT; j++) {
-            const float *const s = &sum[(i * NT + j) * 4];
-            *(float2 *)(to + i * DOWN * ROW + j * 8) = make_float2(s[0], s[1]);
-            *(float2 *)(to + (i * DOWN + 8) * ROW + j * 8) = make_float2(s[2], s[3]);
-        }
-}
+};
+
+// ---- storing ----
 
 // y[at..] of row m, columns n..n+N-1, N * sizeof(T) = 16, as many as there are.
 template <typename T, int N> static __device__ __forceinline__ void
@@ -305,7 +295,7 @@ finish(const struct conv &a, float (&v)[N], int m, int64_t at, int n)
         const float *const channel = a.channel + (a.channel ? m / a.pixels * a.channel_step + n : 0);
         for (int k = 0; k < N && n + k < a.K; k++) {
             float r = v[k] + (a.bias ? a.bias[n + k] : 0.0f) + (a.channel ? channel[k] : 0.0f);
-            r = pf_activated(r, a.act);
+            r = pf_activated_as<T>(r, a.act);
             y[k] = pf_store<T>(a.residual ? r + pf_load(residual[k]) : r);
         }
         return;
@@ -350,32 +340,34 @@ store(const struct conv &a, const float *tile, int m0, int n0, int parity)
 
 // Blocks: x: column of y's tiles, fastest, then row; y: part of the reduction; z: parity, the one with
 // the most taps first.
-template <typename T, how HOW, int BM, int BN, bool ALIGNED>
-static __global__ void __launch_bounds__((block<HOW, BM, BN>::THREADS), (block<HOW, BM, BN>::RESIDENT))
+template <typename Machine, bool ALIGNED>
+static __global__ void
+__launch_bounds__(THREADS, (block<Machine::BM, Machine::BN>::RESIDENT))
 convolve(const __grid_constant__ struct conv a)
 {
-    typedef block<HOW, BM, BN> B;
+    enum { BM = Machine::BM, BN = Machine::BN };
+    typedef typename Machine::T T;
+    typedef block<BM, BN> B;
     extern __shared__ __align__(1024) unsigned char shared[];
     struct place *const places = (struct place *)(shared + B::PLACES);
     const int n0 = blockIdx.x % a.columns * BN, m0 = blockIdx.x / a.columns * BM;
     const int parity = a.transposed ? 7 - (int)blockIdx.z : 0;
     const T *w = (const T *)a.w;
-    struct loader<T, B, BM, BN, ALIGNED> l;
-    float sum[B::SUMS];
+    struct loader<Machine, ALIGNED> l;
+    float sum[Machine::SUMS];
     for (int i = 0; i < 3; i++)
         l.kernel[i] = a.transposed ? 1 + (parity >> i & 1) : a.kernel[i];
     if (a.transposed)
         w += (int64_t)pf_parity_start(parity) * a.K * a.padded;
-    const int R = l.kernel[0] * l.kernel[1] * l.kernel[2] * a.padded, all = (R + l.STEP - 1) / l.STEP;
-    const int first = blockIdx.y * a.steps, steps = all - first < a.steps ? all - first : a.steps;
+    const int R = l.kernel[0] * l.kernel[1] * l.kernel[2] * a.padded;
+    const int all = (R + l.STEP - 1) / l.STEP, first = blockIdx.y * a.steps;
+    const int steps = all - first < a.steps ? all - first : a.steps;
     const unsigned address = pf_shared_address(shared);
-    if (HOW == WGMMA && address % 1024)
-        __trap();               // the places of pieces count on it
     find_places<BM>(places, a, m0);
     __syncthreads();
     start(l, a, places, w + (int64_t)n0 * R, n0, first, address);
 #pragma unroll
-    for (int i = 0; i < B::SUMS; i++)
+    for (int i = 0; i < Machine::SUMS; i++)
         sum[i] = 0;
     for (int s = 0; s < AHEAD; s++) {
         if (s < steps) {
@@ -385,34 +377,19 @@ convolve(const __grid_constant__ struct conv a)
         pf_copies_commit();
     }
     for (int s = 0; s < steps; s++) {
-        const int at = s % B::STAGES * B::STAGE;
+        const unsigned char *const stage = shared + s % STAGES * B::STAGE;
         pf_copies_wait<AHEAD - 1>();
-        if constexpr (HOW == WGMMA)
-            pf_group_sees_copies();
-        __syncthreads();        // step s has come from all threads; the step whose stage is loaded next is done with
-        if constexpr (HOW == WGMMA)
-            multiply_wgmma<T, BM, BN>(sum, address + at, address + at + BM * LINE);
+        __syncthreads();        // all threads' copies of step s are there; step s - 1 is done with
         if (s + AHEAD < steps) {
-            load(l, a, (s + AHEAD) % B::STAGES, shared, address);
+            load(l, a, (s + AHEAD) % STAGES, shared, address);
             advance(l, a);
         }
         pf_copies_commit();
-        if constexpr (HOW == WGMMA)
-            pf_group_wait<1>(); // step s - 1 is done with
-        if constexpr (HOW == MMA)
-            multiply_mma<T, BM, BN>(sum, address + at, address + at + BM * LINE);
-        if constexpr (HOW == FFMA)
-            multiply_ffma<BM, BN>(sum, shared + at, shared + at + BM * LINE);
+        Machine::multiply(sum, stage, stage + BM * LINE);
     }
     pf_copies_wait<0>();
-    if constexpr (HOW == WGMMA) {
-        pf_group_wait<0>();
-#pragma unroll
-        for (int i = 0; i < B::SUMS; i++)
-            pf_group_own(sum[i]);
-    }
     __syncthreads();
-    spread<HOW, BM, BN>((float *)shared, sum);
+    Machine::spread((float *)shared, sum);
     __syncthreads();
     store<T, BM, BN>(a, (const float *)shared, m0, n0, parity);
 }
@@ -440,18 +417,20 @@ add_parts(const __grid_constant__ struct conv a, int split)
 
 // ---- choosing ----
 
-template <typename T, how HOW, int BM, int BN, bool ALIGNED> static pf_err
+template <typename Machine, bool ALIGNED> static pf_err
 launch(pf_dev *dev, struct conv *a, int split)
 {
-    enum { BYTES = block<HOW, BM, BN>::BYTES };
+    enum { BM = Machine::BM, BN = Machine::BN, BYTES = block<BM, BN>::BYTES };
+    void (*const kernel)(struct conv) = convolve<Machine, ALIGNED>;
     const int64_t rows = (a->M + BM - 1) / BM;
     a->columns = (a->K + BN - 1) / BN;
     if (rows * a->columns > INT_MAX)
-        return pf_fail(PF_ESHAPE, "convolution: %d pixels of %d channels are too many for one launch", a->M, a->K);
-    PF_CUDA_TRY(cudaFuncSetAttribute(convolve<T, HOW, BM, BN, ALIGNED>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                     BYTES), "convolution");
+        return pf_fail(PF_ESHAPE, "convolution: %d pixels of %d channels are too many for one launch",
+                       a->M, a->K);
+    PF_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
+                "convolution");
     const dim3 grid((unsigned)(rows * a->columns), (unsigned)split, a->transposed ? 8 : 1);
-    convolve<T, HOW, BM, BN, ALIGNED><<<grid, block<HOW, BM, BN>::THREADS, BYTES, pf_cuda_stream(dev)>>>(*a);
+    kernel<<<grid, THREADS, BYTES, pf_cuda_stream(dev)>>>(*a);
     return pf_launched(dev, "pf_conv");
 }
 
@@ -471,10 +450,9 @@ struct tile {
 
 }
 
-// Costs of FULL, HALF and QUARTER, which FFMA and MMA make, are against that of FULL.
+// Costs are against that of FULL.
 static const struct tile FULL = {128, 128, 1, 1.6}, HALF = {128, 64, 0.6, 2}, QUARTER = {64, 64, 0.36, 2.5};
-static const struct tile GROUP_128 = {256, 128, 2.1, 1}, GROUP_160 = {256, 160, 2.5, 1};
-static const double MMA_COST = 1.7;     // of a step of 128 x 128 by MMA where WGMMA takes 1; fitted
+static const double MMA_COST = 1.7;     // of a step of FULL in 16 bits by by_mma where wgmma takes 1; fitted
 static const double FILL_STEPS = 4;     // as long as a block's beginning and end take; fitted
 
 // Blocks are dealt out evenly.  unit: cost of a step of FULL.
@@ -491,62 +469,38 @@ time_of(const pf_dev *dev, const struct conv *a, int steps, const struct tile &t
 static void
 try_tile(const pf_dev *dev, struct plan *best, const struct conv *a, int steps, const struct tile &t, double unit)
 {
-    enum { MOST_PARTS = 32, LEAST_STEPS = 4, MOST_SUMS = 64 << 20 };
-    for (int split = 1; split <= MOST_PARTS && split <= (steps + LEAST_STEPS - 1) / LEAST_STEPS; split++) {
+    enum { MAX_PARTS = 32, MIN_STEPS = 4, MAX_SUMS = 64 << 20 };
+    for (int split = 1; split <= MAX_PARTS && split <= (steps + MIN_STEPS - 1) / MIN_STEPS; split++) {
         const double time = time_of(dev, a, steps, t, unit, split);
-        if ((split == 1 || (!a->transposed && (int64_t)split * a->M * a->K < MOST_SUMS)) && time < best->time)
+        if ((split == 1 || (!a->transposed && (int64_t)split * a->M * a->K < MAX_SUMS)) && time < best->time)
             *best = {t.rows, t.columns, split, time};
     }
-}
-
-// Were the instructions of sm_90a compiled, and does this card run that code?  PF_WGMMA=0: no, for comparison.
-static bool
-has_wgmma(void)
-{
-    static int known = -1;
-    const char *const wanted = getenv("PF_WGMMA");
-    cudaFuncAttributes f;
-    if (known < 0)
-        known = !(wanted && !strcmp(wanted, "0")) &&
-                cudaFuncGetAttributes(&f, convolve<__nv_bfloat16, WGMMA, 256, 128, true>) == cudaSuccess &&
-                f.ptxVersion >= 90 && f.binaryVersion / 10 == 9;
-    return known;
 }
 
 template <typename T> static pf_err
 launch_best(pf_dev *dev, struct conv *a, const struct plan *p, bool aligned, bool exact)
 {
     if (!aligned)
-        return exact ? launch<float, FFMA, 128, 64, false>(dev, a, p->split)
-                     : launch<T, MMA, 128, 64, false>(dev, a, p->split);
+        return exact ? launch<by_fma<128, 64>, false>(dev, a, p->split)
+                     : launch<by_mma<T, 128, 64>, false>(dev, a, p->split);
     if (exact)
-        return p->columns == 64 ? launch<float, FFMA, 128, 64, true>(dev, a, p->split)
-                                : launch<float, FFMA, 128, 128, true>(dev, a, p->split);
-    if constexpr (sizeof(T) == 2)
-        if (p->rows == 256)
-            return p->columns == 160 ? launch<T, WGMMA, 256, 160, true>(dev, a, p->split)
-                                     : launch<T, WGMMA, 256, 128, true>(dev, a, p->split);
-    return p->columns == 128 ? launch<T, MMA, 128, 128, true>(dev, a, p->split)
-           : p->rows == 128  ? launch<T, MMA, 128, 64, true>(dev, a, p->split)
-                             : launch<T, MMA, 64, 64, true>(dev, a, p->split);
+        return p->columns == 64 ? launch<by_fma<128, 64>, true>(dev, a, p->split)
+                                : launch<by_fma<128, 128>, true>(dev, a, p->split);
+    return p->columns == 128 ? launch<by_mma<T, 128, 128>, true>(dev, a, p->split)
+           : p->rows == 128  ? launch<by_mma<T, 128, 64>, true>(dev, a, p->split)
+                             : launch<by_mma<T, 64, 64>, true>(dev, a, p->split);
 }
 
 // The present kernel's best way; steps: of the reduction.
-template <typename T> static struct plan
-best_plan(const pf_dev *dev, const struct conv *a, int steps, bool aligned, bool exact)
+static struct plan
+best_plan(const pf_dev *dev, const struct conv *a, int steps, bool aligned, bool exact, double unit)
 {
-    const bool group = sizeof(T) == 2 && aligned && has_wgmma();
     struct plan p = {0, 0, 1, HUGE_VAL};
-    const double mma = group ? MMA_COST : 1;    // without wgmma nothing else is compared with it
-    try_tile(dev, &p, a, steps, HALF, mma);
+    try_tile(dev, &p, a, steps, HALF, unit);
     if (aligned)
-        try_tile(dev, &p, a, steps, FULL, mma);
+        try_tile(dev, &p, a, steps, FULL, unit);
     if (aligned && !exact)
-        try_tile(dev, &p, a, steps, QUARTER, mma);
-    if (group) {
-        try_tile(dev, &p, a, steps, GROUP_128, 1);
-        try_tile(dev, &p, a, steps, GROUP_160, 1);
-    }
+        try_tile(dev, &p, a, steps, QUARTER, unit);
     return p;
 }
 
@@ -580,7 +534,8 @@ product(pf_dev *dev, struct conv *a, pf_dtype type)
     const int step = LINE / (int)sizeof(T), R = a->kernel[0] * a->kernel[1] * a->kernel[2] * a->padded;
     const int steps = ((a->transposed ? R * 8 / 27 : R) + step - 1) / step;
     const bool aligned = a->C == a->padded && pf_is_aligned(a->x), exact = sizeof(T) == 4 && !pf_dev_tf32(dev);
-    struct plan p = best_plan<T>(dev, a, steps, aligned, exact);
+    const double unit = sizeof(T) == 2 ? MMA_COST : 1;
+    struct plan p = best_plan(dev, a, steps, aligned, exact, unit);
     const struct hopper_plan h = pf_conv_hopper_plan(dev, a, type);
     if (h.time < p.time) {
         PF_TRY(take_parts(dev, a, h.split));
@@ -606,7 +561,7 @@ run_product(pf_dev *dev, struct conv *a, pf_tensor *y, const pf_tensor *x, const
     pf_err err = PF_OK;
     if (pf_tensor_count(y) == 0)
         return PF_OK;
-    if (pixels > MOST_PIXELS || pf_tensor_count(y) / l->K > MOST_PIXELS || R > MOST_PIXELS || l->K > MOST_PIXELS)
+    if (pixels > MAX_PIXELS || pf_tensor_count(y) / l->K > MAX_PIXELS || R > MAX_PIXELS || l->K > MAX_PIXELS)
         return pf_fail(PF_ESHAPE, "convolution: sizes above 2^30 pixels or weights of a channel are not done on a GPU");
     a->x = x->data;
     a->y = y->data;
@@ -637,7 +592,7 @@ pf_conv_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, i
     for (int i = 0; i < 3; i++) {
         const int axis = i - (3 - w->spatial);          // among the layer's own; depth of a 2-D one: -1
         const bool moves = axis >= 0 && !w->transposed;
-        if (axis >= 0 && (x->dim[1 + axis] > MOST_PIXELS || y->dim[1 + axis] > MOST_PIXELS))
+        if (axis >= 0 && (x->dim[1 + axis] > MAX_PIXELS || y->dim[1 + axis] > MAX_PIXELS))
             return pf_fail(PF_ESHAPE, "convolution: an axis of more than 2^30 is not done on a GPU");
         a.in[i] = axis >= 0 ? (int)x->dim[1 + axis] : 1;
         a.out[i] = axis < 0 ? 1 : w->transposed ? a.in[i] : (int)y->dim[1 + axis];
@@ -647,7 +602,7 @@ pf_conv_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, i
     }
     a.transposed = w->transposed;
     const int64_t pixels = (int64_t)a.out[0] * a.out[1] * a.out[2];
-    if (pixels * x->dim[0] > MOST_PIXELS)
+    if (pixels * x->dim[0] > MAX_PIXELS)
         return pf_fail(PF_ESHAPE, "convolution: more than 2^30 pixels are not done on a GPU");
     a.pixels = (int)pixels;
     a.M = (int)(pixels * x->dim[0]);
@@ -659,7 +614,7 @@ pf_linear_kernel(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *
 {
     const int64_t rows = pf_tensor_count(y) / w->K;
     struct conv a = {};
-    if (rows > MOST_PIXELS)
+    if (rows > MAX_PIXELS)
         return pf_fail(PF_ESHAPE, "linear map: more than 2^30 rows are not done on a GPU");
     for (int i = 0; i < 3; i++)
         a.in[i] = a.out[i] = a.kernel[i] = a.stride[i] = 1;

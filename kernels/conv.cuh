@@ -4,8 +4,7 @@
 #define PF_CONV_CUH
 #include "kernels/layer.cuh"
 #include "kernels/ptx.cuh"
-
-enum { LINE = 128, PIECE = 16, PIECES = LINE / PIECE };         /* bytes */
+#include "kernels/vector.cuh"
 
 struct conv {                   // what a kernel must know
     const void *x, *w, *residual;
@@ -69,10 +68,8 @@ finished(const struct conv &a, float (&v)[N], const struct pf_pack<T, N> &residu
         for (int k = 0; k < N; k++)
             v[k] += p[k / 4].v[k % 4];
     }
-    if (ACTS && a.act != PF_NONE)
-#pragma unroll
-        for (int k = 0; k < N; k++)
-            v[k] = pf_activated(v[k], a.act);
+    if (ACTS)
+        pf_activate_run<T>(v, a.act);
     if (a.residual)
 #pragma unroll
         for (int k = 0; k < N; k++)

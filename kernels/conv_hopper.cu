@@ -11,18 +11,18 @@
  * rings of places.  Barriers say that a place has arrived (full: counts bytes) and that nobody reads it any more
  * (empty; w's waits for both blocks).  A pair does job after job, the rings run on.  Sums stay in registers; four
  * threads exchange theirs so that each has 16 bytes of y, which are finished as in conv.cu.  The parities of a
- * transposed convolution are jobs too, most taps first.  Activations, which no convolution of the networks has, odd
- * channels and K stay with conv.cu.
+ * transposed convolution are jobs too, most taps first.  Calls with an activation have kernels of their own, so that
+ * the others, which every network's convolutions are, keep their registers.  Channels that are no whole steps of 64,
+ * and rows of y that are no whole 16 bytes, stay with conv.cu: its gathering and its single numbers do not fit here,
+ * and no network has such a convolution that would be worth it.
  *
  * ResBlock 320 -> 320, 3 x 3, 32 x 32, batch 32: 256 tiles of 256 x 160, two for most multiprocessors.  60.4 GFLOP,
  * 0.061 ms at 990 TFLOP/s; 44 MB, 0.009 ms at 4.8 TB/s.  From L2 come 40 KB of slabs for three steps and 10 KB of w
- * for each, where conv.cu takes 53 KB a step: 0.27 GB in all, 0.05 ms at 5.5 TB/s.  From shared memory a step reads
+ * for each: 0.27 GB in all, 0.05 ms at 5.5 TB/s.  From shared memory a step reads
  * 112 KB in its 1280 cycles of products, which could be 160 KB; 33 KB arrive meanwhile.  Volumes 64 -> 64,
  * 16 x 48 x 32 x 32: 174 GFLOP, 0.18 ms; wgmma with 64 columns reads 128 bytes a cycle, all that shared memory has,
  * so that with what arrives 0.25 ms are the floor. */
 #include <climits>
-#include <cstdlib>
-#include <cstring>
 #include <cuda.h>
 
 #include "kernels/conv.cuh"
@@ -319,7 +319,7 @@ exchange(float (&v)[8], const float *s)
 
 /* Row m of y, of which this thread gets 8 columns from n on, 8 that are 32 further, and so on; s: its sums of the
  * first 8 columns, 4 further those of the next.  m = -1: there is no such row, but others want its sums. */
-template <typename T, int BN> static __device__ __forceinline__ void
+template <typename T, int BN, bool ACTS> static __device__ __forceinline__ void
 store_row(const float *s, const struct conv &a, const task &t, int m, int n)
 {
     const int64_t at = m < 0 ? 0 : row_of(a, m, t.parity) + n;
@@ -341,13 +341,13 @@ store_row(const float *s, const struct conv &a, const task &t, int m, int n)
             *(float4 *)(part + 4) = make_float4(v[4], v[5], v[6], v[7]);
         } else {
             *(struct pf_pack<T, 8> *)((T *)a.y + at + 32 * q) =
-                finished<false, T>(a, v, residual[q], m, n + 32 * q);
+                finished<ACTS, T>(a, v, residual[q], m, n + 32 * q);
         }
     }
 }
 
 /* All of this thread's in job i.  Of the task nothing else is kept until here: registers are scarce. */
-template <typename T, int UNITS, int BN> static __device__ __forceinline__ void
+template <typename T, int UNITS, int BN, bool ACTS> static __device__ __forceinline__ void
 store(const float (&sum)[UNITS * BN / 2], const job &j, int i)
 {
     asm volatile("" : "+r"(i));
@@ -356,11 +356,12 @@ store(const float (&sum)[UNITS * BN / 2], const job &j, int i)
     const int row = threadIdx.x % 128 / PF_WARP * 16 + threadIdx.x % PF_WARP / 4, n = t.n0 + threadIdx.x % 4 * 8;
 #pragma unroll
     for (int r = 0; r < 2 * UNITS; r++)         // rows row, row + 8, row + 64, row + 72
-        store_row<T, BN>(&sum[r / 2 * (BN / 2) + r % 2 * 2], j.c, t,
-                         pixel_of<UNITS>(j, k, row + r / 2 * UNIT + r % 2 * 8), n);
+        store_row<T, BN, ACTS>(&sum[r / 2 * (BN / 2) + r % 2 * 2], j.c, t,
+                               pixel_of<UNITS>(j, k, row + r / 2 * UNIT + r % 2 * 8), n);
 }
 
-template <typename T, typename R, int UNITS, int BN> static __device__ __forceinline__ void
+template <typename T, typename R, int UNITS, int BN, bool ACTS>
+static __device__ __forceinline__ void
 work(const job &j, unsigned base, signals<R> *s)
 {
     pf_turn<R::SLABS> slab = {0, 0};
@@ -369,7 +370,7 @@ work(const job &j, unsigned base, signals<R> *s)
 #pragma unroll 1
     for (int i = blockIdx.x / PAIR; i < j.count; i += gridDim.x / PAIR) {
         add_up<T, R, UNITS, BN>(sum, j, task_of<BN>(j, i), base, s, slab, w);
-        store<T, UNITS, BN>(sum, j, i);
+        store<T, UNITS, BN, ACTS>(sum, j, i);
     }
 }
 
@@ -391,7 +392,7 @@ set_up(signals<R> *s)
 #else
 #define IN_PAIRS __cluster_dims__(PAIR, 1, 1)
 #endif
-template <typename T, int UNITS, int BN>
+template <typename T, int UNITS, int BN, bool ACTS>
 static __global__ void IN_PAIRS __launch_bounds__(THREADS, 1)
 convolve(const __grid_constant__ struct job j)
 {
@@ -413,7 +414,7 @@ convolve(const __grid_constant__ struct job j)
         __syncwarp();
     } else {
         pf_registers_more<WORKERS_REGISTERS>();
-        work<T, R, UNITS, BN>(j, base, s);
+        work<T, R, UNITS, BN, ACTS>(j, base, s);
     }
     pf_cluster_sync();                // nobody leaves whose barriers or memory the other one still uses
 }
@@ -504,17 +505,13 @@ make_maps(struct job *j, const struct hopper_plan *p, pf_dtype type)
 
 // ---- choosing ----
 
-/* Does this card run what was compiled for sm_90a, and has the driver such maps?  PF_WGMMA=0, PF_CONV=old: no. */
+/* Does this card run what was compiled for sm_90a, and has the driver such maps? */
 static bool
 is_usable(void)
 {
     static int known = -1;
-    const char *const group = getenv("PF_WGMMA"), *const which = getenv("PF_CONV");
-    cudaFuncAttributes f;
     if (known < 0)
-        known = !(group && !strcmp(group, "0")) && !(which && !strcmp(which, "old")) &&
-                cudaFuncGetAttributes(&f, convolve<__nv_bfloat16, 2, 160>) == cudaSuccess && f.ptxVersion >= 90 &&
-                f.binaryVersion / 10 == 9 && encoder();
+        known = pf_group_compiled((const void *)convolve<__nv_bfloat16, 2, 160, false>) && encoder();
     return known;
 }
 
@@ -622,7 +619,7 @@ pf_conv_hopper_plan(const pf_dev *dev, const struct conv *a, pf_dtype type)
     struct hopper_plan best = {};
     best.split = 1;
     best.time = HUGE_VAL;
-    if (pf_dtype_size(type) != 2 || a->C % CHANNELS || !a->whole || a->act != PF_NONE || !pf_is_aligned(a->x))
+    if (pf_dtype_size(type) != 2 || a->C % CHANNELS || !a->whole || !pf_is_aligned(a->x))
         return best;
     if (!is_usable() || dev->cuda->processors < PAIR)
         return best;
@@ -669,9 +666,10 @@ launch(pf_dev *dev, const struct job *j)
     typedef room<UNITS, BN> R;
     enum { BYTES = (int)R::SIGNALS + (int)sizeof(signals<R>) };
     const int most = dev->cuda->processors / PAIR, pairs = j->count < most ? j->count : most;
-    PF_CUDA_TRY(cudaFuncSetAttribute(convolve<T, UNITS, BN>, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
-                "convolution");
-    convolve<T, UNITS, BN><<<pairs * PAIR, THREADS, BYTES, pf_cuda_stream(dev)>>>(*j);
+    void (*const kernel)(struct job) =
+        j->c.act == PF_NONE ? convolve<T, UNITS, BN, false> : convolve<T, UNITS, BN, true>;
+    PF_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES), "convolution");
+    kernel<<<pairs * PAIR, THREADS, BYTES, pf_cuda_stream(dev)>>>(*j);
     return pf_launched(dev, "pf_conv");
 }
 

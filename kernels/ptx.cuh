@@ -11,9 +11,14 @@
 #ifndef PF_PTX_CUH
 #define PF_PTX_CUH
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <type_traits>
+
+/* Operands lie in shared memory as lines of 128 bytes, in pieces of 16. */
+enum { LINE = 128, PIECE = 16, PIECES = LINE / PIECE };         /* bytes */
 
 /* ---- copies ---- */
 
@@ -143,6 +148,17 @@ pf_tf32(unsigned v)
 #else
 #define PF_ON_HOPPER_(...) __trap()
 #endif
+
+/* Were the instructions of sm_90a compiled into this kernel, and does this card run that code?  PF_WGMMA=0: no, for
+ * comparison. */
+static inline bool
+pf_group_compiled(const void *kernel)
+{
+    const char *const wanted = getenv("PF_WGMMA");
+    cudaFuncAttributes f;
+    return !(wanted && !strcmp(wanted, "0")) && cudaFuncGetAttributes(&f, kernel) == cudaSuccess &&
+           f.ptxVersion >= 90 && f.binaryVersion / 10 == 9;
+}
 
 static __device__ __forceinline__ void
 pf_group_begin(void)
