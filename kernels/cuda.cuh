@@ -43,7 +43,7 @@ struct pf_cuda {
     cudaEvent_t sent[2];        /* it has arrived */
     int turn;
     bool wait;                  /* PF_SYNC=1: every operator waits, so that errors name it */
-    void *plans;                /* linear.cu: cublasLt algorithms by shape */
+    void *plans;                /* blas.cu: cublasLt algorithms by shape */
 };
 
 static inline cudaStream_t
@@ -81,12 +81,29 @@ pf_blocks(int64_t n, int threads)
     return (unsigned)((n + threads - 1) / threads);
 }
 
-/* May 16 bytes be moved at once from here on? */
+/* May so many bytes be moved at once from here on? */
 static inline bool
-pf_is_aligned(const void *p)
+pf_is_aligned(const void *p, size_t bytes = 16)
 {
-    return ((uintptr_t)p & 15) == 0;
+    return (uintptr_t)p % bytes == 0;
 }
+
+/* ---- matrix products by cublasLt: blas.cu ----
+ *
+ * c [m, n] = a [m, k] b [k, n] (+ bias [n]) (+ add [m, n]), all row-major and at multiples of 16 bytes. */
+struct pf_blas_shape {          // compared as bytes
+    int64_t m, n, k;
+    int64_t ta, tb;             // a is stored [k, m]; b is stored [n, k]
+    int64_t ldb;                // from a row of b, as it is stored, to the next
+    int64_t bias;               // there is one
+    int64_t type, compute;      // cudaDataType_t; cublasComputeType_t
+    int64_t in_f32;             // the parts of a split sum are added in f32, in order
+};
+
+/* bias and add may be NULL, add may be c.  *possible: cublasLt knows how; else nothing is done.  A shape's
+ * description and algorithm are found once. */
+pf_err pf_blas_product(pf_dev *dev, const struct pf_blas_shape *s, void *c, const void *a, const void *b,
+                       const void *bias, const void *add, bool *possible) PF_MUST_USE;
 
 /* ---- numbers ---- */
 

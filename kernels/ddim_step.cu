@@ -59,7 +59,7 @@ pf_ddim_step_cuda(pf_dev *dev, pf_tensor *x, const pf_tensor *cond, const pf_ten
     const void *const u = uncond ? uncond->data : NULL;
     const int64_t n = pf_tensor_count(x);
     const size_t four = 4 * pf_dtype_size(cond->dtype);
-    const bool wide = pf_aligned(s.x, 16) && pf_aligned(s.noise, 16) && pf_aligned(cond->data, four) && pf_aligned(u, four);
+    const bool wide = pf_is_aligned(s.x) && pf_is_aligned(s.noise) && pf_is_aligned(cond->data, four) && pf_is_aligned(u, four);
     if (n == 0)
         return PF_OK;
     if (wide)

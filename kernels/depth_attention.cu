@@ -156,7 +156,7 @@ template <typename T> static void
 launch(pf_dev *dev, T *y, const T *q, const T *kv, int64_t teams, int64_t P, int64_t E, int64_t D, int64_t d, float scale)
 {
     constexpr int N = 16 / (int)sizeof(T);
-    const bool aligned = pf_aligned(y, 16) && pf_aligned(q, 16) && pf_aligned(kv, 16) && d % N == 0;
+    const bool aligned = pf_is_aligned(y) && pf_is_aligned(q) && pf_is_aligned(kv) && d % N == 0;
     const int64_t vectors = aligned ? d / N : 0;
     const bool power = vectors && (vectors & (vectors - 1)) == 0;
     const cudaStream_t stream = pf_cuda_stream(dev);

@@ -28,7 +28,7 @@ pf_err
 pf_activate_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, enum pf_act act)
 {
     const int64_t n = pf_tensor_count(x);
-    const bool wide = pf_aligned(y->data, 16) && pf_aligned(x->data, 16);
+    const bool wide = pf_is_aligned(y->data) && pf_is_aligned(x->data);
     if (n == 0)
         return PF_OK;
     PF_FOR_TYPE(y->dtype, T, PF_FOR_WIDTH(wide, T, N, activate<T, N><<<pf_blocks(n, N * THREADS), THREADS, 0, pf_cuda_stream(dev)>>>(
@@ -59,7 +59,7 @@ pf_err
 pf_add_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *a, const pf_tensor *b, float scale)
 {
     const int64_t n = pf_tensor_count(a), m = pf_tensor_count(b);
-    const bool wide = pf_aligned(y->data, 16) && pf_aligned(a->data, 16) && pf_aligned(b->data, 16) &&
+    const bool wide = pf_is_aligned(y->data) && pf_is_aligned(a->data) && pf_is_aligned(b->data) &&
                       (m == n || m % pf_wide(y->dtype) == 0);
     if (n == 0)
         return PF_OK;
@@ -89,7 +89,7 @@ pf_err
 pf_geglu_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x)
 {
     const int64_t n = pf_tensor_count(y), C = y->dim[y->ndim - 1];
-    const bool wide = pf_aligned(y->data, 16) && pf_aligned(x->data, 16) && C % pf_wide(y->dtype) == 0;
+    const bool wide = pf_is_aligned(y->data) && pf_is_aligned(x->data) && C % pf_wide(y->dtype) == 0;
     if (n == 0)
         return PF_OK;
     PF_FOR_TYPE(y->dtype, T, PF_FOR_WIDTH(wide, T, N, geglu<T, N><<<pf_blocks(n, N * THREADS), THREADS, 0, pf_cuda_stream(dev)>>>(

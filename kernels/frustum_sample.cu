@@ -10,7 +10,7 @@
 #include "kernels/vector.cuh"
 
 enum { TEAM = 8, TILE_W = 8, TILE_H = 4, TILE_D = 8, THREADS = TEAM * TILE_W * TILE_H };
-enum { MOST_SIDE = 1290 };      /* its cube is an int */
+enum { MAX_SIDE = 1290 };      /* its cube is an int */
 
 template <typename T> struct exact { using real = float; };
 template <> struct exact<float> { using real = double; };
@@ -105,12 +105,12 @@ pf_frustum_sample_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_t
     const int64_t V = y->dim[0], D = y->dim[1], H = y->dim[2], W = y->dim[3], C = y->dim[4];
     const struct frustum f = {(const float *)unproj->data, D, H, W, C, x->dim[1], (D + TILE_D - 1) / TILE_D,
                               (H + TILE_H - 1) / TILE_H, (W + TILE_W - 1) / TILE_W, length, near, far};
-    const bool wide = pf_aligned(y->data, 16) && pf_aligned(x->data, 16) && C % pf_wide(y->dtype) == 0;
+    const bool wide = pf_is_aligned(y->data) && pf_is_aligned(x->data) && C % pf_wide(y->dtype) == 0;
     const unsigned tiles = (unsigned)(V * f.deep * f.high * f.wide);
     if (pf_tensor_count(y) == 0)
         return PF_OK;
-    if (f.S > MOST_SIDE)
-        return pf_fail(PF_ESHAPE, "frustum_sample: volumes with more than %d points a side are not done on a GPU", MOST_SIDE);
+    if (f.S > MAX_SIDE)
+        return pf_fail(PF_ESHAPE, "frustum_sample: volumes with more than %d points a side are not done on a GPU", MAX_SIDE);
     PF_FOR_TYPE(y->dtype, T, PF_FOR_WIDTH(wide, T, N, frustum_sample<T, N><<<tiles, THREADS, 0, pf_cuda_stream(dev)>>>(
         (T *)y->data, (const T *)x->data, f)));
     return pf_launched(dev, "pf_frustum_sample");

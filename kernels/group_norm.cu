@@ -23,7 +23,7 @@
 #include "kernels/vector.cuh"
 
 enum {
-    THREADS = 256, MOST_THREADS = 512,
+    THREADS = 256, MAX_THREADS = 512,
     AT_ONCE = 4,                /* loads of a thread in flight */
     TEAM = 8,                   /* threads, at least, that join the numbers of a group */
     SWEEPS = 64,                /* most rows that a thread sums up in f32, in measure */
@@ -260,7 +260,7 @@ write_normalised(T *y, const pf_run<T, N> &x, const affine<N> &a, enum pf_act ac
 // ---- one kernel ----
 
 /* Shared memory: work, later the affine map; then scalings of the slice's groups, then the slab. */
-template <typename T, int N> static __global__ void __launch_bounds__(MOST_THREADS)
+template <typename T, int N> static __global__ void __launch_bounds__(MAX_THREADS)
 slab(const job<T> j)
 {
     extern __shared__ __align__(32) char shared[];
@@ -411,7 +411,7 @@ plan_slab(const pf_dev *dev, const job<T> &j, int64_t B)
     for (int64_t groups = 1; groups <= j.groups; groups++) {
         const int64_t channels = groups * j.width, blocks = B * (j.groups / groups), row = channels * (int64_t)sizeof(T);
         const size_t bytes = (size_t)(j.P * row);
-        const int threads = bytes > SLAB_BYTES ? MOST_THREADS : THREADS;
+        const int threads = bytes > SLAB_BYTES ? MAX_THREADS : THREADS;
         const size_t all = work_bytes<N>(threads, channels) + groups * sizeof(scaling) + bytes;
         const bool few = blocks < dev->cuda->processors, alone = 2 * blocks < dev->cuda->processors && 2 * bytes > SLAB_BYTES;
         if (j.groups % groups || channels % N)
@@ -510,7 +510,7 @@ run(pf_dev *dev, const job<T> &j, int64_t B)
 {
     constexpr int N = 16 / (int)sizeof(T);
     slab_plan plan;
-    if (j.C % N || !pf_aligned(j.x, 16) || !pf_aligned(j.y, 16)) {
+    if (j.C % N || !pf_is_aligned(j.x) || !pf_is_aligned(j.y)) {
         plan = plan_slab<T, 1>(dev, j, B);
         return plan.channels ? run_slab<T, 1>(dev, j, B, plan) : run_parts<T, 1>(dev, j, B);
     }

@@ -78,7 +78,7 @@ template <typename T> static void
 launch(pf_dev *dev, T *y, const T *x, const float *gamma, const float *beta, int64_t rows, int64_t C, float eps)
 {
     constexpr int N = 16 / (int)sizeof(T);
-    const bool aligned = pf_aligned(y, 16) && pf_aligned(x, 16) && pf_aligned(gamma, 16) && pf_aligned(beta, 16);
+    const bool aligned = pf_is_aligned(y) && pf_is_aligned(x) && pf_is_aligned(gamma) && pf_is_aligned(beta);
     const int64_t vectors = aligned && C % N == 0 ? (C / N + PF_WARP - 1) / PF_WARP : INT64_MAX;     // to a lane
     const unsigned blocks = pf_blocks(rows, ROWS);
     const cudaStream_t stream = pf_cuda_stream(dev);

@@ -79,7 +79,7 @@ pf_err
 pf_unproject_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor *proj, float length)
 {
     const int64_t V = x->dim[0], H = x->dim[1], W = x->dim[2], C = x->dim[3], S = y->dim[1], n = pf_tensor_count(y);
-    const bool wide = pf_aligned(y->data, 16) && pf_aligned(x->data, 16) && C % pf_wide(y->dtype) == 0;
+    const bool wide = pf_is_aligned(y->data) && pf_is_aligned(x->data) && C % pf_wide(y->dtype) == 0;
     if (n == 0)
         return PF_OK;
     if (n > MOST || H * W > MOST || H * W * C > MOST)

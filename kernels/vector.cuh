@@ -24,12 +24,6 @@
         }                                              \
     } while (0)
 
-static inline bool
-pf_aligned(const void *p, size_t bytes)
-{
-    return (uintptr_t)p % bytes == 0;
-}
-
 /* The numbers of a 16-byte vector of this type. */
 static inline int64_t
 pf_wide(pf_dtype type)
