@@ -426,7 +426,6 @@ mlp_free(struct pf_net_cuda *base)
     pf_cuda_release(&c->tape);
     pf_cuda_release(&c->scratch);
     pf_cuda_release(&c->sums);
-    pf_matmul_release(&c->plans);
     free(c);
 }
 

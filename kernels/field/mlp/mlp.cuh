@@ -21,7 +21,6 @@ struct mlp_cuda {
     struct mlp_layer layer[2 * MAX_LAYERS];     // in the order of matrix()
     struct pf_cuda_buffer weights, lengths, tape, scratch, sums;
     int64_t numbers;            // of all w
-    struct pf_matmul_plans plans;
     const float *x, *dir;       // of the tape
     int64_t points;
     bool color;
@@ -77,7 +76,7 @@ static inline pf_err
 times_transposed(struct mlp_cuda *c, float *y, const float *x, const struct layer *a,
                  const struct mlp_layer *l, int64_t n)
 {
-    return pf_matmul(c->net.dev, &c->plans, c->net.rough, y, x, false, l->w, true, n, pitch(a->out),
+    return pf_matmul(c->net.dev, c->net.rough, y, x, false, l->w, true, n, pitch(a->out),
                      pitch(a->in), false);
 }
 
@@ -86,7 +85,7 @@ static inline pf_err
 times(struct mlp_cuda *c, float *x, const float *y, const struct layer *a,
       const struct mlp_layer *l, int64_t n, bool add)
 {
-    return pf_matmul(c->net.dev, &c->plans, c->net.rough, x, y, false, l->wt, true, n, pitch(a->in),
+    return pf_matmul(c->net.dev, c->net.rough, x, y, false, l->wt, true, n, pitch(a->in),
                      pitch(a->out), add);
 }
 

@@ -246,7 +246,7 @@ static pf_err
 add_outer(struct mlp_cuda *c, const struct mlp_layer *l, const float *y, const float *x,
           const struct layer *a, int64_t n)
 {
-    return pf_matmul(c->net.dev, &c->plans, c->net.rough, l->dw, y, true, x, false, pitch(a->out),
+    return pf_matmul(c->net.dev, c->net.rough, l->dw, y, true, x, false, pitch(a->out),
                      pitch(a->in), n, true);
 }
 
