@@ -157,10 +157,15 @@ install: all
 	install -d $(addprefix $(DESTDIR)$(prefix)/,bin share/man/man1 share/man/man5 share/man/man7 share/posefusion)
 	install $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(prefix)/bin
 	for n in 1 5 7; do install -m 644 man/*.$$n $(DESTDIR)$(prefix)/share/man/man$$n; done
+	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
+	for t in $(TOOLS); do PATH=$(abspath $(BIN)):$$PATH; \
+	  man/completion bash $$t >$(SHARE)/bash-completion/completions/$$t && \
+	  man/completion zsh $$t >$(SHARE)/zsh/site-functions/_$$t || exit 1; done
 	cp -r configs pipelines $(DESTDIR)$(prefix)/share/posefusion
 
 uninstall:
 	$(RM) $(TOOLS:%=$(DESTDIR)$(prefix)/bin/%)
+	$(RM) $(TOOLS:%=$(SHARE)/bash-completion/completions/%) $(TOOLS:%=$(SHARE)/zsh/site-functions/_%)
 	for n in 1 5 7; do for f in man/*.$$n; do $(RM) $(SHARE)/man/man$$n/$${f#man/}; done; done
 	$(RM) -r $(SHARE)/posefusion/configs $(SHARE)/posefusion/pipelines
 	[ ! -d $(SHARE)/posefusion ] || rmdir --ignore-fail-on-non-empty $(SHARE)/posefusion
@@ -176,7 +181,7 @@ make check-gpu           CUDA against the CPU; PF_SANITIZE=1 adds compute-saniti
 make check-reference     the PyTorch twin and the objects; needs python3-torch
 make lint                warnings, man pages, what includes what, 100 columns
 make bench               timing programs
-make install             tools, man pages, configs and pipelines below DESTDIR and prefix
+make install             tools, man pages, completion, configs and pipelines below DESTDIR and prefix
 make uninstall           removes them
 make clean               removes $(BUILD)
 

@@ -130,6 +130,9 @@ unknown(const struct reader *r, const yaml_node_t *node, const char *section)
             names[n++] = name;
     }
     near = pf_nearest(word, names, n);
+    if (!strcmp(word, "<<"))
+        return at(r, node, pf_fail(PF_EFORMAT,
+                                   "merge keys (<<) are not read: write the keys themselves"));
     return at(r, node, pf_fail(PF_EFORMAT, "there is no %s \"%s\"%s%s%s%s%s",
                                section ? "key" : "section", word, section ? " in " : "",
                                section ? section : "", near ? "; did you mean " : "",
@@ -152,6 +155,7 @@ static pf_err
 store(struct pf_config *conf, const struct entry *e, int i, const yaml_node_t *node)
 {
     void *to = (char *)conf + e->offset;
+    char lo[PF_NUMBER], hi[PF_NUMBER];
     double real = 0;
     int64_t whole = 0;
 
@@ -167,8 +171,8 @@ store(struct pf_config *conf, const struct entry *e, int i, const yaml_node_t *n
     if (e->type == INT)
         real = (double)whole;
     if (!(real >= e->lo && real <= e->hi))
-        return pf_fail(PF_EFORMAT, "%s.%s is %s, expected %g to %g", e->section, e->key, text,
-                       e->lo, e->hi);
+        return pf_fail(PF_EFORMAT, "%s.%s is %s, expected %s to %s", e->section, e->key, text,
+                       pf_number_text(lo, e->lo), pf_number_text(hi, e->hi));
     if (e->type == INT)
         ((int *)to)[i] = (int)whole;
     else
@@ -240,6 +244,37 @@ read_document(struct reader *r)
     return PF_OK;
 }
 
+/* What the parser could not read: the file itself, or what it says. */
+static pf_err
+not_parsed(const char *path, FILE *file, const yaml_parser_t *parser)
+{
+    if (ferror(file))
+        return pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
+    return pf_fail(PF_EFORMAT, "%s:%zu: %s", path, parser->problem_mark.line + 1,
+                   parser->problem ? parser->problem : "not readable as YAML");
+}
+
+static pf_err
+read_file(struct reader *r, FILE *file, yaml_parser_t *parser)
+{
+    const yaml_node_t *root;
+    pf_err err;
+
+    if (!yaml_parser_load(parser, &r->doc))
+        return not_parsed(r->path, file, parser);
+    err = read_document(r);
+    yaml_document_delete(&r->doc);
+    if (err)
+        return err;
+    if (!yaml_parser_load(parser, &r->doc))
+        return not_parsed(r->path, file, parser);
+    if ((root = yaml_document_get_root_node(&r->doc)))
+        err = at(r, root, pf_fail(PF_EFORMAT,
+                                  "a second document begins here, and a config file is one"));
+    yaml_document_delete(&r->doc);
+    return err;
+}
+
 pf_err
 pf_config_load(struct pf_config *conf, const char *path)
 {
@@ -255,13 +290,7 @@ pf_config_load(struct pf_config *conf, const char *path)
         return pf_fail(PF_ENOMEM, "no memory");
     }
     yaml_parser_set_input_file(&parser, file);
-    if (!yaml_parser_load(&parser, &r.doc)) {
-        err = pf_fail(PF_EFORMAT, "%s:%zu: %s", path, parser.problem_mark.line + 1,
-                      parser.problem ? parser.problem : "not readable as YAML");
-    } else {
-        err = read_document(&r);
-        yaml_document_delete(&r.doc);
-    }
+    err = read_file(&r, file, &parser);
     yaml_parser_delete(&parser);
     fclose(file);
     return err;

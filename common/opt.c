@@ -13,6 +13,7 @@
 #include "common/config.h"
 #include "common/error.h"
 #include "common/text.h"
+#include "common/threads.h"
 
 struct pf_common pf_common = {.out = "-", .device = "auto", .seed = 6033};
 
@@ -28,6 +29,8 @@ static const struct pf_opt common_opts[] = {
     PF_OPT_CHOICE(0, "precision", pf_common.precision, "f32|tf32|f16|bf16",
                   "arithmetic; the device's best by default"),
     PF_OPT_(INT64, 0, "seed", pf_common.seed, "N", "of all random numbers", .hi = SEED_MAX),
+    PF_OPT_INT(0, "threads", pf_common.threads, "N", "CPU threads; 0: one for each processor", 0,
+               1024),
     PF_OPT_FLAG('q', "quiet", pf_common.quiet, "no progress, no stage times"),
     PF_OPT_(COUNT, 'v', "verbose", pf_common.verbose, 0, "stage times, memory"),
     {.type = PF_OPT_T_END, .letter = 'h', .name = "help", .help = "this text"},
@@ -90,11 +93,14 @@ find_letter(int letter)
 static void
 check_range(const struct pf_opt *o, double v, const char *text)
 {
+    char lo[PF_NUMBER], hi[PF_NUMBER];
+
     if (o->lo < o->hi && !(v >= o->lo && v <= o->hi))
-        pf_usage("--%s %s is out of range: %g to %g", o->name, text, o->lo, o->hi);
+        pf_usage("--%s %s is out of range: %s to %s", o->name, text, pf_number_text(lo, o->lo),
+                 pf_number_text(hi, o->hi));
 }
 
-/* A real number, parsed whole.  NaN and infinity come from a script's arithmetic: exit 1, not 2. */
+/* A real number, parsed whole and finite. */
 static double
 real_value(const struct pf_opt *o, const char *word, const char *what)
 {
@@ -105,7 +111,7 @@ real_value(const struct pf_opt *o, const char *word, const char *what)
         return v;
     v = strtod(word, &end);
     if (*word && !*end && !isfinite(v))
-        pf_die("--%s is %s, not a finite number", o->name, word);
+        pf_usage("--%s is %s, not a finite number", o->name, word);
     pf_usage("--%s needs %s, not \"%s\"", o->name, what, word);
 }
 
@@ -312,6 +318,9 @@ pf_start(int *argc, char ***argv, const char *operands, const char *summary,
     if (pf_common.config)
         pf_must(pf_config_load(&pf_conf, pf_common.config));
     *argc = parse(*argc, *argv, false);
+    if (!pf_parse_device(&(int){0}, pf_common.device))
+        pf_usage("--device is auto, cpu, cuda or cuda:N, not \"%s\"", pf_common.device);
+    pf_threads_use(pf_common.threads);
 }
 
 /* Text for JSON, which holds UTF-8 alone: other bytes, of a file name say, become '?'. */

@@ -9,7 +9,7 @@
  *     pf_start(&argc, &argv, "[STREAM]", "one line that says what the tool does", opts);
  *
  * Every tool also has the common options of pf(7): -o -c -w -d --precision --seed
- * -q -v -h --version.  A value that lives in pf_conf (config.h) takes, in rising order, its
+ * --threads -q -v -h --version.  A value that lives in pf_conf (config.h) takes, in rising order, its
  * default, the file given with -c, the command line. */
 #ifndef PF_OPT_H
 #define PF_OPT_H
@@ -64,6 +64,7 @@ struct pf_common {
     const char *device;         /* -d, default "auto" */
     const char *precision;      /* --precision f32|tf32|f16|bf16, NULL: the device's default */
     int64_t seed;               /* --seed, default 6033 */
+    int threads;                /* --threads, 0: as many as there are processors */
     bool quiet;                 /* -q */
     int verbose;                /* -v, counted */
 };
@@ -71,8 +72,7 @@ extern struct pf_common pf_common;
 
 /* Parse the command line: options are removed, *argc and *argv are left with the operands alone
  * (argv[0] is the first operand).  "--" ends options; "-" is an operand.  -h and --version print
- * to stdout and exit 0; a mistake is one sentence on stderr and exit 2; a bad config file, or a
- * number that is NaN or infinite (somebody's computation went wrong, not the call), exits 1.
+ * to stdout and exit 0; a mistake is one sentence on stderr and exit 2; a bad config file exits 1.
  * Sets the program's name (error.h), ignores SIGPIPE so that a closed pipe is an error of write. */
 void pf_start(int *argc, char ***argv, const char *operands, const char *summary,
               const struct pf_opt *opts);

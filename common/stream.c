@@ -117,13 +117,19 @@ read_block(pf_stream *s, void **block, uint64_t n, const char *what)
         if (have < room)
             err = pf_fail(PF_EFORMAT,
                           "%s: ends inside document %d, after %zu of the %" PRIu64 " bytes of %s",
-                          s->name, s->documents + 1, have, n, what);
+                          s->name, s->documents, have, n, what);
     } while (!err && have < n);
     if (err)
         free(p);
     else
         *block = p;
     return err;
+}
+
+static pf_err
+missing(const pf_stream *s, int index, int count)
+{
+    return pf_fail(PF_EFORMAT, "%s: document %d of 0 to %d is missing", s->name, index, count - 1);
 }
 
 /* The 8 bytes before a document, or PF_END where there are no more. */
@@ -136,21 +142,21 @@ read_length(pf_stream *s, uint64_t *length)
     PF_TRY(read_some(s, b, sizeof b, &got));
     if (got == 0) {
         if (s->documents == 0)
-            return pf_fail(PF_EFORMAT, "%s is empty: it holds no document", s->name);
+            return pf_fail(PF_EFORMAT, "%s is empty: it holds no document%s", s->name,
+                           s->file == stdin ? "; did the command before this one fail?" : "");
         if (s->count)
-            return pf_fail(PF_EFORMAT, "%s: document %d of %d is missing", s->name, s->index + 1,
-                           s->count);
+            return missing(s, s->index, s->count);
         return PF_END;
     }
     if (got < sizeof b)
         return pf_fail(PF_EFORMAT, "%s: ends inside document %d, after %zu of its first 8 bytes",
-                       s->name, s->documents + 1, got);
+                       s->name, s->documents, got);
     *length = pf_little(b, 8);
     if (*length < 2 || *length > PF_ST_HEADER_MAX)
         return pf_fail(PF_EFORMAT,
                        "%s: document %d is not a pf-stream or safetensors document "
                        "(header of %" PRIu64 " bytes)",
-                       s->name, s->documents + 1, *length);
+                       s->name, s->documents, *length);
     return PF_OK;
 }
 
@@ -212,7 +218,7 @@ check_crc(const pf_stream *s, const pf_doc *doc)
             snprintf(is, sizeof is, "%08" PRIx32, crc_of(t));
             if (!json_is_string(value) || strcmp(json_string_value(value), is) != 0)
                 err = pf_fail(PF_EFORMAT, "%s: tensor %s of document %d is damaged (its CRC is %s)",
-                              s->name, name, s->documents + 1, is);
+                              s->name, name, s->documents, is);
         }
     json_decref(all);
     return err;
@@ -228,12 +234,11 @@ check_position(pf_stream *s, const pf_doc *doc)
     if (index && count &&
         (!pf_parse_int(&i, index) || !pf_parse_int(&n, count) || i < 0 || i >= n || n > INT32_MAX))
         return pf_fail(PF_EFORMAT, "%s: document %d says that it is number %s of %s", s->name,
-                       s->documents + 1, index, count);
+                       s->documents, index, count);
     if (s->count && (i != s->index || n != s->count))
-        return pf_fail(PF_EFORMAT, "%s: document %d of %d is missing", s->name, s->index + 1,
-                       s->count);
+        return missing(s, s->index, s->count);
     if (!s->count && i > 0)
-        return pf_fail(PF_EFORMAT, "%s: document 1 of %lld is missing", s->name, (long long)n);
+        return missing(s, 0, (int)n);
     s->index = (int)i + 1;
     s->count = i + 1 < n ? (int)n : 0;
     return PF_OK;
@@ -253,7 +258,7 @@ pf_stream_read(pf_stream *s, pf_doc *doc)
     if ((err = read_block(s, &json, length, "its header")))
         return err;
     if ((err = pf_st_parse(&h, json, (size_t)length))) {
-        err = pf_fail_in(err, "%s: document %d", s->name, s->documents + 1);
+        err = pf_fail_in(err, "%s: document %d", s->name, s->documents);
         goto out;
     }
     for (int i = 0; i < h.metas && !err; i++)

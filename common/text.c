@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,27 @@ pf_parse_real(double *v, const char *s)
     errno = 0;
     *v = strtod(s, &end);
     return *s && strchr("+-.0123456789", *s) && !*end && isfinite(*v);
+}
+
+bool
+pf_parse_device(int *cuda, const char *s)
+{
+    int64_t n = 0;
+
+    *cuda = !strcmp(s, "auto") ? PF_AUTO : !strcmp(s, "cpu") ? PF_CPU : 0;
+    if (*cuda || !strcmp(s, "cuda"))
+        return true;
+    if (strncmp(s, "cuda:", 5) || s[5] < '0' || s[5] > '9' || !pf_parse_int(&n, s + 5) || n > 1024)
+        return false;
+    *cuda = (int)n;
+    return true;
+}
+
+const char *
+pf_number_text(char buf[PF_NUMBER], double v)
+{
+    snprintf(buf, PF_NUMBER, fabs(v) < 1e16 && v == floor(v) ? "%.0f" : "%g", v);
+    return buf;
 }
 
 bool

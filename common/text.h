@@ -16,6 +16,12 @@ extern "C" {
 bool pf_parse_int(int64_t *v, const char *s);
 /* The same for a real number; NaN and infinity are refused. */
 bool pf_parse_real(double *v, const char *s);
+/* "cuda" or "cuda:N": N; "cpu": PF_CPU; "auto": PF_AUTO; false for anything else. */
+enum { PF_CPU = -1, PF_AUTO = -2 };
+bool pf_parse_device(int *cuda, const char *s);
+/* v as a person writes it, 9007199254740992 and 0.05, into buf, which is returned. */
+enum { PF_NUMBER = 32 };
+const char *pf_number_text(char buf[PF_NUMBER], double v);
 /* Whether word is one of "a|b|c". */
 bool pf_is_choice(const char *word, const char *choices);
 /* Whether b is the first n letters of a, "-" and "_" being equal; false if b is NULL. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "common/text.h"
 #include "kernels/dev_priv.h"
 
 enum { ALIGN = 64, CHUNK_BYTES = 32 << 20, CUDA_CHUNK_BYTES = 256 << 20 };
@@ -93,29 +94,16 @@ open_cpu(pf_dev *d, const char *precision)
     return PF_OK;
 }
 
-/* The N of "cuda:N", 0 for "cuda" alone, -1 for anything else. */
-static int
-cuda_ordinal(const char *name)
-{
-    char *end;
-    if (!strcmp(name, "cuda"))
-        return 0;
-    if (strncmp(name, "cuda:", 5) || name[5] < '0' || name[5] > '9')
-        return -1;
-    const long n = strtol(name + 5, &end, 10);
-    return *end || n > 1024 ? -1 : (int)n;
-}
-
 static pf_err
 open_device(pf_dev **dev, const char *name, const char *precision, bool dry)
 {
     *dev = NULL;
-    if (!name || !strcmp(name, "auto"))
-        name = PF_CUDA && pf_cuda_count() > 0 ? "cuda" : "cpu";
-    const int ordinal = cuda_ordinal(name);
-    if (strcmp(name, "cpu") && ordinal < 0)
+    int ordinal = PF_AUTO;
+    if (name && !pf_parse_device(&ordinal, name))
         return pf_fail(PF_EARG, "there is no device \"%s\"; known are auto, cpu, cuda and cuda:N",
                        name);
+    if (ordinal == PF_AUTO)
+        ordinal = PF_CUDA && pf_cuda_count() > 0 ? 0 : PF_CPU;
     if (!PF_CUDA && ordinal >= 0)
         return pf_fail(PF_EDEV, "device %s: this program was built without CUDA; use -d cpu", name);
     pf_dev *d = calloc(1, sizeof *d);

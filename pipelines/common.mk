@@ -5,5 +5,3 @@ SHELL := /bin/bash
 .SECONDARY:
 HERE := $(dir $(realpath $(lastword $(MAKEFILE_LIST))))
 export PATH := $(HERE)../build/bin:$(PATH)
-# Threads that wait asleep: spinning ones stall each other as soon as two tools share the cores.
-export OMP_WAIT_POLICY ?= passive

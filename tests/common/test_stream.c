@@ -97,7 +97,7 @@ test_flipped_bit_of_data_is_found(void **state)
     (void)state;
     bytes[size - 1] ^= 1;
     assert_fails(read_one(bytes, size, &doc), PF_EFORMAT,
-                 "tensor views.pose of document 1 is damaged");
+                 "tensor views.pose of document 0 is damaged");
     free(bytes);
 }
 
@@ -114,7 +114,7 @@ test_false_promise_costs_no_memory(void **state)
     memset(bytes, 0, sizeof bytes);
     bytes[0] = (char)n;
     memcpy(bytes + 8, json, n);
-    assert_fails(read_one(bytes, 8 + n, &doc), PF_EFORMAT, "ends inside document 1");
+    assert_fails(read_one(bytes, 8 + n, &doc), PF_EFORMAT, "ends inside document 0");
 }
 
 static void
@@ -134,7 +134,7 @@ test_missing_document_is_an_error(void **state)
     assert_ok(pf_stream_open_memory(&s, bytes, size));
     assert_ok(pf_stream_read(s, &doc));
     assert_ok(pf_stream_read(s, &doc));
-    assert_fails(pf_stream_read(s, &doc), PF_EFORMAT, "document 3 of 3 is missing");
+    assert_fails(pf_stream_read(s, &doc), PF_EFORMAT, "document 2 of 0 to 2 is missing");
     pf_stream_close(s);
     free(bytes);
 }

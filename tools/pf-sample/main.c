@@ -230,6 +230,8 @@ main(int argc, char *argv[])
         pf_usage("one stream at a time, not %d", argc);
     if (!pf_common.weights)
         pf_usage("-w WEIGHTS is missing: the diffusion checkpoint");
+    if (pf_conf.sampler.cfg_scale == 0)
+        pf_warn("--cfg-scale 0: the views do not depend on the photo; 1 is guidance that changes nothing");
     if (opt.plan) {
         print_plan();
         return 0;

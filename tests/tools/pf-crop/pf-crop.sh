@@ -52,7 +52,7 @@ for bad in truncated.png no_end.png bad_crc.png giant.png promises_too_much.png 
 done
 fails "no file" 1 "nowhere.png: No such file" pf-crop nowhere.png -o x.pf
 fails "a folder" 1 "Is a directory" pf-crop . -o x.pf
-fails "NaN" 1 "--input-elevation is nan, not a finite number" pf-crop --input-elevation nan "$I/photo.png" -o x.pf
+fails "NaN" 2 "--input-elevation is nan, not a finite number" pf-crop --input-elevation nan "$I/photo.png" -o x.pf
 fails "elevation 90" 2 "out of range: -89 to 89" pf-crop --input-elevation 90 "$I/photo.png" -o x.pf
 fails "crop size 0" 2 "--crop-size 0" pf-crop --crop-size 0 "$I/photo.png" -o x.pf
 fails "two photos" 2 "one photo at a time" pf-crop "$I/photo.png" "$I/photo.png" -o x.pf

@@ -1,0 +1,49 @@
+# How the tools are called: threads, devices, config files, empty pipes, completion.
+. "$(dirname "$0")/lib.sh"
+P=$ROOT/configs/demo/photos/ball-20.png D=$ROOT/configs/demo
+
+fails "a device that is none is refused by every tool" 2 '--device is auto, cpu, cuda or cuda:N, not "gpu"' \
+    pf-crop -d gpu "$P" -o x.pf
+fails "cuda: needs a number" 2 'not "cuda:x"' pf-stream info -d cuda:x
+fails "whole bounds are written whole" 2 "0 to 9007199254740992" pf-crop --seed -1 "$P" -o x.pf
+fails "an angle that is no number is a mistake of the call" 2 "not a finite number" \
+    pf-crop --input-elevation inf "$P" -o x.pf
+
+mkdir folder
+fails "a folder as config" 1 "cannot read folder: Is a directory" pf-crop -c folder "$P" -o x.pf
+printf 'sampler: {steps: 3}\n---\nsampler: {steps: 4}\n' >two.yaml
+fails "a second document of a config file is not ignored" 1 "two.yaml:3: a second document" pf-crop -c two.yaml "$P" -o x.pf
+printf 'sampler: {steps: 3}\n---\n: [\n' >bad.yaml
+fails "nor is one that cannot be parsed" 1 "bad.yaml:" pf-crop -c bad.yaml "$P" -o x.pf
+printf -- '---\nsampler: {steps: 3}\n...\n' >one.yaml
+ok "one document may have its marks" pf-crop -c one.yaml --version
+printf 'sampler:\n  <<: {steps: 3}\n' >merge.yaml
+fails "merge keys are named" 1 "merge.yaml:2: merge keys (<<) are not read" pf-crop -c merge.yaml "$P" -o x.pf
+
+for t in pf-clip-embed pf-sample; do
+    fails "$t says that the command before may have failed" 1 "did the command before this one fail?" \
+        "$t" -w "$D/weights.safetensors" -c "$D/config.yaml" -o x.pf </dev/null
+done
+for t in pf-mask pf-neus pf-extract-mesh; do
+    fails "$t does too" 1 "did the command before this one fail?" "$t" -o x.ply </dev/null
+done
+fails "pf-render-video does too" 1 "did the command before this one fail?" pf-render-video -o x.mp4 </dev/null
+
+ok "--threads is taken" sh -c 'pf-sample --threads 3 --plan -d cpu -c "$0/config.yaml" -w "$0/weights.safetensors" |
+    grep -q "cpu (3 threads)"' "$D"
+fails "--threads has a range" 2 "--threads 1025 is out of range: 0 to 1024" pf-crop --threads 1025 "$P" -o x.pf
+
+# offers TOOL WORDS...: what bash offers for the last word.
+offers() {
+    bash -c 'eval "$("$0/man/completion" bash "$1")"; COMP_WORDS=("${@:1}")
+        COMP_CWORD=$(($# - 1)); "_${1//-/_}"; echo "${COMPREPLY[*]}"' "$ROOT" "$@"
+}
+ok "bash completes options" test "$(offers pf-extract-mesh --reso)" = --resolution
+ok "bash completes choices" test "$(offers pf-extract-mesh --format p)" = ply
+ok "bash completes aliases" test "$(offers pf-sample --elevation-t)" = --elevation-target
+ok "bash completes files" test "$(touch abcdef.yaml; offers pf-crop -c abcd)" = abcdef.yaml
+for t in "$BIN"/pf-*; do
+    t=$(basename "$t")
+    ok "completion of $t is made for bash and zsh" sh -c '"$0/man/completion" bash $1 | bash -n &&
+        "$0/man/completion" zsh $1 | grep -q -- "--seed="' "$ROOT" "$t"
+done
