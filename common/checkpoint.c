@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/checkpoint_parts.h"
+#include "common/text.h"
 
 enum { MAX_SKIPPED = 10000 };   /* lines kept */
 
@@ -159,7 +160,7 @@ new_checkpoint(pf_checkpoint **w, const char *name)
     *w = calloc(1, sizeof **w);
     if (!*w)
         return pf_checkpoint_no_memory();
-    (*w)->path = strdup(strcmp(name, "-") == 0 ? "stdin" : name);
+    (*w)->path = strdup(pf_file_title(name));
     if ((*w)->path)
         return PF_OK;
     free(*w);

@@ -15,7 +15,7 @@ struct pf_weight {
     const struct pf_zip_entry *entry;   /* zip only */
     void *data;                         /* what was handed out, or NULL */
     void *owned;                        /* data, if it is a copy */
-    uint32_t crc;                       /* of pf.crc32 */
+    uint32_t crc;                       /* what pf.crc32 says that it is */
     bool has_crc;
 };
 

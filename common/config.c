@@ -139,7 +139,7 @@ unknown(const struct reader *r, const yaml_node_t *node, const char *section)
                                near ? near : "", near ? "?" : ""));
 }
 
-/* The text into the place of an entry; it is kept for the life of the program. */
+/* Store the text of an entry; it is kept for the life of the program. */
 static pf_err
 store_text(const char **to, const struct entry *e, const char *text)
 {
@@ -150,7 +150,7 @@ store_text(const char **to, const struct entry *e, const char *text)
     return *to ? PF_OK : pf_fail(PF_ENOMEM, "no memory");
 }
 
-/* One scalar into place number i of an entry. */
+/* Store a scalar as number i of an entry. */
 static pf_err
 store(struct pf_config *conf, const struct entry *e, int i, const yaml_node_t *node)
 {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/output.h"
+#include "common/text.h"
 
 static const size_t MAX_FILE = (size_t)1 << 30;
 
@@ -62,7 +63,7 @@ pf_err
 pf_image_read(pf_image *image, const char *path)
 {
     const bool standard = !strcmp(path, "-");
-    const char *name = standard ? "stdin" : path;
+    const char *name = pf_file_title(path);
     uint8_t *bytes = NULL;
     size_t size = 0;
     FILE *from = standard ? stdin : fopen(path, "rb");

@@ -50,7 +50,7 @@ pf_err pf_image_decode_png(pf_image *image, const void *bytes, size_t size) PF_M
 pf_err pf_image_decode_jpeg(pf_image *image, const void *bytes, size_t size) PF_MUST_USE;
 pf_err pf_image_decode_webp(pf_image *image, const void *bytes, size_t size) PF_MUST_USE;
 
-/* Write a PNG (channels 1, 3, 4) to an open file; or to a path through pf_output (stream.h). */
+/* Write a PNG (channels 1, 3, 4) to an open file; or to a path through pf_output (output.h). */
 pf_err pf_image_write_png(const pf_image *image, FILE *to) PF_MUST_USE;
 pf_err pf_image_save_png(const pf_image *image, const char *path) PF_MUST_USE;
 

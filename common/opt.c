@@ -55,7 +55,7 @@ pf_usage(const char *fmt, ...)
     exit(2);
 }
 
-/* Own options first, then the common ones. */
+/* Number i of all options: the tool's own come first, then the common ones. */
 static const struct pf_opt *
 opt_at(int i)
 {

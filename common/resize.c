@@ -7,10 +7,11 @@
 
 #include "common/image.h"
 
-enum { BITS = 32 - 8 - 2 };     /* of a weight's fraction, beside 8 of a pixel and 2 of overshoot */
+/* Bits of a weight's fraction: a sum in 32 bits has room for 8 of a pixel and 2 of overshoot. */
+enum { BITS = 32 - 8 - 2 };
 
 struct axis {                   /* how the pixels of one axis are made */
-    int size, most;             /* of the result; the most source pixels that one of them uses */
+    int size, most;             /* pixels of the result; the most source pixels that one uses */
     int *first, *count;         /* [size] */
     int32_t *weight;            /* [size, most], sums of 2^BITS but for rounding */
 };

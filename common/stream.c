@@ -14,15 +14,15 @@
 #include "common/safetensors.h"
 #include "common/text.h"
 
-enum { CHUNK = 1 << 24 };          /* first bite of a tensor, bytes */
+enum { CHUNK = 1 << 24 };       /* bytes of a tensor that are read first */
 
 struct pf_stream {
     FILE *file;
-    const uint8_t *bytes;       /* or memory */
+    const uint8_t *bytes;       /* without a file: the documents in memory */
     size_t size, at;
     char *name;
-    int documents;              /* read so far */
-    int index, count;           /* next one expected of an announced group; count 0: none open */
+    int documents;              /* how many were read so far */
+    int index, count;           /* the group that was announced: the next expected; 0: none */
 };
 
 /* ---- reading ---- */

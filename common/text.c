@@ -7,6 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *
+pf_file_title(const char *path)
+{
+    return strcmp(path, "-") == 0 ? "stdin" : path;
+}
+
 bool
 pf_parse_int(int64_t *v, const char *s)
 {

@@ -12,6 +12,8 @@
 extern "C" {
 #endif
 
+/* What messages call the file of this name: "-" is stdin. */
+const char *pf_file_title(const char *path);
 /* A decimal number that fits, and nothing else in s; false otherwise. */
 bool pf_parse_int(int64_t *v, const char *s);
 /* The same for a real number; NaN and infinity are refused. */

@@ -7,6 +7,7 @@
 #include "common/opt.h"
 #include "common/output.h"
 #include "common/stream.h"
+#include "common/text.h"
 #include "tools/pf-crop/crop.h"
 
 static struct {
@@ -60,7 +61,7 @@ static pf_err
 fit(pf_image *view, const pf_image *photo, const char *name)
 {
     const pf_err err = fit_view(view, photo, opt.crop_px, pf_conf.model.image_size);
-    return err ? pf_fail_in(err, "%s", name[0] == '-' && !name[1] ? "stdin" : name) : PF_OK;
+    return err ? pf_fail_in(err, "%s", pf_file_title(name)) : PF_OK;
 }
 
 int

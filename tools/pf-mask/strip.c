@@ -8,6 +8,7 @@
 
 #include "common/camera.h"
 #include "common/image.h"
+#include "common/text.h"
 
 /* ---- strips ---- */
 
@@ -73,7 +74,7 @@ strip_read(pf_doc *doc, const char *path, double elevation_rad)
     PF_TRY(pf_image_read(&strip, path));
     if (strip.width % strip.height)
         err = pf_fail(PF_ESHAPE, "%s: %d x %d pixels are not square views side by side",
-                      strcmp(path, "-") ? path : "stdin", strip.width, strip.height);
+                      pf_file_title(path), strip.width, strip.height);
     else if (!(err = put_views(doc, &strip)) &&
              !(err = put_cameras(doc, strip.width / strip.height, elevation_rad, strip.height)) &&
              !(err = pf_doc_set_meta(doc, "pf.kind", "views")))

@@ -12,6 +12,7 @@
 #include "common/progress.h"
 #include "common/output.h"
 #include "common/stream.h"
+#include "common/text.h"
 #include "tools/pf-neus/posed_views.h"
 
 static struct {
@@ -42,7 +43,7 @@ read_views(struct posed_views *v, pf_doc *first, int streams, char **names)
         PF_TRY(pf_stream_open(&in, name));
         while ((err = pf_stream_read(in, v->documents ? &doc : first)) == PF_OK)
             if ((err = posed_views_add(v, v->documents ? &doc : first)) != PF_OK) {
-                pf_fail_in(err, "%s", strcmp(name, "-") ? name : "stdin");
+                pf_fail_in(err, "%s", pf_file_title(name));
                 break;
             }
         pf_stream_close(in);

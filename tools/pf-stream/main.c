@@ -6,6 +6,7 @@
 #include "common/opt.h"
 #include "common/output.h"
 #include "common/stream.h"
+#include "common/text.h"
 #include "tools/pf-stream/info.h"
 #include "tools/pf-stream/npy.h"
 #include "tools/pf-stream/sheet.h"
@@ -25,12 +26,6 @@ static const struct pf_opt opts[] = {
 /* What is done with document number index of the stream of this name. */
 typedef pf_err each_fn(void *ctx, pf_doc *doc, const char *name, int index);
 
-static const char *
-title(const char *name)
-{
-    return strcmp(name, "-") == 0 ? "stdin" : name;
-}
-
 /* Visit the documents of one stream that --index asks for. */
 static pf_err
 visit_stream(const char *name, each_fn *each, void *ctx, int *visited)
@@ -44,7 +39,7 @@ visit_stream(const char *name, each_fn *each, void *ctx, int *visited)
             continue;
         ++*visited;
         if ((err = each(ctx, &doc, name, i)) != PF_OK) {
-            pf_fail_in(err, "%s", title(name));
+            pf_fail_in(err, "%s", pf_file_title(name));
             break;
         }
     }
@@ -70,7 +65,8 @@ static pf_err
 print_document(void *to, pf_doc *doc, const char *name, int index)
 {
     const char *kind = pf_doc_get_meta(doc, "pf.kind");
-    fprintf(to, "%s: document %d%s%s\n", title(name), index, kind ? ", " : "", kind ? kind : "");
+    fprintf(to, "%s: document %d%s%s\n", pf_file_title(name), index, kind ? ", " : "",
+            kind ? kind : "");
     pf_info_print(to, doc);
     return ferror((FILE *)to) ? pf_fail(PF_EIO, "cannot write") : PF_OK;
 }
