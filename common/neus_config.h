@@ -6,7 +6,8 @@
 struct pf_neus_config {
     const char *field;          /* hash or mlp */
     int steps, warm_up;
-    int batch_rays, foreground_rays; /* rays of a batch from all pixels; from the object */
+    int batch_rays;                 /* rays of a batch from all pixels */
+    int foreground_rays;            /* rays of a batch from the object */
     double lr, lr_end;          /* base rate; factor at the end (hash: exponential decay) */
     double lambda_rgb, lambda_mask, lambda_eikonal;
     double bound;               /* half side of the cube that is searched, scene units */
@@ -18,11 +19,11 @@ struct pf_neus_config {
     /* hash */
     int levels, level_features, log2_table, base_resolution, max_resolution;
     int hidden, color_hidden, geo_features; /* widths; features that the colour net gets */
-    double init_radius;         /* of the sphere that training starts from */
+    double init_radius;         /* radius of the sphere that training starts from */
     int start_levels, level_steps; /* coarse to fine: levels at first; steps until the next */
     int occupancy_resolution, ray_samples;
-    double lambda_area;         /* of the surface: what no view sees is closed flat */
-    int area_points;            /* near the surface, of a step */
+    double lambda_area;         /* weighs the surface's area, which closes it where no view sees */
+    int area_points;            /* points near the surface that estimate it in a step */
     double lr_variance;         /* factor of lr for the sharpness */
 };
 
