@@ -150,7 +150,7 @@ hash_forward(struct pf_net *base, float *sdf, float *grad, float *rgb, const flo
             if (grad)
                 from_columns(grad, b.g, 3, from, n);
             if (rgb) {
-                pf_hash_block_shade(net, &b, !dir);
+                pf_hash_block_shade(net, &b);
                 from_columns(rgb, b.color, 3, from, n);
             }
             if (tape) {
@@ -160,10 +160,8 @@ hash_forward(struct pf_net *base, float *sdf, float *grad, float *rgb, const flo
             }
         }
     }
-    if (tape) {
+    if (tape)
         net->points = n;
-        net->from_normal = !dir;
-    }
     return PF_OK;
 }
 
@@ -183,9 +181,9 @@ block_backward(struct pf_hash *net, struct pf_hash_block *b, struct pf_hash_sums
     memset(b->d_out, 0, sizeof(float) * PF_BLOCK * (size_t)O);
     to_columns_or_zero(b->d_g, d_grad, 3, from, n);
     if (d_rgb) {
-        pf_hash_block_shade(net, b, net->from_normal);
+        pf_hash_block_shade(net, b);
         to_columns_or_zero(b->d_color, d_rgb, 3, from, n);
-        pf_hash_block_shade_backward(net, b, to, net->from_normal);
+        pf_hash_block_shade_backward(net, b, to);
     }
     to_columns_or_zero(b->d_out, d_sdf, 1, from, n);
     pf_hash_block_sdf_backward(net, b, to);

@@ -42,7 +42,6 @@ struct pf_hash {
      * grid; owned. */
     float *tape;                /* [blocks, tape_rows, PF_BLOCK] */
     int64_t points, room;       /* room: blocks */
-    bool from_normal;           /* dir was NULL */
 };
 
 static inline float *
@@ -64,8 +63,7 @@ struct pf_hash_block {
     float *z, *h, *s;           /* [H] z; softplus and its derivative */
     float *u, *q;               /* [H] W1[0] * s; [3 + L F] */
     float *out;                 /* [1 + G | 3 | 16]: the colour net's input is out + one row */
-    float *g, *n, *r;           /* [3] */
-    float *length;              /* [1] |g| */
+    float *g, *length;          /* [3]; [1] |g| */
     float *c0, *c1, *color;     /* [C], [C], [3] */
     /* backward */
     float *d_out;               /* as out */
@@ -90,12 +88,12 @@ void pf_hash_block_encode(const struct pf_hash *net, struct pf_hash_block *b, bo
 void pf_hash_block_sdf(const struct pf_hash *net, struct pf_hash_block *b);
 /* Or: out's sdf and features, u, q, g. */
 void pf_hash_block_differentiate(const struct pf_hash *net, struct pf_hash_block *b);
-/* After that: color, seen along dir or against the normal. */
-void pf_hash_block_shade(const struct pf_hash *net, struct pf_hash_block *b, bool from_normal);
+/* After that: color, seen along dir; where that is 0, against the normal. */
+void pf_hash_block_shade(const struct pf_hash *net, struct pf_hash_block *b);
 
 /* Backward of shade, from d_color: d_out's features; d_g and the colour net's sums are added to. */
 void pf_hash_block_shade_backward(const struct pf_hash *net, struct pf_hash_block *b,
-                                  struct pf_hash_sums *to, bool from_normal);
+                                  struct pf_hash_sums *to);
 /* Backward of the others, from d_out (sdf and features) and d_g: d_in; the SDF net's sums are added
  * to. */
 void pf_hash_block_sdf_backward(const struct pf_hash *net, struct pf_hash_block *b,

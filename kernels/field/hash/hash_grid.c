@@ -1,12 +1,10 @@
 /* hash_grid.c - the multiresolution hash encoding (hash_grid.h). */
 #include "kernels/field/hash/hash_grid.h"
 
-#include <math.h>
-#include <string.h>
-
 #ifdef __GNUC__
 #pragma GCC optimize("fp-contract=fast")        /* as in small_mlp.c */
 #endif
+#include "kernels/field/hash/hash_point.h"
 
 pf_err
 pf_hash_grid_init(struct pf_hash_grid *g, int levels, int features, int log2_table, int base,
@@ -39,26 +37,6 @@ pf_hash_grid_init(struct pf_hash_grid *g, int levels, int features, int log2_tab
     return PF_OK;
 }
 
-static inline int32_t
-dense_index(int32_t x, int32_t y, int32_t z, int32_t res, int32_t size)
-{
-    const int32_t i = x + (y + z * res) * res;
-    return i < size ? i : i - size;             // vertex res wraps: below 2 size for res >= 2
-}
-
-static inline int32_t
-hashed_index(int32_t x, int32_t y, int32_t z, int32_t size)     // size: a power of two
-{
-    return (int32_t)(((uint32_t)x ^ (uint32_t)y * 2654435761u ^ (uint32_t)z * 805459861u) &
-                     (uint32_t)(size - 1));
-}
-
-int32_t
-pf_hash_index(const struct pf_hash_level *l, int32_t x, int32_t y, int32_t z)
-{
-    return l->dense ? dense_index(x, y, z, l->res, l->size) : hashed_index(x, y, z, l->size);
-}
-
 /* Where the points of a block lie in the grid of one level. */
 struct place {
     int32_t cell[3][PF_BLOCK];
@@ -69,20 +47,16 @@ struct place {
 static void
 locate(struct place *at, const struct pf_hash_level *l, float bound, const float *x)
 {
-    const float scale = l->scale, unit = 0.5f / bound, slope = scale * unit;
+    const float scale = l->scale;
     for (int k = 0; k < 3; k++, x += PF_BLOCK) {
 #pragma omp simd
         for (int p = 0; p < PF_BLOCK; p++) {
-            const float u = (x[p] + bound) * unit;
-            const float in = u > 0.0f ? u < 1.0f ? u : 1.0f : 0.0f;     // NaN too becomes 0
-            const float pos = scale * in + 0.5f;
-            const int32_t cell = (int32_t)pos;
-            const float s = u == in ? slope : 0.0f;
-            at->cell[k][p] = cell;
-            at->side[k][1][p] = pos - (float)cell;
-            at->side[k][0][p] = 1.0f - (pos - (float)cell);
-            at->slope[k][1][p] = s;
-            at->slope[k][0][p] = -s;
+            const struct pf_hash_place here = pf_hash_locate(x[p], bound, scale);
+            at->cell[k][p] = here.cell;
+            at->side[k][1][p] = here.side;
+            at->side[k][0][p] = 1.0f - here.side;
+            at->slope[k][1][p] = here.slope;
+            at->slope[k][0][p] = -here.slope;
         }
     }
 }
@@ -98,16 +72,15 @@ corner_indices(int32_t index[PF_BLOCK], const struct place *at, const struct pf_
     if (l->dense) {
 #pragma omp simd
         for (int p = 0; p < PF_BLOCK; p++)
-            index[p] = dense_index(x[p] + i, y[p] + j, z[p] + k, res, size);
+            index[p] = pf_dense_index(x[p] + i, y[p] + j, z[p] + k, res, size);
     } else {
 #pragma omp simd
         for (int p = 0; p < PF_BLOCK; p++)
-            index[p] = hashed_index(x[p] + i, y[p] + j, z[p] + k, size);
+            index[p] = pf_hashed_index(x[p] + i, y[p] + j, z[p] + k, size);
     }
 }
 
-/* The trilinear weight of a corner is a product of three sides; d[k] has its derivative along k. */
-struct weight {
+struct weight {                         /* pf_hash_weight of every point */
     float value[PF_BLOCK], d[3][PF_BLOCK];
 };
 
@@ -119,10 +92,11 @@ corner_weights(struct weight *w, const struct place *at, int corner)
     const float *da = at->slope[0][i], *db = at->slope[1][j], *dc = at->slope[2][k];
 #pragma omp simd
     for (int p = 0; p < PF_BLOCK; p++) {
-        w->value[p] = a[p] * b[p] * c[p];
-        w->d[0][p] = da[p] * b[p] * c[p];
-        w->d[1][p] = a[p] * db[p] * c[p];
-        w->d[2][p] = a[p] * b[p] * dc[p];
+        const struct pf_hash_weight here = pf_hash_weigh(a[p], b[p], c[p], da[p], db[p], dc[p]);
+        w->value[p] = here.value;
+        w->d[0][p] = here.d[0];
+        w->d[1][p] = here.d[1];
+        w->d[2][p] = here.d[2];
     }
 }
 
@@ -188,10 +162,10 @@ pf_hash_scatter(const struct pf_hash_grid *g, int l, float *grad, const float *x
         for (int f = 0; f < F; f++) {
             const float *a = d_e + f * PF_BLOCK, *b = q + f * PF_BLOCK;
 #pragma omp simd
-            for (int p = 0; p < PF_BLOCK; p++)
-                add[f][p] = w.value[p] * a[p] +
-                            (w.d[0][p] * d_g[p] + w.d[1][p] * d_g[PF_BLOCK + p] +
-                             w.d[2][p] * d_g[2 * PF_BLOCK + p]) * b[p];
+            for (int p = 0; p < PF_BLOCK; p++) {
+                const struct pf_hash_weight here = {w.value[p], {w.d[0][p], w.d[1][p], w.d[2][p]}};
+                add[f][p] = pf_hash_share(here, a[p], b[p], d_g + p, PF_BLOCK);
+            }
         }
         for (int p = 0; p < points; p++)
             for (int f = 0; f < F; f++)

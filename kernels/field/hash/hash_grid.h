@@ -34,8 +34,6 @@ struct pf_hash_grid {
  * size that makes no sense. */
 pf_err pf_hash_grid_init(struct pf_hash_grid *g, int levels, int features, int log2_table, int base,
                          int max, double bound) PF_MUST_USE;
-/* Entry of vertex (x, y, z), each 0..res (the last wraps), within the level's table. */
-int32_t pf_hash_index(const struct pf_hash_level *l, int32_t x, int32_t y, int32_t z);
 
 /* e [L F] of points x [3] from table [entries, F], and unless NULL their derivatives jac [L F, 3].
  * Levels from `active` on give 0.  Outside the cube the nearest point of it counts. */

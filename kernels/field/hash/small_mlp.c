@@ -1,8 +1,7 @@
-/* small_mlp.c - products and activations of blocks of points (small_mlp.h). */
+/* small_mlp.c - products of blocks of points (small_mlp.h). */
 #include "kernels/field/hash/small_mlp.h"
 
-#include <math.h>
-#include <string.h>
+#include <stddef.h>
 
 /* The build contracts nothing on its own (-ffp-contract=off), which here would halve the speed of
  * every product; results still depend only on the machine, not on threads or runs. */
@@ -141,70 +140,4 @@ pf_small_fold_sum(float *to, const float *sums, int K)
 {
     for (int k = 0; k < K; k++)
         to[k] += fold(sums + k * PF_LANES);
-}
-
-/* exp(t) for t <= 0, relative error below 1e-7; 0 below -87.  libm's does not vectorise without
- * -ffast-math. */
-static inline float
-exp_negative(float t)
-{
-    t = t > -87.0f ? t : -87.0f;                // also takes NaN
-    const float n = (t * 1.44269504f + 12582912.0f) - 12582912.0f;     // nearest integer
-    const float r = t - n * 0.693359375f + n * 2.12194440e-4f;         // +- ln 2 / 2
-    float p = 1.0f / 5040;
-    p = p * r + 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    const int32_t bits = ((int32_t)n + 127) * (1 << 23);
-    float power;
-    memcpy(&power, &bits, sizeof power);
-    return p * power;
-}
-
-/* log(1 + e) for 0 <= e <= 1: 2 atanh(e / (2 + e)), relative error below 1e-7. */
-static inline float
-log_one_plus(float e)
-{
-    const float t = e / (2.0f + e), z = t * t;
-    float p = 2.0f / 13;
-    p = p * z + 2.0f / 11;
-    p = p * z + 2.0f / 9;
-    p = p * z + 2.0f / 7;
-    p = p * z + 2.0f / 5;
-    p = p * z + 2.0f / 3;
-    p = p * z + 2.0f;
-    return p * t;
-}
-
-void
-pf_small_softplus(float *h, float *s, const float *z, int C)
-{
-#pragma omp simd
-    for (int i = 0; i < C * PF_BLOCK; i++) {
-        const float t = 100.0f * z[i], e = exp_negative(-fabsf(t)), right = 1.0f / (1.0f + e);
-        h[i] = ((t > 0.0f ? t : 0.0f) + log_one_plus(e)) * 0.01f;
-        s[i] = t > 0.0f ? right : 1.0f - right;
-    }
-}
-
-void
-pf_small_sigmoid(float *y, const float *z, int C)
-{
-#pragma omp simd
-    for (int i = 0; i < C * PF_BLOCK; i++) {
-        const float e = exp_negative(-fabsf(z[i]));
-        y[i] = (z[i] > 0.0f ? 1.0f : e) / (1.0f + e);
-    }
-}
-
-void
-pf_small_relu(float *y, const float *z, int C)
-{
-#pragma omp simd
-    for (int i = 0; i < C * PF_BLOCK; i++)
-        y[i] = z[i] > 0.0f ? z[i] : 0.0f;
 }

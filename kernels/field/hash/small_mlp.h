@@ -49,14 +49,6 @@ void pf_small_sum(float *sums, const float *y, int K);
 void pf_small_fold(const struct pf_small *l, float *to, const float *sums);
 void pf_small_fold_sum(float *to, const float *sums, int K);
 
-/* h = softplus(z) with beta 100 (field.md, 5), s = its derivative; the second derivative is
- * 100 s (1 - s).  h may be z. */
-void pf_small_softplus(float *h, float *s, const float *z, int C);
-/* y = 1 / (1 + exp(-z)); y may be z. */
-void pf_small_sigmoid(float *y, const float *z, int C);
-/* y = max(z, 0); y may be z. */
-void pf_small_relu(float *y, const float *z, int C);
-
 #ifdef __cplusplus
 }
 #endif
