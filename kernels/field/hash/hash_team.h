@@ -14,6 +14,7 @@
 #ifndef PF_FIELD_HASH_TEAM_H
 #define PF_FIELD_HASH_TEAM_H
 #include "kernels/field/hash/hash.h"
+#include "kernels/field/hash/hash_point.h"
 #include "kernels/field/hash/team.h"
 
 enum { PF_TILE_PAD = 4 };
@@ -63,78 +64,76 @@ struct pf_hash_tile {
     float *d_out, *d_c0, *d_c1, *d_color, *d_g, *d_q, *d_u, *d_z, *d_in;
 };
 
-PF_FN int
-pf_fours(int C)
-{
-    return (C + 3) / 4 * 4;
-}
-
 /* ---- memory ---- */
+
+/* The next n floats; NULL while they are only counted. */
+PF_HD_FN float *
+pf_tile_take(float *memory, int64_t *at, int64_t n)
+{
+    float *const p = memory ? memory + *at : 0;
+    *at += n;
+    return p;
+}
 
 /* Lay a tile of P points out over memory, a multiple of 16 bytes; NULL counts.  Returns floats. */
 PF_HD_FN int64_t
 pf_hash_tile_lay_out(struct pf_hash_tile *t, float *memory, const struct pf_hash_shape *f, int P,
                      enum pf_tile_kind kind)
 {
-    const int E = f->grid.levels * f->grid.features, H = f->K[SDF0];
-    const int C = f->K[COLOR0], I = f->C[COLOR0], layers = kind == PF_TILE_SDF ? 2 : PF_HASH_LAYERS;
+    const int E = f->grid.levels * f->grid.features, layers = kind == PF_TILE_SDF ? 2 : PF_HASH_LAYERS;
     const bool backward = kind == PF_TILE_BACKWARD;
-    int64_t at = 0, row, sum = 0;
-#define FOURS(n) (((n) + 3) / 4 * 4)
-#define TAKE(p, n) (p) = memory ? memory + at : 0; at += FOURS(n)
+    const int64_t row = P + PF_TILE_PAD, in = pf_rows(3 + E) * row, out = (1 + pf_rows(f->C[COLOR0])) * row;
+    const int64_t h = pf_rows(f->K[SDF0]) * row, c = pf_rows(f->K[COLOR0]) * row, hc = h > c ? h : c;
+    int64_t at = 0;
     t->P = P;
     t->pitch = P + PF_TILE_PAD;
-    row = t->pitch;
     t->sums = 0;
-    if (backward) {
-        TAKE(t->sums, f->weights);
-    }
+    if (backward)
+        t->sums = pf_tile_take(memory, &at, (f->weights + 3) / 4 * 4);
+    float *sums = t->sums;
     PF_UNROLL for (int i = 0; i < layers; i++) {
         struct pf_tile_layer *const l = &t->layer[i];
         l->K = f->K[i];
         l->C = f->C[i];
-        TAKE(l->w, (int64_t)FOURS(l->K) * FOURS(l->C));
-        TAKE(l->b, l->K);
-        l->sum_w = t->sums ? t->sums + sum : 0;
-        l->sum_b = t->sums ? t->sums + sum + (int64_t)l->K * l->C : 0;
-        sum += (int64_t)l->K * l->C + l->K;
+        l->w = pf_tile_take(memory, &at, (int64_t)pf_rows(l->K) * pf_rows(l->C));
+        l->b = pf_tile_take(memory, &at, pf_rows(l->K));
+        l->sum_w = sums;
+        l->sum_b = sums ? sums + l->K * l->C : 0;
+        sums = sums ? l->sum_b + l->K : 0;
     }
-    const int narrow = FOURS(H) > FOURS(3 + E) ? FOURS(H) : FOURS(3 + E);
-    TAKE(t->x, 4 * row);
-    TAKE(t->in, FOURS(3 + E) * row);
-    TAKE(t->h, (backward || FOURS(H) > FOURS(C) ? FOURS(H) : FOURS(C)) * row);
+    t->x = pf_tile_take(memory, &at, 4 * row);
+    t->in = pf_tile_take(memory, &at, in);
+    t->h = pf_tile_take(memory, &at, backward ? h : hc);
     if (kind == PF_TILE_SDF) {
-        TAKE(t->out, row);
+        t->out = pf_tile_take(memory, &at, row);
         return at;
     }
-    TAKE(t->s, (backward ? narrow : FOURS(H) > FOURS(C) ? FOURS(H) : FOURS(C)) * row);
-    TAKE(t->dir, 4 * row);
-    TAKE(t->jac, FOURS(3 * E) * row);
-    TAKE(t->q, FOURS(3 + E) * row);
-    TAKE(t->out, (1 + FOURS(I)) * row);
-    TAKE(t->g, 4 * row);
-    TAKE(t->length, row);
-    TAKE(t->color, 4 * row);
+    t->s = pf_tile_take(memory, &at, !backward ? hc : h > in ? h : in);
+    t->dir = pf_tile_take(memory, &at, 4 * row);
+    t->jac = pf_tile_take(memory, &at, pf_rows(3 * E) * row);
+    t->q = pf_tile_take(memory, &at, in);
+    t->out = pf_tile_take(memory, &at, out);
+    t->g = pf_tile_take(memory, &at, 4 * row);
+    t->length = pf_tile_take(memory, &at, row);
+    t->color = pf_tile_take(memory, &at, 4 * row);
     if (!backward) {
         t->u = t->s;            /* their last use comes before their heirs' first */
         t->c0 = t->h;
         t->c1 = t->s;
         return at;
     }
-    TAKE(t->u, FOURS(H) * row);
-    TAKE(t->c0, FOURS(C) * row);
-    TAKE(t->c1, FOURS(C) * row);
-    TAKE(t->d_out, (1 + FOURS(I)) * row);
-    TAKE(t->d_c0, FOURS(C) * row);
-    TAKE(t->d_c1, FOURS(C) * row);
-    TAKE(t->d_color, 4 * row);
-    TAKE(t->d_g, 4 * row);
-    TAKE(t->d_q, FOURS(3 + E) * row);
-    TAKE(t->d_u, FOURS(H) * row);
-    TAKE(t->d_z, FOURS(H) * row);
+    t->u = pf_tile_take(memory, &at, h);
+    t->c0 = pf_tile_take(memory, &at, c);
+    t->c1 = pf_tile_take(memory, &at, c);
+    t->d_out = pf_tile_take(memory, &at, out);
+    t->d_c0 = pf_tile_take(memory, &at, c);
+    t->d_c1 = pf_tile_take(memory, &at, c);
+    t->d_color = pf_tile_take(memory, &at, 4 * row);
+    t->d_g = pf_tile_take(memory, &at, 4 * row);
+    t->d_q = pf_tile_take(memory, &at, in);
+    t->d_u = pf_tile_take(memory, &at, h);
+    t->d_z = pf_tile_take(memory, &at, h);
     t->d_in = t->s;
-#undef TAKE
-#undef FOURS
     return at;
 }
 
@@ -149,7 +148,7 @@ pf_hash_tile_start(const struct pf_team *team, struct pf_hash_tile *t, float *me
     pf_wait(team);
     PF_UNROLL for (int n = 0; n < layers; n++) {
         const struct pf_tile_layer *const l = &t->layer[n];
-        const int columns = pf_fours(l->C);
+        const int columns = pf_rows(l->C);
         for (int i = team->rank; i < l->K * l->C; i += team->size) {
             const int k = i / l->C, c = i % l->C;
             l->w[(k / 4 * columns + c) * 4 + k % 4] = from[i];
@@ -160,57 +159,6 @@ pf_hash_tile_start(const struct pf_team *team, struct pf_hash_tile *t, float *me
         from += l->K;
     }
     pf_wait(team);
-}
-
-/* ---- activations ---- */
-
-/* exp(t) for t <= 0 and log(1 + e) for 0 <= e <= 1, as small_mlp.c has them. */
-PF_FN float
-pf_exp_negative(float t)
-{
-    t = t > -87.0f ? t : -87.0f;                /* also takes NaN */
-    const float n = (t * 1.44269504f + 12582912.0f) - 12582912.0f;
-    const float r = t - n * 0.693359375f + n * 2.12194440e-4f;
-    float p = 1.0f / 5040, power;
-    p = p * r + 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    const int32_t bits = ((int32_t)n + 127) * (1 << 23);
-    memcpy(&power, &bits, sizeof power);
-    return p * power;
-}
-
-PF_FN float
-pf_log_one_plus(float e)
-{
-    const float t = e / (2.0f + e), z = t * t;
-    float p = 2.0f / 13;
-    p = p * z + 2.0f / 11;
-    p = p * z + 2.0f / 9;
-    p = p * z + 2.0f / 7;
-    p = p * z + 2.0f / 5;
-    p = p * z + 2.0f / 3;
-    p = p * z + 2.0f;
-    return p * t;
-}
-
-PF_FN float
-pf_softplus_100(float z, float *slope)
-{
-    const float t = 100.0f * z, e = pf_exp_negative(-fabsf(t)), right = 1.0f / (1.0f + e);
-    *slope = t > 0.0f ? right : 1.0f - right;
-    return ((t > 0.0f ? t : 0.0f) + pf_log_one_plus(e)) * 0.01f;
-}
-
-PF_FN float
-pf_sigmoid_of(float z)
-{
-    const float e = pf_exp_negative(-fabsf(z));
-    return (z > 0.0f ? 1.0f : e) / (1.0f + e);
 }
 
 /* What happens to a number of a product before it is stored. */
@@ -254,7 +202,7 @@ pf_tile_product_n(const struct pf_team *team, const struct pf_hash_tile *t,
                   const struct pf_tile_layer *l, float *y, bool bias, const float *x,
                   enum pf_tile_act act, float *other, const int N)
 {
-    const int groups = t->P / N, tasks = pf_fours(l->K) / 4 * groups, columns = pf_fours(l->C);
+    const int groups = t->P / N, tasks = pf_rows(l->K) / 4 * groups, columns = pf_rows(l->C);
     for (int i = team->rank; i < tasks; i += team->size) {
         const int p = i % groups * N, k = i / groups * 4;
         const float *w = l->w + k * columns;
@@ -282,7 +230,7 @@ pf_tile_transposed_n(const struct pf_team *team, const struct pf_hash_tile *t,
                      const struct pf_tile_layer *l, float *x, const float *y, enum pf_tile_act act,
                      float *other, const int N)
 {
-    const int columns = pf_fours(l->C), groups = t->P / N, tasks = columns / 4 * groups;
+    const int columns = pf_rows(l->C), groups = t->P / N, tasks = columns / 4 * groups;
     for (int i = team->rank; i < tasks; i += team->size) {
         const int p = i % groups * N, c = i / groups * 4;
         float sum[4][4] = {{0}};
@@ -309,7 +257,7 @@ pf_tile_transposed_n(const struct pf_team *team, const struct pf_hash_tile *t,
 PF_FN int
 pf_tile_points(const struct pf_team *team, const struct pf_hash_tile *t, int channels)
 {
-    const int tasks = pf_fours(channels) / 4 * (t->P / 4);
+    const int tasks = pf_rows(channels) / 4 * (t->P / 4);
     return 2 * tasks > team->size ? 4 : 4 * tasks > team->size ? 2 : 1;
 }
 
@@ -357,7 +305,7 @@ PF_FN void
 pf_tile_outer(const struct pf_team *team, const struct pf_hash_tile *t, const struct pf_tile_layer *l,
               const float *y, const float *x, const float *y2, const float *x2, int *turn)
 {
-    const int down = pf_fours(l->K) / 4, across = pf_fours(l->C) / 4, tasks = down * across;
+    const int down = pf_rows(l->K) / 4, across = pf_rows(l->C) / 4, tasks = down * across;
     for (int i = pf_turn_of(team, turn, tasks); i < tasks; i += team->size) {
         const int k = i / across, c = i % across;
         float sum[4][4] = {{0}};
@@ -399,52 +347,27 @@ pf_tile_sum(const struct pf_team *team, const struct pf_hash_tile *t, float *to,
 
 /* ---- the grid (hash_grid.c) ---- */
 
-PF_FN int32_t
-pf_tile_index(const struct pf_hash_level *l, int32_t x, int32_t y, int32_t z)
+PF_FN void
+pf_tile_locate(struct pf_hash_place at[3], const struct pf_hash_shape *f,
+               const struct pf_hash_level *l, const struct pf_hash_tile *t, int p)
 {
-    if (l->dense) {
-        const int32_t i = x + (y + z * l->res) * l->res;
-        return i < l->size ? i : i - l->size;
-    }
-    return (int32_t)(((uint32_t)x ^ (uint32_t)y * 2654435761u ^ (uint32_t)z * 805459861u) &
-                     (uint32_t)(l->size - 1));
+    PF_UNROLL for (int k = 0; k < 3; k++)
+        at[k] = pf_hash_locate(t->x[k * t->pitch + p], f->grid.bound, l->scale);
 }
 
-struct pf_tile_place {
-    int32_t cell[3];
-    float side[3], slope[3];    /* weight of the upper neighbour; its derivative */
-};
-
-PF_FN struct pf_tile_place
-pf_tile_locate(const struct pf_hash_level *l, float bound, const float *x, int pitch)
+/* Entry and weight of a corner (bits 0..2: upper in x, y, z). */
+PF_FN int32_t
+pf_tile_corner(struct pf_hash_weight *w, const struct pf_hash_level *l,
+               const struct pf_hash_place at[3], int corner)
 {
-    const float scale = l->scale, unit = 0.5f / bound, slope = scale * unit;
-    struct pf_tile_place at;
+    float side[3], slope[3];
     PF_UNROLL for (int k = 0; k < 3; k++) {
-        const float u = (x[k * pitch] + bound) * unit;
-        const float in = u > 0.0f ? u < 1.0f ? u : 1.0f : 0.0f;        /* NaN too becomes 0 */
-        const float pos = scale * in + 0.5f;
-        at.cell[k] = (int32_t)pos;
-        at.side[k] = pos - (float)at.cell[k];
-        at.slope[k] = u == in ? slope : 0.0f;
+        side[k] = corner >> k & 1 ? at[k].side : 1.0f - at[k].side;
+        slope[k] = corner >> k & 1 ? at[k].slope : -at[k].slope;
     }
-    return at;
-}
-
-/* Entry and weight of a corner (bits 0..2: upper in x, y, z), and the weight's derivatives. */
-PF_FN int32_t
-pf_tile_corner(float *weight, float d[3], const struct pf_hash_level *l,
-               const struct pf_tile_place *at, int corner)
-{
-    const int i = corner & 1, j = corner >> 1 & 1, k = corner >> 2;
-    const float a = i ? at->side[0] : 1.0f - at->side[0], da = i ? at->slope[0] : -at->slope[0];
-    const float b = j ? at->side[1] : 1.0f - at->side[1], db = j ? at->slope[1] : -at->slope[1];
-    const float c = k ? at->side[2] : 1.0f - at->side[2], dc = k ? at->slope[2] : -at->slope[2];
-    *weight = a * b * c;
-    d[0] = da * b * c;
-    d[1] = a * db * c;
-    d[2] = a * b * dc;
-    return pf_tile_index(l, at->cell[0] + i, at->cell[1] + j, at->cell[2] + k);
+    *w = pf_hash_weigh(side[0], side[1], side[2], slope[0], slope[1], slope[2]);
+    return pf_hash_index(l, at[0].cell + (corner & 1), at[1].cell + (corner >> 1 & 1),
+                         at[2].cell + (corner >> 2));
 }
 
 /* N = 2 or 1 neighbouring features at a time, a constant where this is called: one load for both. */
@@ -459,16 +382,18 @@ pf_tile_encode_n(const struct pf_team *team, const struct pf_hash_tile *t,
         const struct pf_hash_level *const l = &f->grid.level[level];
         float value[2] = {0, 0}, jac[2][3] = {{0}};
         if (level < f->active) {
-            const struct pf_tile_place at = pf_tile_locate(l, f->grid.bound, t->x + p, t->pitch);
+            struct pf_hash_place at[3];
+            pf_tile_locate(at, f, l, t, p);
             const float *const table = f->table + l->offset * F + part * N;
             PF_UNROLL for (int corner = 0; corner < 8; corner++) {
-                float w, d[3], v[4];
-                const int64_t entry = pf_tile_corner(&w, d, l, &at, corner);
+                struct pf_hash_weight w;
+                float v[4];
+                const int64_t entry = pf_tile_corner(&w, l, at, corner);
                 pf_points_at(v, table + entry * F, N);
                 PF_UNROLL for (int j = 0; j < N; j++) {
-                    value[j] += w * v[j];
+                    value[j] += w.value * v[j];
                     PF_UNROLL for (int k = 0; k < 3; k++)
-                        jac[j][k] += d[k] * v[j];
+                        jac[j][k] += w.d[k] * v[j];
                 }
             }
         }
@@ -509,12 +434,12 @@ pf_tile_scatter(const struct pf_team *team, const struct pf_hash_tile *t, const 
             continue;
         const float a = t->d_in[e * t->pitch + p], b = t->q[e * t->pitch + p];
         const float g[3] = {t->d_g[p], t->d_g[t->pitch + p], t->d_g[2 * t->pitch + p]};
-        const struct pf_tile_place at = pf_tile_locate(l, f->grid.bound, t->x + p, t->pitch);
+        struct pf_hash_place at[3];
+        pf_tile_locate(at, f, l, t, p);
         PF_UNROLL for (int corner = 0; corner < 8; corner++) {
-            float w, d[3];
-            const int64_t entry = l->offset + pf_tile_corner(&w, d, l, &at, corner);
-            pf_add_fixed(grad + entry * F + feature,
-                         w * a + (d[0] * g[0] + d[1] * g[1] + d[2] * g[2]) * b, scale);
+            struct pf_hash_weight w;
+            const int64_t entry = l->offset + pf_tile_corner(&w, l, at, corner);
+            pf_add_fixed(grad + entry * F + feature, pf_hash_share(w, a, b, g, 1), scale);
         }
     }
 }
@@ -604,74 +529,13 @@ pf_tile_differentiate(const struct pf_team *team, const struct pf_hash_tile *t,
     pf_wait(team);
 }
 
-/* r = 2 (v.n) n - v for v = -dir; r = n where we look along -n. */
+/* color, seen along dir; n goes beside the features in out. */
 PF_FN void
-pf_reflected(float r[3], const float n[3], const float d[3], bool from_normal)
-{
-    const float twice = -2.0f * (d[0] * n[0] + d[1] * n[1] + d[2] * n[2]);
-    PF_UNROLL for (int k = 0; k < 3; k++)
-        r[k] = from_normal ? n[k] : twice * n[k] + d[k];
-}
-
-/* Spherical harmonics of r (hash_simd.c). */
-PF_FN void
-pf_harmonics(float *o, int pitch, const float r[3])
-{
-    const float a = r[0], b = r[1], c = r[2], aa = a * a, bb = b * b, cc = c * c;
-    o[0 * pitch] = 0.28209479f;
-    o[1 * pitch] = -0.48860251f * b;
-    o[2 * pitch] = 0.48860251f * c;
-    o[3 * pitch] = -0.48860251f * a;
-    o[4 * pitch] = 1.09254843f * a * b;
-    o[5 * pitch] = -1.09254843f * b * c;
-    o[6 * pitch] = 0.94617470f * cc - 0.31539157f;
-    o[7 * pitch] = -1.09254843f * a * c;
-    o[8 * pitch] = 0.54627422f * (aa - bb);
-    o[9 * pitch] = 0.59004359f * b * (bb - 3.0f * aa);
-    o[10 * pitch] = 2.89061144f * a * b * c;
-    o[11 * pitch] = 0.45704580f * b * (1.0f - 5.0f * cc);
-    o[12 * pitch] = 0.37317633f * c * (5.0f * cc - 3.0f);
-    o[13 * pitch] = 0.45704580f * a * (1.0f - 5.0f * cc);
-    o[14 * pitch] = 1.44530572f * c * (aa - bb);
-    o[15 * pitch] = 0.59004359f * a * (3.0f * bb - aa);
-}
-
-PF_FN void
-pf_harmonics_backward(float d_r[3], const float *d, int pitch, const float r[3])
-{
-    const float a = r[0], b = r[1], c = r[2], aa = a * a, bb = b * b, cc = c * c;
-    const float d4 = 1.09254843f * d[4 * pitch], d5 = 1.09254843f * d[5 * pitch];
-    const float d7 = 1.09254843f * d[7 * pitch], d8 = 1.09254843f * d[8 * pitch];
-    const float d9 = 1.77013077f * d[9 * pitch], d10 = 2.89061144f * d[10 * pitch];
-    const float d11 = 0.45704580f * d[11 * pitch], d13 = 0.45704580f * d[13 * pitch];
-    const float d14 = 1.44530572f * d[14 * pitch], d15 = 1.77013077f * d[15 * pitch];
-    d_r[0] = -0.48860251f * d[3 * pitch] + d4 * b - d7 * c + d8 * a - 2.0f * d9 * a * b + d10 * b * c +
-             d13 * (1.0f - 5.0f * cc) + 2.0f * d14 * a * c + d15 * (bb - aa);
-    d_r[1] = -0.48860251f * d[1 * pitch] + d4 * a - d5 * c - d8 * b + d9 * (bb - aa) + d10 * a * c +
-             d11 * (1.0f - 5.0f * cc) - 2.0f * d14 * b * c + 2.0f * d15 * a * b;
-    d_r[2] = 0.48860251f * d[2 * pitch] - d5 * b - d7 * a + 1.8923494f * d[6 * pitch] * c +
-             d10 * a * b - 10.0f * (d11 * b + d13 * a) * c +
-             0.37317633f * d[12 * pitch] * (15.0f * cc - 3.0f) + d14 * (aa - bb);
-}
-
-/* color, seen along dir or against the normal; n goes beside the features in out. */
-PF_FN void
-pf_tile_shade(const struct pf_team *team, const struct pf_hash_tile *t, bool from_normal)
+pf_tile_shade(const struct pf_team *team, const struct pf_hash_tile *t)
 {
     const int O = t->layer[SDF1].K, pitch = t->pitch;
-    for (int p = team->rank; p < t->P; p += team->size) {
-        const float g[3] = {t->g[p], t->g[pitch + p], t->g[2 * pitch + p]};
-        const float d[3] = {t->dir[p], t->dir[pitch + p], t->dir[2 * pitch + p]};
-        const float length = sqrtf(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]);
-        const float held = length > 1e-12f ? length : 1e-12f, scale = 1.0f / held;
-        const float n[3] = {g[0] * scale, g[1] * scale, g[2] * scale};
-        float r[3];
-        t->length[p] = held;
-        PF_UNROLL for (int k = 0; k < 3; k++)
-            t->out[(O + k) * pitch + p] = n[k];
-        pf_reflected(r, n, d, from_normal);
-        pf_harmonics(t->out + (O + 3) * pitch + p, pitch, r);
-    }
+    for (int p = team->rank; p < t->P; p += team->size)
+        t->length[p] = pf_hash_look(t->out + O * pitch + p, t->g + p, t->dir + p, pitch);
     pf_wait(team);
     pf_tile_product(team, t, &t->layer[COLOR0], t->c0, true, t->out + pitch, PF_MAX_0, 0);
     pf_wait(team);
@@ -685,7 +549,7 @@ pf_tile_shade(const struct pf_team *team, const struct pf_hash_tile *t, bool fro
 
 /* From d_color: d_out's features; d_g is added to.  d_c0, d_c1, d_color stay for the sums. */
 PF_FN void
-pf_tile_shade_backward(const struct pf_team *team, const struct pf_hash_tile *t, bool from_normal)
+pf_tile_shade_backward(const struct pf_team *team, const struct pf_hash_tile *t)
 {
     const int O = t->layer[SDF1].K, pitch = t->pitch;
     for (int i = team->rank; i < 3 * t->P; i += team->size) {
@@ -699,22 +563,9 @@ pf_tile_shade_backward(const struct pf_team *team, const struct pf_hash_tile *t,
     pf_wait(team);
     pf_tile_transposed(team, t, &t->layer[COLOR0], t->d_out + pitch, t->d_c0, PF_AS_IT_IS, 0);
     pf_wait(team);
-    for (int p = team->rank; p < t->P; p += team->size) {
-        const float d[3] = {t->dir[p], t->dir[pitch + p], t->dir[2 * pitch + p]};
-        float n[3], r[3], d_r[3], d_n[3];
-        PF_UNROLL for (int k = 0; k < 3; k++)
-            n[k] = t->out[(O + k) * pitch + p];
-        pf_reflected(r, n, d, from_normal);
-        pf_harmonics_backward(d_r, t->d_out + (O + 3) * pitch + p, pitch, r);
-        const float vn = -(d[0] * n[0] + d[1] * n[1] + d[2] * n[2]);
-        const float rn = d_r[0] * n[0] + d_r[1] * n[1] + d_r[2] * n[2];
-        const float a = from_normal ? 1.0f : 2.0f * vn, c = from_normal ? 0.0f : -2.0f * rn;
-        PF_UNROLL for (int k = 0; k < 3; k++)
-            d_n[k] = t->d_out[(O + k) * pitch + p] + a * d_r[k] + c * d[k];
-        const float along = d_n[0] * n[0] + d_n[1] * n[1] + d_n[2] * n[2], scale = 1.0f / t->length[p];
-        PF_UNROLL for (int k = 0; k < 3; k++)
-            t->d_g[k * pitch + p] += (d_n[k] - along * n[k]) * scale;
-    }
+    for (int p = team->rank; p < t->P; p += team->size)
+        pf_hash_look_backward(t->d_g + p, t->d_out + O * pitch + p, t->out + O * pitch + p,
+                              t->dir + p, t->length[p], pitch);
     pf_wait(team);
 }
 
@@ -738,9 +589,7 @@ pf_tile_sdf_backward(const struct pf_team *team, const struct pf_hash_tile *t,
     pf_wait(team);
     for (int i = team->rank; i < H * t->P; i += team->size) {
         const int k = i / t->P, at = k * pitch + i % t->P;
-        const float s = t->s[at], bend = 100.0f * t->layer[SDF1].w[4 * k], d_u = t->d_u[at] * s;
-        t->d_u[at] = d_u;                                       /* now W1[0]'s */
-        t->d_z[at] = s * t->d_z[at] + bend * (1.0f - s) * d_u;
+        pf_softplus_100_backward(&t->d_z[at], &t->d_u[at], t->s[at], t->layer[SDF1].w[4 * k]);
     }
     pf_wait(team);
     pf_tile_sum(team, t, t->layer[SDF1].sum_w, t->d_u, H, &turn);
@@ -796,7 +645,7 @@ pf_hash_tile_forward(const struct pf_team *team, const struct pf_hash_tile *t,
     if (grad)
         pf_tile_unload(team, t, grad, t->g, 3, from, n);
     if (rgb) {
-        pf_tile_shade(team, t, !dir);
+        pf_tile_shade(team, t);
         pf_tile_unload(team, t, rgb, t->color, 3, from, n);
     }
     pf_wait(team);
@@ -817,8 +666,8 @@ pf_hash_tile_backward(const struct pf_team *team, const struct pf_hash_tile *t,
     pf_tile_first_layer(team, t, f, true);
     pf_tile_differentiate(team, t, f);
     if (d_rgb) {
-        pf_tile_shade(team, t, !dir);
-        pf_tile_shade_backward(team, t, !dir);
+        pf_tile_shade(team, t);
+        pf_tile_shade_backward(team, t);
     } else {
         for (int i = team->rank; i < (O - 1) * t->P; i += team->size)
             t->d_out[(1 + i / t->P) * t->pitch + i % t->P] = 0.0f;

@@ -9,6 +9,8 @@
 #define PF_FIELD_SMALL_MLP_H
 #include <stdint.h>
 
+#include "common/hd.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -16,7 +18,7 @@ extern "C" {
 enum { PF_BLOCK = 64, PF_LANES = 16 };          /* points of a block; floats of a vector */
 
 /* Rows that a buffer of C channels needs. */
-static inline int
+PF_HD_FN int
 pf_rows(int C)
 {
     return (C + 3) / 4 * 4;
