@@ -3,6 +3,7 @@
 
 #include "common/camera.h"
 #include "common/config.h"
+#include "kernels/field/field.h"
 #include "kernels/field/hash/hash_point.h"
 #include "kernels/field/net.h"
 #include "tests/check.h"
