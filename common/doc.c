@@ -149,7 +149,7 @@ pf_err
 pf_doc_set_meta(pf_doc *doc, const char *key, const char *value)
 {
     char *k = strdup(key), *v = strdup(value);
-    struct pf_doc_meta *grown;
+    struct pf_st_meta *grown;
     int i = 0;
 
     while (i < doc->metas && strcmp(doc->meta[i].key, key) < 0)
@@ -168,7 +168,7 @@ pf_doc_set_meta(pf_doc *doc, const char *key, const char *value)
     }
     doc->meta = grown;
     memmove(grown + i + 1, grown + i, (size_t)(doc->metas - i) * sizeof *grown);
-    grown[i] = (struct pf_doc_meta){k, v};
+    grown[i] = (struct pf_st_meta){k, v};
     doc->metas++;
     return PF_OK;
 }

@@ -8,7 +8,7 @@
  *     pf_doc_release(&doc); */
 #ifndef PF_DOC_H
 #define PF_DOC_H
-#include "common/tensor.h"
+#include "common/safetensors.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,13 +18,10 @@ struct pf_doc_tensor {
     char *name;                 /* owned by the document */
     pf_tensor t;                /* data owned by the document */
 };
-struct pf_doc_meta {
-    char *key, *value;          /* owned by the document */
-};
 typedef struct pf_doc {         /* zero to initialise; read and write through the functions */
     struct pf_doc_tensor *tensor;       /* in name order */
     int tensors;
-    struct pf_doc_meta *meta;           /* in key order */
+    struct pf_st_meta *meta;            /* in key order, owned */
     int metas;
 } pf_doc;
 

@@ -27,16 +27,23 @@ struct pf_stream {
 
 /* ---- reading ---- */
 
+static pf_err
+new_stream(pf_stream **s, const char *name)
+{
+    *s = calloc(1, sizeof **s);
+    if (*s && ((*s)->name = strdup(name)))
+        return PF_OK;
+    free(*s);
+    return pf_fail(PF_ENOMEM, "no memory");
+}
+
 pf_err
 pf_stream_open(pf_stream **out, const char *path)
 {
     const bool std = !path || strcmp(path, "-") == 0;
-    pf_stream *s = calloc(1, sizeof *s);
+    pf_stream *s;
 
-    if (!s || !(s->name = strdup(std ? "standard input" : path))) {
-        free(s);
-        return pf_fail(PF_ENOMEM, "no memory");
-    }
+    PF_TRY(new_stream(&s, std ? "standard input" : path));
     s->file = std ? stdin : fopen(path, "rb");
     if (!s->file) {
         const pf_err err = pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
@@ -50,15 +57,9 @@ pf_stream_open(pf_stream **out, const char *path)
 pf_err
 pf_stream_open_memory(pf_stream **out, const void *bytes, size_t size)
 {
-    pf_stream *s = calloc(1, sizeof *s);
-
-    if (!s || !(s->name = strdup("memory"))) {
-        free(s);
-        return pf_fail(PF_ENOMEM, "no memory");
-    }
-    s->bytes = bytes;
-    s->size = size;
-    *out = s;
+    PF_TRY(new_stream(out, "memory"));
+    (*out)->bytes = bytes;
+    (*out)->size = size;
     return PF_OK;
 }
 
@@ -311,18 +312,17 @@ set_crc(pf_doc *doc)
 static pf_err
 print_header(char **bytes, size_t *size, const pf_doc *doc)
 {
-    struct pf_st_header h = {.entries = doc->tensors, .metas = doc->metas};
-    pf_err err;
+    struct pf_st_header h = {
+        .entries = doc->tensors, .meta = doc->meta, .metas = doc->metas,
+        .entry = calloc((size_t)doc->tensors + 1, sizeof *h.entry),
+    };
 
-    h.entry = calloc((size_t)doc->tensors + 1, sizeof *h.entry);
-    h.meta = calloc((size_t)doc->metas + 1, sizeof *h.meta);
-    for (int i = 0; h.entry && i < doc->tensors; i++)
+    if (!h.entry)
+        return pf_fail(PF_ENOMEM, "no memory");
+    for (int i = 0; i < doc->tensors; i++)
         h.entry[i] = (struct pf_st_entry){.name = doc->tensor[i].name, .t = doc->tensor[i].t};
-    for (int i = 0; h.meta && i < doc->metas; i++)
-        h.meta[i] = (struct pf_st_meta){doc->meta[i].key, doc->meta[i].value};
-    err = h.entry && h.meta ? pf_st_print(bytes, size, &h) : pf_fail(PF_ENOMEM, "no memory");
+    const pf_err err = pf_st_print(bytes, size, &h);
     free(h.entry);
-    free(h.meta);
     return err;
 }
 

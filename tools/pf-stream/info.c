@@ -90,7 +90,7 @@ void
 pf_info_print(FILE *to, const pf_doc *doc)
 {
     for (int i = 0; i < doc->metas; i++) {
-        const struct pf_doc_meta *m = &doc->meta[i];
+        const struct pf_st_meta *m = &doc->meta[i];
         if (strcmp(m->key, "pf.history") == 0 || strcmp(m->key, "pf.crc32") == 0)
             continue;                           // one comes below, one is not for people
         fputs("  ", to);

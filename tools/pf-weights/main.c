@@ -227,27 +227,24 @@ static pf_err
 write_header(FILE *to, const pf_doc *meta, const pf_checkpoint *w)
 {
     const int n = pf_checkpoint_count(w);
-    struct pf_st_header h = {.entries = n, .metas = meta->metas};
+    struct pf_st_header h = {
+        .entries = n, .meta = meta->meta, .metas = meta->metas,
+        .entry = calloc((size_t)n + 1, sizeof *h.entry),
+    };
     char *bytes = NULL;
     size_t size;
-    h.entry = calloc((size_t)n + 1, sizeof *h.entry);
-    h.meta = calloc((size_t)h.metas + 1, sizeof *h.meta);
-    pf_err err = h.entry && h.meta ? PF_OK : pf_fail(PF_ENOMEM, "no memory for the header");
-    if (err)
-        goto out;
+    if (!h.entry)
+        return pf_fail(PF_ENOMEM, "no memory for the header");
     for (int i = 0; i < n; i++) {               // names and metadata stay with their owners
         h.entry[i].name = (char *)pf_checkpoint_name(w, i);
         h.entry[i].t = *pf_checkpoint_shape(w, i);
         h.entry[i].t.dtype = target(w, i);
     }
-    for (int i = 0; i < h.metas; i++)
-        h.meta[i] = (struct pf_st_meta){meta->meta[i].key, meta->meta[i].value};
-    if (!(err = pf_st_print(&bytes, &size, &h)) && fwrite(bytes, 1, size, to) != size)
+    pf_err err = pf_st_print(&bytes, &size, &h);
+    if (!err && fwrite(bytes, 1, size, to) != size)
         err = pf_fail(PF_EIO, "cannot be written: %s", strerror(errno));
-out:
     free(bytes);
     free(h.entry);
-    free(h.meta);
     return err;
 }
 
