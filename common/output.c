@@ -1,6 +1,7 @@
 /* output.c - files that appear only when they are complete (output.h). */
 #include "common/output.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -8,6 +9,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@ struct pf_output {
     FILE *file;
     char *path, *temporary;     /* temporary NULL: written in place */
     int slot;                   /* in unfinished[], with a temporary */
+    int lock;                   /* a descriptor of the temporary's, or -1 */
 };
 
 /* What to remove when the program ends early.  A signal handler reads it, so it is plain storage
@@ -44,7 +47,7 @@ static void
 watch_exits(void)
 {
     static bool watching;
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGXCPU};
 
     if (watching)
         return;
@@ -57,10 +60,69 @@ watch_exits(void)
     }
 }
 
-/* Make and open a new file beside o->path. */
+/* ---- what killed runs left ----
+ *
+ * A run that is killed at once cannot remove its temporary file; the next run of the same output
+ * does.  A file whose writer lives is told from it by its lock: the writer holds it (flock), and the
+ * kernel lets go of it with the process, however that ends.  A number of a process would say
+ * nothing here: another container, or another host that shares the folder, has other processes
+ * under the same numbers.  Locks are the server's over NFS, so hosts see each other's; where locks
+ * do not work nothing is ever removed. */
+
+static void
+remove_if_dead(int folder, const char *name)
+{
+    const int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        unlinkat(folder, name, 0);
+    close(fd);
+}
+
+static bool
+is_temporary_of(const char *base, const char *name)
+{
+    const size_t n = strlen(base);
+    int end = 0;
+    if (strncmp(name, base, n) != 0)
+        return false;
+    sscanf(name + n, ".%*[0-9]-%*[0-9].tmp%n", &end);
+    return end && !name[n + (size_t)end];
+}
+
+static void
+remove_dead(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    char *folder = strndup(path, (size_t)(base - path));
+    DIR *dir = folder ? opendir(*folder ? folder : ".") : NULL;
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        if (is_temporary_of(base, e->d_name))
+            remove_if_dead(dirfd(dir), e->d_name);
+    if (dir)
+        closedir(dir);
+    free(folder);
+}
+
+/* Lock a new file; false if another run's remove_dead was there between its making and this. */
+static bool
+claim(int fd)
+{
+    struct stat st;
+    while (flock(fd, LOCK_EX) && errno == EINTR)
+        ;
+    return fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
+/* ---- open and close ---- */
+
+/* Make, lock and open a new file beside o->path. */
 static pf_err
 open_temporary(pf_output *o)
 {
+    static int serial;          /* a process gives no name twice: remove_dead may be at the old file */
     int fd = -1;
 
     watch_exits();
@@ -68,19 +130,26 @@ open_temporary(pf_output *o)
         ;
     if (o->slot == MAX_OUTPUTS)
         return pf_fail(PF_EIO, "%s: more than %d files open for writing", o->path, MAX_OUTPUTS);
+    remove_dead(o->path);
     for (int try = 0; try < 100 && fd < 0; try++) {
         char *name = unfinished[o->slot];
-        if (snprintf(name, PATH_MAX, "%s.%ld-%d.tmp", o->path, (long)getpid(), try) >= PATH_MAX)
+        if (snprintf(name, PATH_MAX, "%s.%ld-%d.tmp", o->path, (long)getpid(), serial++) >=
+            PATH_MAX)
             return pf_fail(PF_EIO, "%s: the name is too long", o->path);
         fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd < 0 && errno != EEXIST)
             break;
+        if (fd >= 0 && !claim(fd)) {
+            close(fd);
+            fd = -1;
+        }
     }
     if (fd < 0)
         return pf_fail(PF_EIO, "cannot write %s: %s", o->path, strerror(errno));
     unfinished_used[o->slot] = 1;
     o->temporary = strdup(unfinished[o->slot]);
-    o->file = o->temporary ? fdopen(fd, "wb") : NULL;
+    o->lock = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    o->file = o->temporary && o->lock >= 0 ? fdopen(fd, "wb") : NULL;
     if (!o->file) {
         close(fd);
         return pf_fail(PF_ENOMEM, "no memory");
@@ -97,6 +166,7 @@ pf_output_open(pf_output **out, const char *path)
 
     if (!o)
         return pf_fail(PF_ENOMEM, "no memory");
+    o->lock = -1;
     if (strcmp(path, "-") == 0) {
         o->path = strdup("standard output");
         o->file = stdout;
@@ -127,6 +197,33 @@ pf_output_open(pf_output **out, const char *path)
     return PF_OK;
 }
 
+pf_err
+pf_output_try(const char *path)
+{
+    struct stat st;
+    pf_output *o;
+
+    /* A fifo or a device is not opened twice: who reads it would see its end. */
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        return access(path, W_OK) ? pf_fail(PF_EIO, "cannot write %s: %s", path, strerror(errno))
+                                  : PF_OK;
+    PF_TRY(pf_output_open(&o, path));
+    pf_output_abandon(o);
+    return PF_OK;
+}
+
+pf_err
+pf_output_folder(const char *path)
+{
+    char file[PATH_MAX];
+
+    if (mkdir(path, 0777) && errno != EEXIST)
+        return pf_fail(PF_EIO, "cannot make the folder %s: %s", path, strerror(errno));
+    if (snprintf(file, sizeof file, "%s/try", path) >= (int)sizeof file)
+        return pf_fail(PF_EIO, "%s: the name is too long", path);
+    return pf_output_try(file);
+}
+
 FILE *
 pf_output_file(pf_output *o)
 {
@@ -144,6 +241,8 @@ forget(pf_output *o)
 {
     if (o->temporary)
         unfinished_used[o->slot] = 0;
+    if (o->lock >= 0)
+        close(o->lock);         /* after the rename: until then nobody takes the file for a dead one */
     free(o->temporary);
     free(o->path);
     free(o);

@@ -14,11 +14,16 @@ extern "C" {
 #endif
 
 /* An output file that exists only when it is complete: written under a temporary name beside
- * path, fsynced and renamed by close; removed by abandon, by exit and by SIGINT/SIGTERM/SIGHUP.
+ * path, PATH.PID-N.tmp, fsynced and renamed by close; removed by abandon, by exit and by the signals
+ * that end a program from outside.  What a SIGKILL leaves is removed by the next open of path.
  * "-" is stdout, refused if that is a terminal; other non-regular files (/dev/full, a fifo) are
  * written in place. */
 typedef struct pf_output pf_output;
 pf_err pf_output_open(pf_output **o, const char *path) PF_MUST_USE;
+/* Fail now as pf_output_open(path) would fail later, when the work is done. */
+pf_err pf_output_try(const char *path) PF_MUST_USE;
+/* Make the folder unless it is there, and try whether files can be written in it. */
+pf_err pf_output_folder(const char *path) PF_MUST_USE;
 FILE *pf_output_file(pf_output *o);
 /* For libraries that open by name (libavformat, libpng by path): the name to write to. */
 const char *pf_output_path(pf_output *o);
