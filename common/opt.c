@@ -156,6 +156,8 @@ set(const struct pf_opt *o, const char *text)
         *(double *)o->value = real;
         break;
     case PF_OPT_T_STR:
+        if (!*text)
+            pf_usage("--%s needs a value, not an empty word", o->name);
         if (o->choices && !pf_is_choice(text, o->choices))
             pf_usage("--%s is one of %s, not \"%s\"", o->name, o->choices, text);
         *(const char **)o->value = text;
@@ -305,7 +307,7 @@ pf_start(int *argc, char ***argv, const char *operands, const char *summary,
     const char *slash = *argc ? strrchr((*argv)[0], '/') : NULL;
 
     pf_set_program(slash ? slash + 1 : *argc ? (*argv)[0] : "posefusion");
-    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);           /* a file at its limit is an error of write, with a sentence */
     own_opts = opts;
     own_count = 0;
     while (opts[own_count].type != PF_OPT_T_END)

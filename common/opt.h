@@ -73,7 +73,8 @@ extern struct pf_common pf_common;
 /* Parse the command line: options are removed, *argc and *argv are left with the operands alone
  * (argv[0] is the first operand).  "--" ends options; "-" is an operand.  -h and --version print
  * to stdout and exit 0; a mistake is one sentence on stderr and exit 2; a bad config file exits 1.
- * Sets the program's name (error.h), ignores SIGPIPE so that a closed pipe is an error of write. */
+ * Sets the program's name (error.h).  SIGPIPE is left as it was, so that a closed pipe ends a tool
+ * quietly, as it does any filter; output.c removes what is not complete. */
 void pf_start(int *argc, char ***argv, const char *operands, const char *summary,
               const struct pf_opt *opts);
 /* Wrong usage that only the tool can see: one sentence, exit 2. */

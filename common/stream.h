@@ -45,7 +45,7 @@ pf_err pf_doc_read_file(pf_doc *doc, const char *path) PF_MUST_USE;
 pf_err pf_doc_write_file(pf_doc *doc, const char *path) PF_MUST_USE;
 
 /* Write one document: pf.format and pf.crc32 are set, tensors in name order, data on a 64-byte
- * boundary.  Flushes.  PF_EIO names the reason (full disk, closed pipe). */
+ * boundary.  Flushes.  PF_EIO names the reason (a full disk). */
 pf_err pf_doc_write(pf_doc *doc, FILE *to) PF_MUST_USE;
 
 #ifdef __cplusplus
