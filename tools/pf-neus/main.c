@@ -6,6 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/config.h"
 #include "common/opt.h"
@@ -16,18 +18,25 @@
 #include "tools/pf-neus/posed_views.h"
 
 static struct {
-    const char *checkpoint, *resume, *log;
+    struct files {
+        const char *checkpoint, *resume, *log;
+    } file;
     int every, stop_at;
 } opt = {.every = 100};
+
+/* opt.file, which main empties: where a run writes and where it went on from is no part of how the
+ * field came to be, so the history has none of it, and a resumed run writes the bytes of one that
+ * was never interrupted. */
+static struct files file;
 
 static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "steps", pf_conf.neus.steps, "N", "training steps", 0, 10000000),
     PF_OPT_REAL(0, "lr", pf_conf.neus.lr, "RATE", "learning rate", 0, 1),
-    PF_OPT_STR(0, "checkpoint", opt.checkpoint, "FILE", "write the state of training here"),
+    PF_OPT_STR(0, "checkpoint", opt.file.checkpoint, "FILE", "write the state of training here"),
     PF_OPT_INT(0, "checkpoint-every", opt.every, "N", "steps between checkpoints", 1, 10000000),
-    PF_OPT_STR(0, "resume", opt.resume, "FILE", "go on from this checkpoint"),
+    PF_OPT_STR(0, "resume", opt.file.resume, "FILE", "go on from this checkpoint"),
     PF_OPT_INT(0, "stop-at", opt.stop_at, "STEP", "stop before this step; 0 to go on", 0, 10000000),
-    PF_OPT_STR(0, "log", opt.log, "FILE", "append a line of CSV for each step"),
+    PF_OPT_STR(0, "log", opt.file.log, "FILE", "write a line of CSV for each step"),
     PF_OPT_END
 };
 
@@ -52,12 +61,18 @@ read_views(struct posed_views *v, pf_doc *first, int streams, char **names)
     return err == PF_END ? PF_OK : err;
 }
 
+/* The seed is the checkpoint's, for the history too. */
 static pf_err
 resume(pf_trainer *t, const char *path)
 {
+    pf_tensor seed;
     pf_doc doc = {0};
     PF_TRY(pf_doc_read_file(&doc, path));
-    const pf_err err = pf_trainer_load(t, &doc);
+    pf_err err = pf_trainer_load(t, &doc);
+    if (err == PF_OK)
+        err = pf_doc_need(&doc, "train.seed", PF_I64, 1, (int64_t[]){1}, &seed);
+    if (err == PF_OK)
+        pf_common.seed = *(const int64_t *)seed.data;
     pf_doc_release(&doc);
     return err ? pf_fail_in(err, "%s", path) : PF_OK;
 }
@@ -68,18 +83,49 @@ save_checkpoint(const pf_trainer *t)
     pf_doc doc = {0};
     pf_err err = pf_trainer_save(t, &doc);
     if (!err && !(err = pf_doc_add_history(&doc)))
-        err = pf_doc_write_file(&doc, opt.checkpoint);
+        err = pf_doc_write_file(&doc, file.checkpoint);
     pf_doc_release(&doc);
     return err;
 }
 
+/* The log is written in place, unlike other outputs. */
+static pf_err
+try_log(void)
+{
+    struct stat st;
+    if (stat(file.log, &st) || S_ISDIR(st.st_mode))
+        return pf_output_try(file.log);
+    return access(file.log, W_OK) ? pf_fail(PF_EIO, "cannot write %s: %s", file.log, strerror(errno))
+                                  : PF_OK;
+}
+
+/* Where the log's lines of steps before this one end. */
+static long
+lines_before(int step)
+{
+    FILE *old = fopen(file.log, "r");
+    char line[256];
+    long end = 0;
+    while (old && fgets(line, sizeof line, old) && strchr(line, '\n') &&
+           (end == 0 || atoi(line) < step))
+        end = ftell(old);
+    if (old)
+        fclose(old);
+    return end;
+}
+
+/* A new run begins the log anew; a resumed one goes on in it, without the lines that an interrupted
+ * run wrote after its last checkpoint, because those steps are done again. */
 static FILE *
 open_log(int step)
 {
-    FILE *log = opt.log ? fopen(opt.log, step ? "a" : "w") : NULL;
-    if (opt.log && !log)
-        pf_die("%s: %s", opt.log, strerror(errno));
-    if (log && step == 0)
+    struct stat st;
+    const bool old = stat(file.log, &st) == 0 && S_ISREG(st.st_mode);
+    const long end = old && step ? lines_before(step) : 0;
+    FILE *log = old && truncate(file.log, end) ? NULL : fopen(file.log, "a");
+    if (!log)
+        pf_die("cannot write %s: %s", file.log, strerror(errno));
+    if (end == 0)
         fprintf(log, "step,loss,rgb,mask,eikonal,psnr,rays_per_s,lr\n");
     return log;
 }
@@ -90,14 +136,14 @@ write_log(FILE *log, int step, const struct pf_field_losses *l, double rays_per_
     fprintf(log, "%d,%.7g,%.7g,%.7g,%.7g,%.4f,%.0f,%.7g\n", step, (double)l->total, (double)l->rgb,
             (double)l->mask, (double)l->eikonal, (double)l->psnr, rays_per_s, lr);
     if (fflush(log) != 0)
-        pf_die("%s: %s", opt.log, strerror(errno));
+        pf_die("%s: %s", file.log, strerror(errno));
 }
 
 static void
 train(pf_trainer *t, int until)
 {
     const int start = pf_trainer_steps_done(t);
-    FILE *log = open_log(start);
+    FILE *log = file.log ? open_log(start) : NULL;
     pf_progress p;
     pf_progress_start(&p, "training", until > start ? until - start : 0);
     for (int step = start; step < until; step++) {
@@ -110,16 +156,16 @@ train(pf_trainer *t, int until)
         const double rays_per_s = (double)l.rays / (pf_seconds() - begin);
         if (log)
             write_log(log, step, &l, rays_per_s, lr);
-        if (opt.checkpoint && (step + 1) % opt.every == 0 && step + 1 < until)
+        if (file.checkpoint && (step + 1) % opt.every == 0 && step + 1 < until)
             pf_must(save_checkpoint(t));
         pf_progress_step(&p, step + 1 - start, "loss %.4f, PSNR %.2f dB, %.0f rays/s",
                          (double)l.total, (double)l.psnr, rays_per_s);
     }
     pf_progress_end(&p);
-    if (opt.checkpoint)
+    if (file.checkpoint)
         pf_must(save_checkpoint(t));
     if (log && fclose(log) != 0)
-        pf_die("%s: %s", opt.log, strerror(errno));
+        pf_die("%s: %s", file.log, strerror(errno));
 }
 
 /* The views have served; everything else of the first document goes along. */
@@ -147,16 +193,24 @@ main(int argc, char *argv[])
     pf_trainer *trainer;
 
     pf_start(&argc, &argv, "[STREAM...]", "Fit a field to posed views of an object.", opts);
-    if (opt.checkpoint && !strcmp(opt.checkpoint, "-"))
+    file = opt.file;
+    opt.file = (struct files){0};
+    if (file.checkpoint && !strcmp(file.checkpoint, "-"))
         pf_usage("--checkpoint needs the name of a file, not standard output");
+    if (file.log && !strcmp(file.log, "-"))
+        pf_usage("--log needs the name of a file, not standard output");
     pf_must(pf_output_open(&out, pf_common.out));
+    if (file.checkpoint)
+        pf_must(pf_output_try(file.checkpoint));
+    if (file.log)
+        pf_must(try_log());
     pf_must(read_views(&views, &doc, argc, argv));                  // [V, S, S, 3]
     const struct pf_field_views posed = posed_views_of(&views);
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     pf_must(pf_field_new(&field, dev, &pf_conf.neus, (uint64_t)pf_common.seed));
     pf_must(pf_trainer_new(&trainer, field, &posed, &pf_conf.neus, (uint64_t)pf_common.seed));
-    if (opt.resume)
-        pf_must(resume(trainer, opt.resume));
+    if (file.resume)
+        pf_must(resume(trainer, file.resume));
     const bool early = opt.stop_at && opt.stop_at < pf_conf.neus.steps;
     train(trainer, early ? opt.stop_at : pf_conf.neus.steps);
     pf_must(describe(&doc, field, &views));

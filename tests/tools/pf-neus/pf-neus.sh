@@ -41,8 +41,6 @@ views bigger.pf 9
 views bare.pf 8 without
 alpha='\377\377\177\176' views huge.pf 8                                          # 8.5e37
 run() { pf-neus -q -d cpu -c small.yaml "$@"; }
-# A document's numbers, without the header whose history tells how they came to be.
-numbers() { tail -c +$((9 + $(od -An -tu8 -N8 "$1"))) "$1"; }
 
 ok "trains" run --steps 6 --log log.csv --checkpoint all.ck -o field.pf one.pf
 ok "logs a line for each step" test "$(wc -l <log.csv)" = 7
@@ -50,14 +48,43 @@ ok "logs the columns of the man page" grep -qx 'step,loss,rgb,mask,eikonal,psnr,
 ok "the field knows its kind" grep -q '"pf.kind": *"field"' field.pf
 ok "unknown tensors pass" grep -q input.note field.pf
 ok "the views stay behind" bash -c '! grep -q views.image field.pf'
-ok "same seed, same bytes" bash -c 'pf-neus -q -d cpu -c small.yaml --steps 6 --log log.csv --checkpoint all.ck one.pf | cmp - field.pf'
+ok "same seed, same bytes" bash -c 'pf-neus -q -d cpu -c small.yaml --steps 6 one.pf | cmp - field.pf'
 ok "another seed, other bytes" bash -c 'pf-neus -q -d cpu -c small.yaml --steps 6 --seed 1 one.pf | (! cmp -s - field.pf)'
 ok "reads a pipe" bash -c 'cat one.pf | pf-neus -q -d cpu -c small.yaml --steps 1 >/dev/null'
 
 ok "stops early" run --steps 6 --stop-at 2 --checkpoint part.ck -o part.pf one.pf
 ok "goes on" run --steps 6 --resume part.ck --checkpoint rest.ck -o rest.pf one.pf
-ok "a resumed run is the uninterrupted one" bash -c "$(declare -f numbers); cmp <(numbers all.ck) <(numbers rest.ck)"
-ok "and so is its field" bash -c "$(declare -f numbers); cmp <(numbers field.pf) <(numbers rest.pf)"
+ok "a resumed run had another history in its checkpoint" cmp all.ck rest.ck
+ok "and in its field" cmp field.pf rest.pf
+run --steps 6 --seed 7 -o seed.pf one.pf
+run --steps 6 --seed 7 --stop-at 3 --checkpoint seed.ck -o part.pf one.pf
+ok "a resumed run named a seed that was not its own" sh -c '
+    pf-neus -q -d cpu -c small.yaml --steps 6 --resume seed.ck one.pf | cmp - seed.pf'
+echo 'neus: {field: hash, warm_up: 2, start_levels: 2, level_steps: 2, log2_table: 8, levels: 4, occupancy_resolution: 16}' >hash.yaml
+ok "and so for the fast field" sh -c '
+    hash() { pf-neus -q -d cpu -c hash.yaml --steps 40 "$@" one.pf; }
+    hash -o hash.pf && hash --stop-at 21 --checkpoint hash.ck -o part.pf && hash --resume hash.ck | cmp - hash.pf'
+
+# The steps of a log, without its times.
+steps() { cut -d, -f1-6,8 "$1"; }
+ok "an interrupted run's log" run --steps 6 --stop-at 5 --log again.csv -o part.pf one.pf
+ok "had lines twice when it went on from step 2" run --steps 6 --resume part.ck --log again.csv -o rest.pf one.pf
+steps log.csv >log.steps
+steps again.csv >again.steps
+ok "... and is that of a run that was never interrupted" cmp log.steps again.steps
+printf '3,0.5' >>again.csv
+run --steps 6 --resume all.ck --log again.csv -o rest.pf one.pf
+steps again.csv >again.steps
+ok "half a line of a killed run stayed in the log" cmp log.steps again.steps
+ok "a resumed run's new log has no header" sh -c '
+    pf-neus -q -d cpu -c small.yaml --steps 6 --resume part.ck --log new.csv -o rest.pf one.pf &&
+    head -n 1 new.csv | grep -q "^step,loss" && [ "$(wc -l <new.csv)" = 5 ]'
+run --steps 1 --log again.csv -o rest.pf one.pf
+ok "a new run appended to an old log" test "$(wc -l <again.csv)" = 2
+ok "-h called it appending" bash -c '! pf-neus -h | grep -q append'
+cp again.csv before.csv
+fails "a failure before training emptied the log" 1 nowhere.pf run --log again.csv -o x.pf nowhere.pf
+ok "... which is as it was" cmp again.csv before.csv
 
 ok "fuses documents and files" bash -c 'cat one.pf other.pf | pf-neus -q -d cpu -c small.yaml --steps 1 -o two.pf - one.pf && grep -q "\"field.elevation\":{\"dtype\":\"F32\",\"shape\":\[3\]" two.pf'
 fails "views of two sizes" 1 "bigger.pf: views.image is 9 pixels a side" run --steps 1 -o x.pf one.pf bigger.pf
