@@ -3,7 +3,6 @@
  * out: the same documents and views.alpha f32 [N, S, S] */
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/camera.h"
 #include "common/config.h"
@@ -111,8 +110,6 @@ write_masked(const pf_tensor *image, const pf_tensor *alpha, int k)
     char folder[4096];
 
     PF_TRY(folder_of(folder, opt.png, k));
-    if (mkdir(opt.png, 0777) && errno != EEXIST)
-        return pf_fail(PF_EIO, "cannot make the folder %s: %s", opt.png, strerror(errno));
     return masks_write(folder, image, alpha);
 }
 
@@ -197,8 +194,10 @@ main(int argc, char *argv[])
     if (argc > 1)
         pf_usage("one stream or strip at a time, not %d", argc);
     const char *path = argc ? argv[0] : "-";
-    pf_must(is_png(&png, path));
     pf_must(pf_output_open(&out, pf_common.out));
+    if (opt.png)
+        pf_must(pf_output_folder(opt.png));
+    pf_must(is_png(&png, path));
     pf_must((png ? mask_strip : mask_stream)(path, pf_output_file(out)));
     pf_must(pf_output_close(out));
     return 0;

@@ -1,9 +1,7 @@
 /* pf-render-video - a turn around a field's object.
  * in:  field.*, field.elevation [documents]       out: MP4 (H.264), Y4M or PNG frames */
-#include <errno.h>
 #include <math.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/camera.h"
 #include "common/config.h"
@@ -52,17 +50,6 @@ default_elevation(struct pf_list *deg, const pf_doc *doc)
     }
     *deg = (struct pf_list){.n = 1, .v = {v}};
     return PF_OK;
-}
-
-static pf_err
-make_folder(const char *path)
-{
-    struct stat st;
-    if (mkdir(path, 0777) == 0)
-        return PF_OK;
-    if (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return PF_OK;
-    return pf_fail(PF_EIO, "cannot make the folder %s: %s", path, strerror(errno));
 }
 
 static pf_err
@@ -117,7 +104,7 @@ main(int argc, char *argv[])
     if (films)
         pf_must(pf_output_open(&out, pf_common.out));
     if (opt.png)
-        pf_must(make_folder(opt.png));
+        pf_must(pf_output_folder(opt.png));
     pf_must(pf_doc_read_file(&doc, argc ? argv[0] : "-"));
     if (!opt.elevation_deg.n)
         pf_must(default_elevation(&opt.elevation_deg, &doc));

@@ -2,11 +2,9 @@
  * in:  input.image [3, S, S], input.clip [1, E], input.elevation [1], input.azimuth [1]
  * out: one document for each target elevation and sample: views.image [N, S, S, 3], views.pose
  *      [N, 3, 4], views.intrinsics [N, 3, 3], views.elevation [N], views.azimuth [N] */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/camera.h"
 #include "common/output.h"
@@ -214,6 +212,19 @@ with_advice(pf_err err, pf_dev *dev, pf_checkpoint *weights)
                    (double)plan.row[plan.own].need / 1e6, less);
 }
 
+/* Write what was dumped, as a document of its own. */
+static pf_err
+write_dump(struct dump *d, pf_output *out)
+{
+    const pf_err err = pf_doc_write(&d->doc, pf_output_file(out));
+    pf_doc_release(&d->doc);
+    if (err) {
+        pf_output_abandon(out);
+        return err;
+    }
+    return pf_output_close(out);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -222,7 +233,7 @@ main(int argc, char *argv[])
     struct noise noise;
     struct photo *photos = NULL;
     pf_checkpoint *weights;
-    pf_output *out;
+    pf_output *out, *dumped = NULL;
     pf_dev *dev;
 
     pf_start(&argc, &argv, "[STREAM]", "Make views of a photo's object from all around.", opts);
@@ -231,14 +242,18 @@ main(int argc, char *argv[])
     if (!pf_common.weights)
         pf_usage("-w WEIGHTS is missing: the diffusion checkpoint");
     if (pf_conf.sampler.cfg_scale == 0)
-        pf_warn("--cfg-scale 0: the views do not depend on the photo; 1 is guidance that changes nothing");
+        pf_warn("--cfg-scale 0: the views do not depend on the photo");
+    if (opt.dump && !strcmp(opt.dump, "-"))
+        pf_usage("--dump needs the name of a file, not standard output");
     if (opt.plan) {
         print_plan();
         return 0;
     }
-    if (opt.png && mkdir(opt.png, 0777) && errno != EEXIST)
-        pf_die("--png %s: %s", opt.png, strerror(errno));
     pf_must(pf_output_open(&out, pf_common.out));
+    if (opt.png)
+        pf_must(pf_output_folder(opt.png));
+    if (opt.dump)
+        pf_must(pf_output_open(&dumped, opt.dump));
     const int n = read_photos(&photos, argc ? argv[0] : "-");
     pf_must(noise_open(&noise, opt.noise, pf_common.seed));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
@@ -259,7 +274,7 @@ main(int argc, char *argv[])
             pf_must(with_advice(sample_elevation(&model, &photos[i], opt.elevation_deg.v[e], &noise, index,
                                                  count, pf_output_file(out)), dev, weights));
     if (opt.dump)
-        pf_must(pf_doc_write_file(&dump.doc, opt.dump));
+        pf_must(write_dump(&dump, dumped));
     pf_must(pf_output_close(out));
     if (pf_common.verbose)
         fprintf(stderr, "pf-sample: memory: %.1f MB of weights and constants, %.1f MB of activations at most, %.1f MB "

@@ -248,13 +248,14 @@ write_header(FILE *to, const pf_doc *meta, const pf_checkpoint *w)
     return err;
 }
 
+static pf_output *out;          /* of convert; main opens it before a checkpoint is read */
+
 static pf_err
 convert(pf_checkpoint *w)
 {
-    pf_output *out = NULL;
     pf_doc meta = {0};
-    pf_err err = pf_output_open(&out, pf_common.out);
-    if (err || (err = describe(&meta, w)) || (err = write_header(pf_output_file(out), &meta, w)))
+    pf_err err = describe(&meta, w);
+    if (err || (err = write_header(pf_output_file(out), &meta, w)))
         goto out;
     for (int i = 0; i < pf_checkpoint_count(w); i++) {
         struct sink to = {.file = pf_output_file(out)};
@@ -294,6 +295,8 @@ main(int argc, char *argv[])
     pf_err (*const run)(pf_checkpoint *w) = find_command(argv[0]);
     if (run != convert && (opt.dtype || strcmp(pf_common.out, "-") != 0))
         pf_usage("-o and --dtype belong to convert, %s prints", argv[0]);
+    if (run == convert)
+        pf_must(pf_output_open(&out, pf_common.out));
     pf_must(pf_checkpoint_open(&w, argc > 1 ? argv[1] : "-"));
     pf_must(run(w));
     if (fflush(stdout))
