@@ -1,7 +1,6 @@
 /* pf-render-video - a turn around a field's object.
- * in:  field.*, field.elevation [documents]       out: MP4 (H.264), Y4M or PNG frames */
+ * in:  field.*, field.elevation [documents]       out: a video (video.h) or PNG frames */
 #include <math.h>
-#include <string.h>
 
 #include "common/camera.h"
 #include "common/config.h"
@@ -27,13 +26,6 @@ static const struct pf_opt opts[] = {
     PF_OPT_STR(0, "png", opt.png, "DIR", "write frames as DIR/0000.png ...; no video unless -o is given"),
     PF_OPT_END
 };
-
-static bool
-is_y4m(const char *path)
-{
-    const char *dot = strrchr(path, '.');
-    return strcmp(path, "-") == 0 || (dot && strcmp(dot, ".y4m") == 0);
-}
 
 /* Without --elevation the one of the first views that the field was made from, else 30 degrees. */
 static pf_err
@@ -88,6 +80,7 @@ int
 main(int argc, char *argv[])
 {
     static const char nowhere[] = "-";          // to tell no -o from "-o -"
+    enum pf_video_format format = PF_VIDEO_Y4M;
     pf_output *out = NULL;
     pf_video *video = NULL;
     pf_field *field;
@@ -99,6 +92,11 @@ main(int argc, char *argv[])
     if (argc > 1)
         pf_usage("one field at a time, not %d", argc);
     const bool films = !opt.png || pf_common.out != nowhere;
+    if (films && !pf_video_format_find(&format, pf_common.out))
+        pf_usage("the name of the output, %s, ends in none of .mp4, .mov, .mkv, .webm, .gif, .y4m",
+                 pf_common.out);
+    if (films && format == PF_VIDEO_GIF && pf_conf.video.fps > PF_VIDEO_GIF_FPS)
+        pf_usage("--fps %d is more than a GIF can show, %d", pf_conf.video.fps, PF_VIDEO_GIF_FPS);
     if (films && pf_conf.video.size % 2)
         pf_usage("--size %d is odd; a video has an even side", pf_conf.video.size);
     if (films)
@@ -111,8 +109,7 @@ main(int argc, char *argv[])
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     pf_must(pf_field_load(&field, dev, &doc, &pf_conf.neus));
     if (films)
-        pf_must(pf_video_open(&video, out, is_y4m(pf_common.out), pf_conf.video.size,
-                              pf_conf.video.fps));
+        pf_must(pf_video_open(&video, out, format, pf_conf.video.size, pf_conf.video.fps));
     const double start = pf_seconds();
     pf_must(film(video, field, &opt.elevation_deg));
     pf_must(pf_video_close(video));

@@ -3,23 +3,61 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <libavutil/opt.h>
 #include <libswscale/swscale.h>
 
-#define QUALITY "18"            /* x264's crf: hardly to be told from the frames */
+/* How frames are encoded.  crf is a quality that hardly can be told from the frames. */
+struct codec {
+    const char *name, *encoder, *crf;
+    enum AVCodecID id;
+    enum AVPixelFormat pixels;
+};
+/* The encoders that are named are preferred: others have no constant quality. */
+static const struct codec h264 = {"H.264", "libx264", "18", AV_CODEC_ID_H264, AV_PIX_FMT_YUV420P},
+                          vp9 = {"VP9", "libvpx-vp9", "24", AV_CODEC_ID_VP9, AV_PIX_FMT_YUV420P},
+                          gif = {"GIF", "gif", NULL, AV_CODEC_ID_GIF, AV_PIX_FMT_RGB8},
+                          raw = {.name = "raw", .pixels = AV_PIX_FMT_YUV420P};
+
+static const struct container {
+    const char *ending, *muxer; /* as libavformat calls it */
+    const struct codec *codec;
+} containers[] = {
+    [PF_VIDEO_Y4M] = {"y4m", NULL, &raw},
+    [PF_VIDEO_MP4] = {"mp4", "mp4", &h264},
+    [PF_VIDEO_MOV] = {"mov", "mov", &h264},
+    [PF_VIDEO_MKV] = {"mkv", "matroska", &h264},
+    [PF_VIDEO_WEBM] = {"webm", "webm", &vp9},
+    [PF_VIDEO_GIF] = {"gif", "gif", &gif},
+};
+enum { CONTAINERS = sizeof containers / sizeof *containers };
 
 struct pf_video {
     int size;
-    FILE *y4m;                  /* NULL: MP4 */
-    struct SwsContext *to_yuv;
+    const struct container *container;
+    FILE *y4m;                  /* NULL: libavformat writes */
+    struct SwsContext *convert; /* from RGB */
     AVFrame *frame;
     AVPacket *packet;
     AVCodecContext *encoder;
-    AVFormatContext *mp4;
+    AVFormatContext *muxer;
 };
+
+bool
+pf_video_format_find(enum pf_video_format *format, const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    const char *ending = strcmp(path, "-") == 0 ? "y4m" : dot ? dot + 1 : "";
+    for (int i = 0; i < CONTAINERS; i++)
+        if (strcasecmp(ending, containers[i].ending) == 0) {
+            *format = (enum pf_video_format)i;
+            return true;
+        }
+    return false;
+}
 
 static pf_err
 av_fail(int code, const char *what)
@@ -32,61 +70,77 @@ av_fail(int code, const char *what)
 static pf_err
 open_frame(pf_video *v)
 {
-    v->to_yuv = sws_getContext(v->size, v->size, AV_PIX_FMT_RGB24, v->size, v->size,
-                               AV_PIX_FMT_YUV420P,
-                               SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP | SWS_BITEXACT,
-                               NULL, NULL, NULL);
+    const enum AVPixelFormat pixels = v->container->codec->pixels;
+    v->convert = sws_getContext(v->size, v->size, AV_PIX_FMT_RGB24, v->size, v->size, pixels,
+                                SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP | SWS_BITEXACT,
+                                NULL, NULL, NULL);
     v->frame = av_frame_alloc();
     v->packet = av_packet_alloc();
-    if (!v->to_yuv || !v->frame || !v->packet)
+    if (!v->convert || !v->frame || !v->packet)
         return pf_fail(PF_ENOMEM, "no memory for a frame of %d x %d", v->size, v->size);
-    v->frame->format = AV_PIX_FMT_YUV420P;
+    v->frame->format = pixels;
     v->frame->width = v->frame->height = v->size;
     v->frame->pts = 0;
     const int code = av_frame_get_buffer(v->frame, 0);
     return code < 0 ? av_fail(code, "start") : PF_OK;
 }
 
-/* libx264 if there is one: others have no constant quality. */
 static const AVCodec *
-find_encoder(void)
+find_encoder(const struct codec *codec)
 {
-    const AVCodec *x264 = avcodec_find_encoder_by_name("libx264");
-    return x264 ? x264 : avcodec_find_encoder(AV_CODEC_ID_H264);
+    const AVCodec *preferred = avcodec_find_encoder_by_name(codec->encoder);
+    return preferred ? preferred : avcodec_find_encoder(codec->id);
 }
 
 static pf_err
 open_encoder(pf_video *v, int fps)
 {
-    const AVCodec *codec = find_encoder();
-    if (!codec)
-        return pf_fail(PF_EIO, "this libavcodec has no H.264 encoder; -o - writes Y4M, --png frames");
-    AVCodecContext *e = v->encoder = avcodec_alloc_context3(codec);
+    const struct codec *codec = v->container->codec;
+    const AVCodec *found = find_encoder(codec);
+    if (!found)
+        return pf_fail(PF_EIO, "this libavcodec has no %s encoder; -o - writes Y4M, --png frames",
+                       codec->name);
+    AVCodecContext *e = v->encoder = avcodec_alloc_context3(found);
     if (!e)
         return av_fail(AVERROR(ENOMEM), "start");
     e->width = e->height = v->size;
-    e->pix_fmt = AV_PIX_FMT_YUV420P;
-    e->colorspace = AVCOL_SPC_SMPTE170M;
-    e->color_range = AVCOL_RANGE_MPEG;
+    e->pix_fmt = codec->pixels;
+    if (codec->pixels == AV_PIX_FMT_YUV420P) {
+        e->colorspace = AVCOL_SPC_SMPTE170M;
+        e->color_range = AVCOL_RANGE_MPEG;
+    }
     e->time_base = (AVRational){1, fps};
     e->framerate = (AVRational){fps, 1};
     e->thread_count = 1;
     e->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
-    if (av_opt_set(e->priv_data, "crf", QUALITY, 0) < 0)
+    e->bit_rate = 0;            // the quality decides
+    if (codec->crf && av_opt_set(e->priv_data, "crf", codec->crf, 0) < 0)
         e->bit_rate = (int64_t)v->size * v->size * fps / 4;
-    const int code = avcodec_open2(e, codec, NULL);
+    const int code = avcodec_open2(e, found, NULL);
     return code < 0 ? av_fail(code, "encode") : PF_OK;
 }
 
-/* path is a name of ours that need not end in .mp4. */
+/* The file's index stands before the frames, so that a browser can start with the first of them. */
+static int
+write_header(AVFormatContext *muxer)
+{
+    AVDictionary *options = NULL;
+    int code = av_dict_set(&options, "movflags", "+faststart", 0);      // mp4 and mov know it
+    if (code >= 0)
+        code = avformat_write_header(muxer, &options);
+    av_dict_free(&options);
+    return code;
+}
+
+/* path is a name of ours, with an ending that says nothing. */
 static pf_err
-open_mp4(pf_video *v, const char *path)
+open_muxer(pf_video *v, const char *path)
 {
     char url[4200];
-    int code = avformat_alloc_output_context2(&v->mp4, NULL, "mp4", NULL);
+    int code = avformat_alloc_output_context2(&v->muxer, NULL, v->container->muxer, NULL);
     if (code < 0)
-        return av_fail(code, "start");
-    AVStream *stream = avformat_new_stream(v->mp4, NULL);
+        return pf_fail(PF_EIO, "this libavformat writes no .%s", v->container->ending);
+    AVStream *stream = avformat_new_stream(v->muxer, NULL);
     if (!stream)
         return av_fail(AVERROR(ENOMEM), "start");
     stream->time_base = v->encoder->time_base;
@@ -95,10 +149,10 @@ open_mp4(pf_video *v, const char *path)
         return av_fail(code, "start");
     if (snprintf(url, sizeof url, "file:%s", path) >= (int)sizeof url)
         return pf_fail(PF_EIO, "%s: the name is too long", path);
-    v->mp4->url = av_strdup(url);
-    v->mp4->flags |= AVFMT_FLAG_BITEXACT;       // no dates, no versions
-    if ((code = avio_open(&v->mp4->pb, url, AVIO_FLAG_WRITE)) < 0 ||
-        (code = avformat_write_header(v->mp4, NULL)) < 0)
+    v->muxer->url = av_strdup(url);
+    v->muxer->flags |= AVFMT_FLAG_BITEXACT;     // no dates, no versions
+    if ((code = avio_open(&v->muxer->pb, url, AVIO_FLAG_WRITE)) < 0 ||
+        (code = write_header(v->muxer)) < 0)
         return av_fail(code, "write");
     return PF_OK;
 }
@@ -115,18 +169,18 @@ open_y4m(pf_video *v, FILE *to, int fps)
 static void
 release(pf_video *v)
 {
-    if (v->mp4)
-        avio_closep(&v->mp4->pb);
-    avformat_free_context(v->mp4);
+    if (v->muxer)
+        avio_closep(&v->muxer->pb);
+    avformat_free_context(v->muxer);
     avcodec_free_context(&v->encoder);
     av_packet_free(&v->packet);
     av_frame_free(&v->frame);
-    sws_freeContext(v->to_yuv);
+    sws_freeContext(v->convert);
     free(v);
 }
 
 pf_err
-pf_video_open(pf_video **video, pf_output *out, bool y4m, int size, int fps)
+pf_video_open(pf_video **video, pf_output *out, enum pf_video_format format, int size, int fps)
 {
     if (size < 2 || size % 2)
         return pf_fail(PF_EARG, "a video of side %d cannot be: it must be even", size);
@@ -135,11 +189,12 @@ pf_video_open(pf_video **video, pf_output *out, bool y4m, int size, int fps)
         return pf_fail(PF_ENOMEM, "no memory for a video");
     av_log_set_level(AV_LOG_QUIET);             // errors are ours to tell, in one sentence
     v->size = size;
+    v->container = &containers[format];
     pf_err err = open_frame(v);
-    if (!err && y4m)
+    if (!err && format == PF_VIDEO_Y4M)
         err = open_y4m(v, pf_output_file(out), fps);
     else if (!err && !(err = open_encoder(v, fps)))
-        err = open_mp4(v, pf_output_path(out));
+        err = open_muxer(v, pf_output_path(out));
     if (err)
         release(v);
     else
@@ -160,8 +215,8 @@ encode(pf_video *v, const AVFrame *frame)
             break;
         v->packet->duration = 1;
         v->packet->stream_index = 0;
-        av_packet_rescale_ts(v->packet, v->encoder->time_base, v->mp4->streams[0]->time_base);
-        if ((code = av_interleaved_write_frame(v->mp4, v->packet)) < 0)
+        av_packet_rescale_ts(v->packet, v->encoder->time_base, v->muxer->streams[0]->time_base);
+        if ((code = av_interleaved_write_frame(v->muxer, v->packet)) < 0)
             return av_fail(code, "write");
     }
     return av_fail(code, "encode");
@@ -186,7 +241,7 @@ pf_video_add(pf_video *v, const uint8_t *rgb)
     const int code = av_frame_make_writable(v->frame);
     if (code < 0)
         return av_fail(code, "encode");
-    sws_scale(v->to_yuv, &rgb, &(int){3 * v->size}, 0, v->size, v->frame->data, v->frame->linesize);
+    sws_scale(v->convert, &rgb, &(int){3 * v->size}, 0, v->size, v->frame->data, v->frame->linesize);
     if (v->y4m)
         return write_y4m(v);
     const pf_err err = encode(v, v->frame);
@@ -201,8 +256,8 @@ pf_video_close(pf_video *v)
     int code = 0;
     if (!v)
         return PF_OK;
-    if (v->mp4 && !(err = encode(v, NULL)) && ((code = av_write_trailer(v->mp4)) < 0 ||
-                                               (code = avio_closep(&v->mp4->pb)) < 0))
+    if (v->muxer && !(err = encode(v, NULL)) && ((code = av_write_trailer(v->muxer)) < 0 ||
+                                               (code = avio_closep(&v->muxer->pb)) < 0))
         err = av_fail(code, "write");
     release(v);
     return err;

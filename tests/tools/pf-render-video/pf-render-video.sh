@@ -24,6 +24,8 @@ if grep -q 'no H.264 encoder' .mp4; then
     skip 'the film is an MP4 file' 'this libavcodec cannot encode H.264'
 else
     ok 'the film is an MP4 file' sh -c '[ "$(head -c 8 film.mp4 | tail -c 4)" = ftyp ]'
+    ln -s /dev/full full.mp4
+    fails 'a full disk is an error' 1 'cannot write' film -o full.mp4 field.pf
     ok 'the same field gives the same film' sh -c '
         pf-render-video -q --frames 3 --size 16 -o again.mp4 field.pf && cmp film.mp4 again.mp4'
     if command -v ffprobe >/dev/null; then
@@ -32,8 +34,26 @@ else
     else
         skip 'players find H.264 of three frames' 'there is no ffprobe'
     fi
-    fails 'a full disk is an error' 1 'cannot write' pf-render-video -q --frames 3 --size 16 --fps 5 -o /dev/full field.pf
 fi
+# test_video.c reads films of every ending back.
+for ending in mov mkv webm gif; do
+    film -o film.$ending field.pf 2>.$ending
+    if grep -q 'no .* encoder' .$ending; then
+        skip "-o film.$ending wrote an MP4 file" 'this libavcodec cannot encode it'
+        continue
+    fi
+    ok "-o film.$ending wrote an MP4 file" sh -c "[ -s film.$ending ] && ! cmp -s film.$ending film.mp4"
+    ok "the same field gives the same film.$ending" sh -c "
+        pf-render-video -q --frames 3 --size 16 -o again.$ending field.pf && cmp film.$ending again.$ending"
+    ln -s /dev/full full.$ending
+    fails "a full disk is an error for $ending" 1 'cannot write' film -o full.$ending field.pf
+done
+for name in film.avi film.m4v film mp4 /dev/full; do
+    fails "-o $name wrote an MP4 file" 2 "$name, ends in none of .mp4, .mov, .mkv, .webm, .gif, .y4m" film -o $name field.pf
+done
+ok 'and left it there' sh -c '! ls film.avi film.m4v film mp4'
+fails 'a GIF was faster than browsers show' 2 '--fps 60' film --fps 60 -o fast.gif field.pf
+ok 'only a GIF has such a limit' film --fps 60 -o fast.y4m field.pf
 
 fails 'an odd size is refused' 2 'odd' pf-render-video --size 17 -o v.mp4 field.pf
 fails 'an elevation out of range is refused' 2 '--elevation' pf-render-video --elevation 95 -o v.mp4 field.pf
