@@ -92,7 +92,7 @@ static const struct entry schema[] = {
     R(neus, lr_variance, 0, 1),
     I(nerf, steps, 0, 10000000), I(nerf, batch_rays, 1, 1 << 20), R(nerf, lr, 0, 1),
     R(nerf, bound, 0.05, 1.4),
-    I(mesh, resolution, 8, 2048), T(mesh, format, "auto|ply|obj|glb"),
+    I(mesh, resolution, 8, 2048), T(mesh, format, "auto|ply|obj|glb|stl"),
     I(video, frames, 1, 100000), I(video, fps, 1, 240), I(video, size, 16, 4096),
 };
 enum { ENTRIES = sizeof schema / sizeof *schema };

@@ -8,6 +8,7 @@ pf_mesh_release(struct pf_mesh *mesh)
     free(mesh->vertex);
     free(mesh->face);
     free(mesh->color);
+    free(mesh->normal);
     *mesh = (struct pf_mesh){0};
 }
 
