@@ -46,6 +46,9 @@ compact(struct pf_mesh *mesh, uint32_t *parent, uint32_t root, uint32_t *index)
             memmove(mesh->vertex + 3 * vertices, mesh->vertex + 3 * v, 3 * sizeof *mesh->vertex);
             if (mesh->color)
                 memmove(mesh->color + 3 * vertices, mesh->color + 3 * v, 3);
+            if (mesh->normal)
+                memmove(mesh->normal + 3 * vertices, mesh->normal + 3 * v,
+                        3 * sizeof *mesh->normal);
             index[v] = (uint32_t)vertices++;
         }
     for (int64_t f = 0; f < mesh->faces; f++)

@@ -1,5 +1,5 @@
-/* pf-extract-mesh - the surface of a field as a triangle mesh with vertex colours.
- * in:  field.*        out: PLY, OBJ or GLB */
+/* pf-extract-mesh - the surface of a field as a triangle mesh with normals and colours of vertices.
+ * in:  field.*        out: PLY, OBJ, GLB or STL */
 #include <math.h>
 #include <stdlib.h>
 
@@ -12,6 +12,7 @@
 #include "kernels/field/field_march.h"
 #include "tools/pf-extract-mesh/keep_largest.h"
 #include "tools/pf-extract-mesh/mesh_write.h"
+#include "tools/pf-extract-mesh/normals.h"
 
 static struct {
     bool largest, dense;
@@ -20,7 +21,7 @@ static struct {
 static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "resolution", pf_conf.mesh.resolution, "N", "grid points along each axis", 8,
                PF_MARCH_MAX),
-    PF_OPT_CHOICE(0, "format", pf_conf.mesh.format, "auto|ply|obj|glb",
+    PF_OPT_CHOICE(0, "format", pf_conf.mesh.format, "auto|ply|obj|glb|stl",
                   "of the output; auto: what its name ends in"),
     PF_OPT_FLAG(0, "largest", opt.largest, "keep only the component with the most faces"),
     PF_OPT_FLAG(0, "dense", opt.dense, "evaluate the whole grid, for comparison"),
@@ -35,24 +36,25 @@ to_byte(float v)
     return (uint8_t)(255 * fminf(fmaxf(v, 0), 1));      // truncated, as the original's
 }
 
-/* The colour of each vertex as seen along its normal. */
+/* The normal of each vertex, and its colour as seen along that. */
 static pf_err
-color(struct pf_mesh *mesh, pf_field *field)
+look(struct pf_mesh *mesh, pf_field *field)
 {
     float *rgb = malloc(3 * COLOR_BATCH * sizeof *rgb);
     pf_err err = PF_OK;
     mesh->color = malloc((size_t)mesh->vertices * 3);
-    if (!rgb || !mesh->color)
+    mesh->normal = malloc((size_t)mesh->vertices * 3 * sizeof *mesh->normal);
+    if (!rgb || !mesh->color || !mesh->normal)
         err = pf_fail(PF_ENOMEM, "no memory for the colours of %lld vertices",
                       (long long)mesh->vertices);
     for (int64_t v = 0; !err && v < mesh->vertices; v += COLOR_BATCH) {
         const int64_t left = mesh->vertices - v, n = left < COLOR_BATCH ? left : COLOR_BATCH;
-        err = pf_field_eval(field, NULL, NULL, rgb, mesh->vertex + 3 * v, NULL, n);
+        err = pf_field_eval(field, NULL, mesh->normal + 3 * v, rgb, mesh->vertex + 3 * v, NULL, n);
         for (int64_t i = 0; !err && i < 3 * n; i++)
             mesh->color[3 * v + i] = to_byte(rgb[i]);
     }
     free(rgb);
-    return err;
+    return err ? err : pf_mesh_set_normals(mesh);
 }
 
 static double
@@ -87,7 +89,7 @@ main(int argc, char *argv[])
     if (argc > 1)
         pf_usage("one field at a time, not %d", argc);
     if (!pf_mesh_format_find(&format, pf_conf.mesh.format, pf_common.out))
-        pf_usage("the name of the output, %s, ends in none of .ply, .obj, .glb; give --format",
+        pf_usage("the name of the output, %s, ends in none of .ply, .obj, .glb, .stl; give --format",
                  pf_common.out);
     pf_must(pf_output_open(&out, pf_common.out));
     pf_must(pf_doc_read_file(&doc, argc ? argv[0] : "-"));
@@ -102,8 +104,8 @@ main(int argc, char *argv[])
         pf_must(pf_mesh_keep_largest(&mesh));
     if (!mesh.faces)
         pf_die("the field has no surface: its distances have one sign throughout");
-    pf_must(color(&mesh, field));                                   // [V, 3]
-    t = stage("colours", t);
+    pf_must(look(&mesh, field));                                    // [V, 3]
+    t = stage("normals and colours", t);
     pf_must(pf_mesh_write(&mesh, format, pf_output_file(out)));
     pf_must(pf_output_close(out));
     stage("writing", t);

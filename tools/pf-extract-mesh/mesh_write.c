@@ -9,15 +9,16 @@
 #include <jansson.h>
 
 #include "common/opt.h"
+#include "tools/pf-extract-mesh/normals.h"
 
 bool
 pf_mesh_format_find(enum pf_mesh_format *format, const char *name, const char *path)
 {
-    static const char *const names[] = {"ply", "obj", "glb"};
+    static const char *const names[] = {"ply", "obj", "glb", "stl"};
     const char *dot = strrchr(path, '.');
     if (strcmp(name, "auto") == 0)
         name = dot ? dot + 1 : "";
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         if (strcasecmp(name, names[i]) == 0) {
             *format = (enum pf_mesh_format)i;
             return true;
@@ -35,7 +36,7 @@ rows_from(int64_t i, int64_t n)
 
 /* ---- PLY ---- */
 
-enum { PLY_VERTEX = 16, PLY_FACE = 13 };        /* bytes of a row */
+enum { PLY_VERTEX = 28, PLY_FACE = 13 };        /* bytes of a row */
 
 static void
 write_ply_rows(const struct pf_mesh *m, FILE *to)
@@ -46,8 +47,9 @@ write_ply_rows(const struct pf_mesh *m, FILE *to)
         uint8_t *row = rows;
         for (int64_t i = v; i < v + (int64_t)n; i++, row += PLY_VERTEX) {
             memcpy(row, m->vertex + 3 * i, 12);
-            memcpy(row + 12, m->color + 3 * i, 3);
-            row[15] = 255;
+            memcpy(row + 12, m->normal + 3 * i, 12);
+            memcpy(row + 24, m->color + 3 * i, 3);
+            row[27] = 255;
         }
         fwrite(rows, PLY_VERTEX, n, to);
     }
@@ -67,6 +69,7 @@ write_ply(const struct pf_mesh *m, FILE *to)
 {
     fprintf(to, "ply\nformat binary_little_endian 1.0\ncomment pf-extract-mesh %s\n"
             "element vertex %lld\nproperty float x\nproperty float y\nproperty float z\n"
+            "property float nx\nproperty float ny\nproperty float nz\n"
             "property uchar red\nproperty uchar green\nproperty uchar blue\nproperty uchar alpha\n"
             "element face %lld\nproperty list uchar int vertex_indices\nend_header\n",
             PF_VERSION, (long long)m->vertices, (long long)m->faces);
@@ -86,9 +89,14 @@ write_obj(const struct pf_mesh *m, FILE *to)
         fprintf(to, "v %.9g %.9g %.9g %.4f %.4f %.4f\n", (double)p[0], (double)p[1], (double)p[2],
                 c[0] / 255.0, c[1] / 255.0, c[2] / 255.0);
     }
-    for (int64_t f = 0; f < m->faces; f++)
-        fprintf(to, "f %u %u %u\n", m->face[3 * f] + 1, m->face[3 * f + 1] + 1,
-                m->face[3 * f + 2] + 1);
+    for (int64_t v = 0; v < m->vertices; v++) {
+        const float *n = m->normal + 3 * v;
+        fprintf(to, "vn %.6g %.6g %.6g\n", (double)n[0], (double)n[1], (double)n[2]);
+    }
+    for (int64_t f = 0; f < m->faces; f++) {
+        const uint32_t a = m->face[3 * f] + 1, b = m->face[3 * f + 1] + 1, c = m->face[3 * f + 2] + 1;
+        fprintf(to, "f %u//%u %u//%u %u//%u\n", a, a, b, b, c, c);
+    }
 }
 
 /* ---- GLB ---- */
@@ -97,6 +105,7 @@ enum {                          // numbers that glTF 2.0 gives these things
     GLTF_USHORT = 5123, GLTF_UINT = 5125, GLTF_FLOAT = 5126,
     GLTF_VERTICES = 34962, GLTF_INDICES = 34963,
 };
+enum { GLB_VERTEX = 32 };       // bytes: position, normal, colour
 #define GLB_MAGIC 0x46546C67u
 #define GLB_JSON 0x4E4F534Au
 #define GLB_BIN 0x004E4942u
@@ -140,31 +149,57 @@ bounds(double low[3], double high[3], const struct pf_mesh *m)
         }
 }
 
-/* The scene graph: one node, one mesh, three views of one buffer: positions, colours, indices. */
+static json_t *
+view(int64_t at, int64_t bytes, int target)
+{
+    return json_pack("{s:i, s:I, s:I, s:i}", "buffer", 0, "byteOffset", (json_int_t)at,
+                     "byteLength", (json_int_t)bytes, "target", target);
+}
+
+static json_t *
+accessor(int buffer_view, int component, int64_t count, const char *type)
+{
+    return json_pack("{s:i, s:i, s:I, s:s}", "bufferView", buffer_view, "componentType", component,
+                     "count", (json_int_t)count, "type", type);
+}
+
+/* The scene's z is glTF's y, upwards, and its x, which the photo looks at, is glTF's z, the front:
+ * a third of a turn about the diagonal of the axes. */
+static json_t *
+node(void)
+{
+    return json_pack("{s:i, s:[f,f,f,f]}", "mesh", 0, "rotation", -0.5, -0.5, -0.5, 0.5);
+}
+
+static json_t *
+primitive(void)
+{
+    return json_pack("{s:{s:i, s:i, s:i}, s:i, s:i}", "attributes", "POSITION", 0, "NORMAL", 1,
+                     "COLOR_0", 2, "indices", 3, "material", 0);
+}
+
+/* The scene graph: one node, one mesh, four views of one buffer: positions, normals, colours, indices. */
 static char *
 gltf(const struct pf_mesh *m)
 {
-    const json_int_t V = m->vertices, F = 3 * m->faces, at_color = 12 * V, at_index = 20 * V;
+    const int64_t V = m->vertices, F = m->faces;
     double lo[3], hi[3];
     bounds(lo, hi, m);
+    json_t *position = accessor(0, GLTF_FLOAT, V, "VEC3"), *color = accessor(2, GLTF_USHORT, V, "VEC4");
+    json_object_set_new(position, "min", json_pack("[f,f,f]", lo[0], lo[1], lo[2]));
+    json_object_set_new(position, "max", json_pack("[f,f,f]", hi[0], hi[1], hi[2]));
+    json_object_set_new(color, "normalized", json_true());
     json_t *root = json_pack(
-        "{s:{s:s, s:s}, s:i, s:[{s:[i]}], s:[{s:i, s:[f,f,f,f]}],"
-        " s:[{s:[{s:{s:i, s:i}, s:i, s:i}]}], s:[{s:{s:i, s:i}}], s:[{s:I}],"
-        " s:[{s:i, s:i, s:I, s:i}, {s:i, s:I, s:I, s:i}, {s:i, s:I, s:I, s:i}],"
-        " s:[{s:i, s:i, s:I, s:s, s:[f,f,f], s:[f,f,f]}, {s:i, s:i, s:b, s:I, s:s},"
-        " {s:i, s:i, s:I, s:s}]}",
-        "asset", "version", "2.0", "generator", "pf-extract-mesh " PF_VERSION, "scene", 0, "scenes",
-        "nodes", 0, "nodes", "mesh", 0, "rotation", -sqrt(0.5), 0.0, 0.0, sqrt(0.5),
-        "meshes", "primitives", "attributes", "POSITION", 0, "COLOR_0", 1, "indices", 2, "material",
-        0, "materials", "pbrMetallicRoughness", "metallicFactor", 0, "roughnessFactor", 1,
-        "buffers", "byteLength", at_index + 4 * F,
-        "bufferViews", "buffer", 0, "byteOffset", 0, "byteLength", at_color, "target", GLTF_VERTICES,
-        "buffer", 0, "byteOffset", at_color, "byteLength", at_index - at_color, "target",
-        GLTF_VERTICES, "buffer", 0, "byteOffset", at_index, "byteLength", 4 * F, "target",
-        GLTF_INDICES, "accessors", "bufferView", 0, "componentType", GLTF_FLOAT, "count", V, "type",
-        "VEC3", "min", lo[0], lo[1], lo[2], "max", hi[0], hi[1], hi[2], "bufferView", 1,
-        "componentType", GLTF_USHORT, "normalized", 1, "count", V, "type", "VEC4", "bufferView", 2,
-        "componentType", GLTF_UINT, "count", F, "type", "SCALAR");
+        "{s:{s:s, s:s}, s:i, s:[{s:[i]}], s:[o], s:[{s:[o]}], s:[{s:{s:i, s:i}}], s:[{s:I}],"
+        " s:[o,o,o,o], s:[o,o,o,o]}",
+        "asset", "version", "2.0", "generator", "pf-extract-mesh " PF_VERSION, "scene", 0,
+        "scenes", "nodes", 0, "nodes", node(), "meshes", "primitives", primitive(),
+        "materials", "pbrMetallicRoughness", "metallicFactor", 0, "roughnessFactor", 1,
+        "buffers", "byteLength", (json_int_t)(GLB_VERTEX * V + 12 * F),
+        "bufferViews", view(0, 12 * V, GLTF_VERTICES), view(12 * V, 12 * V, GLTF_VERTICES),
+        view(24 * V, 8 * V, GLTF_VERTICES), view(GLB_VERTEX * V, 12 * F, GLTF_INDICES),
+        "accessors", position, accessor(1, GLTF_FLOAT, V, "VEC3"), color,
+        accessor(3, GLTF_UINT, 3 * F, "SCALAR"));
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     return text;
@@ -179,7 +214,7 @@ write_u32(uint32_t v, FILE *to)
 static pf_err
 write_glb(const struct pf_mesh *m, FILE *to)
 {
-    const int64_t binary = 20 * m->vertices + 12 * m->faces;
+    const int64_t binary = GLB_VERTEX * m->vertices + 12 * m->faces;
     char *text = gltf(m);
     if (!text)
         return pf_fail(PF_ENOMEM, "no memory for a glTF header");
@@ -200,8 +235,38 @@ write_glb(const struct pf_mesh *m, FILE *to)
     write_u32((uint32_t)binary, to);
     write_u32(GLB_BIN, to);
     fwrite(m->vertex, 12, (size_t)m->vertices, to);
+    fwrite(m->normal, 12, (size_t)m->vertices, to);
     write_glb_colors(m, to);
     fwrite(m->face, 12, (size_t)m->faces, to);
+    return PF_OK;
+}
+
+/* ---- STL ---- */
+
+enum { STL_TITLE = 80, STL_FACE = 50 };         /* bytes */
+
+static pf_err
+write_stl(const struct pf_mesh *m, FILE *to)
+{
+    const char title[STL_TITLE] = "pf-extract-mesh " PF_VERSION;        // not "solid": that is text
+    uint8_t row[STL_FACE] = {0};                // normal, three corners, two bytes of nothing
+    float normal[3];
+    if (m->faces > UINT32_MAX)
+        return pf_fail(PF_ESHAPE, "a mesh of %lld faces does not fit into an STL file",
+                       (long long)m->faces);
+    fwrite(title, sizeof title, 1, to);
+    write_u32((uint32_t)m->faces, to);
+    for (int64_t f = 0; f < m->faces; f++) {
+        pf_mesh_face_normal(normal, m, f);
+        const float length = sqrtf(normal[0] * normal[0] + normal[1] * normal[1] +
+                                   normal[2] * normal[2]);
+        for (int k = 0; k < 3; k++) {
+            normal[k] = length > 0 ? normal[k] / length : 0;
+            memcpy(row + 12 + 12 * k, m->vertex + 3 * (int64_t)m->face[3 * f + k], 12);
+        }
+        memcpy(row, normal, 12);
+        fwrite(row, sizeof row, 1, to);
+    }
     return PF_OK;
 }
 
@@ -210,6 +275,8 @@ pf_mesh_write(const struct pf_mesh *mesh, enum pf_mesh_format format, FILE *to)
 {
     if (format == PF_MESH_GLB)
         PF_TRY(write_glb(mesh, to));
+    else if (format == PF_MESH_STL)
+        PF_TRY(write_stl(mesh, to));
     else if (format == PF_MESH_OBJ)
         write_obj(mesh, to);
     else

@@ -9,9 +9,18 @@ closed() {
 # outward OBJ: its volume is positive.
 outward() {
     awk '$1 == "v" { x[++n] = $2; y[n] = $3; z[n] = $4 }
-         $1 == "f" { a = $2; b = $3; c = $4; s += x[a] * (y[b] * z[c] - z[b] * y[c])
+         $1 == "f" { a = $2 + 0; b = $3 + 0; c = $4 + 0; s += x[a] * (y[b] * z[c] - z[b] * y[c])
                      s -= y[a] * (x[b] * z[c] - z[b] * x[c]); s += z[a] * (x[b] * y[c] - y[b] * x[c]) }
          END { exit !(s > 0) }' "$1"
+}
+
+# normal OBJ: the normals of a ball around the origin are unit and point away from it, one for each vertex.
+normal() {
+    awk '$1 == "v" { x[++n] = $2; y[n] = $3; z[n] = $4 }
+         $1 == "vn" { m++; l = sqrt($2 ^ 2 + $3 ^ 2 + $4 ^ 2); r = sqrt(x[m] ^ 2 + y[m] ^ 2 + z[m] ^ 2)
+                      if (l < 0.99999 || l > 1.00001 || (x[m] * $2 + y[m] * $3 + z[m] * $4) / r < 0.98) exit 1 }
+         $1 == "f" { for (i = 2; i <= 4; i++) { split($i, k, "/"); if (k[1] != k[3]) exit 1 } }
+         END { exit !(n && m == n) }' "$1"
 }
 
 small_field field.pf
@@ -24,6 +33,13 @@ ok 'any number of threads gives the same bytes' sh -c '
 ok 'the format comes from the name' sh -c '
     pf-extract-mesh --resolution 24 -o mesh.obj field.pf && grep -q "^f " mesh.obj &&
     pf-extract-mesh --resolution 24 -o mesh.glb <field.pf && [ "$(head -c 4 mesh.glb)" = glTF ]'
+ok '-o mesh.stl was refused' sh -c '
+    pf-extract-mesh --resolution 24 -o mesh.stl field.pf &&
+    [ "$(wc -c <mesh.stl)" = $((84 + 50 * $(grep -c "^f " mesh.obj))) ]'
+echo 'neus: {field: hash}' >hash.yaml           # begins as a ball
+pf-neus -q -c hash.yaml --steps 0 -o ball.pf views.pf
+pf-extract-mesh --resolution 40 -o ball.obj ball.pf
+ok 'a mesh had no normals' normal ball.obj
 ok 'the surface is closed' closed mesh.obj
 ok 'the faces look outward' outward mesh.obj
 ok '--format says what goes to a pipe' sh -c '
@@ -31,7 +47,7 @@ ok '--format says what goes to a pipe' sh -c '
 ok '--largest keeps a lone component' sh -c '
     pf-extract-mesh --resolution 40 --largest -o l.ply field.pf && cmp l.ply mesh.ply'
 
-fails 'a name that says no format is refused' 2 'give --format' pf-extract-mesh -o mesh.stl field.pf
+fails 'a name that says no format is refused' 2 'none of .ply, .obj, .glb, .stl; give --format' pf-extract-mesh -o mesh.off field.pf
 fails 'a resolution out of range is refused' 2 '--resolution' pf-extract-mesh --resolution 4 -o m.ply field.pf
 fails 'two fields are refused' 2 'one field' pf-extract-mesh -o m.ply field.pf field.pf
 fails 'a stream without a field is refused' 1 'field' pf-extract-mesh -o m.ply views.pf

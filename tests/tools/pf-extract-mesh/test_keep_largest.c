@@ -5,7 +5,7 @@
 #include "tools/pf-extract-mesh/keep_largest.h"
 
 /* A tetrahedron of the even vertices, an octahedron of the odd ones and 12, and a triangle; vertex v is at
- * (v, 0, 0) and has the colour (10 v, 10 v + 1, 10 v + 2). */
+ * (v, 0, 0) and has the colour (10 v, 10 v + 1, 10 v + 2) and the normal (0, v, 0). */
 enum { VERTICES = 14, FACES = 13, KEPT = 6 };
 static const uint32_t faces[FACES][3] = {
     {0, 2, 4}, {1, 3, 5}, {1, 5, 7}, {2, 0, 6}, {1, 7, 9}, {1, 9, 3}, {8, 10, 13},
@@ -18,9 +18,11 @@ three_bodies(void)
     struct pf_mesh m;
     assert_ok(pf_mesh_new(&m, VERTICES, FACES));
     m.color = malloc(3 * VERTICES);
+    m.normal = malloc(3 * VERTICES * sizeof *m.normal);
     for (int i = 0; i < 3 * VERTICES; i++) {
         m.vertex[i] = i % 3 ? 0 : (float)(i / 3);
         m.color[i] = (uint8_t)(10 * (i / 3) + i % 3);
+        m.normal[i] = i % 3 == 1 ? (float)(i / 3) : 0;
     }
     memcpy(m.face, faces, sizeof faces);
     return m;
@@ -38,6 +40,7 @@ test_largest_component_alone_is_kept(void **state)
     for (int v = 0; v < KEPT; v++) {
         assert_true(m.vertex[3 * v] == (float)old[v]);
         assert_int_equal(m.color[3 * v + 2], 10 * old[v] + 2);
+        assert_true(m.normal[3 * v + 1] == (float)old[v]);
     }
     for (int i = 0; i < FACES; i++)             /* in their order */
         if (faces[i][0] % 2 || faces[i][0] == 12) {

@@ -1,5 +1,5 @@
-/* The bytes of PLY, OBJ and GLB files, read back. */
-// uses: tools/pf-extract-mesh/mesh_write.c
+/* The bytes of PLY, OBJ, GLB and STL files, read back. */
+// uses: tools/pf-extract-mesh/mesh_write.c tools/pf-extract-mesh/normals.c
 #include "tests/check.h"
 
 #include <jansson.h>
@@ -10,7 +10,8 @@
 static float vertex[] = {0, 0, 0, 0.25f, 0, 0, 0, 0.5f, 0, 0, 0, -0.125f};
 static uint32_t face[] = {0, 1, 2, 0, 3, 1, 0, 2, 3, 1, 3, 2};
 static uint8_t color[] = {0, 0, 0, 255, 128, 10, 1, 2, 3, 4, 5, 254};
-static const struct pf_mesh mesh = {4, 4, vertex, face, color};
+static float normal[] = {0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0.6f, -0.8f};
+static const struct pf_mesh mesh = {4, 4, vertex, face, color, normal};
 
 static char *
 written(enum pf_mesh_format format, size_t *size)
@@ -43,11 +44,25 @@ test_ply_has_a_header_and_packed_rows(void **state)
     assert_non_null(strstr(bytes, "element face 4\nproperty list uchar int vertex_indices\n"));
     assert_non_null(body);
     body += strlen(end);
-    assert_int_equal(bytes + size - body, 4 * 16 + 4 * 13);
-    assert_memory_equal(body + 16, vertex + 3, 12);
-    assert_memory_equal(body + 16 + 12, ((uint8_t[]){255, 128, 10, 255}), 4);
-    assert_int_equal(body[4 * 16 + 13], 3);
-    assert_memory_equal(body + 4 * 16 + 13 + 1, face + 3, 12);
+    assert_int_equal(bytes + size - body, 4 * 28 + 4 * 13);
+    assert_memory_equal(body + 28, vertex + 3, 12);
+    assert_memory_equal(body + 28 + 24, ((uint8_t[]){255, 128, 10, 255}), 4);
+    assert_int_equal(body[4 * 28 + 13], 3);
+    assert_memory_equal(body + 4 * 28 + 13 + 1, face + 3, 12);
+    free(bytes);
+}
+
+static void
+test_ply_had_no_normals(void **state)
+{
+    size_t size;
+    char *bytes = written(PF_MESH_PLY, &size);
+    const char *body = strstr(bytes, "end_header\n") + 11;
+    (void)state;
+    assert_non_null(strstr(bytes, "property float z\nproperty float nx\nproperty float ny\nproperty float nz\n"
+                                  "property uchar red\n"));
+    for (int v = 0; v < 4; v++)
+        assert_memory_equal(body + 28 * v + 12, normal + 3 * v, 12);
     free(bytes);
 }
 
@@ -59,7 +74,17 @@ test_obj_counts_from_one_and_has_colours(void **state)
     (void)state;
     assert_non_null(strstr(bytes, "\nv 0.25 0 0 1.0000 0.5020 0.0392\n"));
     assert_non_null(strstr(bytes, "\nv 0 0 -0.125 0.0157 0.0196 0.9961\n"));
-    assert_non_null(strstr(bytes, "\nf 1 2 3\nf 1 4 2\nf 1 3 4\nf 2 4 3\n"));
+    assert_non_null(strstr(bytes, "\nf 1//1 2//2 3//3\nf 1//1 4//4 2//2\nf 1//1 3//3 4//4\nf 2//2 4//4 3//3\n"));
+    free(bytes);
+}
+
+static void
+test_obj_had_no_normals(void **state)
+{
+    size_t size;
+    char *bytes = written(PF_MESH_OBJ, &size);
+    (void)state;
+    assert_non_null(strstr(bytes, "\nvn 0 0 1\nvn 1 0 0\nvn 0 1 0\nvn 0 0.6 -0.8\n"));
     free(bytes);
 }
 
@@ -95,25 +120,25 @@ test_glb_chunks_and_accessors_fit_together(void **state)
     assert_memory_equal(bytes + 16, "JSON", 4);
     assert_int_equal(length % 4, 0);
     assert_memory_equal(binary - 4, "BIN\0", 4);
-    assert_int_equal(u32(binary - 8), 4 * 20 + 4 * 12);
+    assert_int_equal(u32(binary - 8), 4 * 32 + 4 * 12);
     assert_int_equal(binary + u32(binary - 8) - bytes, size);
     json_t *j = json_loadb(bytes + 20, length, 0, NULL);
     assert_non_null(j);
-    assert_int_equal(number(j, "buffers/0/byteLength"), 4 * 20 + 4 * 12);
+    assert_int_equal(number(j, "buffers/0/byteLength"), 4 * 32 + 4 * 12);
     assert_int_equal(number(j, "accessors/0/componentType"), 5126);
     assert_int_equal(number(j, "accessors/0/count"), 4);
     assert_true(json_number_value(at(j, "accessors/0/min/2")) == -0.125);
     assert_true(json_number_value(at(j, "accessors/0/max/1")) == 0.5);
-    assert_int_equal(number(j, "accessors/1/componentType"), 5123);
-    assert_true(json_is_true(at(j, "accessors/1/normalized")));
-    assert_int_equal(number(j, "accessors/2/count"), 12);
-    assert_int_equal(number(j, "meshes/0/primitives/0/indices"), 2);
-    assert_int_equal(number(j, "meshes/0/primitives/0/attributes/COLOR_0"), 1);
+    assert_int_equal(number(j, "accessors/2/componentType"), 5123);
+    assert_true(json_is_true(at(j, "accessors/2/normalized")));
+    assert_int_equal(number(j, "accessors/3/count"), 12);
+    assert_int_equal(number(j, "meshes/0/primitives/0/indices"), 3);
+    assert_int_equal(number(j, "meshes/0/primitives/0/attributes/COLOR_0"), 2);
     assert_memory_equal(binary + number(j, "bufferViews/0/byteOffset"), vertex, sizeof vertex);
-    assert_memory_equal(binary + number(j, "bufferViews/2/byteOffset"), face, sizeof face);
+    assert_memory_equal(binary + number(j, "bufferViews/3/byteOffset"), face, sizeof face);
     /* sRGB 255, 128, 10 in linear light: 1, 0.21586, 0.0030353. */
     uint16_t c[4];
-    memcpy(c, binary + number(j, "bufferViews/1/byteOffset") + 8, sizeof c);
+    memcpy(c, binary + number(j, "bufferViews/2/byteOffset") + 8, sizeof c);
     assert_int_equal(c[0], 65535);
     assert_in_range(c[1], 14146, 14147);
     assert_in_range(c[2], 198, 200);
@@ -122,19 +147,81 @@ test_glb_chunks_and_accessors_fit_together(void **state)
     free(bytes);
 }
 
-/* glTF's y is up, the scene's z: the node turns (0, 0, 1) to (0, 1, 0). */
 static void
-test_glb_stands_upright(void **state)
+test_glb_had_no_normals(void **state)
 {
     size_t size;
     char *bytes = written(PF_MESH_GLB, &size);
-    json_t *j = json_loadb(bytes + 20, u32(bytes + 12), 0, NULL);
-    const double x = json_number_value(at(j, "nodes/0/rotation/0"));
-    const double w = json_number_value(at(j, "nodes/0/rotation/3"));
+    const uint32_t length = u32(bytes + 12);
+    json_t *j = json_loadb(bytes + 20, length, 0, NULL);
     (void)state;
-    assert_true(fabs(-2 * w * x - 1) < 1e-12);          // y of the turned z axis
-    assert_true(fabs(w * w - x * x) < 1e-12);           // z of it
+    assert_int_equal(number(j, "meshes/0/primitives/0/attributes/NORMAL"), 1);
+    assert_int_equal(number(j, "accessors/1/bufferView"), 1);
+    assert_int_equal(number(j, "accessors/1/componentType"), 5126);
+    assert_int_equal(number(j, "accessors/1/count"), 4);
+    assert_string_equal(json_string_value(at(j, "accessors/1/type")), "VEC3");
+    assert_int_equal(number(j, "bufferViews/1/byteLength"), sizeof normal);
+    assert_memory_equal(bytes + 20 + length + 8 + number(j, "bufferViews/1/byteOffset"), normal, sizeof normal);
     json_decref(j);
+    free(bytes);
+}
+
+/* v as the node turns it: v + 2 w (q x v) + 2 q x (q x v). */
+static void
+turned(float to[3], const float v[3], json_t *j)
+{
+    double q[4], once[3];
+    char path[32];
+    for (int k = 0; k < 4; k++) {
+        snprintf(path, sizeof path, "nodes/0/rotation/%d", k);
+        q[k] = json_number_value(at(j, path));
+    }
+    for (int k = 0; k < 3; k++)
+        once[k] = q[(k + 1) % 3] * v[(k + 2) % 3] - q[(k + 2) % 3] * v[(k + 1) % 3];
+    for (int k = 0; k < 3; k++)
+        to[k] = (float)(v[k] + 2 * q[3] * once[k] +
+                        2 * (q[(k + 1) % 3] * once[(k + 2) % 3] - q[(k + 2) % 3] * once[(k + 1) % 3]));
+}
+
+/* glTF: +Y is up, the front faces +Z.  The scene: z is up; view 0, the photo's, is taken from +x. */
+static void
+test_glb_turned_its_side_to_the_viewer(void **state)
+{
+    static const float up[3] = {0, 0, 1}, front[3] = {1, 0, 0}, left[3] = {0, 1, 0};
+    static const float axes[3][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
+    size_t size;
+    char *bytes = written(PF_MESH_GLB, &size);
+    json_t *j = json_loadb(bytes + 20, u32(bytes + 12), 0, NULL);
+    float to[3];
+    (void)state;
+    turned(to, up, j);
+    assert_near(to, axes[1], 3, 1e-6);
+    turned(to, front, j);
+    assert_near(to, axes[2], 3, 1e-6);
+    turned(to, left, j);                        // and nothing is mirrored
+    assert_near(to, axes[0], 3, 1e-6);
+    json_decref(j);
+    free(bytes);
+}
+
+static void
+test_stl_was_refused(void **state)
+{
+    enum pf_mesh_format f;
+    size_t size;
+    float row[12];
+    (void)state;
+    assert_true(pf_mesh_format_find(&f, "auto", "mesh.stl") && f == PF_MESH_STL);
+    char *bytes = written(PF_MESH_STL, &size);
+    assert_int_equal(size, 80 + 4 + 4 * 50);
+    assert_memory_not_equal(bytes, "solid", 5);         // so would a text begin
+    assert_int_equal(u32(bytes + 80), 4);
+    memcpy(row, bytes + 84 + 50, sizeof row);           // face 1: vertices 0, 3, 1, in the plane y = 0
+    assert_near(row, ((float[]){0, -1, 0}), 3, 0);
+    for (int k = 0; k < 3; k++)
+        assert_near(row + 3 + 3 * k, vertex + 3 * face[3 + k], 3, 0);
+    memcpy(row, bytes + 84 + 3 * 50, 12);               // face 3, the slanted one
+    assert_true(fabsf(row[0] * row[0] + row[1] * row[1] + row[2] * row[2] - 1) < 1e-6f);
     free(bytes);
 }
 
@@ -147,7 +234,8 @@ test_format_comes_from_the_option_or_the_name(void **state)
     assert_true(pf_mesh_format_find(&f, "auto", "mesh.glb") && f == PF_MESH_GLB);
     assert_true(pf_mesh_format_find(&f, "ply", "mesh.glb") && f == PF_MESH_PLY);
     assert_false(pf_mesh_format_find(&f, "auto", "-"));
-    assert_false(pf_mesh_format_find(&f, "auto", "mesh.stl"));
+    assert_false(pf_mesh_format_find(&f, "auto", "mesh.off"));
+    assert_false(pf_mesh_format_find(&f, "auto", "stl"));
 }
 
 static void
@@ -168,7 +256,11 @@ main(void)
         cmocka_unit_test(test_ply_has_a_header_and_packed_rows),
         cmocka_unit_test(test_obj_counts_from_one_and_has_colours),
         cmocka_unit_test(test_glb_chunks_and_accessors_fit_together),
-        cmocka_unit_test(test_glb_stands_upright),
+        cmocka_unit_test(test_ply_had_no_normals),
+        cmocka_unit_test(test_obj_had_no_normals),
+        cmocka_unit_test(test_glb_had_no_normals),
+        cmocka_unit_test(test_glb_turned_its_side_to_the_viewer),
+        cmocka_unit_test(test_stl_was_refused),
         cmocka_unit_test(test_format_comes_from_the_option_or_the_name),
         cmocka_unit_test(test_full_disk_is_an_error),
     };
