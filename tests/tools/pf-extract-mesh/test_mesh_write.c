@@ -16,7 +16,7 @@ static const struct pf_mesh mesh = {4, 4, vertex, face, color, normal};
 static char *
 written(enum pf_mesh_format format, size_t *size)
 {
-    char *bytes = NULL;
+    static char *bytes;                         /* static: else gcc 12 takes what is returned to dangle */
     FILE *f = open_memstream(&bytes, size);     /* sets bytes at fclose */
     assert_non_null(f);
     assert_ok(pf_mesh_write(&mesh, format, f));
