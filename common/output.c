@@ -63,11 +63,12 @@ watch_exits(void)
 /* ---- what killed runs left ----
  *
  * A run that is killed at once cannot remove its temporary file; the next run of the same output
- * does.  A file whose writer lives is told from it by its lock: the writer holds it (flock), and the
- * kernel lets go of it with the process, however that ends.  A number of a process would say
+ * does.  A file whose writer lives is told from it by its lock: the writer holds it (flock), and
+ * the kernel lets go of it with the process, however that ends.  A number of a process would say
  * nothing here: another container, or another host that shares the folder, has other processes
  * under the same numbers.  Locks are the server's over NFS, so hosts see each other's; where locks
- * do not work nothing is ever removed. */
+ * do not work nothing is ever removed.  (An NFS mounted with local_lock or nolock hides them: two
+ * hosts must not write the same output there at the same time.) */
 
 static void
 remove_if_dead(int folder, const char *name)
@@ -122,7 +123,7 @@ claim(int fd)
 static pf_err
 open_temporary(pf_output *o)
 {
-    static int serial;          /* a process gives no name twice: remove_dead may be at the old file */
+    static int serial;          /* no name comes twice: remove_dead may still be at the old file */
     int fd = -1;
 
     watch_exits();
@@ -242,7 +243,7 @@ forget(pf_output *o)
     if (o->temporary)
         unfinished_used[o->slot] = 0;
     if (o->lock >= 0)
-        close(o->lock);         /* after the rename: until then nobody takes the file for a dead one */
+        close(o->lock);         /* after the rename: until then the file counts as a living one's */
     free(o->temporary);
     free(o->path);
     free(o);

@@ -95,8 +95,9 @@ try_log(void)
     struct stat st;
     if (stat(file.log, &st) || S_ISDIR(st.st_mode))
         return pf_output_try(file.log);
-    return access(file.log, W_OK) ? pf_fail(PF_EIO, "cannot write %s: %s", file.log, strerror(errno))
-                                  : PF_OK;
+    if (access(file.log, W_OK))
+        return pf_fail(PF_EIO, "cannot write %s: %s", file.log, strerror(errno));
+    return PF_OK;
 }
 
 /* Where the log's lines of steps before this one end. */
