@@ -33,7 +33,7 @@ ok "and nothing is left" test -z "$(ls -A | grep -vxE 'plan|said|old.pf|photo.pf
 
 fails "weights are wanted" 2 "-w WEIGHTS is missing" pf-sample --plan -c "$D/config.yaml"
 fails "a batch of none" 2 "--batch-view-num" sample --plan --batch-view-num 0
-fails "no such device" 1 'no device "gpu"' sample --plan -d gpu
+fails "no such device" 2 'not "gpu"' sample --plan -d gpu
 fails "no such precision" 1 "f32 alone" sample --plan --precision bf16
 fails "no such weights" 1 "none.safetensors" sample --plan -w none.safetensors
 sed 's/context_dim: 120/context_dim: 121/' "$D/config.yaml" >other.yaml

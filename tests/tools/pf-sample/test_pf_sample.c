@@ -334,7 +334,7 @@ test_wrong_usage(void **state)
 {
     (void)state;
     FAILS(2, "-w WEIGHTS", "pf-sample -c config.yaml -o x.pf clip.pf");
-    FAILS(1, "target-elevation", SAMPLE "--target-elevation nan -o x.pf clip.pf");
+    FAILS(2, "target-elevation", SAMPLE "--target-elevation nan -o x.pf clip.pf");
     FAILS(2, "target-elevation", SAMPLE "--target-elevation 30,90 -o x.pf clip.pf");
     FAILS(2, "steps", SAMPLE "--steps 0 -o x.pf clip.pf");
     FAILS(2, "one stream", SAMPLE "-o x.pf clip.pf clip.pf");
