@@ -97,13 +97,13 @@ hash_sdf(struct pf_net *base, float *sdf, const float *x, int64_t n)
     PF_TRY(prepare(net));
 #pragma omp parallel
     {
-        struct pf_hash_block b;
-        pf_hash_block_lay_out(&b, work_of_thread(net), net);
+        struct pf_hash_simd b;
+        pf_hash_simd_lay_out(&b, work_of_thread(net), net);
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < blocks_of(n); i++) {
             to_columns(b.x, x, 3, i * PF_BLOCK, n);
-            pf_hash_block_encode(net, &b, false);
-            pf_hash_block_sdf(net, &b);
+            pf_hash_simd_encode(net, &b, false);
+            pf_hash_simd_sdf(net, &b);
             from_columns(sdf, b.out, 1, i * PF_BLOCK, n);
         }
     }
@@ -136,21 +136,21 @@ hash_forward(struct pf_net *base, float *sdf, float *grad, float *rgb, const flo
         PF_TRY(reserve_tape(net, n));
 #pragma omp parallel
     {
-        struct pf_hash_block b;
-        pf_hash_block_lay_out(&b, work_of_thread(net), net);
+        struct pf_hash_simd b;
+        pf_hash_simd_lay_out(&b, work_of_thread(net), net);
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < blocks_of(n); i++) {
             const int64_t from = i * PF_BLOCK;
             to_columns(b.x, x, 3, from, n);
             to_columns_or_zero(b.dir, dir, 3, from, n);
-            pf_hash_block_encode(net, &b, true);
-            pf_hash_block_differentiate(net, &b);
+            pf_hash_simd_encode(net, &b, true);
+            pf_hash_simd_differentiate(net, &b);
             if (sdf)
                 from_columns(sdf, b.out, 1, from, n);
             if (grad)
                 from_columns(grad, b.g, 3, from, n);
             if (rgb) {
-                pf_hash_block_shade(net, &b);
+                pf_hash_simd_shade(net, &b);
                 from_columns(rgb, b.color, 3, from, n);
             }
             if (tape) {
@@ -167,7 +167,7 @@ hash_forward(struct pf_net *base, float *sdf, float *grad, float *rgb, const flo
 
 /* One block, from the tape: the networks' gradients go to sums, the grid's to the tape. */
 static void
-block_backward(struct pf_hash *net, struct pf_hash_block *b, struct pf_hash_sums *to, int64_t i,
+block_backward(struct pf_hash *net, struct pf_hash_simd *b, struct pf_hash_sums *to, int64_t i,
                const float *d_sdf, const float *d_grad, const float *d_rgb)
 {
     const struct tape t = tape_at(net, i);
@@ -175,18 +175,18 @@ block_backward(struct pf_hash *net, struct pf_hash_block *b, struct pf_hash_sums
     const int64_t from = i * PF_BLOCK, n = net->points;
     memcpy(b->x, t.x, sizeof(float) * 3 * PF_BLOCK);
     memcpy(b->dir, t.dir, sizeof(float) * 3 * PF_BLOCK);
-    pf_hash_block_encode(net, b, true);
-    pf_hash_block_differentiate(net, b);
+    pf_hash_simd_encode(net, b, true);
+    pf_hash_simd_differentiate(net, b);
 
     memset(b->d_out, 0, sizeof(float) * PF_BLOCK * (size_t)O);
     to_columns_or_zero(b->d_g, d_grad, 3, from, n);
     if (d_rgb) {
-        pf_hash_block_shade(net, b);
+        pf_hash_simd_shade(net, b);
         to_columns_or_zero(b->d_color, d_rgb, 3, from, n);
-        pf_hash_block_shade_backward(net, b, to);
+        pf_hash_simd_shade_backward(net, b, to);
     }
     to_columns_or_zero(b->d_out, d_sdf, 1, from, n);
-    pf_hash_block_sdf_backward(net, b, to);
+    pf_hash_simd_sdf_backward(net, b, to);
 
     memcpy(t.d_g, b->d_g, sizeof(float) * 3 * PF_BLOCK);
     memcpy(t.d_e, row(b->d_in, 3), sizeof(float) * PF_BLOCK * (size_t)E);
@@ -218,10 +218,10 @@ hash_backward(struct pf_net *base, const float *d_sdf, const float *d_grad, cons
     PF_TRY(prepare(net));
 #pragma omp parallel
     {
-        struct pf_hash_block b;
+        struct pf_hash_simd b;
         struct pf_hash_sums s;
         float *work = work_of_thread(net), *sums = work + net->block_floats;
-        pf_hash_block_lay_out(&b, work, net);
+        pf_hash_simd_lay_out(&b, work, net);
         pf_hash_sums_lay_out(&s, sums, net);
 #pragma omp for schedule(dynamic, 1)
         for (int slice = 0; slice < PF_HASH_SLICES; slice++) {

@@ -1,37 +1,38 @@
-/* hash.cu - the fast field on a GPU: tiles of points (hash_team.h), a block of 256 threads each.
+/* hash.cu - the fast field on a GPU: teams of 256 threads, a block each (hash_team.h).
  *
- * A block takes every gridDim.x-th tile.  Its weights, packed, and all rows of a tile of 64 points lie
- * in shared memory: production sizes (levels 10 x 2, hidden 64, colour 32, features 13) take 221 KB
- * backward, 97 KB forward, 36 KB for the sdf alone: 1, 2 and 4 blocks a multiprocessor.  Larger fields
- * use tiles of 32 points, the largest global memory.
+ * A team takes every gridDim.x-th 64 points.  Its weights, packed, and all rows of these lie in
+ * shared memory: production sizes (levels 10 x 2, hidden 64, colour 32, features 13) take 221 KB
+ * backward, 97 KB forward, 36 KB for the sdf alone: 1, 2 and 4 teams a multiprocessor.  Larger
+ * fields take 32 points at a time; the largest use global memory.
  *
- * Gradients of the networks add up in shared memory over a block's tiles and are folded block by block
- * at the end.  Gradients of the grid are 64-bit fixed-point atomics, so their order means nothing.
- * The unit is 2^-48 = 4e-15 and the range 2^15 up to inv_s 512, beyond that both grow with inv_s, as
- * gradients do.  In 1000 steps of configs/neus.yaml on the CPU an entry's gradient was 0.03 at most and 5e-10
- * at the last percentile: a millionth of the range, and 10^5 units.
+ * Gradients of the networks add up in shared memory over all points of a team and are folded team
+ * by team at the end.  Gradients of the grid are 64-bit fixed-point atomics, so their order means
+ * nothing.  The unit is 2^-48 = 4e-15 and the range 2^15 up to inv_s 512; beyond that both grow
+ * with inv_s, as gradients do.  In 1000 steps of configs/neus.yaml on the CPU an entry's gradient
+ * was 0.03 at most and 5e-10 at the last percentile: a millionth of the range, and 10^5 units.
  *
- * Per point 6.7 k multiply-adds forward and 19.5 k backward, which computes the values again.  A step of
- * configs/neus.yaml, 1024 rays with 30 k samples and 2.3 k points near the surface: 1.7 GFLOP, 28 us at 60
- * TFLOP/s of f32; bytes: 32 k x 140 B of points and values once, the table (1.6 MB) from L2: 2 us; and 5 M
- * atomics of 8 B, 2 and 2 in one sector, which L2 takes at some 100 a nanosecond: 25 us beside the products.
- * A million distances (the mesh extractor): 3.1 GFLOP, 50 us; 16 MB, 5 us. */
+ * A point takes 6.7 k multiply-adds forward and 19.5 k backward, which computes the values again.
+ * A step of configs/neus.yaml has 1024 rays with 30 k samples and 2.3 k points near the surface:
+ * 1.7 GFLOP, 28 us at 60 TFLOP/s of f32.  Points and values are 32 k x 140 B once and the table is
+ * 1.6 MB from L2: 2 us.  5 M atomics of 8 B, 2 and 2 in one sector, take 25 us beside the products:
+ * L2 does some 100 of them a nanosecond.  A million distances (the mesh extractor) are 3.1 GFLOP,
+ * 50 us, and 16 MB, 5 us. */
 #include <cstdlib>
 
 #include "kernels/field/net.cuh"
 
 enum { THREADS = 256 };
 
-struct variant {                // how one kind of tile runs
+struct variant {                // how one kind of work runs
     int P;                      // points
     bool shared;                // or global memory
-    int64_t floats;             // of a tile's memory
+    int64_t floats;             // of a team's memory
     int blocks;                 // at most, at once
 };
 
 struct hash_cuda {
     struct pf_net_cuda net;     // first
-    struct variant how[3];      // by enum pf_tile_kind
+    struct variant how[3];      // by enum pf_team_kind
     long long *fixed;           // [numbers of the table] gradients, in units of 1 / scale
     float scale;
     struct pf_cuda_buffer part, global;
@@ -41,7 +42,7 @@ struct hash_cuda {
 
 struct work {                   // of all kernels; what a kernel does not use is NULL
     struct pf_hash_shape f;
-    float *global;              // tiles' memory where it is not shared
+    float *global;              // the teams' memory where it is not shared
     int64_t floats, n;
     float *sdf, *grad, *rgb;
     const float *x, *dir, *d_sdf, *d_grad, *d_rgb;
@@ -52,24 +53,25 @@ struct work {                   // of all kernels; what a kernel does not use is
 
 extern __shared__ __align__(16) float shared_memory[];
 
-template <int P, bool SHARED, enum pf_tile_kind KIND> static __global__ void
-__launch_bounds__(THREADS, KIND == PF_TILE_BACKWARD ? 1 : KIND == PF_TILE_FORWARD ? 2 : 4)
-tiles(const __grid_constant__ work w)
+template <int P, bool SHARED, enum pf_team_kind KIND> static __global__ void
+__launch_bounds__(THREADS, KIND == PF_TEAM_BACKWARD ? 1 : KIND == PF_TEAM_FORWARD ? 2 : 4)
+teams(const __grid_constant__ work w)
 {
     const struct pf_team team = {(int)threadIdx.x, THREADS};
     float *const memory = SHARED ? shared_memory : w.global + blockIdx.x * w.floats;
-    struct pf_hash_tile t;
-    pf_hash_tile_lay_out(&t, memory, &w.f, P, KIND);
-    pf_hash_tile_start(&team, &t, memory, w.floats, &w.f, KIND == PF_TILE_SDF ? 2 : PF_HASH_LAYERS);
+    struct pf_hash_team t;
+    pf_hash_team_lay_out(&t, memory, &w.f, P, KIND);
+    pf_hash_team_start(&team, &t, memory, w.floats, &w.f, KIND == PF_TEAM_SDF ? 2 : PF_HASH_LAYERS);
     for (int64_t from = (int64_t)blockIdx.x * P; from < w.n; from += (int64_t)gridDim.x * P) {
-        if (KIND == PF_TILE_SDF)
-            pf_hash_tile_sdf(&team, &t, &w.f, w.sdf, w.x, from, w.n);
-        else if (KIND == PF_TILE_FORWARD)
-            pf_hash_tile_forward(&team, &t, &w.f, w.sdf, w.grad, w.rgb, w.x, w.dir, from, w.n);
+        if (KIND == PF_TEAM_SDF)
+            pf_hash_team_sdf(&team, &t, &w.f, w.sdf, w.x, from, w.n);
+        else if (KIND == PF_TEAM_FORWARD)
+            pf_hash_team_forward(&team, &t, &w.f, w.sdf, w.grad, w.rgb, w.x, w.dir, from, w.n);
         else
-            pf_hash_tile_backward(&team, &t, &w.f, w.fixed, w.scale, w.d_sdf, w.d_grad, w.d_rgb, w.x, w.dir, from, w.n);
+            pf_hash_team_backward(&team, &t, &w.f, w.fixed, w.scale, w.d_sdf, w.d_grad, w.d_rgb,
+                                  w.x, w.dir, from, w.n);
     }
-    if (KIND == PF_TILE_BACKWARD)
+    if (KIND == PF_TEAM_BACKWARD)
         for (int64_t i = threadIdx.x; i < w.f.weights; i += THREADS)
             w.part[blockIdx.x * w.f.weights + i] = t.sums[i];
 }
@@ -99,36 +101,39 @@ from_fixed(float *grad, const long long *fixed, int64_t n, float unit)
 
 typedef void (*kernel)(work);
 
-template <enum pf_tile_kind KIND> static kernel
+template <enum pf_team_kind KIND> static kernel
 kernel_of_kind(const struct variant *how)
 {
-    return !how->shared ? tiles<64, false, KIND> : how->P == 64 ? tiles<64, true, KIND> : tiles<32, true, KIND>;
+    return !how->shared      ? teams<64, false, KIND>
+           : how->P == 64 ? teams<64, true, KIND>
+                          : teams<32, true, KIND>;
 }
 
 static kernel
-kernel_of(const struct variant *how, enum pf_tile_kind kind)
+kernel_of(const struct variant *how, enum pf_team_kind kind)
 {
-    return kind == PF_TILE_SDF       ? kernel_of_kind<PF_TILE_SDF>(how)
-           : kind == PF_TILE_FORWARD ? kernel_of_kind<PF_TILE_FORWARD>(how)
-                                     : kernel_of_kind<PF_TILE_BACKWARD>(how);
+    return kind == PF_TEAM_SDF       ? kernel_of_kind<PF_TEAM_SDF>(how)
+           : kind == PF_TEAM_FORWARD ? kernel_of_kind<PF_TEAM_FORWARD>(how)
+                                     : kernel_of_kind<PF_TEAM_BACKWARD>(how);
 }
 
 static pf_err
-choose(struct variant *how, const struct pf_cuda *cuda, const struct pf_hash_shape *f, enum pf_tile_kind kind)
+choose(struct variant *how, const struct pf_cuda *cuda, const struct pf_hash_shape *f,
+       enum pf_team_kind kind)
 {
-    struct pf_hash_tile unused;
+    struct pf_hash_team unused;
     int each = 1;
     for (int P = 64; P >= 32; P /= 2) {
         how->P = P;
         how->shared = true;
-        how->floats = pf_hash_tile_lay_out(&unused, NULL, f, P, kind);
+        how->floats = pf_hash_team_lay_out(&unused, NULL, f, P, kind);
         const size_t bytes = (size_t)how->floats * sizeof(float);
         if (bytes > cuda->shared_bytes)
             continue;
         const void *const function = (const void *)kernel_of(how, kind);
         PF_CUDA_TRY(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                          (int)cuda->shared_bytes),
-                    "shared memory for the field");     // other fields' tiles are larger
+                    "shared memory for the field");     // other fields' rows are larger
         PF_CUDA_TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, function, THREADS, bytes),
                     "blocks of the field");
         how->blocks = cuda->processors * (each > 0 ? each : 1);
@@ -136,7 +141,7 @@ choose(struct variant *how, const struct pf_cuda *cuda, const struct pf_hash_sha
     }
     how->P = 64;
     how->shared = false;
-    how->floats = (pf_hash_tile_lay_out(&unused, NULL, f, 64, kind) + 31) / 32 * 32;
+    how->floats = (pf_hash_team_lay_out(&unused, NULL, f, 64, kind) + 31) / 32 * 32;
     how->blocks = 2 * cuda->processors;
     return PF_OK;
 }
@@ -156,14 +161,15 @@ blocks_for(const struct variant *how, int64_t n)
 }
 
 static pf_err
-launch(struct hash_cuda *net, struct work *w, enum pf_tile_kind kind)
+launch(struct hash_cuda *net, struct work *w, enum pf_team_kind kind)
 {
     const struct variant *const how = &net->how[kind];
     const int blocks = blocks_for(how, w->n);
     w->f = shape_of(net);
     w->floats = how->floats;
     if (!how->shared)
-        PF_TRY(pf_cuda_reserve(&net->global, (size_t)(how->blocks * how->floats) * sizeof(float), "the field's tiles"));
+        PF_TRY(pf_cuda_reserve(&net->global, (size_t)(how->blocks * how->floats) * sizeof(float),
+                               "the field's points"));
     w->global = pf_cuda_data<float>(&net->global);
     kernel_of(how, kind)<<<blocks, THREADS, how->shared ? (size_t)how->floats * sizeof(float) : 0,
                            pf_cuda_stream(net->net.dev)>>>(*w);
@@ -188,12 +194,12 @@ hash_sdf(struct pf_net_cuda *base, float *sdf, const float *x, int64_t n)
     w.sdf = sdf;
     w.x = x;
     w.n = n;
-    return launch((struct hash_cuda *)base, &w, PF_TILE_SDF);
+    return launch((struct hash_cuda *)base, &w, PF_TEAM_SDF);
 }
 
 static pf_err
-hash_forward(struct pf_net_cuda *base, float *sdf, float *grad, float *rgb, const float *x, const float *dir, int64_t n,
-             bool tape)
+hash_forward(struct pf_net_cuda *base, float *sdf, float *grad, float *rgb, const float *x,
+             const float *dir, int64_t n, bool tape)
 {
     struct hash_cuda *const net = (struct hash_cuda *)base;
     struct work w = {};
@@ -210,7 +216,7 @@ hash_forward(struct pf_net_cuda *base, float *sdf, float *grad, float *rgb, cons
     w.x = x;
     w.dir = dir;
     w.n = n;
-    return launch(net, &w, PF_TILE_FORWARD);
+    return launch(net, &w, PF_TEAM_FORWARD);
 }
 
 static pf_err
@@ -218,12 +224,13 @@ hash_backward(struct pf_net_cuda *base, const float *d_sdf, const float *d_grad,
 {
     struct hash_cuda *const net = (struct hash_cuda *)base;
     const struct pf_hash *const host = (const struct pf_hash *)base->host;
-    const struct variant *const how = &net->how[PF_TILE_BACKWARD];
+    const struct variant *const how = &net->how[PF_TEAM_BACKWARD];
     const cudaStream_t stream = pf_cuda_stream(base->dev);
     struct work w = {};
     if (net->points == 0)
         return PF_OK;
-    PF_TRY(pf_cuda_reserve(&net->part, (size_t)(how->blocks * host->weights) * sizeof(float), "the field's gradients"));
+    PF_TRY(pf_cuda_reserve(&net->part, (size_t)(how->blocks * host->weights) * sizeof(float),
+                           "the field's gradients"));
     w.part = pf_cuda_data<float>(&net->part);
     w.x = net->x;
     w.dir = net->dir;
@@ -233,9 +240,9 @@ hash_backward(struct pf_net_cuda *base, const float *d_sdf, const float *d_grad,
     w.d_rgb = d_rgb;
     w.fixed = net->fixed;
     w.scale = net->scale;
-    PF_TRY(launch(net, &w, PF_TILE_BACKWARD));
-    fold<<<pf_blocks(host->weights, 128), 128, 0, stream>>>(base->grad + host->param[0].n, w.part,
-                                                           blocks_for(how, net->points), host->weights);
+    PF_TRY(launch(net, &w, PF_TEAM_BACKWARD));
+    fold<<<pf_blocks(host->weights, 128), 128, 0, stream>>>(
+        base->grad + host->param[0].n, w.part, blocks_for(how, net->points), host->weights);
     return pf_launched(base->dev, "hash field's gradients");
 }
 
@@ -248,8 +255,10 @@ hash_clear(struct pf_net_cuda *base, float inv_s)
     int exponent = 0;
     frexpf(inv_s, &exponent);                   // inv_s < 2^exponent
     net->scale = ldexpf(1, 57 - (exponent > 9 ? exponent : 9));
-    PF_CUDA_TRY(cudaMemsetAsync(net->fixed, 0, (size_t)table * sizeof *net->fixed, stream), "clearing gradients");
-    PF_CUDA_TRY(cudaMemsetAsync(base->grad + table, 0, (size_t)(base->count - table) * sizeof(float), stream),
+    PF_CUDA_TRY(cudaMemsetAsync(net->fixed, 0, (size_t)table * sizeof *net->fixed, stream),
+                "clearing gradients");
+    PF_CUDA_TRY(cudaMemsetAsync(base->grad + table, 0,
+                                (size_t)(base->count - table) * sizeof(float), stream),
                 "clearing gradients");
     return PF_OK;
 }
@@ -259,7 +268,8 @@ hash_collect(struct pf_net_cuda *base)
 {
     struct hash_cuda *const net = (struct hash_cuda *)base;
     const int64_t table = base->host->param[0].n;
-    from_fixed<<<pf_blocks(table, 256), 256, 0, pf_cuda_stream(base->dev)>>>(base->grad, net->fixed, table, 1 / net->scale);
+    from_fixed<<<pf_blocks(table, 256), 256, 0, pf_cuda_stream(base->dev)>>>(
+        base->grad, net->fixed, table, 1 / net->scale);
     return pf_launched(base->dev, "hash grid's gradients");
 }
 
@@ -290,10 +300,11 @@ pf_hash_cuda_new(struct pf_net_cuda **out, pf_dev *dev, struct pf_net *host)
     net->net.chunk = INT64_C(1) << 24;          // no tape but the points
     const struct pf_hash_shape f = shape_of(net);
     for (int kind = 0; kind < 3 && err == PF_OK; kind++)
-        err = choose(&net->how[kind], dev->cuda, &f, (enum pf_tile_kind)kind);
+        err = choose(&net->how[kind], dev->cuda, &f, (enum pf_team_kind)kind);
     net->scale = 1;
     if (err == PF_OK && !(net->fixed = (long long *)pf_cuda_malloc(table * sizeof *net->fixed)))
-        err = pf_fail(PF_ENOMEM, "no GPU memory for the gradients of %lld numbers", (long long)table);
+        err = pf_fail(PF_ENOMEM, "no GPU memory for the gradients of %lld numbers",
+                      (long long)table);
     if (err != PF_OK) {
         hash_free(&net->net);
         return err;

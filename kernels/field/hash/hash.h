@@ -57,7 +57,7 @@ features(const struct pf_hash *net)
 }
 
 /* Rows of PF_BLOCK floats, one thread's.  Names as above; d_: cotangents. */
-struct pf_hash_block {
+struct pf_hash_simd {
     float *x, *dir;             /* [3] */
     float *in, *jac;            /* [3 + L F], [L F, 3] */
     float *z, *h, *s;           /* [H] z; softplus and its derivative */
@@ -79,25 +79,25 @@ struct pf_hash_sums {
 };
 
 /* Lay the arrays of a block out over memory; NULL counts.  Returns floats. */
-int64_t pf_hash_block_lay_out(struct pf_hash_block *b, float *memory, const struct pf_hash *net);
+int64_t pf_hash_simd_lay_out(struct pf_hash_simd *b, float *memory, const struct pf_hash *net);
 void pf_hash_sums_lay_out(struct pf_hash_sums *s, float *memory, const struct pf_hash *net);
 
 /* From x: in, z, h, s, and where a gradient will be wanted jac. */
-void pf_hash_block_encode(const struct pf_hash *net, struct pf_hash_block *b, bool derivative);
+void pf_hash_simd_encode(const struct pf_hash *net, struct pf_hash_simd *b, bool derivative);
 /* After it: out's sdf alone. */
-void pf_hash_block_sdf(const struct pf_hash *net, struct pf_hash_block *b);
+void pf_hash_simd_sdf(const struct pf_hash *net, struct pf_hash_simd *b);
 /* Or: out's sdf and features, u, q, g. */
-void pf_hash_block_differentiate(const struct pf_hash *net, struct pf_hash_block *b);
+void pf_hash_simd_differentiate(const struct pf_hash *net, struct pf_hash_simd *b);
 /* After that: color, seen along dir; where that is 0, against the normal. */
-void pf_hash_block_shade(const struct pf_hash *net, struct pf_hash_block *b);
+void pf_hash_simd_shade(const struct pf_hash *net, struct pf_hash_simd *b);
 
 /* Backward of shade, from d_color: d_out's features; d_g and the colour net's sums are added to. */
-void pf_hash_block_shade_backward(const struct pf_hash *net, struct pf_hash_block *b,
-                                  struct pf_hash_sums *to);
+void pf_hash_simd_shade_backward(const struct pf_hash *net, struct pf_hash_simd *b,
+                                 struct pf_hash_sums *to);
 /* Backward of the others, from d_out (sdf and features) and d_g: d_in; the SDF net's sums are added
  * to. */
-void pf_hash_block_sdf_backward(const struct pf_hash *net, struct pf_hash_block *b,
-                                struct pf_hash_sums *to);
+void pf_hash_simd_sdf_backward(const struct pf_hash *net, struct pf_hash_simd *b,
+                               struct pf_hash_sums *to);
 
 extern const struct pf_net_ops pf_hash_ops;
 pf_err pf_hash_new(struct pf_net **net, const struct pf_neus_config *conf, uint64_t seed) PF_MUST_USE;

@@ -1,5 +1,5 @@
-/* hash_grid.h - the multiresolution hash encoding of a point (field.md, 9; Mueller et al. 2022), its
- * derivative in space, and the gradient of both.  Private to kernels/field.
+/* hash_grid.h - the multiresolution hash encoding of a point (field.md, 9; Mueller et al. 2022),
+ * its derivative in space, and the gradient of both.  Private to kernels/field.
  *
  * Level l is a grid of res^3 vertices over the cube [-bound, bound]^3 with F features at each; a
  * level with more vertices than the table has entries shares them by a hash.  A point gets the

@@ -53,7 +53,7 @@ allocate(struct pf_hash *net, const struct pf_neus_config *conf)
         {H, 3 + features(net)}, {1 + G, H}, {C, G + 3 + PF_HARMONICS}, {C, C}, {3, C},
     };
     int64_t table, packed = 0, sums = pf_rows(H) * PF_LANES;
-    struct pf_hash_block unused;
+    struct pf_hash_simd unused;
 
     set_param(net, 0, net->grid.entries, net->grid.features);
     table = (net->param[0].n + 15) / 16 * 16;   // the layers start on a vector
@@ -67,7 +67,7 @@ allocate(struct pf_hash *net, const struct pf_neus_config *conf)
         sums += pf_small_sums(K, in) + pf_rows(K) * PF_LANES;
     }
     net->sum_floats = sums;
-    net->block_floats = pf_hash_block_lay_out(&unused, NULL, net);
+    net->block_floats = pf_hash_simd_lay_out(&unused, NULL, net);
 
     const int64_t all = 2 * (table + net->weights) + packed;
     net->memory = aligned_alloc(64, (size_t)((all + 15) / 16 * 16) * sizeof(float));

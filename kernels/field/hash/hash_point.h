@@ -3,8 +3,8 @@
  * formulas.  Private to kernels/field/hash.
  *
  * Channels of a point lie `pitch` floats apart: PF_BLOCK on the CPU, a row of the team's memory on
- * the GPU.  A file that has a pragma about fp-contract includes this after it: gcc inlines only what
- * is compiled in the same way. */
+ * the GPU.  A file that has a pragma about fp-contract includes this after it: gcc inlines only
+ * what is compiled in the same way. */
 #ifndef PF_FIELD_HASH_POINT_H
 #define PF_FIELD_HASH_POINT_H
 #include <math.h>
@@ -146,7 +146,8 @@ pf_dot_3(const float *a, const float *b, int pitch)
     return a[0] * b[0] + a[pitch] * b[pitch] + a[2 * pitch] * b[2 * pitch];
 }
 
-/* r = twice n + dir is 2 (v.n) n - v for v = -dir.  Where dir is 0 we look against the normal: n. */
+/* r = twice n + dir is 2 (v.n) n - v for v = -dir; where dir is 0 we look against the normal, and
+ * it is n. */
 PF_FN float
 pf_twice(const float n[3], const float dir[3])
 {

@@ -7,14 +7,14 @@
 #include "kernels/field/hash/hash_point.h"
 
 int64_t
-pf_hash_block_lay_out(struct pf_hash_block *b, float *memory, const struct pf_hash *net)
+pf_hash_simd_lay_out(struct pf_hash_simd *b, float *memory, const struct pf_hash *net)
 {
     const int E = features(net), H = net->layer[SDF0].K, O = net->layer[SDF1].K;
     const int C = net->layer[COLOR0].K, I = O - 1 + 3 + PF_HARMONICS;
     const struct { float **at; int rows; } arrays[] = {
         {&b->x, 3}, {&b->dir, 3}, {&b->in, 3 + E}, {&b->jac, 3 * E}, {&b->z, H}, {&b->h, H},
-        {&b->s, H}, {&b->u, H}, {&b->q, 3 + E}, {&b->out, 1 + pf_rows(I)}, {&b->g, 3}, {&b->length, 1},
-         {&b->c0, C}, {&b->c1, C}, {&b->color, 3},
+        {&b->s, H}, {&b->u, H}, {&b->q, 3 + E}, {&b->out, 1 + pf_rows(I)}, {&b->g, 3},
+        {&b->length, 1},  {&b->c0, C}, {&b->c1, C}, {&b->color, 3},
         {&b->d_out, 1 + pf_rows(I)}, {&b->d_c0, C}, {&b->d_c1, C}, {&b->d_color, 3}, {&b->d_g, 3},
         {&b->d_q, 3 + E}, {&b->d_u, H}, {&b->d_z, H}, {&b->d_in, 3 + E},
     };
@@ -28,7 +28,7 @@ pf_hash_block_lay_out(struct pf_hash_block *b, float *memory, const struct pf_ha
 }
 
 void
-pf_hash_block_encode(const struct pf_hash *net, struct pf_hash_block *b, bool derivative)
+pf_hash_simd_encode(const struct pf_hash *net, struct pf_hash_simd *b, bool derivative)
 {
     const float *table = net->param[0].value;
     memcpy(b->in, b->x, sizeof(float) * 3 * PF_BLOCK);
@@ -40,7 +40,7 @@ pf_hash_block_encode(const struct pf_hash *net, struct pf_hash_block *b, bool de
 }
 
 void
-pf_hash_block_sdf(const struct pf_hash *net, struct pf_hash_block *b)
+pf_hash_simd_sdf(const struct pf_hash *net, struct pf_hash_simd *b)
 {
     const struct pf_small *l = &net->layer[SDF1];
     for (int p = 0; p < PF_BLOCK; p++)
@@ -52,7 +52,7 @@ pf_hash_block_sdf(const struct pf_hash *net, struct pf_hash_block *b)
 }
 
 void
-pf_hash_block_differentiate(const struct pf_hash *net, struct pf_hash_block *b)
+pf_hash_simd_differentiate(const struct pf_hash *net, struct pf_hash_simd *b)
 {
     const int H = net->layer[SDF0].K, E = features(net);
     const float *first = net->layer[SDF1].w;                    /* [H] the row that makes the sdf */
@@ -79,7 +79,7 @@ relu(float *y, int C)
 }
 
 void
-pf_hash_block_shade(const struct pf_hash *net, struct pf_hash_block *b)
+pf_hash_simd_shade(const struct pf_hash *net, struct pf_hash_simd *b)
 {
     const int O = net->layer[SDF1].K, C = net->layer[COLOR0].K;
     float *look = row(b->out, O);
@@ -127,8 +127,8 @@ relu_backward(float *d_y, const float *y, int C)
 }
 
 void
-pf_hash_block_shade_backward(const struct pf_hash *net, struct pf_hash_block *b,
-                             struct pf_hash_sums *to)
+pf_hash_simd_shade_backward(const struct pf_hash *net, struct pf_hash_simd *b,
+                            struct pf_hash_sums *to)
 {
     const int O = net->layer[SDF1].K, C = net->layer[COLOR0].K;
 #pragma omp simd
@@ -150,8 +150,8 @@ pf_hash_block_shade_backward(const struct pf_hash *net, struct pf_hash_block *b,
 
 /* field.md, 8.  The cotangent of q = W0^T u is d_q = [d_g, jac d_g]; u's is d_u = W0 d_q. */
 void
-pf_hash_block_sdf_backward(const struct pf_hash *net, struct pf_hash_block *b,
-                           struct pf_hash_sums *to)
+pf_hash_simd_sdf_backward(const struct pf_hash *net, struct pf_hash_simd *b,
+                          struct pf_hash_sums *to)
 {
     const struct pf_small *l0 = &net->layer[SDF0], *l1 = &net->layer[SDF1];
     const int H = l0->K, E = features(net);

@@ -1,175 +1,25 @@
-/* hash_team.h - a tile of points of the fast field, forward and backward, for a block of a GPU's
- * threads: hash_simd.c, hash_grid.c and small_mlp.c once more, function by function (hash.h has the
- * formulas).  tests/kernels/field/hash/test_hash_team.c runs it on the host against those.  Private.
+/* hash_team.h - the fast field at some points, forward and backward, for a team of a GPU's threads
+ * (hash.h has the formulas, hash_point.h what happens at one point).  On the CPU hash_simd.c does
+ * the same; tests/kernels/field/hash/test_hash_team.c runs this on the host against it.  Private.
  *
- * A quantity of C channels is C rows of P points, P + 4 floats apart: neighbouring rows then lie in
- * different banks of shared memory.  Rows come in fours; spare ones of a point are finite where the
- * point is, because memory starts as zeros and their weights are zeros.  Memory is shared memory
- * where a tile fits, else global: the code is the same.
- *
- * Products: a task is 4 channels of 4, 2 or 1 points (as many as keep the team busy); one weight and
- * one activation vector of 16 bytes from shared memory serve 16 multiply-adds, which keeps both pipes
- * of a multiprocessor equally busy (4 + 3 cycles a warp).  Outer products: a task is 4 x 4 weights
- * over all points, 8 vectors for 64 multiply-adds. */
+ * Products: a task is 4 channels of 4, 2 or 1 points (as many as keep the team busy); one weight
+ * and one activation vector of 16 bytes from shared memory serve 16 multiply-adds, which keeps both
+ * pipes of a multiprocessor equally busy (4 + 3 cycles a warp).  Outer products: a task is 4 x 4
+ * weights over all points, 8 vectors for 64 multiply-adds. */
 #ifndef PF_FIELD_HASH_TEAM_H
 #define PF_FIELD_HASH_TEAM_H
-#include "kernels/field/hash/hash.h"
 #include "kernels/field/hash/hash_point.h"
-#include "kernels/field/hash/team.h"
-
-enum { PF_TILE_PAD = 4 };
-enum pf_tile_kind { PF_TILE_SDF, PF_TILE_FORWARD, PF_TILE_BACKWARD };
-
-/* What a kernel must know of a field; its weights are where the parameters are, unpacked. */
-struct pf_hash_shape {
-    struct pf_hash_grid grid;
-    int active;                 /* levels in use */
-    int K[PF_HASH_LAYERS], C[PF_HASH_LAYERS];
-    int64_t weights;            /* numbers of all layers: weight, bias, weight, bias, ... */
-    const float *table, *weight;
-};
-
-static inline struct pf_hash_shape
-pf_hash_shape_of(const struct pf_hash *net, const float *table, const float *weight)
-{
-    struct pf_hash_shape f;
-    memset(&f, 0, sizeof f);
-    f.grid = net->grid;
-    f.active = net->active;
-    f.weights = net->weights;
-    f.table = table;
-    f.weight = weight;
-    for (int i = 0; i < PF_HASH_LAYERS; i++) {
-        f.K[i] = net->layer[i].K;
-        f.C[i] = net->layer[i].C;
-    }
-    return f;
-}
-
-/* A layer in a tile's memory: w [rows(K) / 4, rows(C), 4], four rows interleaved, spare ones 0. */
-struct pf_tile_layer {
-    int K, C;
-    float *w, *b;
-    float *sum_w, *sum_b;       /* [K, C], [K] gradients; backward alone */
-};
-
-/* Rows as in struct pf_hash_block; what is missing there is computed again or lies elsewhere. */
-struct pf_hash_tile {
-    int P, pitch;               /* points; floats from row to row */
-    struct pf_tile_layer layer[PF_HASH_LAYERS];
-    float *sums;                /* [weights] all sum_w and sum_b */
-    float *x, *dir, *in, *jac, *h, *s, *u, *q;
-    float *out;                 /* [1 + G | n 3 | SH 16] */
-    float *g, *length, *c0, *c1, *color;
-    float *d_out, *d_c0, *d_c1, *d_color, *d_g, *d_q, *d_u, *d_z, *d_in;
-};
-
-/* ---- memory ---- */
-
-/* The next n floats; NULL while they are only counted. */
-PF_HD_FN float *
-pf_tile_take(float *memory, int64_t *at, int64_t n)
-{
-    float *const p = memory ? memory + *at : 0;
-    *at += n;
-    return p;
-}
-
-/* Lay a tile of P points out over memory, a multiple of 16 bytes; NULL counts.  Returns floats. */
-PF_HD_FN int64_t
-pf_hash_tile_lay_out(struct pf_hash_tile *t, float *memory, const struct pf_hash_shape *f, int P,
-                     enum pf_tile_kind kind)
-{
-    const int E = f->grid.levels * f->grid.features, layers = kind == PF_TILE_SDF ? 2 : PF_HASH_LAYERS;
-    const bool backward = kind == PF_TILE_BACKWARD;
-    const int64_t row = P + PF_TILE_PAD, in = pf_rows(3 + E) * row, out = (1 + pf_rows(f->C[COLOR0])) * row;
-    const int64_t h = pf_rows(f->K[SDF0]) * row, c = pf_rows(f->K[COLOR0]) * row, hc = h > c ? h : c;
-    int64_t at = 0;
-    t->P = P;
-    t->pitch = P + PF_TILE_PAD;
-    t->sums = 0;
-    if (backward)
-        t->sums = pf_tile_take(memory, &at, (f->weights + 3) / 4 * 4);
-    float *sums = t->sums;
-    PF_UNROLL for (int i = 0; i < layers; i++) {
-        struct pf_tile_layer *const l = &t->layer[i];
-        l->K = f->K[i];
-        l->C = f->C[i];
-        l->w = pf_tile_take(memory, &at, (int64_t)pf_rows(l->K) * pf_rows(l->C));
-        l->b = pf_tile_take(memory, &at, pf_rows(l->K));
-        l->sum_w = sums;
-        l->sum_b = sums ? sums + l->K * l->C : 0;
-        sums = sums ? l->sum_b + l->K : 0;
-    }
-    t->x = pf_tile_take(memory, &at, 4 * row);
-    t->in = pf_tile_take(memory, &at, in);
-    t->h = pf_tile_take(memory, &at, backward ? h : hc);
-    if (kind == PF_TILE_SDF) {
-        t->out = pf_tile_take(memory, &at, row);
-        return at;
-    }
-    t->s = pf_tile_take(memory, &at, !backward ? hc : h > in ? h : in);
-    t->dir = pf_tile_take(memory, &at, 4 * row);
-    t->jac = pf_tile_take(memory, &at, pf_rows(3 * E) * row);
-    t->q = pf_tile_take(memory, &at, in);
-    t->out = pf_tile_take(memory, &at, out);
-    t->g = pf_tile_take(memory, &at, 4 * row);
-    t->length = pf_tile_take(memory, &at, row);
-    t->color = pf_tile_take(memory, &at, 4 * row);
-    if (!backward) {
-        t->u = t->s;            /* their last use comes before their heirs' first */
-        t->c0 = t->h;
-        t->c1 = t->s;
-        return at;
-    }
-    t->u = pf_tile_take(memory, &at, h);
-    t->c0 = pf_tile_take(memory, &at, c);
-    t->c1 = pf_tile_take(memory, &at, c);
-    t->d_out = pf_tile_take(memory, &at, out);
-    t->d_c0 = pf_tile_take(memory, &at, c);
-    t->d_c1 = pf_tile_take(memory, &at, c);
-    t->d_color = pf_tile_take(memory, &at, 4 * row);
-    t->d_g = pf_tile_take(memory, &at, 4 * row);
-    t->d_q = pf_tile_take(memory, &at, in);
-    t->d_u = pf_tile_take(memory, &at, h);
-    t->d_z = pf_tile_take(memory, &at, h);
-    t->d_in = t->s;
-    return at;
-}
-
-/* Zeros everywhere, then the weights.  Ends with a wait. */
-PF_FN void
-pf_hash_tile_start(const struct pf_team *team, struct pf_hash_tile *t, float *memory, int64_t floats,
-                   const struct pf_hash_shape *f, int layers)
-{
-    const float *from = f->weight;
-    for (int64_t i = team->rank; i < floats; i += team->size)
-        memory[i] = 0.0f;
-    pf_wait(team);
-    PF_UNROLL for (int n = 0; n < layers; n++) {
-        const struct pf_tile_layer *const l = &t->layer[n];
-        const int columns = pf_rows(l->C);
-        for (int i = team->rank; i < l->K * l->C; i += team->size) {
-            const int k = i / l->C, c = i % l->C;
-            l->w[(k / 4 * columns + c) * 4 + k % 4] = from[i];
-        }
-        from += l->K * l->C;
-        for (int k = team->rank; k < l->K; k += team->size)
-            l->b[k] = from[k];
-        from += l->K;
-    }
-    pf_wait(team);
-}
+#include "kernels/field/hash/hash_team_memory.h"
 
 /* What happens to a number of a product before it is stored. */
-enum pf_tile_act {
+enum pf_team_act {
     PF_AS_IT_IS, PF_MAX_0, PF_LOGISTIC,
     PF_SOFTPLUS,                /* other gets the derivative */
     PF_WHERE_POSITIVE,          /* 0 where other is not over 0: a rectifier backward */
 };
 
 PF_FN void
-pf_tile_store(float *to, float v, enum pf_tile_act act, float *other)
+pf_team_store(float *to, float v, enum pf_team_act act, float *other)
 {
     switch (act) {
     case PF_MAX_0: *to = v > 0.0f ? v : 0.0f; break;
@@ -198,9 +48,9 @@ pf_points_at(float v[4], const float *p, const int N)
 }
 
 PF_FN void
-pf_tile_product_n(const struct pf_team *team, const struct pf_hash_tile *t,
-                  const struct pf_tile_layer *l, float *y, bool bias, const float *x,
-                  enum pf_tile_act act, float *other, const int N)
+pf_team_product_n(const struct pf_team *team, const struct pf_hash_team *t,
+                  const struct pf_team_layer *l, float *y, bool bias, const float *x,
+                  enum pf_team_act act, float *other, const int N)
 {
     const int groups = t->P / N, tasks = pf_rows(l->K) / 4 * groups, columns = pf_rows(l->C);
     for (int i = team->rank; i < tasks; i += team->size) {
@@ -220,14 +70,14 @@ pf_tile_product_n(const struct pf_team *team, const struct pf_hash_tile *t,
         }
         PF_UNROLL for (int r = 0; r < 4; r++)
             PF_UNROLL for (int j = 0; j < N; j++)
-                pf_tile_store(y + (k + r) * t->pitch + p + j, sum[r][j], act,
+                pf_team_store(y + (k + r) * t->pitch + p + j, sum[r][j], act,
                               other ? other + (k + r) * t->pitch + p + j : 0);
     }
 }
 
 PF_FN void
-pf_tile_transposed_n(const struct pf_team *team, const struct pf_hash_tile *t,
-                     const struct pf_tile_layer *l, float *x, const float *y, enum pf_tile_act act,
+pf_team_transposed_n(const struct pf_team *team, const struct pf_hash_team *t,
+                     const struct pf_team_layer *l, float *x, const float *y, enum pf_team_act act,
                      float *other, const int N)
 {
     const int columns = pf_rows(l->C), groups = t->P / N, tasks = columns / 4 * groups;
@@ -248,14 +98,14 @@ pf_tile_transposed_n(const struct pf_team *team, const struct pf_hash_tile *t,
         }
         PF_UNROLL for (int q = 0; q < 4; q++)
             PF_UNROLL for (int j = 0; j < N; j++)
-                pf_tile_store(x + (c + q) * t->pitch + p + j, sum[q][j], act,
+                pf_team_store(x + (c + q) * t->pitch + p + j, sum[q][j], act,
                               other ? other + (c + q) * t->pitch + p + j : 0);
     }
 }
 
 /* Points of a task: the most that keep over half of the team busy. */
 PF_FN int
-pf_tile_points(const struct pf_team *team, const struct pf_hash_tile *t, int channels)
+pf_team_points(const struct pf_team *team, const struct pf_hash_team *t, int channels)
 {
     const int tasks = pf_rows(channels) / 4 * (t->P / 4);
     return 2 * tasks > team->size ? 4 : 4 * tasks > team->size ? 2 : 1;
@@ -263,32 +113,32 @@ pf_tile_points(const struct pf_team *team, const struct pf_hash_tile *t, int cha
 
 /* y [K] = act(W x + b), x [C] */
 PF_FN void
-pf_tile_product(const struct pf_team *team, const struct pf_hash_tile *t,
-                const struct pf_tile_layer *l, float *y, bool bias, const float *x,
-                enum pf_tile_act act, float *other)
+pf_team_product(const struct pf_team *team, const struct pf_hash_team *t,
+                const struct pf_team_layer *l, float *y, bool bias, const float *x,
+                enum pf_team_act act, float *other)
 {
-    const int N = pf_tile_points(team, t, l->K);
+    const int N = pf_team_points(team, t, l->K);
     if (N == 4)
-        pf_tile_product_n(team, t, l, y, bias, x, act, other, 4);
+        pf_team_product_n(team, t, l, y, bias, x, act, other, 4);
     else if (N == 2)
-        pf_tile_product_n(team, t, l, y, bias, x, act, other, 2);
+        pf_team_product_n(team, t, l, y, bias, x, act, other, 2);
     else
-        pf_tile_product_n(team, t, l, y, bias, x, act, other, 1);
+        pf_team_product_n(team, t, l, y, bias, x, act, other, 1);
 }
 
 /* x [C] = act(W^T y), y [K] */
 PF_FN void
-pf_tile_transposed(const struct pf_team *team, const struct pf_hash_tile *t,
-                   const struct pf_tile_layer *l, float *x, const float *y, enum pf_tile_act act,
+pf_team_transposed(const struct pf_team *team, const struct pf_hash_team *t,
+                   const struct pf_team_layer *l, float *x, const float *y, enum pf_team_act act,
                    float *other)
 {
-    const int N = pf_tile_points(team, t, l->C);
+    const int N = pf_team_points(team, t, l->C);
     if (N == 4)
-        pf_tile_transposed_n(team, t, l, x, y, act, other, 4);
+        pf_team_transposed_n(team, t, l, x, y, act, other, 4);
     else if (N == 2)
-        pf_tile_transposed_n(team, t, l, x, y, act, other, 2);
+        pf_team_transposed_n(team, t, l, x, y, act, other, 2);
     else
-        pf_tile_transposed_n(team, t, l, x, y, act, other, 1);
+        pf_team_transposed_n(team, t, l, x, y, act, other, 1);
 }
 
 /* The first task that this member takes of those that follow *turn others, round and round. */
@@ -300,10 +150,11 @@ pf_turn_of(const struct pf_team *team, int *turn, int tasks)
     return first;
 }
 
-/* sum_w += y x^T, and the same of a second pair unless y2 is NULL: sums over the tile's points. */
+/* sum_w += y x^T, and the same of a second pair unless y2 is NULL: sums over the points. */
 PF_FN void
-pf_tile_outer(const struct pf_team *team, const struct pf_hash_tile *t, const struct pf_tile_layer *l,
-              const float *y, const float *x, const float *y2, const float *x2, int *turn)
+pf_team_outer(const struct pf_team *team, const struct pf_hash_team *t,
+              const struct pf_team_layer *l, const float *y, const float *x, const float *y2,
+              const float *x2, int *turn)
 {
     const int down = pf_rows(l->K) / 4, across = pf_rows(l->C) / 4, tasks = down * across;
     for (int i = pf_turn_of(team, turn, tasks); i < tasks; i += team->size) {
@@ -330,10 +181,10 @@ pf_tile_outer(const struct pf_team *team, const struct pf_hash_tile *t, const st
     }
 }
 
-/* to [K] += y summed over the tile's points. */
+/* to [K] += y summed over the points. */
 PF_FN void
-pf_tile_sum(const struct pf_team *team, const struct pf_hash_tile *t, float *to, const float *y, int K,
-            int *turn)
+pf_team_sum(const struct pf_team *team, const struct pf_hash_team *t, float *to, const float *y,
+            int K, int *turn)
 {
     for (int k = pf_turn_of(team, turn, K); k < K; k += team->size) {
         float sum = 0;
@@ -348,8 +199,8 @@ pf_tile_sum(const struct pf_team *team, const struct pf_hash_tile *t, float *to,
 /* ---- the grid (hash_grid.c) ---- */
 
 PF_FN void
-pf_tile_locate(struct pf_hash_place at[3], const struct pf_hash_shape *f,
-               const struct pf_hash_level *l, const struct pf_hash_tile *t, int p)
+pf_team_locate(struct pf_hash_place at[3], const struct pf_hash_shape *f,
+               const struct pf_hash_level *l, const struct pf_hash_team *t, int p)
 {
     PF_UNROLL for (int k = 0; k < 3; k++)
         at[k] = pf_hash_locate(t->x[k * t->pitch + p], f->grid.bound, l->scale);
@@ -357,7 +208,7 @@ pf_tile_locate(struct pf_hash_place at[3], const struct pf_hash_shape *f,
 
 /* Entry and weight of a corner (bits 0..2: upper in x, y, z). */
 PF_FN int32_t
-pf_tile_corner(struct pf_hash_weight *w, const struct pf_hash_level *l,
+pf_team_corner(struct pf_hash_weight *w, const struct pf_hash_level *l,
                const struct pf_hash_place at[3], int corner)
 {
     float side[3], slope[3];
@@ -370,9 +221,9 @@ pf_tile_corner(struct pf_hash_weight *w, const struct pf_hash_level *l,
                          at[2].cell + (corner >> 2));
 }
 
-/* N = 2 or 1 neighbouring features at a time, a constant where this is called: one load for both. */
+/* N = 2 or 1 neighbouring features at a time, by one load; a constant where this is called. */
 PF_FN void
-pf_tile_encode_n(const struct pf_team *team, const struct pf_hash_tile *t,
+pf_team_encode_n(const struct pf_team *team, const struct pf_hash_team *t,
                  const struct pf_hash_shape *f, bool derivative, const int N)
 {
     const int F = f->grid.features, parts = F / N, n = f->grid.levels * parts * t->P;
@@ -383,12 +234,12 @@ pf_tile_encode_n(const struct pf_team *team, const struct pf_hash_tile *t,
         float value[2] = {0, 0}, jac[2][3] = {{0}};
         if (level < f->active) {
             struct pf_hash_place at[3];
-            pf_tile_locate(at, f, l, t, p);
+            pf_team_locate(at, f, l, t, p);
             const float *const table = f->table + l->offset * F + part * N;
             PF_UNROLL for (int corner = 0; corner < 8; corner++) {
                 struct pf_hash_weight w;
                 float v[4];
-                const int64_t entry = pf_tile_corner(&w, l, at, corner);
+                const int64_t entry = pf_team_corner(&w, l, at, corner);
                 pf_points_at(v, table + entry * F, N);
                 PF_UNROLL for (int j = 0; j < N; j++) {
                     value[j] += w.value * v[j];
@@ -408,37 +259,39 @@ pf_tile_encode_n(const struct pf_team *team, const struct pf_hash_tile *t,
 
 /* From x: in, and jac where a gradient will be wanted.  Ends with a wait. */
 PF_FN void
-pf_tile_encode(const struct pf_team *team, const struct pf_hash_tile *t, const struct pf_hash_shape *f,
-               bool derivative)
+pf_team_encode(const struct pf_team *team, const struct pf_hash_team *t,
+               const struct pf_hash_shape *f, bool derivative)
 {
     for (int i = team->rank; i < 3 * t->P; i += team->size)
         t->in[i / t->P * t->pitch + i % t->P] = t->x[i / t->P * t->pitch + i % t->P];
     if (f->grid.features % 2)
-        pf_tile_encode_n(team, t, f, derivative, 1);
+        pf_team_encode_n(team, t, f, derivative, 1);
     else
-        pf_tile_encode_n(team, t, f, derivative, 2);
+        pf_team_encode_n(team, t, f, derivative, 2);
     pf_wait(team);
 }
 
-/* grad [entries, F] += what the tile's first `points` points contribute (pf_hash_scatter).  Members
+/* grad [entries, F] += what the first `points` points contribute (pf_hash_scatter).  Members
  * beside each other take the features of one entry: one sector of memory for both. */
 PF_FN void
-pf_tile_scatter(const struct pf_team *team, const struct pf_hash_tile *t, const struct pf_hash_shape *f,
-                long long *grad, float scale, int points)
+pf_team_scatter(const struct pf_team *team, const struct pf_hash_team *t,
+                const struct pf_hash_shape *f, long long *grad, float scale, int points)
 {
-    const int F = f->grid.features, levels = f->active < f->grid.levels ? f->active : f->grid.levels;
+    const int F = f->grid.features;
+    const int levels = f->active < f->grid.levels ? f->active : f->grid.levels;
     for (int i = team->rank; i < levels * t->P * F; i += team->size) {
-        const int feature = i % F, p = i / F % t->P, level = i / F / t->P, e = 3 + level * F + feature;
+        const int feature = i % F, p = i / F % t->P, level = i / F / t->P;
+        const int e = 3 + level * F + feature;
         const struct pf_hash_level *const l = &f->grid.level[level];
         if (p >= points)
             continue;
         const float a = t->d_in[e * t->pitch + p], b = t->q[e * t->pitch + p];
         const float g[3] = {t->d_g[p], t->d_g[t->pitch + p], t->d_g[2 * t->pitch + p]};
         struct pf_hash_place at[3];
-        pf_tile_locate(at, f, l, t, p);
+        pf_team_locate(at, f, l, t, p);
         PF_UNROLL for (int corner = 0; corner < 8; corner++) {
             struct pf_hash_weight w;
-            const int64_t entry = l->offset + pf_tile_corner(&w, l, at, corner);
+            const int64_t entry = l->offset + pf_team_corner(&w, l, at, corner);
             pf_add_fixed(grad + entry * F + feature, pf_hash_share(w, a, b, g, 1), scale);
         }
     }
@@ -448,7 +301,7 @@ pf_tile_scatter(const struct pf_team *team, const struct pf_hash_tile *t, const 
 
 /* rows [C] = points from..from+P of x [n, C]; those past the end repeat the last, or are 0. */
 PF_FN void
-pf_tile_load(const struct pf_team *team, const struct pf_hash_tile *t, float *rows, const float *x,
+pf_team_load(const struct pf_team *team, const struct pf_hash_team *t, float *rows, const float *x,
              int C, int64_t from, int64_t n, bool zero)
 {
     for (int i = team->rank; i < C * t->P; i += team->size) {
@@ -460,8 +313,8 @@ pf_tile_load(const struct pf_team *team, const struct pf_hash_tile *t, float *ro
 
 /* x [n, C] = rows [C]; no wait. */
 PF_FN void
-pf_tile_unload(const struct pf_team *team, const struct pf_hash_tile *t, float *x, const float *rows,
-               int C, int64_t from, int64_t n)
+pf_team_unload(const struct pf_team *team, const struct pf_hash_team *t, float *x,
+               const float *rows, int C, int64_t from, int64_t n)
 {
     for (int i = team->rank; i < C * t->P; i += team->size) {
         const int p = i / C, c = i % C;
@@ -472,16 +325,16 @@ pf_tile_unload(const struct pf_team *team, const struct pf_hash_tile *t, float *
 
 /* After x: in, h, and unless it is the sdf alone that is wanted s and jac. */
 PF_FN void
-pf_tile_first_layer(const struct pf_team *team, const struct pf_hash_tile *t,
+pf_team_first_layer(const struct pf_team *team, const struct pf_hash_team *t,
                     const struct pf_hash_shape *f, bool derivative)
 {
-    pf_tile_encode(team, t, f, derivative);
+    pf_team_encode(team, t, f, derivative);
     if (derivative) {
-        pf_tile_product(team, t, &t->layer[SDF0], t->h, true, t->in, PF_SOFTPLUS, t->s);
+        pf_team_product(team, t, &t->layer[SDF0], t->h, true, t->in, PF_SOFTPLUS, t->s);
     } else {
         float unused;
-        const struct pf_tile_layer *const l = &t->layer[SDF0];
-        pf_tile_product(team, t, l, t->h, true, t->in, PF_AS_IT_IS, 0);
+        const struct pf_team_layer *const l = &t->layer[SDF0];
+        pf_team_product(team, t, l, t->h, true, t->in, PF_AS_IT_IS, 0);
         pf_wait(team);
         for (int i = team->rank; i < l->K * t->P; i += team->size) {
             float *const h = t->h + i / t->P * t->pitch + i % t->P;
@@ -493,9 +346,9 @@ pf_tile_first_layer(const struct pf_team *team, const struct pf_hash_tile *t,
 
 /* The sdf alone, row 0 of out. */
 PF_FN void
-pf_tile_sdf(const struct pf_team *team, const struct pf_hash_tile *t)
+pf_team_sdf(const struct pf_team *team, const struct pf_hash_team *t)
 {
-    const struct pf_tile_layer *const l = &t->layer[SDF1];
+    const struct pf_team_layer *const l = &t->layer[SDF1];
     for (int p = team->rank; p < t->P; p += team->size) {
         float sum = l->b[0];
         for (int c = 0; c < l->C; c++)
@@ -507,17 +360,17 @@ pf_tile_sdf(const struct pf_team *team, const struct pf_hash_tile *t)
 
 /* out's sdf and features, u, q, g.  u may be s. */
 PF_FN void
-pf_tile_differentiate(const struct pf_team *team, const struct pf_hash_tile *t,
+pf_team_differentiate(const struct pf_team *team, const struct pf_hash_team *t,
                       const struct pf_hash_shape *f)
 {
     const int H = t->layer[SDF0].K, E = f->grid.levels * f->grid.features;
-    pf_tile_product(team, t, &t->layer[SDF1], t->out, true, t->h, PF_AS_IT_IS, 0);
+    pf_team_product(team, t, &t->layer[SDF1], t->out, true, t->h, PF_AS_IT_IS, 0);
     for (int i = team->rank; i < H * t->P; i += team->size) {
         const int k = i / t->P, at = k * t->pitch + i % t->P;
         t->u[at] = t->layer[SDF1].w[4 * k] * t->s[at];
     }
     pf_wait(team);
-    pf_tile_transposed(team, t, &t->layer[SDF0], t->q, t->u, PF_AS_IT_IS, 0);
+    pf_team_transposed(team, t, &t->layer[SDF0], t->q, t->u, PF_AS_IT_IS, 0);
     pf_wait(team);
     for (int i = team->rank; i < 3 * t->P; i += team->size) {
         const int k = i / t->P, p = i % t->P;
@@ -531,17 +384,17 @@ pf_tile_differentiate(const struct pf_team *team, const struct pf_hash_tile *t,
 
 /* color, seen along dir; n goes beside the features in out. */
 PF_FN void
-pf_tile_shade(const struct pf_team *team, const struct pf_hash_tile *t)
+pf_team_shade(const struct pf_team *team, const struct pf_hash_team *t)
 {
     const int O = t->layer[SDF1].K, pitch = t->pitch;
     for (int p = team->rank; p < t->P; p += team->size)
         t->length[p] = pf_hash_look(t->out + O * pitch + p, t->g + p, t->dir + p, pitch);
     pf_wait(team);
-    pf_tile_product(team, t, &t->layer[COLOR0], t->c0, true, t->out + pitch, PF_MAX_0, 0);
+    pf_team_product(team, t, &t->layer[COLOR0], t->c0, true, t->out + pitch, PF_MAX_0, 0);
     pf_wait(team);
-    pf_tile_product(team, t, &t->layer[COLOR1], t->c1, true, t->c0, PF_MAX_0, 0);
+    pf_team_product(team, t, &t->layer[COLOR1], t->c1, true, t->c0, PF_MAX_0, 0);
     pf_wait(team);
-    pf_tile_product(team, t, &t->layer[COLOR2], t->color, true, t->c1, PF_LOGISTIC, 0);
+    pf_team_product(team, t, &t->layer[COLOR2], t->color, true, t->c1, PF_LOGISTIC, 0);
     pf_wait(team);
 }
 
@@ -549,7 +402,7 @@ pf_tile_shade(const struct pf_team *team, const struct pf_hash_tile *t)
 
 /* From d_color: d_out's features; d_g is added to.  d_c0, d_c1, d_color stay for the sums. */
 PF_FN void
-pf_tile_shade_backward(const struct pf_team *team, const struct pf_hash_tile *t)
+pf_team_shade_backward(const struct pf_team *team, const struct pf_hash_team *t)
 {
     const int O = t->layer[SDF1].K, pitch = t->pitch;
     for (int i = team->rank; i < 3 * t->P; i += team->size) {
@@ -557,11 +410,11 @@ pf_tile_shade_backward(const struct pf_team *team, const struct pf_hash_tile *t)
         t->d_color[at] *= t->color[at] * (1.0f - t->color[at]);
     }
     pf_wait(team);
-    pf_tile_transposed(team, t, &t->layer[COLOR2], t->d_c1, t->d_color, PF_WHERE_POSITIVE, t->c1);
+    pf_team_transposed(team, t, &t->layer[COLOR2], t->d_c1, t->d_color, PF_WHERE_POSITIVE, t->c1);
     pf_wait(team);
-    pf_tile_transposed(team, t, &t->layer[COLOR1], t->d_c0, t->d_c1, PF_WHERE_POSITIVE, t->c0);
+    pf_team_transposed(team, t, &t->layer[COLOR1], t->d_c0, t->d_c1, PF_WHERE_POSITIVE, t->c0);
     pf_wait(team);
-    pf_tile_transposed(team, t, &t->layer[COLOR0], t->d_out + pitch, t->d_c0, PF_AS_IT_IS, 0);
+    pf_team_transposed(team, t, &t->layer[COLOR0], t->d_out + pitch, t->d_c0, PF_AS_IT_IS, 0);
     pf_wait(team);
     for (int p = team->rank; p < t->P; p += team->size)
         pf_hash_look_backward(t->d_g + p, t->d_out + O * pitch + p, t->out + O * pitch + p,
@@ -571,7 +424,7 @@ pf_tile_shade_backward(const struct pf_team *team, const struct pf_hash_tile *t)
 
 /* From d_out (sdf and features) and d_g: d_q, d_z, d_in; and what d_u adds to W1[0]'s sums. */
 PF_FN void
-pf_tile_sdf_backward(const struct pf_team *team, const struct pf_hash_tile *t,
+pf_team_sdf_backward(const struct pf_team *team, const struct pf_hash_team *t,
                      const struct pf_hash_shape *f)
 {
     const int H = t->layer[SDF0].K, E = f->grid.levels * f->grid.features, pitch = t->pitch;
@@ -584,99 +437,99 @@ pf_tile_sdf_backward(const struct pf_team *team, const struct pf_hash_tile *t,
                                         t->jac[(3 * e - 7) * pitch + p] * t->d_g[2 * pitch + p];
     }
     pf_wait(team);
-    pf_tile_product(team, t, &t->layer[SDF0], t->d_u, false, t->d_q, PF_AS_IT_IS, 0);
-    pf_tile_transposed(team, t, &t->layer[SDF1], t->d_z, t->d_out, PF_AS_IT_IS, 0);  /* of h, so far */
+    pf_team_product(team, t, &t->layer[SDF0], t->d_u, false, t->d_q, PF_AS_IT_IS, 0);
+    pf_team_transposed(team, t, &t->layer[SDF1], t->d_z, t->d_out, PF_AS_IT_IS, 0);
     pf_wait(team);
     for (int i = team->rank; i < H * t->P; i += team->size) {
         const int k = i / t->P, at = k * pitch + i % t->P;
         pf_softplus_100_backward(&t->d_z[at], &t->d_u[at], t->s[at], t->layer[SDF1].w[4 * k]);
     }
     pf_wait(team);
-    pf_tile_sum(team, t, t->layer[SDF1].sum_w, t->d_u, H, &turn);
-    pf_tile_transposed(team, t, &t->layer[SDF0], t->d_in, t->d_z, PF_AS_IT_IS, 0);  /* s is done with */
+    pf_team_sum(team, t, t->layer[SDF1].sum_w, t->d_u, H, &turn);
+    pf_team_transposed(team, t, &t->layer[SDF0], t->d_in, t->d_z, PF_AS_IT_IS, 0);
     pf_wait(team);
 }
 
 /* All layers' sums, the colour net's only where it has been gone through. */
 PF_FN void
-pf_tile_sums(const struct pf_team *team, const struct pf_hash_tile *t, bool color)
+pf_team_sums(const struct pf_team *team, const struct pf_hash_team *t, bool color)
 {
     int turn = 0;
-    pf_tile_outer(team, t, &t->layer[SDF0], t->u, t->d_q, t->d_z, t->in, &turn);
-    pf_tile_outer(team, t, &t->layer[SDF1], t->d_out, t->h, 0, 0, &turn);
-    pf_tile_sum(team, t, t->layer[SDF0].sum_b, t->d_z, t->layer[SDF0].K, &turn);
-    pf_tile_sum(team, t, t->layer[SDF1].sum_b, t->d_out, t->layer[SDF1].K, &turn);
+    pf_team_outer(team, t, &t->layer[SDF0], t->u, t->d_q, t->d_z, t->in, &turn);
+    pf_team_outer(team, t, &t->layer[SDF1], t->d_out, t->h, 0, 0, &turn);
+    pf_team_sum(team, t, t->layer[SDF0].sum_b, t->d_z, t->layer[SDF0].K, &turn);
+    pf_team_sum(team, t, t->layer[SDF1].sum_b, t->d_out, t->layer[SDF1].K, &turn);
     if (color) {
-        pf_tile_outer(team, t, &t->layer[COLOR0], t->d_c0, t->out + t->pitch, 0, 0, &turn);
-        pf_tile_outer(team, t, &t->layer[COLOR1], t->d_c1, t->c0, 0, 0, &turn);
-        pf_tile_outer(team, t, &t->layer[COLOR2], t->d_color, t->c1, 0, 0, &turn);
-        pf_tile_sum(team, t, t->layer[COLOR0].sum_b, t->d_c0, t->layer[COLOR0].K, &turn);
-        pf_tile_sum(team, t, t->layer[COLOR1].sum_b, t->d_c1, t->layer[COLOR1].K, &turn);
-        pf_tile_sum(team, t, t->layer[COLOR2].sum_b, t->d_color, t->layer[COLOR2].K, &turn);
+        pf_team_outer(team, t, &t->layer[COLOR0], t->d_c0, t->out + t->pitch, 0, 0, &turn);
+        pf_team_outer(team, t, &t->layer[COLOR1], t->d_c1, t->c0, 0, 0, &turn);
+        pf_team_outer(team, t, &t->layer[COLOR2], t->d_color, t->c1, 0, 0, &turn);
+        pf_team_sum(team, t, t->layer[COLOR0].sum_b, t->d_c0, t->layer[COLOR0].K, &turn);
+        pf_team_sum(team, t, t->layer[COLOR1].sum_b, t->d_c1, t->layer[COLOR1].K, &turn);
+        pf_team_sum(team, t, t->layer[COLOR2].sum_b, t->d_color, t->layer[COLOR2].K, &turn);
     }
 }
 
-/* ---- a tile as a whole: points from..from+P of n ---- */
+/* ---- all of it: points from..from+P of n ---- */
 
 PF_FN void
-pf_hash_tile_sdf(const struct pf_team *team, const struct pf_hash_tile *t,
+pf_hash_team_sdf(const struct pf_team *team, const struct pf_hash_team *t,
                  const struct pf_hash_shape *f, float *sdf, const float *x, int64_t from, int64_t n)
 {
-    pf_tile_load(team, t, t->x, x, 3, from, n, false);
+    pf_team_load(team, t, t->x, x, 3, from, n, false);
     pf_wait(team);
-    pf_tile_first_layer(team, t, f, false);
-    pf_tile_sdf(team, t);
-    pf_tile_unload(team, t, sdf, t->out, 1, from, n);
+    pf_team_first_layer(team, t, f, false);
+    pf_team_sdf(team, t);
+    pf_team_unload(team, t, sdf, t->out, 1, from, n);
     pf_wait(team);
 }
 
 PF_FN void
-pf_hash_tile_forward(const struct pf_team *team, const struct pf_hash_tile *t,
-                     const struct pf_hash_shape *f, float *sdf, float *grad, float *rgb, const float *x,
-                     const float *dir, int64_t from, int64_t n)
+pf_hash_team_forward(const struct pf_team *team, const struct pf_hash_team *t,
+                     const struct pf_hash_shape *f, float *sdf, float *grad, float *rgb,
+                     const float *x, const float *dir, int64_t from, int64_t n)
 {
-    pf_tile_load(team, t, t->x, x, 3, from, n, false);
-    pf_tile_load(team, t, t->dir, dir, 3, from, n, true);
+    pf_team_load(team, t, t->x, x, 3, from, n, false);
+    pf_team_load(team, t, t->dir, dir, 3, from, n, true);
     pf_wait(team);
-    pf_tile_first_layer(team, t, f, true);
-    pf_tile_differentiate(team, t, f);
+    pf_team_first_layer(team, t, f, true);
+    pf_team_differentiate(team, t, f);
     if (sdf)
-        pf_tile_unload(team, t, sdf, t->out, 1, from, n);
+        pf_team_unload(team, t, sdf, t->out, 1, from, n);
     if (grad)
-        pf_tile_unload(team, t, grad, t->g, 3, from, n);
+        pf_team_unload(team, t, grad, t->g, 3, from, n);
     if (rgb) {
-        pf_tile_shade(team, t);
-        pf_tile_unload(team, t, rgb, t->color, 3, from, n);
+        pf_team_shade(team, t);
+        pf_team_unload(team, t, rgb, t->color, 3, from, n);
     }
     pf_wait(team);
 }
 
 PF_FN void
-pf_hash_tile_backward(const struct pf_team *team, const struct pf_hash_tile *t,
-                      const struct pf_hash_shape *f, long long *grad, float scale, const float *d_sdf,
-                      const float *d_grad, const float *d_rgb, const float *x, const float *dir,
-                      int64_t from, int64_t n)
+pf_hash_team_backward(const struct pf_team *team, const struct pf_hash_team *t,
+                      const struct pf_hash_shape *f, long long *grad, float scale,
+                      const float *d_sdf, const float *d_grad, const float *d_rgb, const float *x,
+                      const float *dir, int64_t from, int64_t n)
 {
     const int O = t->layer[SDF1].K;
-    pf_tile_load(team, t, t->x, x, 3, from, n, false);
-    pf_tile_load(team, t, t->dir, dir, 3, from, n, true);
-    pf_tile_load(team, t, t->d_g, d_grad, 3, from, n, true);
-    pf_tile_load(team, t, t->d_color, d_rgb, 3, from, n, true);
+    pf_team_load(team, t, t->x, x, 3, from, n, false);
+    pf_team_load(team, t, t->dir, dir, 3, from, n, true);
+    pf_team_load(team, t, t->d_g, d_grad, 3, from, n, true);
+    pf_team_load(team, t, t->d_color, d_rgb, 3, from, n, true);
     pf_wait(team);
-    pf_tile_first_layer(team, t, f, true);
-    pf_tile_differentiate(team, t, f);
+    pf_team_first_layer(team, t, f, true);
+    pf_team_differentiate(team, t, f);
     if (d_rgb) {
-        pf_tile_shade(team, t);
-        pf_tile_shade_backward(team, t);
+        pf_team_shade(team, t);
+        pf_team_shade_backward(team, t);
     } else {
         for (int i = team->rank; i < (O - 1) * t->P; i += team->size)
             t->d_out[(1 + i / t->P) * t->pitch + i % t->P] = 0.0f;
     }
-    pf_tile_load(team, t, t->d_out, d_sdf, 1, from, n, true);
+    pf_team_load(team, t, t->d_out, d_sdf, 1, from, n, true);
     pf_wait(team);
-    pf_tile_sdf_backward(team, t, f);
-    pf_tile_sums(team, t, d_rgb != 0);
-    pf_tile_scatter(team, t, f, grad, scale, n - from < t->P ? (int)(n - from) : t->P);
+    pf_team_sdf_backward(team, t, f);
+    pf_team_sums(team, t, d_rgb != 0);
+    pf_team_scatter(team, t, f, grad, scale, n - from < t->P ? (int)(n - from) : t->P);
     pf_wait(team);
 }
 

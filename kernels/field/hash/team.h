@@ -1,5 +1,5 @@
-/* team.h - what code needs that a block of a GPU's threads runs together, written so that a test can
- * run it on the host too: there a team is some POSIX threads, or one.  Private to kernels/field.
+/* team.h - what code needs that a team of threads runs together: a block of a GPU's threads, or
+ * in a test on the host some POSIX threads, or one.  Private to kernels/field.
  *
  *     for (int i = t->rank; i < n; i += t->size)
  *         ...                                  // each member its share
@@ -37,8 +37,9 @@ pf_wait(const struct pf_team *t)
 #endif
 }
 
-/* 64-bit fixed point: sums of it are the same in any order.  scale is a power of two, so nothing but
- * the rounding to a multiple of 1 / scale is lost; one addend is at most a half of the range. */
+/* 64-bit fixed point: sums of it are the same in any order.  scale is a power of two, so
+ * nothing but the rounding to a multiple of 1 / scale is lost; one addend is at most a half of the
+ * range. */
 PF_FN void
 pf_add_fixed(long long *to, float v, float scale)
 {

@@ -1,10 +1,10 @@
-/* A GPU's tile of the fast field, run on the host by a team of threads: the same numbers as the CPU's
+/* The fast field of a GPU, run on the host by a team of threads: the same numbers as the CPU's
  * field, at sizes that fill no row of four, whatever the size of the team. */
 #include "common/config.h"
 #include "kernels/field/hash/hash_team.h"
 #include "tests/check.h"
 
-enum { POINTS = 150, MOST_TEAM = 13 };          /* two tiles of 64 and a part of one */
+enum { POINTS = 150, MOST_TEAM = 13 };          /* twice 64 and a part */
 
 static struct pf_neus_config
 config(int features, int hidden, int color, int geo)
@@ -41,7 +41,7 @@ rough_net(const struct pf_neus_config *conf)
 
 struct job {                    /* what all members of a team do */
     struct pf_hash_shape f;
-    enum pf_tile_kind kind;
+    enum pf_team_kind kind;
     int P;
     float *memory;
     int64_t floats;
@@ -61,18 +61,20 @@ take_part(void *arg)
     const struct member *m = arg;
     const struct job *j = m->job;
     const struct pf_team *team = &m->team;
-    struct pf_hash_tile t;
-    pf_hash_tile_lay_out(&t, j->memory, &j->f, j->P, j->kind);
-    pf_hash_tile_start(team, &t, j->memory, j->floats, &j->f, j->kind == PF_TILE_SDF ? 2 : PF_HASH_LAYERS);
+    struct pf_hash_team t;
+    pf_hash_team_lay_out(&t, j->memory, &j->f, j->P, j->kind);
+    pf_hash_team_start(team, &t, j->memory, j->floats, &j->f,
+                       j->kind == PF_TEAM_SDF ? 2 : PF_HASH_LAYERS);
     for (int64_t from = 0; from < POINTS; from += j->P)
-        if (j->kind == PF_TILE_SDF)
-            pf_hash_tile_sdf(team, &t, &j->f, j->sdf, j->x, from, POINTS);
-        else if (j->kind == PF_TILE_FORWARD)
-            pf_hash_tile_forward(team, &t, &j->f, j->sdf, j->grad, j->rgb, j->x, j->dir, from, POINTS);
+        if (j->kind == PF_TEAM_SDF)
+            pf_hash_team_sdf(team, &t, &j->f, j->sdf, j->x, from, POINTS);
+        else if (j->kind == PF_TEAM_FORWARD)
+            pf_hash_team_forward(team, &t, &j->f, j->sdf, j->grad, j->rgb, j->x, j->dir, from,
+                                 POINTS);
         else
-            pf_hash_tile_backward(team, &t, &j->f, j->fixed, j->scale, j->d_sdf, j->d_grad, j->d_rgb,
-                                  j->x, j->dir, from, POINTS);
-    if (j->kind == PF_TILE_BACKWARD)
+            pf_hash_team_backward(team, &t, &j->f, j->fixed, j->scale, j->d_sdf, j->d_grad,
+                                  j->d_rgb, j->x, j->dir, from, POINTS);
+    if (j->kind == PF_TEAM_BACKWARD)
         for (int64_t i = team->rank; i < j->f.weights; i += team->size)
             j->sums[i] = t.sums[i];
     return NULL;
@@ -81,11 +83,11 @@ take_part(void *arg)
 static void
 run(struct job *j, int size)
 {
-    struct pf_hash_tile unused;
+    struct pf_hash_team unused;
     struct member members[MOST_TEAM];
     pthread_t thread[MOST_TEAM];
     pthread_barrier_t barrier;
-    j->floats = pf_hash_tile_lay_out(&unused, NULL, &j->f, j->P, j->kind);
+    j->floats = pf_hash_team_lay_out(&unused, NULL, &j->f, j->P, j->kind);
     j->memory = aligned_alloc(64, (size_t)(j->floats + 15) / 16 * 16 * sizeof(float));
     for (int64_t i = 0; i < j->floats; i++)
         j->memory[i] = NAN;
@@ -123,7 +125,8 @@ make_probe(struct probe *p)
 }
 
 static struct job
-job_of(const struct pf_hash *net, const struct probe *p, enum pf_tile_kind kind, int P, bool from_normal)
+job_of(const struct pf_hash *net, const struct probe *p, enum pf_team_kind kind, int P,
+       bool from_normal)
 {
     return (struct job){
         .f = pf_hash_shape_of(net, net->param[0].value, net->param[1].value), .kind = kind, .P = P,
@@ -138,8 +141,9 @@ check_values(const struct pf_neus_config *conf, int P, int team, bool from_norma
     float sdf[POINTS], grad[3 * POINTS], rgb[3 * POINTS], got[7 * POINTS], alone[POINTS];
     struct pf_hash *net = rough_net(conf);
     make_probe(&p);
-    assert_ok(pf_hash_ops.forward(&net->net, sdf, grad, rgb, p.x, from_normal ? NULL : p.dir, POINTS, false));
-    struct job j = job_of(net, &p, PF_TILE_FORWARD, P, from_normal);
+    assert_ok(pf_hash_ops.forward(&net->net, sdf, grad, rgb, p.x, from_normal ? NULL : p.dir,
+                                  POINTS, false));
+    struct job j = job_of(net, &p, PF_TEAM_FORWARD, P, from_normal);
     j.sdf = got;
     j.grad = got + POINTS;
     j.rgb = got + 4 * POINTS;
@@ -147,7 +151,7 @@ check_values(const struct pf_neus_config *conf, int P, int team, bool from_norma
     assert_rms(got, sdf, POINTS, 1e-6);
     assert_rms(got + POINTS, grad, 3 * POINTS, 1e-6);
     assert_rms(got + 4 * POINTS, rgb, 3 * POINTS, 1e-6);
-    j.kind = PF_TILE_SDF;
+    j.kind = PF_TEAM_SDF;
     j.sdf = alone;
     run(&j, team);
     assert_rms(alone, sdf, POINTS, 1e-6);
@@ -162,9 +166,10 @@ check_gradients(const struct pf_neus_config *conf, int P, int team, bool color, 
     struct pf_hash *net = rough_net(conf);
     const int64_t n = net->param[0].n;
     make_probe(&p);
-    assert_ok(pf_hash_ops.forward(&net->net, sdf, grad, rgb, p.x, from_normal ? NULL : p.dir, POINTS, true));
+    assert_ok(pf_hash_ops.forward(&net->net, sdf, grad, rgb, p.x, from_normal ? NULL : p.dir,
+                                  POINTS, true));
     assert_ok(pf_hash_ops.backward(&net->net, p.a, p.b, color ? p.c : NULL));
-    struct job j = job_of(net, &p, PF_TILE_BACKWARD, P, from_normal);
+    struct job j = job_of(net, &p, PF_TEAM_BACKWARD, P, from_normal);
     j.d_rgb = color ? p.c : NULL;
     j.scale = 0x1p40f;
     j.fixed = calloc((size_t)n, sizeof *j.fixed);
@@ -190,7 +195,8 @@ check_gradients(const struct pf_neus_config *conf, int P, int team, bool color, 
 static void
 test_values_are_those_of_the_cpu(void **state)
 {
-    const struct pf_neus_config odd = config(2, 18, 10, 5), wide = config(3, 21, 37, 12), usual = config(2, 64, 32, 13);
+    const struct pf_neus_config odd = config(2, 18, 10, 5), wide = config(3, 21, 37, 12);
+    const struct pf_neus_config usual = config(2, 64, 32, 13);
     (void)state;
     check_values(&odd, 64, 1, false);
     check_values(&odd, 32, 5, true);
@@ -201,7 +207,8 @@ test_values_are_those_of_the_cpu(void **state)
 static void
 test_gradients_are_those_of_the_cpu(void **state)
 {
-    const struct pf_neus_config odd = config(2, 18, 10, 5), wide = config(3, 21, 37, 12), usual = config(2, 64, 32, 13);
+    const struct pf_neus_config odd = config(2, 18, 10, 5), wide = config(3, 21, 37, 12);
+    const struct pf_neus_config usual = config(2, 64, 32, 13);
     (void)state;
     check_gradients(&odd, 64, 1, true, false);
     check_gradients(&odd, 32, 7, true, true);
