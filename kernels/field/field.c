@@ -97,8 +97,8 @@ check_size(const struct pf_neus_config *conf, const pf_doc *doc)
 
 /* ---- life ---- */
 
-static pf_err
-make(pf_field **f, pf_dev *dev, const struct pf_neus_config *conf, uint64_t seed)
+pf_err
+pf_field_new(pf_field **f, pf_dev *dev, const struct pf_neus_config *conf, uint64_t seed)
 {
     const struct pf_net_ops *kind = pf_net_kind(conf->field);
     char names[128];
@@ -124,12 +124,6 @@ make(pf_field **f, pf_dev *dev, const struct pf_neus_config *conf, uint64_t seed
     }
     *f = to;
     return PF_OK;
-}
-
-pf_err
-pf_field_new(pf_field **f, pf_dev *dev, const struct pf_neus_config *conf, uint64_t seed)
-{
-    return make(f, dev, conf, seed);
 }
 
 void
@@ -215,7 +209,7 @@ pf_field_load(pf_field **f, pf_dev *dev, const pf_doc *doc, const struct pf_neus
     *f = NULL;
     PF_TRY(read_config(&conf, &step, doc));
     PF_TRY(check_size(&conf, doc));
-    PF_TRY(make(f, dev, &conf, 0));
+    PF_TRY(pf_field_new(f, dev, &conf, 0));
     const pf_err err = pf_field_read(*f, doc);
     if (err != PF_OK) {
         pf_field_free(*f);
@@ -261,7 +255,7 @@ pf_err
 pf_field_sdf(pf_field *f, float *sdf, const float *x, int64_t n)
 {
     if (PF_CUDA && f->cuda)
-        return pf_field_cuda_sdf(f, sdf, x, n);
+        return pf_field_cuda_eval(f, sdf, NULL, NULL, x, NULL, n);
     return f->net->ops->sdf(f->net, sdf, x, n);
 }
 
@@ -305,7 +299,7 @@ struct view {                   /* of some rays, reused */
 };
 
 static pf_err
-render_some(pf_field *f, struct view *v, const float *origin, const float *dir, int64_t rays)
+render_slice(pf_field *f, struct view *v, const float *origin, const float *dir, int64_t rays)
 {
     PF_TRY(pf_field_sample(f, f->occupancy, &v->s, origin, dir, rays, NULL, 0, 0));
     const int64_t n = v->s.n;
@@ -326,7 +320,7 @@ render_some(pf_field *f, struct view *v, const float *origin, const float *dir, 
 }
 
 static pf_err
-up_to_date(pf_field *f)
+update_grid(pf_field *f)
 {
     if (f->occupancy || !f->net->ops->wants_grid)
         return PF_OK;
@@ -341,10 +335,10 @@ pf_field_render(pf_field *f, float *rgb, float *opacity, float *normal, const fl
     struct view v = {0};
     if (PF_CUDA && f->cuda)
         return pf_field_cuda_render(f, rgb, opacity, normal, origin, dir, n);
-    pf_err err = up_to_date(f);
+    pf_err err = update_grid(f);
     for (int64_t i = 0; i < n && err == PF_OK; i += RAYS) {
         const int64_t rays = n - i < RAYS ? n - i : RAYS;
-        err = render_some(f, &v, origin + 3 * i, dir + 3 * i, rays);
+        err = render_slice(f, &v, origin + 3 * i, dir + 3 * i, rays);
         if (err == PF_OK && rgb)
             memcpy(rgb + 3 * i, v.out.rgb, (size_t)rays * 3 * sizeof(float));
         if (err == PF_OK && opacity)

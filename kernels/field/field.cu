@@ -98,17 +98,27 @@ pf_field_cuda_trained(pf_field *f)
 }
 
 pf_err
+pf_cuda_exchange(struct pf_net_cuda *net, float *device, float *const *host, size_t stride, bool in)
+{
+    const struct pf_param *const param = net->host->param;
+    for (int i = 0; i < net->host->params; device += param[i++].n) {
+        float *const there = *(float *const *)((const char *)host + (size_t)i * stride);
+        PF_CUDA_TRY(cudaMemcpyAsync(in ? device : there, in ? there : device,
+                                    (size_t)param[i].n * sizeof(float),
+                                    in ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost,
+                                    pf_cuda_stream(net->dev)),
+                    in ? "copying a field to the GPU" : "copying a field from the GPU");
+    }
+    return in ? PF_OK : pf_cuda_sync(net->dev);
+}
+
+pf_err
 pf_field_cuda_fresh(pf_field *f)
 {
     struct pf_net_cuda *const net = f->cuda->net;
-    float *to = net->value;
     if (f->cuda->newer != HOST)
         return PF_OK;
-    for (int i = 0; i < f->net->params; to += f->net->param[i++].n)
-        PF_CUDA_TRY(cudaMemcpyAsync(to, f->net->param[i].value,
-                                    (size_t)f->net->param[i].n * sizeof(float),
-                                    cudaMemcpyHostToDevice, pf_cuda_stream(f->dev)),
-                    "copying a field to the GPU");
+    PF_TRY(pf_cuda_exchange(net, net->value, &f->net->param->value, sizeof *f->net->param, true));
     f->cuda->newer = SAME;
     return net->ops->changed(net);
 }
@@ -116,15 +126,10 @@ pf_field_cuda_fresh(pf_field *f)
 pf_err
 pf_field_cuda_fetch(const pf_field *f)
 {
-    const float *from = f->cuda->net->value;
+    struct pf_net_cuda *const net = f->cuda->net;
     if (f->cuda->newer != DEVICE)
         return PF_OK;
-    for (int i = 0; i < f->net->params; from += f->net->param[i++].n)
-        PF_CUDA_TRY(cudaMemcpyAsync(f->net->param[i].value, from,
-                                    (size_t)f->net->param[i].n * sizeof(float),
-                                    cudaMemcpyDeviceToHost, pf_cuda_stream(f->dev)),
-                    "copying a field from the GPU");
-    PF_CUDA_TRY(cudaStreamSynchronize(pf_cuda_stream(f->dev)), "the GPU failed");
+    PF_TRY(pf_cuda_exchange(net, net->value, &f->net->param->value, sizeof *f->net->param, false));
     f->cuda->newer = SAME;
     return PF_OK;
 }
@@ -165,7 +170,7 @@ struct points {                 // on the device, [n, ...]
 };
 
 static pf_err
-some_points(pf_field *f, const struct points *p, float *sdf, float *grad, float *rgb,
+eval_slice(pf_field *f, const struct points *p, float *sdf, float *grad, float *rgb,
             const float *x, const float *dir, int64_t n)
 {
     struct pf_net_cuda *const net = f->cuda->net;
@@ -202,7 +207,7 @@ pf_field_cuda_eval(pf_field *f, float *sdf, float *grad, float *rgb, const float
         (dir && (err = take(f->dev, &p.dir, 3 * room)) != PF_OK))
         goto out;
     for (int64_t i = 0; i < n && err == PF_OK; i += room)
-        err = some_points(f, &p, sdf ? sdf + i : NULL, grad ? grad + 3 * i : NULL,
+        err = eval_slice(f, &p, sdf ? sdf + i : NULL, grad ? grad + 3 * i : NULL,
                           rgb ? rgb + 3 * i : NULL, x + 3 * i, dir ? dir + 3 * i : NULL,
                           n - i < room ? n - i : room);
     if (err == PF_OK)
@@ -210,12 +215,6 @@ pf_field_cuda_eval(pf_field *f, float *sdf, float *grad, float *rgb, const float
 out:
     pf_dev_reset(f->dev, mark);
     return err;
-}
-
-pf_err
-pf_field_cuda_sdf(pf_field *f, float *sdf, const float *x, int64_t n)
-{
-    return pf_field_cuda_eval(f, sdf, NULL, NULL, x, NULL, n);
 }
 
 // ---- rays ----
@@ -240,7 +239,7 @@ struct rays {                   // on the device, [n, ...]
 };
 
 static pf_err
-some_rays(pf_field *f, const struct rays *v, float *rgb, float *opacity, float *normal,
+render_slice(pf_field *f, const struct rays *v, float *rgb, float *opacity, float *normal,
           const float *origin, const float *dir, int64_t n)
 {
     struct pf_net_cuda *const net = f->cuda->net;
@@ -266,7 +265,7 @@ some_rays(pf_field *f, const struct rays *v, float *rgb, float *opacity, float *
 
 // The grid of distances where the field has one.
 static pf_err
-up_to_date(pf_field *f)
+update_grid(pf_field *f)
 {
     PF_TRY(pf_field_cuda_fresh(f));
     if (f->cuda->grid_known || !f->net->ops->wants_grid)
@@ -294,7 +293,7 @@ pf_field_cuda_render(pf_field *f, float *rgb, float *opacity, float *normal, con
     pf_err err;
     if (n == 0)
         return PF_OK;
-    PF_TRY(up_to_date(f));
+    PF_TRY(update_grid(f));
     if ((err = take(f->dev, &v.origin, 13 * room)) != PF_OK)
         goto out;
     v.dir = v.origin + 3 * room;
@@ -303,7 +302,7 @@ pf_field_cuda_render(pf_field *f, float *rgb, float *opacity, float *normal, con
     v.opacity = v.normal + 3 * room;
     for (int64_t i = 0; i < n && err == PF_OK; i += room) {
         const size_t inner = pf_dev_mark(f->dev);
-        err = some_rays(f, &v, rgb ? rgb + 3 * i : NULL, opacity ? opacity + i : NULL,
+        err = render_slice(f, &v, rgb ? rgb + 3 * i : NULL, opacity ? opacity + i : NULL,
                         normal ? normal + 3 * i : NULL, origin + 3 * i, dir + 3 * i,
                         n - i < room ? n - i : room);
         pf_dev_reset(f->dev, inner);

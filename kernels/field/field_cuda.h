@@ -25,7 +25,6 @@ void pf_field_cuda_changed(pf_field *f);                        /* the host's pa
 pf_err pf_field_cuda_fetch(const pf_field *f) PF_MUST_USE;
 
 /* As in field.h; host memory. */
-pf_err pf_field_cuda_sdf(pf_field *f, float *sdf, const float *x, int64_t n) PF_MUST_USE;
 pf_err pf_field_cuda_eval(pf_field *f, float *sdf, float *grad, float *rgb, const float *x,
                           const float *dir, int64_t n) PF_MUST_USE;
 pf_err pf_field_cuda_render(pf_field *f, float *rgb, float *opacity, float *normal,
@@ -49,14 +48,10 @@ pf_err pf_trainer_cuda_update(struct pf_trainer_cuda *t, const struct pf_adamw *
     PF_MUST_USE;
 /* The last gradients, to net->param[].grad: for tests. */
 pf_err pf_trainer_cuda_fetch_gradients(struct pf_trainer_cuda *t) PF_MUST_USE;
-/* Moments m[i], v[i] of parameter i to and from the host; the grid of distances as
- * train.occupancy.distance (nothing for a field that wants no grid). */
-pf_err pf_trainer_cuda_get_moments(struct pf_trainer_cuda *t, float *const *m, float *const *v)
-    PF_MUST_USE;
-pf_err pf_trainer_cuda_put_moments(struct pf_trainer_cuda *t, float *const *m, float *const *v)
-    PF_MUST_USE;
-pf_err pf_trainer_cuda_save_grid(struct pf_trainer_cuda *t, pf_doc *doc) PF_MUST_USE;
-pf_err pf_trainer_cuda_load_grid(struct pf_trainer_cuda *t, const pf_doc *doc) PF_MUST_USE;
+/* Moments m[i], v[i] of parameter i and the grid of distances, NULL for a field that wants none,
+ * from the host (in) or to it. */
+pf_err pf_trainer_cuda_exchange(struct pf_trainer_cuda *t, float *const *m, float *const *v,
+                                float *distance, bool in) PF_MUST_USE;
 
 #ifdef __cplusplus
 }

@@ -56,6 +56,10 @@ struct pf_net_cuda {
 pf_err pf_net_cuda_init(struct pf_net_cuda *net, const struct pf_net_cuda_ops *ops, pf_dev *dev,
                         struct pf_net *host) PF_MUST_USE;
 void pf_net_cuda_release(struct pf_net_cuda *net);
+// Numbers of all parameters, device [count], from the host (in) or to it, which waits.  Those of
+// parameter i are at the i-th pointer from host on; pointers are stride bytes apart.
+pf_err pf_cuda_exchange(struct pf_net_cuda *net, float *device, float *const *host, size_t stride,
+                        bool in) PF_MUST_USE;
 
 // ---- samples (sample.cu): samples.h on the device ----
 

@@ -331,6 +331,12 @@ moment_name(char name[128], char which, const char *param)
     return name;
 }
 
+static float *
+distances(const struct pf_trainer *t)
+{
+    return t->occupancy ? pf_occupancy_distances(t->occupancy) : NULL;
+}
+
 pf_err
 pf_trainer_save(const pf_trainer *t, pf_doc *doc)
 {
@@ -341,7 +347,7 @@ pf_trainer_save(const pf_trainer *t, pf_doc *doc)
     char name[128];
     PF_TRY(pf_field_save(t->field, doc));
     if (PF_CUDA && t->cuda)
-        PF_TRY(pf_trainer_cuda_get_moments(t->cuda, t->m, t->v));
+        PF_TRY(pf_trainer_cuda_exchange(t->cuda, t->m, t->v, distances(t), false));
     for (int i = 0; i < t->field->net->params; i++) {
         const struct pf_param *p = &t->field->net->param[i];
         const pf_tensor pm = pf_tensor_view(t->m[i], PF_F32, p->ndim, p->dim);
@@ -353,8 +359,6 @@ pf_trainer_save(const pf_trainer *t, pf_doc *doc)
     PF_TRY(pf_doc_put(doc, "train.v.variance", &v));
     PF_TRY(pf_doc_put(doc, "train.step", &steps));
     PF_TRY(pf_doc_put(doc, "train.seed", &seeds));
-    if (PF_CUDA && t->cuda)
-        return pf_trainer_cuda_save_grid(t->cuda, doc);
     return t->occupancy ? pf_occupancy_save(t->occupancy, doc) : PF_OK;
 }
 
@@ -388,9 +392,9 @@ pf_trainer_load(pf_trainer *t, const pf_doc *doc)
     PF_TRY(pf_field_read_tensor(&t->variance_v, doc, "train.v.variance", 0, NULL));
     t->step = t->field->step = (int)step;
     t->seed = (uint64_t)seed;
-    if (PF_CUDA && t->cuda) {
-        PF_TRY(pf_trainer_cuda_put_moments(t->cuda, t->m, t->v));
-        return pf_trainer_cuda_load_grid(t->cuda, doc);
-    }
-    return t->occupancy ? pf_occupancy_load(t->occupancy, doc) : PF_OK;
+    if (t->occupancy)
+        PF_TRY(pf_occupancy_load(t->occupancy, doc));
+    return PF_CUDA && t->cuda
+               ? pf_trainer_cuda_exchange(t->cuda, t->m, t->v, distances(t), true)
+               : PF_OK;
 }

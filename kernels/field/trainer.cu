@@ -400,77 +400,29 @@ pf_trainer_cuda_free(struct pf_trainer_cuda *t)
 
 // ---- to and from the host ----
 
-static pf_err
-exchange(struct pf_trainer_cuda *t, float *const *host, float *device, bool in)
+pf_err
+pf_trainer_cuda_exchange(struct pf_trainer_cuda *t, float *const *m, float *const *v,
+                         float *distance, bool in)
 {
-    const struct pf_net *const net = t->field->net;
-    const cudaStream_t stream = pf_cuda_stream(t->dev);
-    for (int i = 0; i < net->params; device += net->param[i++].n) {
-        const size_t bytes = (size_t)net->param[i].n * sizeof(float);
-        PF_CUDA_TRY(in ? cudaMemcpyAsync(device, host[i], bytes, cudaMemcpyHostToDevice, stream)
-                       : cudaMemcpyAsync(host[i], device, bytes, cudaMemcpyDeviceToHost, stream),
-                    "copy of moments");
+    struct pf_net_cuda *const net = pf_field_cuda_net(t->field);
+    PF_TRY(pf_cuda_exchange(net, t->m, m, sizeof *m, in));
+    PF_TRY(pf_cuda_exchange(net, t->v, v, sizeof *v, in));
+    if (distance) {
+        const size_t R = (size_t)t->field->conf.occupancy_resolution;
+        const size_t bytes = R * R * R * sizeof(float);
+        PF_CUDA_TRY(cudaMemcpyAsync(in ? t->grid.data : distance, in ? distance : t->grid.data,
+                                    bytes, in ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost,
+                                    pf_cuda_stream(t->dev)),
+                    "copying the grid of distances");
+        t->near_known = t->near_known && !in;
     }
-    PF_CUDA_TRY(cudaStreamSynchronize(stream), "the GPU failed");
-    return PF_OK;
-}
-
-pf_err
-pf_trainer_cuda_get_moments(struct pf_trainer_cuda *t, float *const *m, float *const *v)
-{
-    PF_TRY(exchange(t, m, t->m, false));
-    return exchange(t, v, t->v, false);
-}
-
-pf_err
-pf_trainer_cuda_put_moments(struct pf_trainer_cuda *t, float *const *m, float *const *v)
-{
-    PF_TRY(exchange(t, m, t->m, true));
-    return exchange(t, v, t->v, true);
+    return pf_cuda_sync(t->dev);
 }
 
 pf_err
 pf_trainer_cuda_fetch_gradients(struct pf_trainer_cuda *t)
 {
-    const struct pf_net *const net = t->field->net;
-    const float *from = pf_field_cuda_net(t->field)->grad;
-    for (int i = 0; i < net->params; from += net->param[i++].n)
-        PF_CUDA_TRY(cudaMemcpyAsync(net->param[i].grad, from,
-                                    (size_t)net->param[i].n * sizeof(float), cudaMemcpyDeviceToHost,
-                                    pf_cuda_stream(t->dev)),
-                    "copy of gradients");
-    PF_CUDA_TRY(cudaStreamSynchronize(pf_cuda_stream(t->dev)), "the GPU failed");
-    return PF_OK;
-}
-
-pf_err
-pf_trainer_cuda_save_grid(struct pf_trainer_cuda *t, pf_doc *doc)
-{
-    const int64_t R = t->field->conf.occupancy_resolution, dim[3] = {R, R, R};
-    if (!t->grid.data)
-        return PF_OK;
-    float *const host = (float *)malloc((size_t)(R * R * R) * sizeof(float));
-    if (!host)
-        return pf_fail(PF_ENOMEM, "no memory for the grid of distances");
-    const pf_tensor grid = pf_tensor_view(t->grid.data, PF_F32, 3, dim);
-    pf_tensor copy = pf_tensor_view(host, PF_F32, 3, dim);
-    pf_err err = pf_dev_get(t->dev, &copy, &grid);
-    if (err == PF_OK)
-        err = pf_doc_put(doc, "train.occupancy.distance", &copy);
-    free(host);
-    return err;
-}
-
-pf_err
-pf_trainer_cuda_load_grid(struct pf_trainer_cuda *t, const pf_doc *doc)
-{
-    const int64_t R = t->field->conf.occupancy_resolution, dim[3] = {R, R, R};
-    pf_tensor from, to;
-    if (!t->grid.data)
-        return PF_OK;
-    PF_TRY(pf_doc_need(doc, "train.occupancy.distance", PF_F32, 3, dim, &from));
-    to = pf_tensor_view(t->grid.data, PF_F32, 3, dim);
-    t->near_known = false;
-    PF_TRY(pf_dev_put(t->dev, &to, &from));
-    return pf_dev_sync(t->dev);
+    struct pf_net_cuda *const net = pf_field_cuda_net(t->field);
+    return pf_cuda_exchange(net, net->grad, &net->host->param->grad, sizeof *net->host->param,
+                            false);
 }

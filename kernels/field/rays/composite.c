@@ -7,29 +7,20 @@
 
 #include "kernels/field/rays/ray.h"
 
-static bool
-grow(void *array, int64_t n, size_t size)
-{
-    void **p = array, *to = realloc(*p, (size_t)n * size);
-    if (!to)
-        return false;
-    *p = to;
-    return true;
-}
-
 pf_err
 pf_neus_out_reserve(struct pf_neus_out *out, int64_t rays, int64_t points)
 {
     if (rays > out->room_rays) {
-        if (!grow(&out->rgb, rays, 3 * sizeof(float)) || !grow(&out->mask, rays, sizeof(float)) ||
-            !grow(&out->normal, rays, 3 * sizeof(float)) ||
-            !grow(&out->part, rays, sizeof(double)))
+        const size_t n = (size_t)rays;
+        if (!pf_grow(&out->rgb, n * 3 * sizeof(float)) || !pf_grow(&out->mask, n * sizeof(float)) ||
+            !pf_grow(&out->normal, n * 3 * sizeof(float)) ||
+            !pf_grow(&out->part, n * sizeof(double)))
             return pf_fail(PF_ENOMEM, "no memory to render %lld rays", (long long)rays);
         out->room_rays = rays;
     }
     if (points > out->room) {
-        if (!grow(&out->alpha, points, sizeof(float)) ||
-            !grow(&out->left, points, sizeof(float)))
+        const size_t bytes = (size_t)points * sizeof(float);
+        if (!pf_grow(&out->alpha, bytes) || !pf_grow(&out->left, bytes))
             return pf_fail(PF_ENOMEM, "no memory to render %lld points", (long long)points);
         out->room = points;
     }

@@ -23,22 +23,6 @@ pf_neus_depths(const struct pf_neus_sampler *sampler)
     return sampler->coarse + sampler->fine * sampler->rounds;
 }
 
-void
-pf_neus_near_far(float *near, float *far, const float o[3], const float d[3])
-{
-    pf_ray_near_far(near, far, o, d);
-}
-
-void
-pf_neus_upsample(float *z_new, int fresh, const float *z, const float *sdf, int n,
-                 const float origin[3], const float dir[3], float inv_s, double bound)
-{
-    float weight[MAX_DEPTHS];
-    pf_ray_upsample(z_new, fresh, z, sdf, weight, 1, n, origin, dir, inv_s, (float)bound);
-}
-
-/* ---- many rays ---- */
-
 struct buffers {
     float *sdf;                 /* [RAYS, depths] of the depths so far */
     float *z_new, *sdf_new;     /* [RAYS, fresh] */
@@ -71,9 +55,11 @@ some_rays(struct pf_net *net, const struct pf_neus_sampler *sampler, const struc
         const bool last = round == sampler->rounds - 1;
         const float inv_s = 64 * ldexpf(1, round);
 #pragma omp parallel for schedule(static)
-        for (int64_t r = 0; r < rays; r++)
-            pf_neus_upsample(b->z_new + r * fine, fine, z + r * depths, b->sdf + r * depths, n,
-                             origin + 3 * r, dir + 3 * r, inv_s, sampler->bound);
+        for (int64_t r = 0; r < rays; r++) {
+            float weight[MAX_DEPTHS];
+            pf_ray_upsample(b->z_new + r * fine, fine, z + r * depths, b->sdf + r * depths, weight,
+                            1, n, origin + 3 * r, dir + 3 * r, inv_s, (float)sampler->bound);
+        }
         if (!last)
             PF_TRY(sdf_along(net, b, b->sdf_new, b->z_new, fine, fine, origin, dir, rays));
 #pragma omp parallel for schedule(static)
@@ -118,29 +104,6 @@ pf_neus_z(struct pf_net *net, const struct pf_neus_sampler *sampler, float *z, c
     return err;
 }
 
-/* One ray's points behind those of s, which has room. */
-static void
-pack(struct pf_samples *s, const float *z, int depths, const float o[3], const float d[3],
-     double bound)
-{
-    s->n += pf_ray_pack(s->x + 3 * s->n, s->dir + 3 * s->n, s->dist + s->n, s->skipped + s->n, z, 1,
-                        depths, o, d, (float)bound);
-}
-
-pf_err
-pf_neus_pack(struct pf_samples *s, const float *z, int depths, const float *origin,
-             const float *dir, int64_t rays, double bound)
-{
-    PF_TRY(pf_samples_reserve(s, s->rays + rays, s->n + rays * depths));
-    for (int64_t r = 0; r < rays; r++) {
-        s->first[s->rays++] = s->n;
-        pack(s, z + r * depths, depths, origin + 3 * r, dir + 3 * r, bound);
-    }
-    s->first[s->rays] = s->n;
-    s->slots += rays * depths;
-    return PF_OK;
-}
-
 pf_err
 pf_neus_sample(struct pf_net *net, const struct pf_neus_sampler *sampler, struct pf_samples *s,
                const float *origin, const float *dir, int64_t rays, const float *offset)
@@ -167,7 +130,9 @@ pf_neus_sample(struct pf_net *net, const struct pf_neus_sampler *sampler, struct
     for (int64_t r = 0; r < rays; r++) {
         s->first[r] = s->n;
         if (h < hits && pf_ray_meets(origin + 3 * r, dir + 3 * r, sampler->bound)) {
-            pack(s, z + h * depths, depths, o + 3 * h, d + 3 * h, sampler->bound);
+            s->n += pf_ray_pack(s->x + 3 * s->n, s->dir + 3 * s->n, s->dist + s->n,
+                                s->skipped + s->n, z + h * depths, 1, depths, o + 3 * h, d + 3 * h,
+                                (float)sampler->bound);
             h++;
         }
     }

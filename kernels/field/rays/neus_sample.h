@@ -22,19 +22,10 @@ int pf_neus_depths(const struct pf_neus_sampler *sampler);          /* a ray, in
 /* Whether there are any, and not too many. */
 pf_err pf_neus_sampler_check(const struct pf_neus_sampler *sampler) PF_MUST_USE;
 
-/* Where a ray of unit direction passes the origin, minus and plus sqrt(3) / 2 (field.md, 2). */
-void pf_neus_near_far(float *near, float *far, const float origin[3], const float dir[3]);
-/* fresh depths for one ray that has n, ascending in z with distances sdf, at sharpness inv_s. */
-void pf_neus_upsample(float *z_new, int fresh, const float *z, const float *sdf, int n,
-                      const float origin[3], const float dir[3], float inv_s, double bound);
 /* Ascending depths z [rays, depths].  offset [rays] moves a whole ray, scene units; NULL: none. */
 pf_err pf_neus_z(struct pf_net *net, const struct pf_neus_sampler *sampler, float *z,
                  const float *origin, const float *dir, int64_t rays, const float *offset)
     PF_MUST_USE;
-/* Append the rays with these depths to s: points in the middle of each interval, those outside
- * the cube dropped.  rays and slots grow, first is kept complete. */
-pf_err pf_neus_pack(struct pf_samples *s, const float *z, int depths, const float *origin,
-                    const float *dir, int64_t rays, double bound) PF_MUST_USE;
 /* All of it, replacing what s held.  Rays that miss the cube cost nothing and get no points. */
 pf_err pf_neus_sample(struct pf_net *net, const struct pf_neus_sampler *sampler,
                       struct pf_samples *s, const float *origin, const float *dir, int64_t rays,

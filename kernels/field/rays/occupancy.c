@@ -109,6 +109,12 @@ pf_occupancy_cell(const struct pf_occupancy *o)
     return o->grid.cell;
 }
 
+float *
+pf_occupancy_distances(struct pf_occupancy *o)
+{
+    return o->distance;
+}
+
 double
 pf_occupancy_near(const struct pf_occupancy *o, float *x, int64_t n, float reach, uint64_t seed,
                   int step)

@@ -1,12 +1,11 @@
 /* samples.c - room for packed samples (samples.h). */
 #include "kernels/field/rays/samples.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool
-grow(void *array, size_t bytes)
+bool
+pf_grow(void *array, size_t bytes)
 {
     void **p = array, *to = realloc(*p, bytes);
     if (!to)
@@ -22,14 +21,14 @@ pf_samples_reserve(struct pf_samples *s, int64_t rays, int64_t points)
         return pf_fail(PF_ESHAPE, "samples: %lld rays with %lld points are too many",
                        (long long)rays, (long long)points);
     if (rays > s->room_rays || !s->first) {
-        if (!grow(&s->first, (size_t)(rays + 1) * sizeof(*s->first)))
+        if (!pf_grow(&s->first, (size_t)(rays + 1) * sizeof(*s->first)))
             return pf_fail(PF_ENOMEM, "no memory for %lld rays", (long long)rays);
         s->room_rays = rays;
     }
     if (points > s->room) {
         const size_t n = (size_t)points, row = 3 * sizeof(float);
-        if (!grow(&s->x, n * row) || !grow(&s->dir, n * row) ||
-            !grow(&s->dist, n * sizeof(*s->dist)) || !grow(&s->skipped, n * sizeof(*s->skipped)))
+        if (!pf_grow(&s->x, n * row) || !pf_grow(&s->dir, n * row) ||
+            !pf_grow(&s->dist, n * sizeof(*s->dist)) || !pf_grow(&s->skipped, n * sizeof(*s->skipped)))
             return pf_fail(PF_ENOMEM, "no memory for %lld samples", (long long)points);
         memset(s->skipped + s->room, 0, (size_t)(points - s->room) * sizeof(*s->skipped));
         s->room = points;

@@ -13,6 +13,8 @@
  * dropped or not (slots). */
 #ifndef PF_FIELD_SAMPLES_H
 #define PF_FIELD_SAMPLES_H
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/error.h"
@@ -30,6 +32,9 @@ struct pf_samples {
     int32_t *skipped;           /* [n] dropped points between the one before on this ray and it */
     int64_t room_rays, room;    /* what is allocated; owned */
 };
+
+/* Makes the array that a pointer at `array` owns so long; false: no memory, and it is as it was. */
+bool pf_grow(void *array, size_t bytes);
 
 /* Make room for this many rays and points; what was there is kept, skipped is zeroed beyond it. */
 pf_err pf_samples_reserve(struct pf_samples *s, int64_t rays, int64_t points) PF_MUST_USE;

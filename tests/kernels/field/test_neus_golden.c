@@ -6,6 +6,7 @@
 #include "kernels/field/field_priv.h"
 #include "kernels/field/rays/composite.h"
 #include "kernels/field/rays/neus_sample.h"
+#include "kernels/field/rays/ray.h"
 #include "tests/check.h"
 
 enum { RAYS = 64, DEPTHS = 128 };
@@ -207,7 +208,7 @@ sampling(const char *which)
         skip();
     const float *o = data(&g, "ray.rays_o"), *d = data(&g, "ray.rays_d");
     for (int r = 0; r < RAYS; r++)
-        pf_neus_near_far(near + r, far + r, o + 3 * r, d + 3 * r);
+        pf_ray_near_far(near + r, far + r, o + 3 * r, d + 3 * r);
     assert_near(near, data(&g, "train.near"), RAYS, 1e-6);
     assert_near(far, data(&g, "train.far"), RAYS, 1e-6);
 
@@ -223,13 +224,14 @@ sampling(const char *which)
 
     for (int round = 0; round < 4; round++) {
         char z[64], s[64], to[64];
+        float weight[DEPTHS];
         const int n = 64 + 16 * round;
         snprintf(z, sizeof(z), "train.upsample%d.z_in", round);
         snprintf(s, sizeof(s), "train.upsample%d.sdf_in", round);
         snprintf(to, sizeof(to), "train.upsample%d.z_new", round);
         for (int r = 0; r < RAYS; r++)
-            pf_neus_upsample(fresh + 16 * r, 16, data(&g, z) + n * r, data(&g, s) + n * r, n,
-                             o + 3 * r, d + 3 * r, ldexpf(64, round), 0.6);
+            pf_ray_upsample(fresh + 16 * r, 16, data(&g, z) + n * r, data(&g, s) + n * r, weight, 1,
+                            n, o + 3 * r, d + 3 * r, ldexpf(64, round), 0.6f);
         assert_near(fresh, data(&g, to), RAYS * 16, 2e-3);
         assert_rms(fresh, data(&g, to), RAYS * 16, 5e-5);
     }
@@ -255,8 +257,16 @@ from_depths(const char *which)
     int64_t i = 0;
     if (!open_golden(&g, which))
         skip();
-    assert_ok(pf_neus_pack(&r.s, data(&g, "train.z_vals"), DEPTHS, data(&g, "ray.rays_o"),
-                           data(&g, "ray.rays_d"), RAYS, 0.6));
+    assert_ok(pf_samples_reserve(&r.s, RAYS, RAYS * DEPTHS));
+    for (int k = 0; k < RAYS; k++) {
+        r.s.first[k] = r.s.n;
+        r.s.n += pf_ray_pack(r.s.x + 3 * r.s.n, r.s.dir + 3 * r.s.n, r.s.dist + r.s.n,
+                             r.s.skipped + r.s.n, data(&g, "train.z_vals") + k * DEPTHS, 1, DEPTHS,
+                             data(&g, "ray.rays_o") + 3 * k, data(&g, "ray.rays_d") + 3 * k, 0.6f);
+    }
+    r.s.first[RAYS] = r.s.n;
+    r.s.rays = RAYS;
+    r.s.slots = RAYS * DEPTHS;
     render(&g, &r, 0.3f);
     const uint8_t *inner = tensor(&g, "train.inner_mask")->data;
     for (int64_t k = 0; k < RAYS * DEPTHS; k++) {
