@@ -331,12 +331,6 @@ moment_name(char name[128], char which, const char *param)
     return name;
 }
 
-static float *
-distances(const struct pf_trainer *t)
-{
-    return t->occupancy ? pf_occupancy_distances(t->occupancy) : NULL;
-}
-
 pf_err
 pf_trainer_save(const pf_trainer *t, pf_doc *doc)
 {
@@ -347,7 +341,8 @@ pf_trainer_save(const pf_trainer *t, pf_doc *doc)
     char name[128];
     PF_TRY(pf_field_save(t->field, doc));
     if (PF_CUDA && t->cuda)
-        PF_TRY(pf_trainer_cuda_exchange(t->cuda, t->m, t->v, distances(t), false));
+        PF_TRY(pf_trainer_cuda_exchange(t->cuda, t->m, t->v, pf_occupancy_distances(t->occupancy),
+                                        false));
     for (int i = 0; i < t->field->net->params; i++) {
         const struct pf_param *p = &t->field->net->param[i];
         const pf_tensor pm = pf_tensor_view(t->m[i], PF_F32, p->ndim, p->dim);
@@ -394,7 +389,8 @@ pf_trainer_load(pf_trainer *t, const pf_doc *doc)
     t->seed = (uint64_t)seed;
     if (t->occupancy)
         PF_TRY(pf_occupancy_load(t->occupancy, doc));
-    return PF_CUDA && t->cuda
-               ? pf_trainer_cuda_exchange(t->cuda, t->m, t->v, distances(t), true)
-               : PF_OK;
+    if (PF_CUDA && t->cuda)
+        return pf_trainer_cuda_exchange(t->cuda, t->m, t->v, pf_occupancy_distances(t->occupancy),
+                                        true);
+    return PF_OK;
 }

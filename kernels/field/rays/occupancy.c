@@ -112,7 +112,7 @@ pf_occupancy_cell(const struct pf_occupancy *o)
 float *
 pf_occupancy_distances(struct pf_occupancy *o)
 {
-    return o->distance;
+    return o ? o->distance : NULL;
 }
 
 double

@@ -53,7 +53,7 @@ double pf_occupancy_near(const struct pf_occupancy *o, float *x, int64_t n, floa
 /* n points x [n, 3], uniform on the faces of the cube. */
 void pf_occupancy_walls(const struct pf_occupancy *o, float *x, int64_t n, uint64_t seed, int step);
 float pf_occupancy_cell(const struct pf_occupancy *o);          /* side of a cell, scene units */
-float *pf_occupancy_distances(struct pf_occupancy *o);          /* [cells]; owned by o */
+float *pf_occupancy_distances(struct pf_occupancy *o);          /* owned by o; of NULL: NULL */
 
 /* The grid as train.occupancy.distance, so that a resumed run goes on byte for byte. */
 pf_err pf_occupancy_save(const struct pf_occupancy *o, pf_doc *doc) PF_MUST_USE;
