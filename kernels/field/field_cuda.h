@@ -20,7 +20,7 @@ struct pf_trainer_cuda;         /* of a trainer */
 
 pf_err pf_field_cuda_new(pf_field *f) PF_MUST_USE;              /* sets f->cuda */
 void pf_field_cuda_free(pf_field *f);
-void pf_field_cuda_changed(pf_field *f);                        /* the host's parameters are newer */
+void pf_field_cuda_changed(pf_field *f);                /* the host's parameters are newer */
 /* The host's parameters are the device's, if those are newer. */
 pf_err pf_field_cuda_fetch(const pf_field *f) PF_MUST_USE;
 

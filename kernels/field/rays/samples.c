@@ -28,7 +28,8 @@ pf_samples_reserve(struct pf_samples *s, int64_t rays, int64_t points)
     if (points > s->room) {
         const size_t n = (size_t)points, row = 3 * sizeof(float);
         if (!pf_grow(&s->x, n * row) || !pf_grow(&s->dir, n * row) ||
-            !pf_grow(&s->dist, n * sizeof(*s->dist)) || !pf_grow(&s->skipped, n * sizeof(*s->skipped)))
+            !pf_grow(&s->dist, n * sizeof(*s->dist)) ||
+            !pf_grow(&s->skipped, n * sizeof(*s->skipped)))
             return pf_fail(PF_ENOMEM, "no memory for %lld samples", (long long)points);
         memset(s->skipped + s->room, 0, (size_t)(points - s->room) * sizeof(*s->skipped));
         s->room = points;
