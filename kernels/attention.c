@@ -3,9 +3,9 @@
  *   y    f32 [B, Q, h*d]           qkv f32 [B, T, 3*h*d]: q heads, k heads, v heads
  *   mask u32 [M, T, ceil(T/32)]
  *
- * The reference's CrossAttention with one source (networks.md, 6.2), the joint attention of two views
- * under an epipolar mask (6.3: -1e9 there, exactly 0 after the exponential, as -inf here), the
- * VAE's and the ViT's.
+ * The reference's CrossAttention with one source (networks.md, 6.2), the joint attention of two
+ * views under an epipolar mask (6.3: -1e9 there, exactly 0 after the exponential, as -inf here),
+ * the VAE's and the ViT's.
  *
  * Never [T, T]: a block of queries walks over the keys and keeps maximum, sum and weighted values
  * of what it has seen; when the maximum grows, the rest is scaled down.  Keys are packed once,

@@ -1,22 +1,23 @@
 /* attention.cu - pf_attention on the GPU; attention.c has the contract.
  *
- * 16 bits, heads of 40, 64 and 80 on Hopper: attention_hopper.cu.  Else, up to 160 wide: attend().  A
- * block of 4 warps takes 128 (or 64) queries of one head and walks over tiles of 64 keys and values,
- * which cp.async brings one tile ahead.  A warp owns ROWS = 32 (or 16) queries: scores and output live in
- * registers as fragments of mma.m16n8k16, and the fragment of the weights is at once the A operand of the
- * second product.  ROWS = 32 because a warp reads the whole tile from shared memory: 16 queries would
- * need 80 cycles of reading for 57 of products at d = 40.  Sums of weights are one more product, by a
- * column of ones: it takes the same rounded weights and the tensor cores have the time.  The output is
- * scaled down only when a maximum grows by 2^8: until then weights are at most 2^8 and lose nothing.
- * Wider heads: attend_wide(), a block for each 128 columns of the output; scores are computed by each.
- * f32, and tf32 too, which is allowed to be exact: attend_f32(), plain multiplications and additions.
+ * 16 bits, heads of 40, 64 and 80 on Hopper: attention_hopper.cu.  Else, up to 160 wide: attend().
+ * A block of 4 warps takes 128 (or 64) queries of one head and walks over tiles of 64 keys and
+ * values, which cp.async brings one tile ahead.  A warp owns ROWS = 32 (or 16) queries: scores and
+ * output live in registers as fragments of mma.m16n8k16, and the fragment of the weights is at once
+ * the A operand of the second product.  ROWS = 32 because a warp reads the whole tile from shared
+ * memory: 16 queries would need 80 cycles of reading for 57 of products at d = 40.  Sums of weights
+ * are one more product, by a column of ones: it takes the same rounded weights and the tensor cores
+ * have the time.  The output is scaled down only when a maximum grows by 2^8: until then weights
+ * are at most 2^8 and lose nothing.  Wider heads: attend_wide(), a block for each 128 columns of
+ * the output; scores are computed by each.  f32, and tf32 too, which is allowed to be exact:
+ * attend_f32(), plain multiplications and additions.
  *
- * Masks: survey() first lists, for each block of queries, the tiles of which some warp sees something,
- * and who sees all and who nothing of them; the rest is neither loaded nor multiplied.
+ * Masks: survey() first lists, for each block of queries, the tiles of which some warp sees
+ * something, and who sees all and who nothing of them; the rest is neither loaded nor multiplied.
  *
- * T = Q = 1024, d = 40, B = 32, h = 8: 42.9 GFLOP, 43 us at 990 TFLOP/s (mma.sync reaches about 2/3 of
- * it: 65; measured on an H100: 203); 84 MB, 25 us at 3.35 TB/s; 268 M powers of 2, 16 a cycle and
- * multiprocessor: 72 us.  T = Q = 64, d = 160: 0.7 GFLOP, 1 us; 21 MB, 6 us. */
+ * T = Q = 1024, d = 40, B = 32, h = 8: 42.9 GFLOP, 43 us at 990 TFLOP/s (mma.sync reaches about
+ * 2/3 of it: 65; measured on an H100: 203); 84 MB, 25 us at 3.35 TB/s; 268 M powers of 2, 16 a
+ * cycle and multiprocessor: 72 us.  T = Q = 64, d = 160: 0.7 GFLOP, 1 us; 21 MB, 6 us. */
 #include <cmath>
 
 #include "kernels/attention.cuh"
@@ -28,17 +29,19 @@ needs_bits(uint32_t tile)
     return tile & ~(tile >> ALL) & EVERYONE;
 }
 
-/* One block for each mask and block of queries, SPLIT warps for each group of `rows` of them.  A lane
- * takes one tile and its warp every SPLIT-th row, so that a warp reads pieces of rows and all of them are
- * on their way at once; warp 0 joins what the warps found and appends the tiles that are alive to the
- * list, which begins with their count. */
+/* One block for each mask and block of queries, SPLIT warps for each group of `rows` of them.  A
+ * lane takes one tile and its warp every SPLIT-th row, so that a warp reads pieces of rows and
+ * all of them are on their way at once; warp 0 joins what the warps found and appends the tiles
+ * that are alive to the list, which begins with their count. */
 enum { SPLIT = 8 };
 
 static __global__ void __launch_bounds__(32 * PF_WARP)
-survey(uint32_t *lists, const uint32_t *mask, int tokens, int queries, int rows, int tile_words, int blocks)
+survey(uint32_t *lists, const uint32_t *mask, int tokens, int queries, int rows, int tile_words,
+       int blocks)
 {
     __shared__ uint32_t found[32][PF_WARP];
-    const int warps = blockDim.x / PF_WARP, warp = threadIdx.x / PF_WARP, lane = threadIdx.x % PF_WARP;
+    const int warps = blockDim.x / PF_WARP, warp = threadIdx.x / PF_WARP,
+              lane = threadIdx.x % PF_WARP;
     const int words = (tokens + WORD - 1) / WORD, tiles = (words + tile_words - 1) / tile_words;
     const int groups = warps / SPLIT, group = warp / SPLIT;
     const int q0 = (blockIdx.x % blocks * groups + group) * rows, q1 = min(q0 + rows, queries);
@@ -79,12 +82,12 @@ survey(uint32_t *lists, const uint32_t *mask, int tokens, int queries, int rows,
 
 // ---- 16 bits ----
 
-/* Elements from row to row in shared memory: an odd number of 16 bytes, so that the 8 rows of a matrix
- * lie in different banks. */
+/* Elements from row to row in shared memory: an odd number of 16 bytes, so that the 8 rows of a
+ * matrix lie in different banks. */
 template <int D> constexpr int step_of = (D / 8 | 1) * 8;
 
-/* Copy ROWS rows of D numbers; beyond the first `rows` and `columns` zeros.  A thread keeps to its 8
- * columns and goes down the rows. */
+/* Copy ROWS rows of D numbers; beyond the first `rows` and `columns` zeros.  A thread keeps to
+ * its 8 columns and goes down the rows. */
 template <typename T, int D, int ROWS, int THREADS> static __device__ __forceinline__ void
 fetch(T *to, const T *from, int step, int rows, int columns, bool sixteen)
 {
@@ -103,7 +106,8 @@ fetch(T *to, const T *from, int step, int rows, int columns, bool sixteen)
 #pragma unroll 1
         for (int i = threadIdx.x; i < ROWS * D; i += THREADS) {
             const int r = i / D, c = i % D;
-            to[r * step_of<D> + c] = r < rows && c < columns ? from[r * step + c] : pf_store<T>(0.0f);
+            to[r * step_of<D> + c] =
+                r < rows && c < columns ? from[r * step + c] : pf_store<T>(0.0f);
         }
     }
 }
@@ -160,9 +164,10 @@ add_scores(float (&s)[M][KEYS / 8][4], const queries<D, M> &q, const T *keys)
 #pragma unroll
     for (int k = 0; k < D / 16; k++)
 #pragma unroll
-        for (int n = 0; n < KEYS / 8; n += 2) {             // matrices: keys 0-7, 0-7, 8-15, 8-15; columns 0, 8, 0, 8
-            pf_load_matrices(b, pf_shared_address(keys + (8 * n + lane % 8 + lane / 16 * 8) * step_of<D> + 16 * k +
-                                                  lane / 8 % 2 * 8));
+        // matrices: keys 0-7, 0-7, 8-15, 8-15; columns 0, 8, 0, 8
+        for (int n = 0; n < KEYS / 8; n += 2) {
+            const T *const row = keys + (8 * n + lane % 8 + lane / 16 * 8) * step_of<D>;
+            pf_load_matrices(b, pf_shared_address(row + 16 * k + lane / 8 % 2 * 8));
 #pragma unroll
             for (int m = 0; m < M; m++) {
                 pf_mma<T>(s[m][n], q.a[m][k], b[0], b[1], FRESH && k == 0 ? none : s[m][n]);
@@ -171,7 +176,7 @@ add_scores(float (&s)[M][KEYS / 8][4], const queries<D, M> &q, const T *keys)
         }
     if (D % 16)
 #pragma unroll
-        for (int n = 0; n < KEYS / 8; n += 4) {             // matrices: keys 0-7, 8-15, 16-23, 24-31
+        for (int n = 0; n < KEYS / 8; n += 4) {            // matrices: keys 0-7, 8-15, 16-23, 24-31
             pf_load_matrices(b, pf_shared_address(keys + (8 * n + lane) * step_of<D> + D - 8));
 #pragma unroll
             for (int i = 0; i < 4; i++)
@@ -181,7 +186,8 @@ add_scores(float (&s)[M][KEYS / 8][4], const queries<D, M> &q, const T *keys)
         }
 }
 
-/* Scores of keys that a query does not see become -inf; bits: the warp's rows of the tile, or NULL. */
+/* Scores of keys that a query does not see become -inf; bits: the warp's rows of the tile, or
+ * NULL. */
 template <int M, int KEYS> static __device__ __forceinline__ void
 hide(float (&s)[M][KEYS / 8][4], const uint32_t *bits, int tokens, int first)
 {
@@ -298,11 +304,13 @@ add_values(output<D, M> &o, const float (&s)[M][KEYS / 8][4], const T *values)
         for (int m = 0; m < M; m++) {
 #pragma unroll
             for (int i = 0; i < 4; i++)
-                a[m][i] = packed(s[m][2 * k + i / 2][i % 2 * 2], s[m][2 * k + i / 2][i % 2 * 2 + 1], T());
+                a[m][i] =
+                    packed(s[m][2 * k + i / 2][i % 2 * 2], s[m][2 * k + i / 2][i % 2 * 2 + 1], T());
             pf_mma<T>(o.total[m], a[m], ones, ones, o.total[m]);
         }
 #pragma unroll
-        for (int n = 0; n + 1 < D / 8; n += 2) {            // matrices: keys 0-7, 8-15, 0-7, 8-15; columns 0, 0, 8, 8
+        // matrices: keys 0-7, 8-15, 0-7, 8-15; columns 0, 0, 8, 8
+        for (int n = 0; n + 1 < D / 8; n += 2) {
             pf_load_transposed(b, pf_shared_address(row + 8 * n + lane / 16 * 8));
 #pragma unroll
             for (int m = 0; m < M; m++) {
@@ -368,7 +376,8 @@ template <typename T, int D, int M, int KEYS, int WARPS, int BLOCKS> static __gl
 __launch_bounds__(WARPS * PF_WARP, BLOCKS)
 attend(const job<T> j)
 {
-    constexpr int THREADS = WARPS * PF_WARP, QUERIES = room<D, M, KEYS, WARPS>::QUERIES, TILE = KEYS * step_of<D>;
+    constexpr int THREADS = WARPS * PF_WARP, QUERIES = room<D, M, KEYS, WARPS>::QUERIES,
+                  TILE = KEYS * step_of<D>;
     extern __shared__ uint4 shared[];
     T *const q = (T *)shared, *const tiles = q + QUERIES * step_of<D>;
     uint32_t *const bits = (uint32_t *)(tiles + 4 * TILE);
@@ -383,14 +392,16 @@ attend(const job<T> j)
         fetch<T, D, KEYS, THREADS>(to, keys, 3 * E, j.tokens - first, j.d, j.sixteen);
         fetch<T, D, KEYS, THREADS>(to + TILE, keys + E, 3 * E, j.tokens - first, j.d, j.sixteen);
         if (p.list && needs_bits(t))
-            fetch_bits<KEYS, QUERIES, THREADS>(bits + buffer * room<D, M, KEYS, WARPS>::BITS, j, p, first);
+            fetch_bits<KEYS, QUERIES, THREADS>(bits + buffer * room<D, M, KEYS, WARPS>::BITS, j, p,
+                                               first);
     };
     queries<D, M> mine;
     output<D, M> o;
     uint32_t now = 0, next = 0;
     if (count > 0)
         fetch_tile(next = tile_at<KEYS>(j, p.list, 0), 0);
-    fetch<T, D, QUERIES, THREADS>(q, from + (int64_t)p.q0 * 3 * E, 3 * E, j.queries - p.q0, j.d, j.sixteen);
+    fetch<T, D, QUERIES, THREADS>(q, from + (int64_t)p.q0 * 3 * E, 3 * E, j.queries - p.q0, j.d,
+                                  j.sixteen);
     pf_copies_wait_all();
     __syncthreads();
     load_queries<T>(mine, q + own * step_of<D>, j.negative);
@@ -399,7 +410,7 @@ attend(const job<T> j)
     for (int i = 0; i < count; i++) {
         now = next;
         pf_copies_wait_all();
-        __syncthreads();                        // tile i is there, and nobody reads tile i - 1 any more
+        __syncthreads();                    // tile i is there, and nobody reads tile i - 1 any more
         if (i + 1 < count)
             fetch_tile(next = tile_at<KEYS>(j, p.list, i + 1), (i + 1) % 2);
         if (p.q0 + own >= j.queries || !seen_by(now, warp))
@@ -408,7 +419,10 @@ attend(const job<T> j)
         float s[M][KEYS / 8][4];
         add_scores<T, D, M, KEYS, true>(s, mine, keys);
         if (!all_seen_by(now, warp))
-            hide<M, KEYS>(s, p.list ? bits + i % 2 * room<D, M, KEYS, WARPS>::BITS + own * (KEYS / WORD) : nullptr,
+            hide<M, KEYS>(s,
+                          p.list
+                              ? bits + i % 2 * room<D, M, KEYS, WARPS>::BITS + own * (KEYS / WORD)
+                              : nullptr,
                           j.tokens, number_of(now) * KEYS);
         weigh<D, M, KEYS>(o, s, j.scale);
         add_values<T, D, M, KEYS>(o, s, keys + TILE);
@@ -416,11 +430,11 @@ attend(const job<T> j)
     finish(o, j, p, p.q0 + own);
 }
 
-/* Heads of any width: a block computes WIDE columns of the output.  For each tile of keys the scores
- * come in steps of PART columns of queries and keys; the last step is for the values.  Each step's data
- * are brought while the one before is worked on. */
+/* Heads of any width: a block computes WIDE columns of the output.  For each tile of keys the
+ * scores come in steps of PART columns of queries and keys; the last step is for the values.
+ * Each step's data are brought while the one before is worked on. */
 enum { WIDE = 128, PART = 64, WIDE_KEYS = 64, WIDE_WARPS = 4, WIDE_QUERIES = 16 * WIDE_WARPS };
-enum { WIDE_BUFFER = (WIDE_QUERIES + WIDE_KEYS) * step_of<PART> };      // as large as a tile of values
+enum { WIDE_BUFFER = (WIDE_QUERIES + WIDE_KEYS) * step_of<PART> };   // as large as a tile of values
 enum { WIDE_BYTES = 2 * WIDE_BUFFER * 2 + WIDE_QUERIES * WIDE_KEYS / WORD * 4 };
 static_assert(WIDE_BUFFER >= WIDE_KEYS * step_of<WIDE>, "values do not fit");
 
@@ -442,12 +456,14 @@ attend_wide(const job<T> j)
         if (part == 0 && p.list && needs_bits(t))
             fetch_bits<KEYS, WIDE_QUERIES, THREADS>(bits, j, p, first);
         if (part == parts) {
-            fetch<T, WIDE, KEYS, THREADS>(to, keys + E + p.column, 3 * E, rows, j.d - p.column, j.sixteen);
+            fetch<T, WIDE, KEYS, THREADS>(to, keys + E + p.column, 3 * E, rows, j.d - p.column,
+                                          j.sixteen);
             return;
         }
-        fetch<T, PART, WIDE_QUERIES, THREADS>(to, from + (int64_t)p.q0 * 3 * E + c, 3 * E, j.queries - p.q0, j.d - c,
-                                              j.sixteen);
-        fetch<T, PART, KEYS, THREADS>(to + WIDE_QUERIES * step_of<PART>, keys + c, 3 * E, rows, j.d - c, j.sixteen);
+        fetch<T, PART, WIDE_QUERIES, THREADS>(to, from + (int64_t)p.q0 * 3 * E + c, 3 * E,
+                                              j.queries - p.q0, j.d - c, j.sixteen);
+        fetch<T, PART, KEYS, THREADS>(to + WIDE_QUERIES * step_of<PART>, keys + c, 3 * E, rows,
+                                      j.d - c, j.sixteen);
     };
     output<WIDE, 1> o;
     uint32_t now = 0, next = 0;
@@ -462,7 +478,7 @@ attend_wide(const job<T> j)
 #pragma unroll 1
         for (int part = 0; part <= parts; part++, buffer ^= 1) {
             pf_copies_wait_all();
-            __syncthreads();                    // this part is there, and nobody reads the last one any more
+            __syncthreads();           // this part is there, and nobody reads the last one any more
             if (part < parts)
                 fetch_part(now, part + 1, buffer ^ 1);
             else if (i + 1 < count)
@@ -478,7 +494,8 @@ attend_wide(const job<T> j)
                 add_values<T, WIDE, 1, KEYS>(o, s, data);
             if (part + 1 == parts) {            // the next step overwrites the bits
                 if (!all_seen_by(now, warp))
-                    hide<1, KEYS>(s, p.list ? bits + own * (KEYS / WORD) : nullptr, j.tokens, number_of(now) * KEYS);
+                    hide<1, KEYS>(s, p.list ? bits + own * (KEYS / WORD) : nullptr, j.tokens,
+                                  number_of(now) * KEYS);
                 weigh<WIDE, 1, KEYS>(o, s, j.scale);
             }
         }
@@ -488,11 +505,11 @@ attend_wide(const job<T> j)
 
 // ---- f32 ----
 
-/* A block of 16 x 16 threads takes 64 queries of one head and 16 N columns of its output.  Thread
- * (x, y) has scores of queries 4y.. and keys 4x.., and of the output the same queries and columns x,
- * x + 16, ...  Queries and keys come in steps of 32 columns, transposed, whose products are summed on
- * their own, as are a tile's values: shorter chains of roundings.  Then the weights take their place;
- * what a thread reads of them its own warp has written. */
+/* A block of 16 x 16 threads takes 64 queries of one head and 16 N columns of its output.
+ * Thread (x, y) has scores of queries 4y.. and keys 4x.., and of the output the same queries and
+ * columns x, x + 16, ...  Queries and keys come in steps of 32 columns, transposed, whose
+ * products are summed on their own, as are a tile's values: shorter chains of roundings.  Then
+ * the weights take their place; what a thread reads of them its own warp has written. */
 enum { F32_ROWS = 64, F32_PART = 32, F32_STEP = F32_ROWS + 4 };
 
 /* to [F32_PART, F32_STEP] = the transpose of `rows` rows and `columns` columns; else zeros.  A warp
@@ -524,7 +541,8 @@ add_products(float (&s)[4][4], const float *q, const float *k, int n)
     float part[4][4] = {};
 #pragma unroll 4
     for (int c = 0; c < n; c++) {
-        const float4 a4 = *(const float4 *)(q + c * F32_STEP), b4 = *(const float4 *)(k + c * F32_STEP);
+        const float4 a4 = *(const float4 *)(q + c * F32_STEP),
+                     b4 = *(const float4 *)(k + c * F32_STEP);
         const float a[4] = {a4.x, a4.y, a4.z, a4.w}, b[4] = {b4.x, b4.y, b4.z, b4.w};
 #pragma unroll
         for (int i = 0; i < 16; i++)
@@ -583,7 +601,8 @@ weigh_f32(float (&s)[4], float &top, float &total)
 
 /* o [4, N] = o shrink + w [4, 64] v [64, N], in one or two halves of the columns. */
 template <int N> static __device__ __forceinline__ void
-add_values_f32(float (&o)[4][N], const float (&shrink)[4], const float *weights, const float *values)
+add_values_f32(float (&o)[4][N], const float (&shrink)[4], const float *weights,
+               const float *values)
 {
     constexpr int PART = N > 5 ? N / 2 : N;
 #pragma unroll
@@ -617,8 +636,8 @@ template <int N> static __global__ void __launch_bounds__(256, N > 5 ? 1 : 2)
 attend_f32(const job<float> j)
 {
     extern __shared__ uint4 shared[];
-    float *const qs = (float *)shared, *const ks = qs + F32_PART * F32_STEP, *const vs = ks + F32_PART * F32_STEP,
-                 *const ws = qs;                // [F32_ROWS, F32_STEP]
+    float *const qs = (float *)shared, *const ks = qs + F32_PART * F32_STEP;
+    float *const vs = ks + F32_PART * F32_STEP, *const ws = qs;         // ws [F32_ROWS, F32_STEP]
     const place p = place_of(j, blockIdx.x, F32_ROWS, 16 * N);
     const int x = threadIdx.x % 16, y = threadIdx.x / 16, count = tiles_in(j, p.list);
     const int64_t E = (int64_t)j.heads * j.d, step = 3 * E;
@@ -634,7 +653,7 @@ attend_f32(const job<float> j)
         float s[4][4] = {}, shrink[4];
 #pragma unroll 1
         for (int c = 0; c < j.d; c += F32_PART) {
-            __syncthreads();                    // nobody reads the last part, weights or values any more
+            __syncthreads();               // nobody reads the last part, weights or values any more
             fetch_transposed(qs, from + p.q0 * step + c, step, j.queries - p.q0, j.d - c);
             fetch_transposed(ks, keys + c, step, rows, j.d - c);
             if (c == 0)
@@ -651,7 +670,8 @@ attend_f32(const job<float> j)
 #pragma unroll
         for (int r = 0; r < 4; r++) {
             shrink[r] = weigh_f32(s[r], top[r], total[r]);
-            *(float4 *)(ws + (4 * y + r) * F32_STEP + 4 * x) = make_float4(s[r][0], s[r][1], s[r][2], s[r][3]);
+            *(float4 *)(ws + (4 * y + r) * F32_STEP + 4 * x) =
+                make_float4(s[r][0], s[r][1], s[r][2], s[r][3]);
         }
         __syncwarp();
         add_values_f32<N>(o, shrink, ws + 4 * y * F32_STEP, vs + x);
@@ -671,8 +691,8 @@ attend_f32(const job<float> j)
 // ---- launches ----
 
 pf_err
-pf_attention_survey(pf_dev *dev, struct attention_sizes *s, int64_t B, int rows, int groups, int keys, int columns,
-                    unsigned *grid)
+pf_attention_survey(pf_dev *dev, struct attention_sizes *s, int64_t B, int rows, int groups,
+                    int keys, int columns, unsigned *grid)
 {
     const int queries = rows * groups;
     s->blocks = (s->queries + queries - 1) / queries;
@@ -680,7 +700,8 @@ pf_attention_survey(pf_dev *dev, struct attention_sizes *s, int64_t B, int rows,
     const int64_t masks = s->masks < B ? s->masks : B, dim[] = {masks, s->blocks, 1 + s->tiles};
     const int64_t blocks = B * s->heads * ((s->d + columns - 1) / columns) * s->blocks;
     if (blocks > INT32_MAX || masks * s->blocks > INT32_MAX)
-        return pf_fail(PF_EDEV, "attention: %lld blocks are too many for one launch", (long long)blocks);
+        return pf_fail(PF_EDEV, "attention: %lld blocks are too many for one launch",
+                       (long long)blocks);
     *grid = (unsigned)blocks;
     if (!s->mask)
         return PF_OK;
@@ -693,12 +714,13 @@ pf_attention_survey(pf_dev *dev, struct attention_sizes *s, int64_t B, int rows,
 }
 
 template <typename T> static pf_err
-start(pf_dev *dev, void (*kernel)(job<T>), job<T> j, int64_t B, int rows, int groups, int keys, int columns,
-      int threads, int bytes)
+start(pf_dev *dev, void (*kernel)(job<T>), job<T> j, int64_t B, int rows, int groups, int keys,
+      int columns, int threads, int bytes)
 {
     unsigned grid = 0;
     PF_TRY(pf_attention_survey(dev, &j, B, rows, groups, keys, columns, &grid));
-    PF_CUDA_TRY(cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
+    PF_CUDA_TRY(cudaFuncSetAttribute((const void *)kernel,
+                                     cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
                 "pf_attention");
     kernel<<<grid, threads, bytes, pf_cuda_stream(dev)>>>(j);
     return pf_launched(dev, "pf_attention");
@@ -723,7 +745,8 @@ start_for(pf_dev *dev, const job<T> &j, int64_t B)
         return start_narrow<80, 2, 64, 2>(dev, j, B);
     if (j.d <= 160)
         return start_narrow<160, 1, 64, 2>(dev, j, B);
-    return start(dev, attend_wide<T>, j, B, 16, WIDE_WARPS, WIDE_KEYS, WIDE, WIDE_WARPS * PF_WARP, WIDE_BYTES);
+    return start(dev, attend_wide<T>, j, B, 16, WIDE_WARPS, WIDE_KEYS, WIDE, WIDE_WARPS * PF_WARP,
+                 WIDE_BYTES);
 }
 
 template <int N> static pf_err
@@ -748,7 +771,8 @@ start_for(pf_dev *dev, const job<float> &j, int64_t B)
 }
 
 template <typename T> static pf_err
-attention(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scale, const pf_tensor *mask)
+attention(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scale,
+          const pf_tensor *mask)
 {
     const int64_t B = qkv->dim[0], E = qkv->dim[2] / 3;
     job<T> j = {};
@@ -764,7 +788,7 @@ attention(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scal
         j.mask = (const uint32_t *)mask->data;
         j.masks = (int)mask->dim[0];
     }
-    if (sizeof(T) == 2) {                       // maxima are of scores before the scale; -inf * 0 is not wanted
+    if (sizeof(T) == 2) {           // maxima are of scores before the scale; -inf * 0 is not wanted
         j.negative = j.scale < 0;
         j.scale = fmaxf(fabsf(j.scale), 1e-30f);
     }
@@ -774,15 +798,16 @@ attention(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scal
 }
 
 pf_err
-pf_attention_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scale, const pf_tensor *mask)
+pf_attention_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scale,
+                  const pf_tensor *mask)
 {
     const size_t mark = pf_dev_mark(dev);
     pf_err err = PF_OK;
     if (pf_tensor_count(y) == 0)
         return PF_OK;
     if (qkv->dim[1] >= 1 << 21 || qkv->dim[2] >= 1 << 24)           // tile_at(), fetch()
-        return pf_fail(PF_ESHAPE, "attention: %lld tokens of %lld numbers are too many", (long long)qkv->dim[1],
-                       (long long)qkv->dim[2]);
+        return pf_fail(PF_ESHAPE, "attention: %lld tokens of %lld numbers are too many",
+                       (long long)qkv->dim[1], (long long)qkv->dim[2]);
     PF_FOR_TYPE(y->dtype, T, err = attention<T>(dev, y, qkv, heads, scale, mask));
     pf_dev_reset(dev, mark);
     return err;

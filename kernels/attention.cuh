@@ -1,5 +1,5 @@
-/* attention.cuh - what attention.cu and attention_hopper.cu share: a call's sizes, and which tiles of
- * keys a block of queries walks over.  Private to these two, so names are short. */
+/* attention.cuh - what attention.cu and attention_hopper.cu share: a call's sizes, and which
+ * tiles of keys a block of queries walks over.  Private to these two, so names are short. */
 #ifndef PF_ATTENTION_CUH
 #define PF_ATTENTION_CUH
 #include "kernels/cuda.cuh"
@@ -11,7 +11,8 @@ struct attention_sizes {
     const uint32_t *lists;      // [min(B, masks), blocks, 1 + tiles] of survey(), or NULL
     int tokens, queries, heads, d, masks, words;
     int blocks, tiles;          // blocks of queries, tiles of keys
-    float scale;                // times log2 e: scores are in units of ln 2; f32: any, else positive
+    // times log2 e: scores are in units of ln 2; f32: any, else positive
+    float scale;
     bool negative;              // 16 bits: the queries change their signs instead
     bool sixteen, pairs;        // rows of heads are aligned to 16 bytes; to two numbers, in y
 };
@@ -21,11 +22,11 @@ template <typename T> struct job : attention_sizes {
     const T *qkv;               // [B, tokens, 3E]
 };
 
-/* Fill in what depends on the kernel's blocks, and find the tiles that are alive.  A block has `groups`
- * (4 at most) of `rows` queries, and of them `columns` columns of a head; a tile has `keys`.  Returns in
- * *grid how many blocks there are.  attention.cu. */
-pf_err pf_attention_survey(pf_dev *dev, struct attention_sizes *s, int64_t B, int rows, int groups, int keys,
-                           int columns, unsigned *grid) PF_MUST_USE;
+/* Fill in what depends on the kernel's blocks, and find the tiles that are alive.  A block has
+ * `groups` (4 at most) of `rows` queries, and of them `columns` columns of a head; a tile has
+ * `keys`.  Returns in *grid how many blocks there are.  attention.cu. */
+pf_err pf_attention_survey(pf_dev *dev, struct attention_sizes *s, int64_t B, int rows, int groups,
+                           int keys, int columns, unsigned *grid) PF_MUST_USE;
 
 /* attention_hopper.cu: does it do such heads, on this card?  Then do it. */
 bool pf_attention_hopper_takes(const struct attention_sizes *s);
@@ -48,12 +49,13 @@ place_of(const attention_sizes &s, unsigned i, int queries, int columns)
     const int slice = i % slices;
     i /= slices;
     const unsigned b = i / s.heads, m = s.mask ? b % s.masks : 0;
-    const uint32_t *const list = s.lists ? s.lists + ((int64_t)m * s.blocks + block) * (1 + s.tiles) : nullptr;
+    const uint32_t *const list =
+        s.lists ? s.lists + ((int64_t)m * s.blocks + block) * (1 + s.tiles) : nullptr;
     return {b, m, (int)(i % s.heads), block * queries, slice * columns, list};
 }
 
-/* A tile of keys in one register: its number << 16 | all << 8 | some, a bit for each group of queries
- * that sees all and some of it. */
+/* A tile of keys in one register: its number << 16 | all << 8 | some, a bit for each group of
+ * queries that sees all and some of it. */
 enum { NUMBER = 16, ALL = 8, EVERYONE = 0xff };
 
 template <int KEYS> static __device__ __forceinline__ uint32_t

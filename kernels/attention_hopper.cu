@@ -1,31 +1,36 @@
 /* attention_hopper.cu - pf_attention by wgmma: 16 bits, heads of 40, 64 or 80.
  *
- * A job is 256 queries of one head; each multiprocessor has one block, which does job blockIdx, then the one gridDim
- * further, and so on.  4 groups of 4 warps have 64 of the queries each: scores of a tile of 96 (or 64) keys,
- * weights, values.  Groups do not wait for each other: while one takes powers of 2, others have the tensor cores.
- * Four more warps only bring queries, keys and values by cp.async, up to STAGES tiles ahead and beyond the job's
- * end.  Barriers say that a tile is there (full) and that nobody reads it any more (empty).
+ * A job is 256 queries of one head; each multiprocessor has one block, which does job blockIdx,
+ * then the one gridDim further, and so on.  4 groups of 4 warps have 64 of the queries each: scores
+ * of a tile of 96 (or 64) keys, weights, values.  Groups do not wait for each other: while one
+ * takes powers of 2, others have the tensor cores.  Four more warps only bring queries, keys and
+ * values by cp.async, up to STAGES tiles ahead and beyond the job's end.  Barriers say that a tile
+ * is there (full) and that nobody reads it any more (empty).
  *
- * In shared memory there are panels of 64 columns: lines of 128 bytes whose 16-byte pieces are at place
- * j ^ (line % 8).  The first product takes steps of 16 columns: columns 40..47 of heads of 40 are zeros.  Behind
- * the values stand 8 columns of ones: the second product gives the sums of weights too, of the same rounded weights.
- * Weights stay in registers; each 16 keys' are multiplied while the next ones are computed.  The output is scaled down
- * only when a maximum grows by 2^8, and masks are surveyed, as in attention.cu.
+ * In shared memory there are panels of 64 columns: lines of 128 bytes whose 16-byte pieces are at
+ * place j ^ (line % 8).  The first product takes steps of 16 columns: columns 40..47 of heads of 40
+ * are zeros.  Behind the values stand 8 columns of ones: the second product gives the sums of
+ * weights too, of the same rounded weights.  Weights stay in registers; each 16 keys' are
+ * multiplied while the next ones are computed.  The output is scaled down only when a maximum grows
+ * by 2^8, and masks are surveyed, as in attention.cu.
  *
- * T = Q = 1024, d = 40, B = 32, h = 8: each multiprocessor has 341 times 64 queries and 96 keys.  In cycles that is
- * 3 * 48 + 6 * 24 = 288 of products, 384 of powers of 2, of which the special function units make 16 a cycle, and 350
- * instructions of each quarter, as compiled: 131 k cycles, 75 us at 1.755 GHz.  185 MB of tiles come from L2 in this
- * time; 84 MB are 18 us at 4.8 TB/s.  d = 80, T = 256: 64 queries and 64 keys are 336 cycles of products, 16 times,
- * twice: 6 us.  Tried and slower (SPEED.md): powers by polynomials, 1 or 2 of each 8; scores of the next half of a
- * tile multiplied beside the weights of this one. */
+ * T = Q = 1024, d = 40, B = 32, h = 8: each multiprocessor has 341 times 64 queries and 96
+ * keys.  In cycles that is 3 * 48 + 6 * 24 = 288 of products, 384 of powers of 2, of which the
+ * special function units make 16 a cycle, and 350 instructions of each quarter, as compiled: 131
+ * k cycles, 75 us at 1.755 GHz.  185 MB of tiles come from L2 in this time; 84 MB are 18 us at
+ * 4.8 TB/s.  d = 80, T = 256: 64 queries and 64 keys are 336 cycles of products, 16 times,
+ * twice: 6 us.  Tried and slower (SPEED.md): powers by polynomials, 1 or 2 of each 8; scores of
+ * the next half of a tile multiplied beside the weights of this one. */
 #include <cmath>
 
 #include "kernels/attention.cuh"
 #include "kernels/ptx.cuh"
 
 enum { PANEL = 64 };            // columns of a panel
-enum { GROUPS = 4, ROWS = 64, QUERIES = GROUPS * ROWS, WARPS = 4 * GROUPS, THREADS = (WARPS + 4) * PF_WARP };
-enum { WORKERS_REGISTERS = 112, CARRIERS_REGISTERS = 32 };      // of 480 for each five threads at the start
+enum { GROUPS = 4, ROWS = 64, QUERIES = GROUPS * ROWS };
+enum { WARPS = 4 * GROUPS, THREADS = (WARPS + 4) * PF_WARP };
+// of 480 for each five threads at the start
+enum { WORKERS_REGISTERS = 112, CARRIERS_REGISTERS = 32 };
 enum : uint32_t { LAST = 1u << 31 };    // in a tile's register: the job's last one
 
 namespace {
@@ -45,8 +50,8 @@ template <int D, int KEYS> struct room {
     };
 };
 
-/* tile[i] is what lies in place i, as tile_at() says it.  full: it is there; empty: all warps are done with it;
- * answered: they are done with these queries. */
+/* tile[i] is what lies in place i, as tile_at() says it.  full: it is there; empty: all warps
+ * are done with it; answered: they are done with these queries. */
 template <int STAGES> struct signals {
     uint64_t full[STAGES], empty[STAGES], answered[2];
     uint32_t tile[STAGES];
@@ -69,7 +74,8 @@ wait_for(uint64_t *barrier, unsigned parity)
     __syncwarp();
 }
 
-/* What lane 0 has, for the whole warp: the compiler knows that it is one number, and keeps it in one register. */
+/* What lane 0 has, for the whole warp: the compiler knows that it is one number, and keeps it in
+ * one register. */
 static __device__ __forceinline__ uint32_t
 of_lane_0(uint32_t v)
 {
@@ -85,7 +91,8 @@ fill_constants(unsigned char *shared)
     const uint4 zeros = {}, ones = {one, one, one, one};
     const auto put = [&](int at, int lines, int piece, uint4 v) {
         for (int r = threadIdx.x; r < lines; r += THREADS)
-            *(uint4 *)(shared + at + piece / PIECES * lines * LINE + r * LINE + (piece % PIECES ^ r % 8) * PIECE) = v;
+            *(uint4 *)(shared + at + piece / PIECES * lines * LINE + r * LINE +
+                       (piece % PIECES ^ r % 8) * PIECE) = v;
     };
     for (int i = 0; i < 2 && D % 16; i++)
         put(i * R::QUERIES_BYTES, QUERIES, D / 8, zeros);
@@ -99,9 +106,9 @@ fill_constants(unsigned char *shared)
 
 // ---- bringing ----
 
-/* Start copying N rows of D columns from row `first` on and, unless behind is 0, so many bytes behind them the
- * values of these keys.  from: this thread's piece of row 0; a row is `step` bytes.  Rows beyond the last one are it
- * again: nobody sees them. */
+/* Start copying N rows of D columns from row `first` on and, unless behind is 0, so many bytes
+ * behind them the values of these keys.  from: this thread's piece of row 0; a row is `step`
+ * bytes.  Rows beyond the last one are it again: nobody sees them. */
 template <int D, int N> static __device__ __forceinline__ void
 fetch(unsigned to, const unsigned char *from, unsigned step, int first, int last, int behind)
 {
@@ -116,13 +123,15 @@ fetch(unsigned to, const unsigned char *from, unsigned step, int first, int last
             if (c + PANEL <= D || piece < D % PANEL / 8) {
                 pf_copy16(to + (c / PANEL * N + r) * LINE, row + 2 * c, true);
                 if (behind)
-                    pf_copy16(to + behind + (c / PANEL * N + r) * LINE, row + step / 3 + 2 * c, true);
+                    pf_copy16(to + behind + (c / PANEL * N + r) * LINE, row + step / 3 + 2 * c,
+                              true);
             }
     }
 }
 
-/* Four warps bring what the others work on, as far ahead as there are places.  A tile is full when the next one is
- * on its way: with the first of a job its queries are there.  A job of no tiles has one that nobody sees. */
+/* Four warps bring what the others work on, as far ahead as there are places.  A tile is full
+ * when the next one is on its way: with the first of a job its queries are there.  A job of no
+ * tiles has one that nobody sees. */
 template <typename T, int D, int KEYS> static __device__ __forceinline__ void
 bring(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned jobs)
 {
@@ -171,8 +180,8 @@ bring(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigne
 
 // ---- working ----
 
-/* The mask of a thread's two rows: words of the first, or NULL, and how far behind it the second is.  Rows beyond the
- * queries see what the last one sees. */
+/* The mask of a thread's two rows: words of the first, or NULL, and how far behind it the second
+ * is.  Rows beyond the queries see what the last one sees. */
 struct sight {
     const uint32_t *row;
     int behind;
@@ -205,7 +214,8 @@ look(uint32_t (&see)[2][KEYS / WORD], const attention_sizes &s, const sight &mas
     }
 }
 
-/* s [64, KEYS]: of a thread s[4 n + i] is row g + i / 2 * 8 of its warp's, column 8 n + 2 t + i % 2. */
+/* s [64, KEYS]: of a thread s[4 n + i] is row g + i / 2 * 8 of its warp's, column 8 n + 2 t + i
+ * % 2. */
 template <int KEYS> static __device__ __forceinline__ void
 hide(float (&s)[KEYS / 2], const uint32_t (&see)[2][KEYS / WORD])
 {
@@ -226,8 +236,8 @@ hide(float (&s)[KEYS / 2], const uint32_t (&see)[2][KEYS / WORD])
 
 namespace {
 
-/* A group's output on its way: values weighted and summed, then sums of weights, as the scores are laid out;
- * and the exponents that weights are relative to, of rows g and g + 8. */
+/* A group's output on its way: values weighted and summed, then sums of weights, as the scores
+ * are laid out; and the exponents that weights are relative to, of rows g and g + 8. */
 template <int D> struct output {
     float sum[(D + 8) / 2], top[2];
 };
@@ -268,7 +278,8 @@ raise(output<D> &o, const float (&s)[KEYS / 2], float scale)
     }
 }
 
-/* o += weights of the scores s, by `values`, 16 keys at a time.  Who has seen nothing yet has weights of 0. */
+/* o += weights of the scores s, by `values`, 16 keys at a time.  Who has seen nothing yet has
+ * weights of 0. */
 template <typename T, int D, int KEYS> static __device__ __forceinline__ void
 add_values(output<D> &o, const float (&s)[KEYS / 2], float scale, uint64_t values)
 {
@@ -300,7 +311,8 @@ finish(const output<D> &o, const job<T> &j, const place &p, int q)
     const int t = threadIdx.x % 4;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-        const float total = o.sum[4 * (D / 8) + 2 * half], by = o.top[half] > -INFINITY ? 1.0f / total : 0.0f;
+        const float total = o.sum[4 * (D / 8) + 2 * half],
+                    by = o.top[half] > -INFINITY ? 1.0f / total : 0.0f;
         T *const to = j.y + (p.b * j.queries + q + 8 * half) * E + (int64_t)p.head * D + 2 * t;
         if (q + 8 * half < j.queries)
 #pragma unroll
@@ -310,9 +322,11 @@ finish(const output<D> &o, const job<T> &j, const place &p, int q)
     }
 }
 
-/* o += what this group's queries, at `queries`, see of a tile, at `tile`; all: each sees each key. */
+/* o += what this group's queries, at `queries`, see of a tile, at `tile`; all: each sees each
+ * key. */
 template <typename T, int D, int KEYS> static __device__ __forceinline__ void
-add_tile(output<D> &o, const job<T> &j, unsigned queries, unsigned tile, uint32_t now, bool all, const sight &mask)
+add_tile(output<D> &o, const job<T> &j, unsigned queries, unsigned tile, uint32_t now, bool all,
+         const sight &mask)
 {
     typedef room<D, KEYS> R;
     const uint64_t a = pf_group_operand(queries), b = pf_group_operand(tile);
@@ -345,7 +359,8 @@ template <typename T, int D, int KEYS> static __device__ __forceinline__ void
 work(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned jobs)
 {
     typedef room<D, KEYS> R;
-    const int lane = threadIdx.x % PF_WARP, warp = of_lane_0(threadIdx.x / PF_WARP), group = warp / 4;
+    const int lane = threadIdx.x % PF_WARP, warp = of_lane_0(threadIdx.x / PF_WARP),
+              group = warp / 4;
     const int row = warp * 16 + lane / 4;       // this thread's first one
     pf_turn<R::STAGES> t = {0, 0};
     pf_turn<2> asked = {0, 0};
@@ -360,9 +375,11 @@ work(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned
 #pragma unroll 1
         do {
             wait_for(&s->full[t.at], t.odd);
-            now = of_lane_0(lane ? 0 : s->tile[t.at]);  // who reads it is who will say that the place is free
+            // who reads it is who will say that the place is free
+            now = of_lane_0(lane ? 0 : s->tile[t.at]);
             if (seen_by(now, group))
-                add_tile<T, D, KEYS>(o, j, queries, base + R::TILES + t.at * R::TILE, now, all_seen_by(now, group), mask);
+                add_tile<T, D, KEYS>(o, j, queries, base + R::TILES + t.at * R::TILE, now,
+                                     all_seen_by(now, group), mask);
             arrive(&s->empty[t.at]);
             pf_advance(t);
         } while (!(now & LAST));
@@ -408,7 +425,8 @@ pf_attention_hopper_takes(const struct attention_sizes *s)
     static int known = -1;
     if (known < 0)
         known = pf_group_compiled((const void *)attend<__nv_bfloat16, 40, 96>);
-    return (s->d == 40 || s->d == 64 || s->d == 80) && s->sixteen && s->pairs && !s->negative && known;
+    return (s->d == 40 || s->d == 64 || s->d == 80) && s->sixteen && s->pairs && !s->negative &&
+           known;
 }
 
 template <typename T, int D, int KEYS> static pf_err
@@ -418,7 +436,8 @@ start(pf_dev *dev, job<T> j, int64_t B)
     unsigned jobs = 0;
     PF_TRY(pf_attention_survey(dev, &j, B, ROWS, GROUPS, KEYS, D, &jobs));
     const unsigned processors = dev->cuda->processors, grid = jobs < processors ? jobs : processors;
-    PF_CUDA_TRY(cudaFuncSetAttribute(attend<T, D, KEYS>, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
+    PF_CUDA_TRY(cudaFuncSetAttribute(attend<T, D, KEYS>,
+                                     cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
                 "pf_attention");
     attend<T, D, KEYS><<<grid, THREADS, BYTES, pf_cuda_stream(dev)>>>(j, jobs);
     return pf_launched(dev, "pf_attention");

@@ -1,5 +1,5 @@
-/* blas.cu - matrix products by cublasLt: a shape's description and algorithm are found once and kept in
- * dev->cuda->plans, one piece of memory that pf_dev_close frees.
+/* blas.cu - matrix products by cublasLt: a shape's description and algorithm are found once and
+ * kept in dev->cuda->plans, one piece of memory that pf_dev_close frees.
  *
  * cublasLt's matrices are column-major: c^T [n, m] = b^T a^T, so b comes first. */
 #include <cstdlib>
@@ -84,10 +84,12 @@ choose(const struct pf_cuda *cuda, struct plan *p)
     int n = 0;
     TRY_BLAS(cublasLtMatmulPreferenceInit(&wish), what);
     TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(&wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                  &cuda->blas_bytes, sizeof cuda->blas_bytes), what);
+                                                  &cuda->blas_bytes, sizeof cuda->blas_bytes),
+             what);
     if (p->shape.in_f32)
         TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(
-                     &wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &in_f32, sizeof in_f32), what);
+                     &wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &in_f32, sizeof in_f32),
+                 what);
     for (int i = 0; i < 4; i++)
         TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(&wish, alignment[i], &bytes, sizeof bytes),
                  what);

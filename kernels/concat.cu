@@ -28,17 +28,20 @@ gather(U *y, const U *a, int64_t a_step, int64_t A, const U *b, int64_t B, int64
 
 /* All lengths in bytes; U is the unit. */
 template <typename U> static void
-launch_as(pf_dev *dev, void *y, const void *a, int64_t a_step, int64_t A, const void *b, int64_t B, int64_t bytes)
+launch_as(pf_dev *dev, void *y, const void *a, int64_t a_step, int64_t A, const void *b, int64_t B,
+          int64_t bytes)
 {
     const int64_t u = sizeof(U);
-    gather<<<pf_blocks(bytes / u, EACH * THREADS), THREADS, 0, pf_cuda_stream(dev)>>>((U *)y, (const U *)a, a_step / u, A / u,
-                                                                                 (const U *)b, B / u, bytes / u);
+    gather<<<pf_blocks(bytes / u, EACH * THREADS), THREADS, 0, pf_cuda_stream(dev)>>>(
+        (U *)y, (const U *)a, a_step / u, A / u, (const U *)b, B / u, bytes / u);
 }
 
 static void
-launch(pf_dev *dev, void *y, const void *a, int64_t a_step, int64_t A, const void *b, int64_t B, int64_t bytes)
+launch(pf_dev *dev, void *y, const void *a, int64_t a_step, int64_t A, const void *b, int64_t B,
+       int64_t bytes)
 {
-    switch (pf_unit_bytes((uintptr_t)y | (uintptr_t)a | (uintptr_t)b | (uint64_t)(a_step | A | B))) {
+    const uint64_t bits = (uintptr_t)y | (uintptr_t)a | (uintptr_t)b | (uint64_t)(a_step | A | B);
+    switch (pf_unit_bytes(bits)) {
     case 16: launch_as<uint4>(dev, y, a, a_step, A, b, B, bytes); break;
     case 8: launch_as<uint2>(dev, y, a, a_step, A, b, B, bytes); break;
     case 4: launch_as<uint32_t>(dev, y, a, a_step, A, b, B, bytes); break;
@@ -69,6 +72,7 @@ pf_slice_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, int64_t c0, int64_t
     (void)c1;
     if (bytes == 0)
         return PF_OK;
-    launch(dev, y->data, (const char *)x->data + c0 * size, row_bytes(x), row_bytes(y), NULL, 0, bytes);
+    launch(dev, y->data, (const char *)x->data + c0 * size, row_bytes(x), row_bytes(y), NULL, 0,
+           bytes);
     return pf_launched(dev, "pf_slice");
 }

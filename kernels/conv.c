@@ -6,10 +6,10 @@
  *
  *   y, residual f32 [B, H', W', K] or [B, D', H', W', K]   x f32 [B, H, W, C] or [B, D, H, W, C]
  *
- * The reference's Conv2d, Conv3d and ConvTranspose3d (k3 s2 p1, output padding 1: networks.md, 5.3).
- * The work is oneDNN's, on channels-last activations.  A transposed convolution is done as eight
- * small ones, one for each parity of the output's position: on each axis an even output is
- * x[i] W[1], an odd one x[i] W[2] + x[i+1] W[0].  oneDNN's own is 2 to 30 times slower
+ * The reference's Conv2d, Conv3d and ConvTranspose3d (k3 s2 p1, output padding 1: networks.md,
+ * 5.3).  The work is oneDNN's, on channels-last activations.  A transposed convolution is done
+ * as eight small ones, one for each parity of the output's position: on each axis an even output
+ * is x[i] W[1], an odd one x[i] W[2] + x[i+1] W[0].  oneDNN's own is 2 to 30 times slower
  * (SPEED.md). */
 #include <string.h>
 

@@ -1,24 +1,26 @@
-/* conv.cu - pf_conv on the GPU: an implicit matrix product, and pf_linear where cublasLt has no such.
+/* conv.cu - pf_conv on the GPU: an implicit matrix product, and pf_linear where cublasLt has no
+ * such.
  *
- * y [M, K] = x' [M, R] w [K, R]^T: M output pixels, R = taps * padded channels.  x' is never made: a
- * row of it is the pixel's neighbourhood, in pieces of 16 bytes that lie in x as they are.
+ * y [M, K] = x' [M, R] w [K, R]^T: M output pixels, R = taps * padded channels.  x' is never made:
+ * a row of it is the pixel's neighbourhood, in pieces of 16 bytes that lie in x as they are.
  *
- * One block makes BM x BN of y.  It walks over R in steps of 128 bytes: 64 numbers of 16 bits, 32 of f32.
- * In shared memory a step is BM + BN lines of 128 bytes; piece j of line r is at place j ^ (r % 8), which
- * suits ldmatrix and float4 loads alike.  Two steps are on their way while one is multiplied: thread
- * t copies piece t % 8 of every LINES-th line from t / 8 on by cp.async, zeros where the tap falls off x,
- * and only counts (tap, channel) forward.  The products are a machine's:
+ * One block makes BM x BN of y.  It walks over R in steps of 128 bytes: 64 numbers of 16 bits, 32
+ * of f32.  In shared memory a step is BM + BN lines of 128 bytes; piece j of line r is at place j ^
+ * (r % 8), which suits ldmatrix and float4 loads alike.  Two steps are on their way while one is
+ * multiplied: thread t copies piece t % 8 of every LINES-th line from t / 8 on by cp.async, zeros
+ * where the tap falls off x, and only counts (tap, channel) forward.  The products are a machine's:
  *   by_mma   f16, bf16, tf32: 2 x 2 warps, ldmatrix and mma.sync, f32 sums;
  *   by_fma   f32 exactly: a thread has rows t/16 + 8 i, columns t%16 + 16 j, sums in order of R.
- * At last the sums go through shared memory, so that 16 bytes of y are stored at a time, after bias,
- * channel, activation and residual in f32.  Where C is no multiple of 16 bytes pieces are put together
- * from single numbers.  Small M: the steps are split among blocks, f32 parts go to the arena and a
- * second kernel adds them in order.  A transposed convolution is eight products, one for each parity of
- * the output's position, in one launch.
+ * At last the sums go through shared memory, so that 16 bytes of y are stored at a time, after
+ * bias, channel, activation and residual in f32.  Where C is no multiple of 16 bytes pieces are put
+ * together from single numbers.  Small M: the steps are split among blocks, f32 parts go to the
+ * arena and a second kernel adds them in order.  A transposed convolution is eight products, one
+ * for each parity of the output's position, in one launch.
  *
- * On Hopper conv_hopper.cu does what it takes and is expected to be faster at.  What is left there for by_mma
- * has channels that are no multiple of 64 (the first convolutions of the networks, of 3 or 4), rows of y
- * that are no multiple of 16 bytes (the last ones, to 3 or 4), or is tiny. */
+ * On Hopper conv_hopper.cu does what it takes and is expected to be faster at.  What is left
+ * there for by_mma has channels that are no multiple of 64 (the first convolutions of the
+ * networks, of 3 or 4), rows of y that are no multiple of 16 bytes (the last ones, to 3 or 4),
+ * or is tiny. */
 #include <climits>
 
 #include "kernels/conv.cuh"
@@ -28,11 +30,12 @@ enum { FAR = -(1 << 30) };      // a place outside x whatever the tap
 
 template <int BM, int BN> struct block {
     enum {
-        RESIDENT = BM * BN >= 128 * 128 ? 2 : BM * BN >= 128 * 64 ? 3 : 4,      // on a multiprocessor
+        // on a multiprocessor
+        RESIDENT = BM * BN >= 128 * 128 ? 2 : BM * BN >= 128 * 64 ? 3 : 4,
         LINES = THREADS / PIECES,       // that its threads copy at once
         STAGE = (BM + BN) * LINE,
         TILE = BM * (BN + 8) * (int)sizeof(float),
-        PLACES = TILE > STAGES * STAGE ? TILE : STAGES * STAGE,         // offset of the table of places
+        PLACES = TILE > STAGES * STAGE ? TILE : STAGES * STAGE,     // offset of the table of places
         BYTES = PLACES + BM * 16,
     };
 };
@@ -89,7 +92,8 @@ look(L &l, const struct conv &a)
     if (l.left > 0)
         for (int i = 0; i < L::MX; i++) {
             const struct place p = l.places[i * L::LINES];
-            if ((unsigned)(p.z + l.z) < (unsigned)a.in[0] && (unsigned)(p.y + l.y) < (unsigned)a.in[1] &&
+            if ((unsigned)(p.z + l.z) < (unsigned)a.in[0] &&
+                (unsigned)(p.y + l.y) < (unsigned)a.in[1] &&
                 (unsigned)(p.x + l.x) < (unsigned)a.in[2])
                 l.inside |= 1u << i;
         }
@@ -97,10 +101,12 @@ look(L &l, const struct conv &a)
 
 // w: row n0 of the weight; step: the first of this block's.
 template <typename L> static __device__ __forceinline__ void
-start(L &l, const struct conv &a, const struct place *places, const typename L::T *w, int n0, int step, unsigned shared)
+start(L &l, const struct conv &a, const struct place *places, const typename L::T *w, int n0,
+      int step, unsigned shared)
 {
     const int line = threadIdx.x / PIECES, piece = threadIdx.x % PIECES;
-    const int R = l.kernel[0] * l.kernel[1] * l.kernel[2] * a.padded, at = step * L::STEP + piece * L::EACH;
+    const int R = l.kernel[0] * l.kernel[1] * l.kernel[2] * a.padded,
+              at = step * L::STEP + piece * L::EACH;
     const int tap = at / a.padded;
     l.places = places + line;
     l.w = w + (int64_t)line * R + at;
@@ -172,7 +178,8 @@ load(const L &l, const struct conv &a, int stage, unsigned char *base, unsigned 
 #pragma unroll
     for (int i = 0; i < L::NW; i++) {
         const bool inside = l.left > 0 && l.real >> i & 1;
-        pf_copy16(to + (L::BM + i * L::LINES) * LINE, inside ? l.w + i * l.w_step : (const T *)a.w, inside);
+        pf_copy16(to + (L::BM + i * L::LINES) * LINE, inside ? l.w + i * l.w_step : (const T *)a.w,
+                  inside);
     }
 }
 
@@ -292,7 +299,8 @@ finish(const struct conv &a, float (&v)[N], int m, int64_t at, int n)
     T *const y = (T *)a.y + at;
     const T *const residual = (const T *)a.residual + at;
     if (!a.whole) {
-        const float *const channel = a.channel + (a.channel ? m / a.pixels * a.channel_step + n : 0);
+        const float *const channel =
+            a.channel + (a.channel ? m / a.pixels * a.channel_step + n : 0);
         for (int k = 0; k < N && n + k < a.K; k++) {
             float r = v[k] + (a.bias ? a.bias[n + k] : 0.0f) + (a.channel ? channel[k] : 0.0f);
             r = pf_activated_as<T>(r, a.act);
@@ -338,8 +346,8 @@ store(const struct conv &a, const float *tile, int m0, int n0, int parity)
 
 // ---- the kernel ----
 
-// Blocks: x: column of y's tiles, fastest, then row; y: part of the reduction; z: parity, the one with
-// the most taps first.
+// Blocks: x: column of y's tiles, fastest, then row; y: part of the reduction; z: parity, the one
+// with the most taps first.
 template <typename Machine, bool ALIGNED>
 static __global__ void
 __launch_bounds__(THREADS, (block<Machine::BM, Machine::BN>::RESIDENT))
@@ -425,8 +433,9 @@ launch(pf_dev *dev, struct conv *a, int split)
     const int64_t rows = (a->M + BM - 1) / BM;
     a->columns = (a->K + BN - 1) / BN;
     if (rows * a->columns > INT_MAX)
-        return pf_fail(PF_ESHAPE, "convolution: %d pixels of %d channels are too many for one launch",
-                       a->M, a->K);
+        return pf_fail(PF_ESHAPE,
+                       "convolution: %d pixels of %d channels are too many for one launch", a->M,
+                       a->K);
     PF_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
                 "convolution");
     const dim3 grid((unsigned)(rows * a->columns), (unsigned)split, a->transposed ? 8 : 1);
@@ -441,8 +450,8 @@ struct plan {
     double time;
 };
 
-// What a block makes of y.  cost: of a step, in units of conv.cuh; least: blocks that a multiprocessor needs to be
-// busy.  Both are fitted.
+// What a block makes of y.  cost: of a step, in units of conv.cuh; least: blocks that a
+// multiprocessor needs to be busy.  Both are fitted.
 struct tile {
     int rows, columns;
     double cost, least;
@@ -451,15 +460,19 @@ struct tile {
 }
 
 // Costs are against that of FULL.
-static const struct tile FULL = {128, 128, 1, 1.6}, HALF = {128, 64, 0.6, 2}, QUARTER = {64, 64, 0.36, 2.5};
-static const double MMA_COST = 1.7;     // of a step of FULL in 16 bits by by_mma where wgmma takes 1; fitted
+static const struct tile FULL = {128, 128, 1, 1.6}, HALF = {128, 64, 0.6, 2},
+                         QUARTER = {64, 64, 0.36, 2.5};
+// of a step of FULL in 16 bits by by_mma where wgmma takes 1; fitted
+static const double MMA_COST = 1.7;
 static const double FILL_STEPS = 4;     // as long as a block's beginning and end take; fitted
 
 // Blocks are dealt out evenly.  unit: cost of a step of FULL.
 static double
-time_of(const pf_dev *dev, const struct conv *a, int steps, const struct tile &t, double unit, int split)
+time_of(const pf_dev *dev, const struct conv *a, int steps, const struct tile &t, double unit,
+        int split)
 {
-    const double tiles = (double)((a->M + t.rows - 1) / t.rows) * ((a->K + t.columns - 1) / t.columns);
+    const double tiles =
+        (double)((a->M + t.rows - 1) / t.rows) * ((a->K + t.columns - 1) / t.columns);
     const double turns = ceil(tiles * split * (a->transposed ? 8 : 1) / dev->cuda->processors);
     const double each = t.cost * unit * ((steps + split - 1) / split + FILL_STEPS);
     return (turns > t.least ? turns : t.least) * each + time_of_parts(dev, a, split);
@@ -467,12 +480,15 @@ time_of(const pf_dev *dev, const struct conv *a, int steps, const struct tile &t
 
 // Parts have about four steps at least, and at most 256 MB in all.
 static void
-try_tile(const pf_dev *dev, struct plan *best, const struct conv *a, int steps, const struct tile &t, double unit)
+try_tile(const pf_dev *dev, struct plan *best, const struct conv *a, int steps,
+         const struct tile &t, double unit)
 {
     enum { MAX_PARTS = 32, MIN_STEPS = 4, MAX_SUMS = 64 << 20 };
-    for (int split = 1; split <= MAX_PARTS && split <= (steps + MIN_STEPS - 1) / MIN_STEPS; split++) {
+    for (int split = 1; split <= MAX_PARTS && split <= (steps + MIN_STEPS - 1) / MIN_STEPS;
+         split++) {
         const double time = time_of(dev, a, steps, t, unit, split);
-        if ((split == 1 || (!a->transposed && (int64_t)split * a->M * a->K < MAX_SUMS)) && time < best->time)
+        if ((split == 1 || (!a->transposed && (int64_t)split * a->M * a->K < MAX_SUMS)) &&
+            time < best->time)
             *best = {t.rows, t.columns, split, time};
     }
 }
@@ -531,9 +547,11 @@ join_parts(pf_dev *dev, const struct conv *a, int split)
 template <typename T> static pf_err
 product(pf_dev *dev, struct conv *a, pf_dtype type)
 {
-    const int step = LINE / (int)sizeof(T), R = a->kernel[0] * a->kernel[1] * a->kernel[2] * a->padded;
+    const int step = LINE / (int)sizeof(T),
+              R = a->kernel[0] * a->kernel[1] * a->kernel[2] * a->padded;
     const int steps = ((a->transposed ? R * 8 / 27 : R) + step - 1) / step;
-    const bool aligned = a->C == a->padded && pf_is_aligned(a->x), exact = sizeof(T) == 4 && !pf_dev_tf32(dev);
+    const bool aligned = a->C == a->padded && pf_is_aligned(a->x),
+               exact = sizeof(T) == 4 && !pf_dev_tf32(dev);
     const double unit = sizeof(T) == 2 ? MMA_COST : 1;
     struct plan p = best_plan(dev, a, steps, aligned, exact, unit);
     const struct hopper_plan h = pf_conv_hopper_plan(dev, a, type);
@@ -561,8 +579,11 @@ run_product(pf_dev *dev, struct conv *a, pf_tensor *y, const pf_tensor *x, const
     pf_err err = PF_OK;
     if (pf_tensor_count(y) == 0)
         return PF_OK;
-    if (pixels > MAX_PIXELS || pf_tensor_count(y) / l->K > MAX_PIXELS || R > MAX_PIXELS || l->K > MAX_PIXELS)
-        return pf_fail(PF_ESHAPE, "convolution: sizes above 2^30 pixels or weights of a channel are not done on a GPU");
+    if (pixels > MAX_PIXELS || pf_tensor_count(y) / l->K > MAX_PIXELS || R > MAX_PIXELS ||
+        l->K > MAX_PIXELS)
+        return pf_fail(
+            PF_ESHAPE,
+            "convolution: sizes above 2^30 pixels or weights of a channel are not done on a GPU");
     a->x = x->data;
     a->y = y->data;
     a->w = w->data;
@@ -570,7 +591,8 @@ run_product(pf_dev *dev, struct conv *a, pf_tensor *y, const pf_tensor *x, const
     a->C = (int)l->C;
     a->padded = (int)w->padded;
     a->K = (int)l->K;
-    a->whole = l->K * (int64_t)pf_dtype_size(y->dtype) % PIECE == 0 && l->K % 4 == 0 && pf_is_aligned(y->data);
+    a->whole = l->K * (int64_t)pf_dtype_size(y->dtype) % PIECE == 0 && l->K % 4 == 0 &&
+               pf_is_aligned(y->data);
     if (e) {
         a->act = e->act;
         a->residual = e->residual ? e->residual->data : NULL;
@@ -584,16 +606,17 @@ run_product(pf_dev *dev, struct conv *a, pf_tensor *y, const pf_tensor *x, const
 }
 
 pf_err
-pf_conv_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride, int before, int after,
-             const struct pf_epilogue *e)
+pf_conv_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride,
+             int before, int after, const struct pf_epilogue *e)
 {
     struct conv a = {};
     (void)after;                // follows from y's size
     for (int i = 0; i < 3; i++) {
-        const int axis = i - (3 - w->spatial);          // among the layer's own; depth of a 2-D one: -1
+        const int axis = i - (3 - w->spatial);      // among the layer's own; depth of a 2-D one: -1
         const bool moves = axis >= 0 && !w->transposed;
         if (axis >= 0 && (x->dim[1 + axis] > MAX_PIXELS || y->dim[1 + axis] > MAX_PIXELS))
-            return pf_fail(PF_ESHAPE, "convolution: an axis of more than 2^30 is not done on a GPU");
+            return pf_fail(PF_ESHAPE,
+                           "convolution: an axis of more than 2^30 is not done on a GPU");
         a.in[i] = axis >= 0 ? (int)x->dim[1 + axis] : 1;
         a.out[i] = axis < 0 ? 1 : w->transposed ? a.in[i] : (int)y->dim[1 + axis];
         a.kernel[i] = (int)w->kernel[i];
@@ -610,7 +633,8 @@ pf_conv_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, i
 }
 
 pf_err
-pf_linear_kernel(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, const struct pf_epilogue *e)
+pf_linear_kernel(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
+                 const struct pf_epilogue *e)
 {
     const int64_t rows = pf_tensor_count(y) / w->K;
     struct conv a = {};

@@ -1,5 +1,5 @@
-/* conv.cuh - what conv.cu and conv_hopper.cu share: a call's sizes, and how a row of y ends.  Private to
- * these two, so names are short. */
+/* conv.cuh - what conv.cu and conv_hopper.cu share: a call's sizes, and how a row of y ends.
+ * Private to these two, so names are short. */
 #ifndef PF_CONV_CUH
 #define PF_CONV_CUH
 #include "kernels/layer.cuh"
@@ -23,11 +23,12 @@ struct conv {                   // what a kernel must know
     bool whole;                 // y's rows, residual and channel are whole aligned 16 bytes
 };
 
-/* conv_hopper.cu's way to do a call: groups of 64 * units rows, columns of a tile, parts of the sums; and what is
- * written there about patches.  time: as in conv.cu; HUGE_VAL if it does not do such calls. */
+/* conv_hopper.cu's way to do a call: groups of 64 * units rows, columns of a tile, parts of the
+ * sums; and what is written there about patches.  time: as in conv.cu; HUGE_VAL if it does not
+ * do such calls. */
 struct hopper_plan {
     int units, columns, split;
-    int shift[3];               // log2 of a patch's depth, height, width; the rest are elements of the batch
+    int shift[3];      // log2 of a patch's depth, height, width; the rest are elements of the batch
     int patches;
     bool shared;
     double time;
@@ -35,23 +36,29 @@ struct hopper_plan {
 
 /* ---- a model of the time, by which tiles are chosen ----
  *
- * One unit is a step of 128 x 128 of y by a multiprocessor with work enough, by wgmma: 0.48 us.  Which way is
- * faster is all that it must say.  Numbers called fitted were set so that it does; no more is known of them. */
+ * One unit is a step of 128 x 128 of y by a multiprocessor with work enough, by wgmma: 0.48 us.
+ * Which way is faster is all that it must say.  Numbers called fitted were set so that it does;
+ * no more is known of them. */
 
-/* What summing up the reduction in parts costs: the second kernel, and parts (f32) written and read again. */
+/* What summing up the reduction in parts costs: the second kernel, and parts (f32) written and
+ * read again. */
 static inline double
 time_of_parts(const pf_dev *dev, const struct conv *a, int split)
 {
-    const double launch = 8, bytes_a_unit = 1e4;                /* of a multiprocessor, 21 GB/s; fitted both */
+    /* of a multiprocessor, 21 GB/s; fitted both */
+    const double launch = 8, bytes_a_unit = 1e4;
     const int bytes = 8;                                        /* of each number: written, read */
-    return split == 1 ? 0 : launch + (double)a->M * a->K * split * bytes / (dev->cuda->processors * bytes_a_unit);
+    return split == 1 ? 0
+                      : launch + (double)a->M * a->K * split * bytes /
+                                     (dev->cuda->processors * bytes_a_unit);
 }
 
 struct hopper_plan pf_conv_hopper_plan(const pf_dev *dev, const struct conv *a, pf_dtype type);
-pf_err pf_conv_hopper(pf_dev *dev, const struct conv *a, const struct hopper_plan *p, pf_dtype type) PF_MUST_USE;
+pf_err pf_conv_hopper(pf_dev *dev, const struct conv *a, const struct hopper_plan *p,
+                      pf_dtype type) PF_MUST_USE;
 
-/* 16 bytes of y: the sums v of row m, columns n..n+N-1; residual: what is to be added, if anything is.  ACTS: there
- * may be an activation. */
+/* 16 bytes of y: the sums v of row m, columns n..n+N-1; residual: what is to be added, if
+ * anything is.  ACTS: there may be an activation. */
 template <bool ACTS, typename T, int N> static __device__ __forceinline__ struct pf_pack<T, N>
 finished(const struct conv &a, float (&v)[N], const struct pf_pack<T, N> &residual, int m, int n)
 {
@@ -86,7 +93,8 @@ static __device__ __forceinline__ int64_t
 row_of(const struct conv &a, int m, int parity)
 {
     if (a.transposed) {
-        const int x = m % a.out[2], rows = m / a.out[2], y = rows % a.out[1], planes = rows / a.out[1];
+        const int x = m % a.out[2], rows = m / a.out[2], y = rows % a.out[1],
+                  planes = rows / a.out[1];
         const int row = (2 * planes + (parity & 1)) * 2 * a.out[1] + 2 * y + (parity >> 1 & 1);
         m = row * 2 * a.out[2] + 2 * x + (parity >> 2);
     }

@@ -1,27 +1,32 @@
-/* conv_hopper.cu - pf_conv of 16 bits on Hopper: the copy engine (TMA) brings what wgmma multiplies.
+/* conv_hopper.cu - pf_conv of 16 bits on Hopper: the copy engine (TMA) brings what wgmma
+ * multiplies.
  *
- * A group of 4 warps has a patch of 64 * units pixels of y, a box of width x height x depth x elements of the batch
- * whose sides are powers of 2, and BN columns.  Its x at one tap and 64 channels is such a box of x, which one
- * instruction copies: lines of 128 bytes whose 16-byte pieces are at place j ^ (line % 8), zeros where the box
- * reaches over an edge.  For most convolutions the box is kernel - 1 rows higher, a slab: the taps along y are
- * products with the same slab from another line on (shared).  Rows of such patches are whole multiples of 8 lines.
+ * A group of 4 warps has a patch of 64 * units pixels of y, a box of width x height x depth x
+ * elements of the batch whose sides are powers of 2, and BN columns.  Its x at one tap and 64
+ * channels is such a box of x, which one instruction copies: lines of 128 bytes whose 16-byte
+ * pieces are at place j ^ (line % 8), zeros where the box reaches over an edge.  For most
+ * convolutions the box is kernel - 1 rows higher, a slab: the taps along y are products with the
+ * same slab from another line on (shared).  Rows of such patches are whole multiples of 8 lines.
  *
- * A block has two groups that work, a warp that brings slabs, one that brings w.  Two blocks are a pair (cluster):
- * their patches differ, their columns do not, and each brings half of w for both.  Slabs and w's steps lie in two
- * rings of places.  Barriers say that a place has arrived (full: counts bytes) and that nobody reads it any more
- * (empty; w's waits for both blocks).  A pair does job after job, the rings run on.  Sums stay in registers; four
- * threads exchange theirs so that each has 16 bytes of y, which are finished as in conv.cu.  The parities of a
- * transposed convolution are jobs too, most taps first.  Calls with an activation have kernels of their own, so that
- * the others, which every network's convolutions are, keep their registers.  Channels that are no whole steps of 64,
- * and rows of y that are no whole 16 bytes, stay with conv.cu: its gathering and its single numbers do not fit here,
- * and no network has such a convolution that would be worth it.
+ * A block has two groups that work, a warp that brings slabs, one that brings w.  Two blocks are a
+ * pair (cluster): their patches differ, their columns do not, and each brings half of w for both.
+ * Slabs and w's steps lie in two rings of places.  Barriers say that a place has arrived (full:
+ * counts bytes) and that nobody reads it any more (empty; w's waits for both blocks).  A pair does
+ * job after job, the rings run on.  Sums stay in registers; four threads exchange theirs so that
+ * each has 16 bytes of y, which are finished as in conv.cu.  The parities of a transposed
+ * convolution are jobs too, most taps first.  Calls with an activation have kernels of their own,
+ * so that the others, which every network's convolutions are, keep their registers.  Channels that
+ * are no whole steps of 64, and rows of y that are no whole 16 bytes, stay with conv.cu: its
+ * gathering and its single numbers do not fit here, and no network has such a convolution that
+ * would be worth it.
  *
- * ResBlock 320 -> 320, 3 x 3, 32 x 32, batch 32: 256 tiles of 256 x 160, two for most multiprocessors.  60.4 GFLOP,
- * 0.061 ms at 990 TFLOP/s; 44 MB, 0.009 ms at 4.8 TB/s.  From L2 come 40 KB of slabs for three steps and 10 KB of w
- * for each: 0.27 GB in all, 0.05 ms at 5.5 TB/s.  From shared memory a step reads
- * 112 KB in its 1280 cycles of products, which could be 160 KB; 33 KB arrive meanwhile.  Volumes 64 -> 64,
- * 16 x 48 x 32 x 32: 174 GFLOP, 0.18 ms; wgmma with 64 columns reads 128 bytes a cycle, all that shared memory has,
- * so that with what arrives 0.25 ms are the floor. */
+ * ResBlock 320 -> 320, 3 x 3, 32 x 32, batch 32: 256 tiles of 256 x 160, two for most
+ * multiprocessors.  60.4 GFLOP, 0.061 ms at 990 TFLOP/s; 44 MB, 0.009 ms at 4.8 TB/s.  From L2
+ * come 40 KB of slabs for three steps and 10 KB of w for each: 0.27 GB in all, 0.05 ms at 5.5
+ * TB/s.  From shared memory a step reads 112 KB in its 1280 cycles of products, which could be
+ * 160 KB; 33 KB arrive meanwhile.  Volumes 64 -> 64, 16 x 48 x 32 x 32: 174 GFLOP, 0.18 ms;
+ * wgmma with 64 columns reads 128 bytes a cycle, all that shared memory has, so that with what
+ * arrives 0.25 ms are the floor. */
 #include <climits>
 #include <cuda.h>
 
@@ -29,7 +34,8 @@
 
 enum { GROUPS = 2, UNIT = 64, WARPS = 4 * GROUPS, THREADS = (WARPS + 4) * PF_WARP, PAIR = 2 };
 enum { CHANNELS = 64 };                                         // of a step: a line
-enum { WORKERS_REGISTERS = 232, CARRIERS_REGISTERS = 40 };      // of 504 for each three threads at the start
+// of 504 for each three threads at the start
+enum { WORKERS_REGISTERS = 232, CARRIERS_REGISTERS = 40 };
 enum { PARITIES = 8 };
 
 namespace {
@@ -117,7 +123,8 @@ static __device__ __forceinline__ tap
 tap_of(const job &j, const task &t, int slab)
 {
     const int blocks = j.c.C / CHANNELS, at = slab / blocks, rows = t.kernel[1] / t.taps;
-    return {at / t.kernel[2] / rows, at / t.kernel[2] % rows, at % t.kernel[2], slab % blocks * CHANNELS};
+    return {at / t.kernel[2] / rows, at / t.kernel[2] % rows, at % t.kernel[2],
+            slab % blocks * CHANNELS};
 }
 
 static __device__ __forceinline__ void
@@ -149,14 +156,16 @@ corner_of(const job &j, int patch)
 {
     const int x = patch % j.across[2], rows = patch / j.across[2];
     const int y = rows % j.across[1], planes = rows / j.across[1];
-    return {planes % j.across[0] << j.shift[0], y << j.shift[1], x << j.shift[2], planes / j.across[0]};
+    return {planes % j.across[0] << j.shift[0], y << j.shift[1], x << j.shift[2],
+            planes / j.across[0]};
 }
 
 /* One thread brings the slabs of both groups. */
 template <typename R, int UNITS, int BN> static __device__ __forceinline__ void
 bring_slabs(const job &j, unsigned base, signals<R> *s)
 {
-    const int log_patch = UNITS == 2 ? 7 : 6, log_batch = log_patch - j.shift[0] - j.shift[1] - j.shift[2];
+    const int log_patch = UNITS == 2 ? 7 : 6,
+              log_batch = log_patch - j.shift[0] - j.shift[1] - j.shift[2];
     pf_turn<R::SLABS> at = {0, 0};
 #pragma unroll 1
     for (int i = blockIdx.x / PAIR; i < j.count; i += gridDim.x / PAIR) {
@@ -174,8 +183,8 @@ bring_slabs(const job &j, unsigned base, signals<R> *s)
             pf_barrier_expect(&s->slab_full[at.at], GROUPS * j.lines * LINE);
 #pragma unroll
             for (int g = 0; g < GROUPS; g++)
-                pf_bring_box(base + (at.at * GROUPS + g) * R::SLAB, &j.x, &s->slab_full[at.at], p.c, from[g].x + p.x,
-                          from[g].y + p.y, from[g].z + p.z, from[g].b);
+                pf_bring_box(base + (at.at * GROUPS + g) * R::SLAB, &j.x, &s->slab_full[at.at], p.c,
+                             from[g].x + p.x, from[g].y + p.y, from[g].z + p.z, from[g].b);
             pf_advance(p, j, t);
             pf_advance(at);
         }
@@ -200,8 +209,8 @@ bring_w(const job &j, unsigned base, signals<R> *s)
             for (int y = 0; y < t.taps; y++) {
                 pf_barrier_wait(&s->w_empty[at.at], at.odd ^ 1);
                 pf_barrier_expect(&s->w_full[at.at], R::STEP);
-                pf_bring_to_blocks(half + at.at * R::STEP, &j.w[t.parity], &s->w_full[at.at], r, row,
-                                   (1 << PAIR) - 1);
+                pf_bring_to_blocks(half + at.at * R::STEP, &j.w[t.parity], &s->w_full[at.at], r,
+                                   row, (1 << PAIR) - 1);
                 r += down;
                 pf_advance(at);
             }
@@ -229,7 +238,8 @@ leave_w(signals<R> *s, int place)
         pf_barrier_arrive_at(&s->w_empty[place], threadIdx.x % PF_WARP);
 }
 
-/* sum [64 * UNITS, BN] += one tap and 64 channels; unit: bytes from the first 64 pixels to the next. */
+/* sum [64 * UNITS, BN] += one tap and 64 channels; unit: bytes from the first 64 pixels to the
+ * next. */
 template <typename T, int UNITS, int BN> static __device__ __forceinline__ void
 multiply(float (&sum)[UNITS * BN / 2], unsigned x, unsigned w, unsigned unit)
 {
@@ -245,10 +255,11 @@ multiply(float (&sum)[UNITS * BN / 2], unsigned x, unsigned w, unsigned unit)
 
 /* All steps of a task.  A place is left when the next step's products are on their way. */
 template <typename T, typename R, int UNITS, int BN> static __device__ __forceinline__ void
-add_up(float (&sum)[UNITS * BN / 2], const job &j, const task &t, unsigned base, signals<R> *s, pf_turn<R::SLABS> &slab,
-       pf_turn<R::STEPS> &w)
+add_up(float (&sum)[UNITS * BN / 2], const job &j, const task &t, unsigned base, signals<R> *s,
+       pf_turn<R::SLABS> &slab, pf_turn<R::STEPS> &w)
 {
-    const unsigned x = base + threadIdx.x / 128 * R::SLAB, unit = j.unit * LINE, down = j.rows * LINE;
+    const unsigned x = base + threadIdx.x / 128 * R::SLAB, unit = j.unit * LINE,
+                   down = j.rows * LINE;
     const int steps = t.slabs * t.taps;
     int y = 0;
 #pragma unroll
@@ -260,7 +271,8 @@ add_up(float (&sum)[UNITS * BN / 2], const job &j, const task &t, unsigned base,
             pf_barrier_wait(&s->slab_full[slab.at], slab.odd);
         pf_barrier_wait(&s->w_full[w.at], w.odd);
         __syncwarp();
-        multiply<T, UNITS, BN>(sum, x + slab.at * GROUPS * R::SLAB + y * down, base + R::W + w.at * R::STEP, unit);
+        multiply<T, UNITS, BN>(sum, x + slab.at * GROUPS * R::SLAB + y * down,
+                               base + R::W + w.at * R::STEP, unit);
         pf_group_wait<1>();     // the step before is done with
         if (n > 0)
             leave_w(s, before(w));
@@ -284,7 +296,8 @@ add_up(float (&sum)[UNITS * BN / 2], const job &j, const task &t, unsigned base,
 template <int UNITS> static __device__ __forceinline__ int
 pixel_of(const job &j, const corner &k, int r)
 {
-    const int log_patch = UNITS == 2 ? 7 : 6, log_batch = log_patch - j.shift[0] - j.shift[1] - j.shift[2];
+    const int log_patch = UNITS == 2 ? 7 : 6,
+              log_batch = log_patch - j.shift[0] - j.shift[1] - j.shift[2];
     const int x = k.x + (r & ((1 << j.shift[2]) - 1)), rows = r >> j.shift[2];
     const int y = k.y + (rows & ((1 << j.shift[1]) - 1)), planes = rows >> j.shift[1];
     const int z = k.z + (planes & ((1 << j.shift[0]) - 1));
@@ -293,8 +306,8 @@ pixel_of(const job &j, const corner &k, int r)
                ? ((b * j.c.out[0] + z) * j.c.out[1] + y) * j.c.out[2] + x : -1;
 }
 
-/* Four threads have tiles j of 8 columns, thread t columns 2t, 2t + 1 of each: s[4 j..].  After: thread t has tile
- * t. */
+/* Four threads have tiles j of 8 columns, thread t columns 2t, 2t + 1 of each: s[4 j..].  After:
+ * thread t has tile t. */
 static __device__ __forceinline__ void
 exchange(float (&v)[8], const float *s)
 {
@@ -317,8 +330,9 @@ exchange(float (&v)[8], const float *s)
     }
 }
 
-/* Row m of y, of which this thread gets 8 columns from n on, 8 that are 32 further, and so on; s: its sums of the
- * first 8 columns, 4 further those of the next.  m = -1: there is no such row, but others want its sums. */
+/* Row m of y, of which this thread gets 8 columns from n on, 8 that are 32 further, and so on;
+ * s: its sums of the first 8 columns, 4 further those of the next.  m = -1: there is no such
+ * row, but others want its sums. */
 template <typename T, int BN, bool ACTS> static __device__ __forceinline__ void
 store_row(const float *s, const struct conv &a, const task &t, int m, int n)
 {
@@ -346,14 +360,16 @@ store_row(const float *s, const struct conv &a, const task &t, int m, int n)
     }
 }
 
-/* All of this thread's in job i.  Of the task nothing else is kept until here: registers are scarce. */
+/* All of this thread's in job i.  Of the task nothing else is kept until here: registers are
+ * scarce. */
 template <typename T, int UNITS, int BN, bool ACTS> static __device__ __forceinline__ void
 store(const float (&sum)[UNITS * BN / 2], const job &j, int i)
 {
     asm volatile("" : "+r"(i));
     const task t = task_of<BN>(j, i);
     const corner k = corner_of(j, t.patch + threadIdx.x / 128);
-    const int row = threadIdx.x % 128 / PF_WARP * 16 + threadIdx.x % PF_WARP / 4, n = t.n0 + threadIdx.x % 4 * 8;
+    const int row = threadIdx.x % 128 / PF_WARP * 16 + threadIdx.x % PF_WARP / 4,
+              n = t.n0 + threadIdx.x % 4 * 8;
 #pragma unroll
     for (int r = 0; r < 2 * UNITS; r++)         // rows row, row + 8, row + 64, row + 72
         store_row<T, BN, ACTS>(&sum[r / 2 * (BN / 2) + r % 2 * 2], j.c, t,
@@ -416,28 +432,32 @@ convolve(const __grid_constant__ struct job j)
         pf_registers_more<WORKERS_REGISTERS>();
         work<T, R, UNITS, BN, ACTS>(j, base, s);
     }
-    pf_cluster_sync();                // nobody leaves whose barriers or memory the other one still uses
+    pf_cluster_sync();            // nobody leaves whose barriers or memory the other one still uses
 }
 
 // ---- maps ----
 
-typedef CUresult encode_tiled(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *, const cuuint64_t *,
-                              const cuuint64_t *, const cuuint32_t *, const cuuint32_t *, CUtensorMapInterleave,
-                              CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+typedef CUresult encode_tiled(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
+                              const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
+                              const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
+                              CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
-/* The driver's function that makes maps, asked for at run time so that nothing links with the driver. */
+/* The driver's function that makes maps, asked for at run time so that nothing links with the
+ * driver. */
 static encode_tiled *
 encoder(void)
 {
     static void *found;
     cudaDriverEntryPointQueryResult result;
 #if CUDART_VERSION >= 12050
-    if (!found && (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault,
-                                                    &result) != cudaSuccess || result != cudaDriverEntryPointSuccess))
+    if (!found && (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000,
+                                                    cudaEnableDefault, &result) != cudaSuccess ||
+                   result != cudaDriverEntryPointSuccess))
         found = NULL;
 #else
-    if (!found && (cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &found, cudaEnableDefault, &result) !=
-                   cudaSuccess || result != cudaDriverEntryPointSuccess))
+    if (!found && (cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &found, cudaEnableDefault,
+                                           &result) != cudaSuccess ||
+                   result != cudaDriverEntryPointSuccess))
         found = NULL;
 #endif
     return (encode_tiled *)found;
@@ -445,17 +465,18 @@ encoder(void)
 
 /* A map of a tensor of n axes, fastest first, without gaps. */
 static pf_err
-make_map(CUtensorMap *map, pf_dtype type, const void *data, int n, const cuuint64_t *dim, const cuuint32_t *box,
-         const cuuint32_t *step)
+make_map(CUtensorMap *map, pf_dtype type, const void *data, int n, const cuuint64_t *dim,
+         const cuuint32_t *box, const cuuint32_t *step)
 {
     cuuint64_t stride[4];
     for (int i = 0; i + 1 < n; i++)
         stride[i] = (i ? stride[i - 1] : pf_dtype_size(type)) * dim[i];
     const CUtensorMapDataType number = type == PF_F16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
                                                       : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
-    const CUresult e = encoder()(map, number, n, (void *)data, dim, stride, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                                 CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                                 CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    const CUresult e =
+        encoder()(map, number, n, (void *)data, dim, stride, box, step,
+                  CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                  CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (e != CUDA_SUCCESS)
         return pf_fail(PF_EDEV, "convolution: the driver refuses a tensor map, error %d", (int)e);
     return PF_OK;
@@ -484,12 +505,13 @@ static pf_err
 make_maps(struct job *j, const struct hopper_plan *p, pf_dtype type)
 {
     const struct conv *const a = &j->c;
-    const cuuint64_t dim[] = {(cuuint64_t)a->C, (cuuint64_t)a->in[2], (cuuint64_t)a->in[1], (cuuint64_t)a->in[0],
-                              (cuuint64_t)batch_of(a)};
+    const cuuint64_t dim[] = {(cuuint64_t)a->C, (cuuint64_t)a->in[2], (cuuint64_t)a->in[1],
+                              (cuuint64_t)a->in[0], (cuuint64_t)batch_of(a)};
     const cuuint32_t high = (cuuint32_t)((1 << p->shift[1]) + (p->shared ? taps_down(a) - 1 : 0));
-    const cuuint32_t step[] = {1, (cuuint32_t)a->stride[2], (cuuint32_t)a->stride[1], (cuuint32_t)a->stride[0], 1};
-    const cuuint32_t box[] = {CHANNELS, step[1] << p->shift[2], step[2] * high, step[3] << p->shift[0],
-                              1u << log_batch(p)};
+    const cuuint32_t step[] = {1, (cuuint32_t)a->stride[2], (cuuint32_t)a->stride[1],
+                               (cuuint32_t)a->stride[0], 1};
+    const cuuint32_t box[] = {CHANNELS, step[1] << p->shift[2], step[2] * high,
+                              step[3] << p->shift[0], 1u << log_batch(p)};
     PF_TRY(make_map(&j->x, type, a->x, 5, dim, box, step));
     for (int i = 0; i < (a->transposed ? PARITIES : 1); i++) {
         int64_t R = a->C;
@@ -511,19 +533,23 @@ is_usable(void)
 {
     static int known = -1;
     if (known < 0)
-        known = pf_group_compiled((const void *)convolve<__nv_bfloat16, 2, 160, false>) && encoder();
+        known =
+            pf_group_compiled((const void *)convolve<__nv_bfloat16, 2, 160, false>) && encoder();
     return known;
 }
 
-/* Lines of a plan's slab; 0: there is none, as places would not do or a group's 64 pixels would not follow. */
+/* Lines of a plan's slab; 0: there is none, as places would not do or a group's 64 pixels would
+ * not follow. */
 static int
 lines_of(const struct conv *a, const struct hopper_plan *p)
 {
-    const int width = 1 << p->shift[2], height = 1 << p->shift[1], images = 1 << (p->shift[0] + log_batch(p));
+    const int width = 1 << p->shift[2], height = 1 << p->shift[1],
+              images = 1 << (p->shift[0] + log_batch(p));
     if (!p->shared)
         return UNIT * p->units;
     const int lines = width * (height + taps_down(a) - 1) * images;
-    return (width == 8 || width == 16) && width * height >= UNIT && lines <= 80 * p->units ? lines : 0;
+    const bool fits = (width == 8 || width == 16) && width * height >= UNIT;
+    return fits && lines <= 80 * p->units ? lines : 0;
 }
 
 static int64_t
@@ -545,7 +571,8 @@ choose_patch(const struct conv *a, struct hopper_plan *p)
                 p->shift[0] = z, p->shift[1] = y, p->shift[2] = x;
                 const int64_t images = (batch_of(a) + (1 << log_batch(p)) - 1) >> log_batch(p);
                 const int64_t n = across(a, p, 0) * across(a, p, 1) * across(a, p, 2) * images;
-                const bool box = a->stride[2] << x <= 256 && a->stride[1] << y <= 256 && a->stride[0] << z <= 256;
+                const bool box = a->stride[2] << x <= 256 && a->stride[1] << y <= 256 &&
+                                 a->stride[0] << z <= 256;
                 if (n >= least || !box || !lines_of(a, p))
                     continue;
                 least = n;
@@ -564,18 +591,22 @@ slabs_of(const struct conv *a, int taps)
 }
 
 /* What a multiprocessor does in a unit of conv.cuh, 0.48 us. */
-static const double SHARED_BYTES = 104e3;       // of shared memory: 217 GB/s, about its 128 bytes a cycle
-static const double L2_BYTES = 20e3;            // from the L2 cache: of all multiprocessors 5.5 TB/s
+// of shared memory: 217 GB/s, about its 128 bytes a cycle
+static const double SHARED_BYTES = 104e3;
+// from the L2 cache: of all multiprocessors 5.5 TB/s
+static const double L2_BYTES = 20e3;
 /* Units that wgmma takes for 128 x 128 of y and 64 channels: 0.58 at 990 TFLOP/s; fitted. */
 static const double PRODUCTS = 0.74;
-static const double STORE = 2.5;                // units for each 64 rows of a group at a job's end; fitted
+static const double STORE = 2.5;         // units for each 64 rows of a group at a job's end; fitted
 
-/* One step, one tap and 64 channels of a block's tile: as long as its products, shared memory or L2 need. */
+/* One step, one tap and 64 channels of a block's tile: as long as its products, shared memory or
+ * L2 need. */
 static double
 time_of_step(const struct conv *a, const struct hopper_plan *p)
 {
     const int taps = p->shared ? taps_down(a) : 1, BN = p->columns;
-    const double slabs = GROUPS * LINE * (double)lines_of(a, p) / (a->transposed && p->shared ? 1.5 : taps);
+    const double slabs =
+        GROUPS * LINE * (double)lines_of(a, p) / (a->transposed && p->shared ? 1.5 : taps);
     const double reads = GROUPS * p->units * 4 * (2048.0 + BN * 32), w = BN * LINE;
     const double products = GROUPS * p->units * UNIT * BN / 16384.0 * PRODUCTS;
     const double memory = (reads + slabs + w) / SHARED_BYTES, l2 = (slabs + w / PAIR) / L2_BYTES;
@@ -592,17 +623,20 @@ time_of(const pf_dev *dev, const struct conv *a, const struct hopper_plan *p)
     const int64_t jobs = pairs * ((a->K + BN - 1) / BN) * p->split * (a->transposed ? PARITIES : 1);
     const double all = a->transposed ? 27.0 / 8 * (a->C / CHANNELS) : slabs_of(a, taps) * taps;
     const double turns = ceil((double)jobs / (dev->cuda->processors / PAIR));
-    return turns * (time_of_step(a, p) * (all / p->split + 1) + STORE * p->units) + time_of_parts(dev, a, p->split);
+    return turns * (time_of_step(a, p) * (all / p->split + 1) + STORE * p->units) +
+           time_of_parts(dev, a, p->split);
 }
 
 static void
-try_plan(const pf_dev *dev, const struct conv *a, struct hopper_plan *best, int units, int columns, bool shared)
+try_plan(const pf_dev *dev, const struct conv *a, struct hopper_plan *best, int units, int columns,
+         bool shared)
 {
     struct hopper_plan p = {units, columns, 1, {0, 0, 0}, 0, shared, 0};
     const int slabs = slabs_of(a, shared ? taps_down(a) : 1);
     if (!choose_patch(a, &p))
         return;
-    for (int split = 1; split <= 16 && (split == 1 || (split <= slabs && !a->transposed)); split++) {
+    for (int split = 1; split <= 16 && (split == 1 || (split <= slabs && !a->transposed));
+         split++) {
         p.split = split;
         if (split > 1 && (int64_t)split * a->M * a->K >= 64 << 20)
             break;
@@ -632,7 +666,8 @@ pf_conv_hopper_plan(const pf_dev *dev, const struct conv *a, pf_dtype type)
             try_plan(dev, a, &best, units[i], columns[i], true);
     }
     if (best.split > 1) {                       // as many as have something to do
-        const int all = slabs_of(a, best.shared ? taps_down(a) : 1), each = (all + best.split - 1) / best.split;
+        const int all = slabs_of(a, best.shared ? taps_down(a) : 1),
+                  each = (all + best.split - 1) / best.split;
         best.split = (all + each - 1) / each;
     }
     return best;
@@ -668,7 +703,8 @@ launch(pf_dev *dev, const struct job *j)
     const int most = dev->cuda->processors / PAIR, pairs = j->count < most ? j->count : most;
     void (*const kernel)(struct job) =
         j->c.act == PF_NONE ? convolve<T, UNITS, BN, false> : convolve<T, UNITS, BN, true>;
-    PF_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES), "convolution");
+    PF_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
+                "convolution");
     kernel<<<pairs * PAIR, THREADS, BYTES, pf_cuda_stream(dev)>>>(*j);
     return pf_launched(dev, "pf_conv");
 }
@@ -686,9 +722,12 @@ pf_err
 pf_conv_hopper(pf_dev *dev, const struct conv *a, const struct hopper_plan *p, pf_dtype type)
 {
     struct job j = job_of(a, p);
-    const int64_t count = (int64_t)j.pairs * j.c.columns * p->split * (a->transposed ? PARITIES : 1);
+    const int64_t count =
+        (int64_t)j.pairs * j.c.columns * p->split * (a->transposed ? PARITIES : 1);
     if (count > INT_MAX / 2)
-        return pf_fail(PF_ESHAPE, "convolution: %d pixels of %d channels are too many for one launch", a->M, a->K);
+        return pf_fail(PF_ESHAPE,
+                       "convolution: %d pixels of %d channels are too many for one launch", a->M,
+                       a->K);
     j.count = (int)count;
     if (dev->dry)               // its memory has no addresses
         return PF_OK;

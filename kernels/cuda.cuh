@@ -12,13 +12,15 @@
  *     {
  *         const int64_t n = pf_tensor_count(y);
  *         PF_FOR_TYPE(y->dtype, T,
- *                     scale<T><<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(dev)>>>((T *)y->data, (const T *)x->data, n, by));
+ *                     scale<T><<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(dev)>>>(
+ *                         (T *)y->data, (const T *)x->data, n, by));
  *         return pf_launched(dev, "pf_scale");
  *     }
  *
  * Storage is f32, f16 or bf16, arithmetic is f32.  Launches are asynchronous on the device's one
- * stream and may be captured in a graph: an operator must not synchronise, allocate from the driver
- * or copy to the host.  Scratch memory comes from the arena (pf_dev_alloc between mark and reset). */
+ * stream and may be captured in a graph: an operator must not synchronise, allocate from the
+ * driver or copy to the host.  Scratch memory comes from the arena (pf_dev_alloc between mark
+ * and reset). */
 #ifndef PF_CUDA_CUH
 #define PF_CUDA_CUH
 #include <cublasLt.h>
@@ -38,8 +40,10 @@ struct pf_cuda {
     cublasLtHandle_t blas;
     void *blas_work;            /* cublasLt's scratch memory */
     size_t blas_bytes;
-    void *stage;                /* PF_STAGE_BYTES on the GPU: what arrives from the host in another type */
-    void *pinned[2];            /* PF_PINNED_BYTES on the host: what is on its way; NULL until something is */
+    /* PF_STAGE_BYTES on the GPU: what arrives from the host in another type */
+    void *stage;
+    /* PF_PINNED_BYTES on the host: what is on its way; NULL until something is */
+    void *pinned[2];
     cudaEvent_t sent[2];        /* it has arrived */
     int turn;
     bool wait;                  /* PF_SYNC=1: every operator waits, so that errors name it */
@@ -52,7 +56,8 @@ pf_cuda_stream(const pf_dev *dev)
     return dev->cuda->stream;
 }
 
-/* Bytes from the host to the GPU, in order with all other work; they have left the host's memory on return. */
+/* Bytes from the host to the GPU, in order with all other work; they have left the host's memory
+ * on return. */
 pf_err pf_cuda_send(pf_dev *dev, void *to, const void *host, size_t bytes) PF_MUST_USE;
 
 /* After a launch: PF_EDEV "pf_scale: an illegal memory access was encountered". */
@@ -90,7 +95,8 @@ pf_is_aligned(const void *p, size_t bytes = 16)
 
 /* ---- matrix products by cublasLt: blas.cu ----
  *
- * c [m, n] = a [m, k] b [k, n] (+ bias [n]) (+ add [m, n]), all row-major and at multiples of 16 bytes. */
+ * c [m, n] = a [m, k] b [k, n] (+ bias [n]) (+ add [m, n]), all row-major and at multiples of 16
+ * bytes. */
 struct pf_blas_shape {          // compared as bytes
     int64_t m, n, k;
     int64_t ta, tb;             // a is stored [k, m]; b is stored [n, k]
@@ -100,10 +106,11 @@ struct pf_blas_shape {          // compared as bytes
     int64_t in_f32;             // the parts of a split sum are added in f32, in order
 };
 
-/* bias and add may be NULL, add may be c.  *possible: cublasLt knows how; else nothing is done.  A shape's
- * description and algorithm are found once. */
-pf_err pf_blas_product(pf_dev *dev, const struct pf_blas_shape *s, void *c, const void *a, const void *b,
-                       const void *bias, const void *add, bool *possible) PF_MUST_USE;
+/* bias and add may be NULL, add may be c.  *possible: cublasLt knows how; else nothing is done.
+ * A shape's description and algorithm are found once. */
+pf_err pf_blas_product(pf_dev *dev, const struct pf_blas_shape *s, void *c, const void *a,
+                       const void *b, const void *bias, const void *add,
+                       bool *possible) PF_MUST_USE;
 
 /* ---- numbers ---- */
 
@@ -111,9 +118,13 @@ static __device__ __forceinline__ float pf_load(float v) { return v; }
 static __device__ __forceinline__ float pf_load(__half v) { return __half2float(v); }
 static __device__ __forceinline__ float pf_load(__nv_bfloat16 v) { return __bfloat162float(v); }
 template <typename T> static __device__ __forceinline__ T pf_store(float v);
-template <> __device__ __forceinline__ float pf_store<float>(float v) { return v; }
-template <> __device__ __forceinline__ __half pf_store<__half>(float v) { return __float2half_rn(v); }
-template <> __device__ __forceinline__ __nv_bfloat16 pf_store<__nv_bfloat16>(float v) { return __float2bfloat16_rn(v); }
+template <> __device__ __forceinline__ float pf_store(float v) { return v; }
+template <> __device__ __forceinline__ __half pf_store(float v) { return __float2half_rn(v); }
+template <> __device__ __forceinline__ __nv_bfloat16
+pf_store(float v)
+{
+    return __float2bfloat16_rn(v);
+}
 
 /* N consecutive numbers, moved as one: N * sizeof(T) is 2, 4, 8 or 16, the address a multiple. */
 template <typename T, int N> struct alignas(N * sizeof(T)) pf_pack {

@@ -33,7 +33,8 @@ pf_ddim_step_cpu(pf_dev *dev, pf_tensor *x, const pf_tensor *cond, const pf_tens
     const struct pf_ddim_coefficients k = *c;
     (void)dev;
     if (!(k.sqrt_a > 0))
-        return pf_fail(PF_EARG, "ddim_step: sqrt_a is %g, expected a positive number", (double)k.sqrt_a);
+        return pf_fail(PF_EARG, "ddim_step: sqrt_a is %g, expected a positive number",
+                       (double)k.sqrt_a);
 #pragma omp parallel for simd if (parallel : n > 8192)
     for (int64_t i = 0; i < n; i++) {
         const float eps = b ? b[i] + cfg * (a[i] - b[i]) : a[i];

@@ -1,8 +1,8 @@
 /* ddim_step.cu - pf_ddim_step on a GPU: four numbers to a thread.
  *
- * The coefficients are read from device memory, so that a captured graph can be replayed with others.
- * Floors for [16, 32, 32, 4] in 16 bits: 1.0 MB (x twice, noise, cond, uncond), 0.3 us at 3.35 TB/s,
- * and 1 MFLOP: it is the launch that takes time. */
+ * The coefficients are read from device memory, so that a captured graph can be replayed with
+ * others.  Floors for [16, 32, 32, 4] in 16 bits: 1.0 MB (x twice, noise, cond, uncond), 0.3 us
+ * at 3.35 TB/s, and 1 MFLOP: it is the launch that takes time. */
 #include "kernels/vector.cuh"
 
 enum { THREADS = 256 };
@@ -16,7 +16,8 @@ struct step {
 
 /* x and noise at i; N numbers. */
 template <typename T, int N> static __device__ __forceinline__ void
-advance(const struct step &s, const struct pf_ddim_coefficients &c, const T *cond, const T *uncond, int64_t i)
+advance(const struct step &s, const struct pf_ddim_coefficients &c, const T *cond, const T *uncond,
+        int64_t i)
 {
     float x[N], eps[N], other[N], z[N] = {};
     pf_read(x, s.x + i);
@@ -52,21 +53,24 @@ update(struct step s, const T *cond, const T *uncond, int64_t n)
 }
 
 pf_err
-pf_ddim_step_cuda(pf_dev *dev, pf_tensor *x, const pf_tensor *cond, const pf_tensor *uncond, float cfg,
-                  const struct pf_ddim_coefficients *c, const pf_tensor *noise)
+pf_ddim_step_cuda(pf_dev *dev, pf_tensor *x, const pf_tensor *cond, const pf_tensor *uncond,
+                  float cfg, const struct pf_ddim_coefficients *c, const pf_tensor *noise)
 {
     const struct step s = {(float *)x->data, noise ? (const float *)noise->data : NULL, cfg, c};
     const void *const u = uncond ? uncond->data : NULL;
     const int64_t n = pf_tensor_count(x);
     const size_t four = 4 * pf_dtype_size(cond->dtype);
-    const bool wide = pf_is_aligned(s.x) && pf_is_aligned(s.noise) && pf_is_aligned(cond->data, four) && pf_is_aligned(u, four);
+    const bool wide = pf_is_aligned(s.x) && pf_is_aligned(s.noise) &&
+                      pf_is_aligned(cond->data, four) && pf_is_aligned(u, four);
     if (n == 0)
         return PF_OK;
     if (wide)
-        PF_FOR_TYPE(cond->dtype, T, update<T, 4><<<pf_blocks(n, 4 * THREADS), THREADS, 0, pf_cuda_stream(dev)>>>(
-            s, (const T *)cond->data, (const T *)u, n))
+        PF_FOR_TYPE(cond->dtype, T,
+                    update<T, 4><<<pf_blocks(n, 4 * THREADS), THREADS, 0, pf_cuda_stream(dev)>>>(
+                        s, (const T *)cond->data, (const T *)u, n))
     else
-        PF_FOR_TYPE(cond->dtype, T, update<T, 1><<<pf_blocks(n, THREADS), THREADS, 0, pf_cuda_stream(dev)>>>(
-            s, (const T *)cond->data, (const T *)u, n))
+        PF_FOR_TYPE(cond->dtype, T,
+                    update<T, 1><<<pf_blocks(n, THREADS), THREADS, 0, pf_cuda_stream(dev)>>>(
+                        s, (const T *)cond->data, (const T *)u, n))
     return pf_launched(dev, "pf_ddim_step");
 }

@@ -5,8 +5,8 @@
  *
  *   y, q f32 [B, H, W, h*d]   kv f32 [B, D, H, W, 2*h*d], k heads then v heads
  *
- * The reference's DepthAttention (networks.md, 6.4).  One thread per pixel; keys and values are read
- * once. */
+ * The reference's DepthAttention (networks.md, 6.4).  One thread per pixel; keys and values are
+ * read once. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>

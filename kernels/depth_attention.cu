@@ -1,13 +1,13 @@
 /* depth_attention.cu - pf_depth_attention on a GPU: keys and values are read once.
  *
  * A team of L lanes, a power of two, has one head of one pixel: each lane holds M vectors of 16
- * bytes of q and of the sum.  Lanes lie along the channels of neighbouring pixels, which is how kv
- * lies in memory.  Four samples at a time are loaded, multiplied, summed over the team by shuffles
- * and folded into a running softmax (largest score, sum of weights, weighted values).
+ * bytes of q and of the sum.  Lanes lie along the channels of neighbouring pixels, which is how
+ * kv lies in memory.  Four samples at a time are loaded, multiplied, summed over the team by
+ * shuffles and folded into a running softmax (largest score, sum of weights, weighted values).
  * A head that is not L M vectors (or not aligned) gets a warp of its own that walks it number by
- * number, 256 channels of values at a time.
- * Floors for B 32, D 48, 32 x 32 pixels, 4 heads of 32, 16 bits: 822 MB, 245 us at 3.35 TB/s; 4
- * operations per channel and sample, 0.8 GFLOP, 12 us.  The three smaller levels together: 0.5 GB. */
+ * number, 256 channels of values at a time.  Floors for B 32, D 48, 32 x 32 pixels, 4 heads of
+ * 32, 16 bits: 822 MB, 245 us at 3.35 TB/s; 4 operations per channel and sample, 0.8 GFLOP, 12
+ * us.  The three smaller levels together: 0.5 GB. */
 #include "kernels/vector.cuh"
 
 enum { THREADS = 256, AT_ONCE = 4, WALK = 8 };
@@ -38,13 +38,15 @@ fold(struct softmax *s, float (&score)[AT_ONCE])
 
 /* P pixels to a batch element, E = heads * d channels, teams = B P heads. */
 template <typename T, int M> static __global__ void __launch_bounds__(THREADS)
-attend(T *y, const T *q, const T *kv, int64_t teams, int64_t P, int64_t E, int64_t D, int lanes, float scale)
+attend(T *y, const T *q, const T *kv, int64_t teams, int64_t P,
+       int64_t E, int64_t D, int lanes, float scale)
 {
     constexpr int N = 16 / (int)sizeof(T);
     const int64_t thread = blockIdx.x * (int64_t)THREADS + threadIdx.x, mine = thread / lanes;
-    const int64_t team = mine < teams ? mine : teams - 1;       // spare lanes work too: shuffles want whole warps
+    // spare lanes work too: shuffles want whole warps
+    const int64_t team = mine < teams ? mine : teams - 1;
     const int lane = (int)(thread % lanes);
-    const int64_t at = (team * lanes * M + lane) * N;           // in y and q; vector i is at + i * lanes * N
+    const int64_t at = (team * lanes * M + lane) * N;  // in y and q; vector i is at + i * lanes * N
     const int64_t pixel = at / E, step = P * 2 * E;
     const T *key = kv + ((pixel / P * D) * P + pixel % P) * 2 * E + at % E;
     struct softmax s = {-INFINITY, 0.0f};
@@ -111,9 +113,11 @@ attend(T *y, const T *q, const T *kv, int64_t teams, int64_t P, int64_t E, int64
     }
 }
 
-/* A warp per head of a pixel, any d: WALK * 32 channels of values at a time, each with all scores. */
+/* A warp per head of a pixel, any d: WALK * 32 channels of values at a time, each with all
+ * scores. */
 template <typename T> static __global__ void __launch_bounds__(THREADS)
-attend_any(T *y, const T *q, const T *kv, int64_t teams, int64_t P, int64_t E, int64_t D, int64_t d, float scale)
+attend_any(T *y, const T *q, const T *kv, int64_t teams, int64_t P,
+           int64_t E, int64_t D, int64_t d, float scale)
 {
     const int64_t team = (blockIdx.x * (int64_t)THREADS + threadIdx.x) / PF_WARP;
     const int lane = threadIdx.x % PF_WARP;
@@ -153,7 +157,8 @@ attend_any(T *y, const T *q, const T *kv, int64_t teams, int64_t P, int64_t E, i
 }
 
 template <typename T> static void
-launch(pf_dev *dev, T *y, const T *q, const T *kv, int64_t teams, int64_t P, int64_t E, int64_t D, int64_t d, float scale)
+launch(pf_dev *dev, T *y, const T *q, const T *kv, int64_t teams, int64_t P, int64_t E, int64_t D,
+       int64_t d, float scale)
 {
     constexpr int N = 16 / (int)sizeof(T);
     const bool aligned = pf_is_aligned(y) && pf_is_aligned(q) && pf_is_aligned(kv) && d % N == 0;
@@ -161,20 +166,25 @@ launch(pf_dev *dev, T *y, const T *q, const T *kv, int64_t teams, int64_t P, int
     const bool power = vectors && (vectors & (vectors - 1)) == 0;
     const cudaStream_t stream = pf_cuda_stream(dev);
     if (power && vectors <= PF_WARP)
-        attend<T, 1><<<pf_blocks(teams * vectors, THREADS), THREADS, 0, stream>>>(y, q, kv, teams, P, E, D, (int)vectors, scale);
+        attend<T, 1><<<pf_blocks(teams * vectors, THREADS), THREADS, 0, stream>>>(
+            y, q, kv, teams, P, E, D, (int)vectors, scale);
     else if (power && vectors == 2 * PF_WARP)
-        attend<T, 2><<<pf_blocks(teams * PF_WARP, THREADS), THREADS, 0, stream>>>(y, q, kv, teams, P, E, D, PF_WARP, scale);
+        attend<T, 2><<<pf_blocks(teams * PF_WARP, THREADS), THREADS, 0, stream>>>(
+            y, q, kv, teams, P, E, D, PF_WARP, scale);
     else
-        attend_any<T><<<pf_blocks(teams * PF_WARP, THREADS), THREADS, 0, stream>>>(y, q, kv, teams, P, E, D, d, scale);
+        attend_any<T><<<pf_blocks(teams * PF_WARP, THREADS), THREADS, 0, stream>>>(
+            y, q, kv, teams, P, E, D, d, scale);
 }
 
 pf_err
-pf_depth_attention_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *q, const pf_tensor *kv, int heads, float scale)
+pf_depth_attention_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *q, const pf_tensor *kv,
+                        int heads, float scale)
 {
     const int64_t B = q->dim[0], P = q->dim[1] * q->dim[2], E = q->dim[3], D = kv->dim[1];
     if (B * P == 0)
         return PF_OK;
-    PF_FOR_TYPE(y->dtype, T, launch(dev, (T *)y->data, (const T *)q->data, (const T *)kv->data, B * P * heads, P, E, D,
-                                    E / heads, scale));
+    PF_FOR_TYPE(y->dtype, T,
+                launch(dev, (T *)y->data, (const T *)q->data, (const T *)kv->data, B * P * heads, P,
+                       E, D, E / heads, scale));
     return pf_launched(dev, "pf_depth_attention");
 }

@@ -48,12 +48,13 @@ no_device_memory(const pf_dev *dev, size_t bytes, const char *what)
     if (!PF_CUDA || !dev->cuda)
         return no_memory(bytes, what);
     const size_t held = dev->kept + dev->chunks + dev->workspace;
-    return pf_fail(PF_ENOMEM,
-                   "the GPU has no %.1f MB for %s: this run holds %.1f MB, %.1f MB are free",
-                   (double)bytes / 1e6, what, (double)held / 1e6, (double)pf_cuda_free_bytes() / 1e6);
+    return pf_fail(
+        PF_ENOMEM, "the GPU has no %.1f MB for %s: this run holds %.1f MB, %.1f MB are free",
+        (double)bytes / 1e6, what, (double)held / 1e6, (double)pf_cuda_free_bytes() / 1e6);
 }
 
-/* Addresses that nothing else has and that stop whoever touches them; NULL if there are none left. */
+/* Addresses that nothing else has and that stop whoever touches them; NULL if there are none
+ * left. */
 static void *
 get_addresses(size_t size)
 {

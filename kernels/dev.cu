@@ -1,11 +1,13 @@
 /* dev.cu - a GPU as a device: opening, memory, copies and conversions.
  *
  * The arena and kept memory are dev.c's lists of pieces, here of cudaMalloc.  Weights come straight
- * from the mapped file: raw bytes through two pinned buffers, one of which threads fill while the other
- * is on the bus, into a staging buffer, piece by piece; a kernel converts them on their way to their place.
+ * from the mapped file: raw bytes through two pinned buffers, one of which threads fill while the
+ * other is on the bus, into a staging buffer, piece by piece; a kernel converts them on their way
+ * to their place.
  *
- * A dry device's stream records from beginning to end and what it recorded is thrown away, so nothing
- * that is launched on it ever runs; copies, and cublasLt's own launches, are left out by the callers. */
+ * A dry device's stream records from beginning to end and what it recorded is thrown away, so
+ * nothing that is launched on it ever runs; copies, and cublasLt's own launches, are left out by
+ * the callers. */
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -17,7 +19,8 @@ enum { BLAS_BYTES = 32 << 20 };
 pf_err
 pf_cuda_failed(cudaError_t e, const char *what)
 {
-    return pf_fail(e == cudaErrorMemoryAllocation ? PF_ENOMEM : PF_EDEV, "%s: %s", what, cudaGetErrorString(e));
+    return pf_fail(e == cudaErrorMemoryAllocation ? PF_ENOMEM : PF_EDEV, "%s: %s", what,
+                   cudaGetErrorString(e));
 }
 
 pf_err
@@ -55,7 +58,8 @@ choose_precision(pf_dev *dev, const char *precision, const cudaDeviceProp *p)
     else if (!strcmp(precision, "bf16"))
         dev->act = PF_BF16;
     else
-        return pf_fail(PF_EARG, "there is no precision \"%s\"; known are f32, tf32, f16 and bf16", precision);
+        return pf_fail(PF_EARG, "there is no precision \"%s\"; known are f32, tf32, f16 and bf16",
+                       precision);
     return PF_OK;
 }
 
@@ -65,7 +69,8 @@ open_stream(pf_dev *dev, struct pf_cuda *c)
 {
     dev->workspace = PF_STAGE_BYTES + BLAS_BYTES;
     c->blas_bytes = BLAS_BYTES;
-    PF_CUDA_TRY(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "cannot make a CUDA stream");
+    PF_CUDA_TRY(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking),
+                "cannot make a CUDA stream");
     if (!dev->dry) {
         PF_CUDA_TRY(cudaMalloc(&c->stage, PF_STAGE_BYTES), "no GPU memory for copies");
         PF_CUDA_TRY(cudaMalloc(&c->blas_work, c->blas_bytes), "no GPU memory for cublasLt");
@@ -73,7 +78,8 @@ open_stream(pf_dev *dev, struct pf_cuda *c)
     if (cublasLtCreate(&c->blas) != CUBLAS_STATUS_SUCCESS)
         return pf_fail(PF_EDEV, "cublasLt cannot be started");
     if (dev->dry)
-        PF_CUDA_TRY(cudaStreamBeginCapture(c->stream, cudaStreamCaptureModeRelaxed), "cannot make a CUDA stream record");
+        PF_CUDA_TRY(cudaStreamBeginCapture(c->stream, cudaStreamCaptureModeRelaxed),
+                    "cannot make a CUDA stream record");
     return PF_OK;
 }
 
@@ -84,8 +90,10 @@ pf_cuda_open(pf_dev *dev, int ordinal, const char *precision)
     const char *const sync = getenv("PF_SYNC");
     cudaDeviceProp p;
     if (ordinal >= count)
-        return count ? pf_fail(PF_EDEV, "there is no device cuda:%d; this machine has %d", ordinal, count)
-                     : pf_fail(PF_EDEV, "device cuda:%d: no GPU, or no driver for one; use -d cpu", ordinal);
+        return count ? pf_fail(PF_EDEV, "there is no device cuda:%d; this machine has %d", ordinal,
+                               count)
+                     : pf_fail(PF_EDEV, "device cuda:%d: no GPU, or no driver for one; use -d cpu",
+                               ordinal);
     PF_CUDA_TRY(cudaSetDevice(ordinal), "cannot use the GPU");
     PF_CUDA_TRY(cudaGetDeviceProperties(&p, ordinal), "cannot ask the GPU what it is");
     PF_TRY(choose_precision(dev, precision, &p));
@@ -181,11 +189,13 @@ convert_from(pf_dev *dev, To *to, const void *from, pf_dtype type, int64_t n)
     if (type == PF_F64)
         convert<To><<<blocks, 256, 0, pf_cuda_stream(dev)>>>(to, (const double *)from, n);
     else
-        PF_FOR_TYPE(type, From, convert<To><<<blocks, 256, 0, pf_cuda_stream(dev)>>>(to, (const From *)from, n));
+        PF_FOR_TYPE(type, From, convert<To><<<blocks, 256, 0, pf_cuda_stream(dev)>>>(
+            to, (const From *)from, n));
 }
 
 static pf_err
-convert_any(pf_dev *dev, void *to, pf_dtype to_type, const void *from, pf_dtype from_type, int64_t n)
+convert_any(pf_dev *dev, void *to, pf_dtype to_type, const void *from, pf_dtype from_type,
+            int64_t n)
 {
     if (n == 0)
         return PF_OK;
@@ -201,7 +211,8 @@ pf_cuda_cast(pf_dev *dev, pf_tensor *to, const pf_tensor *from)
 {
     if (to->dtype != from->dtype)
         return convert_any(dev, to->data, to->dtype, from->data, from->dtype, pf_tensor_count(to));
-    PF_CUDA_TRY(cudaMemcpyAsync(to->data, from->data, pf_tensor_bytes(to), cudaMemcpyDeviceToDevice, pf_cuda_stream(dev)),
+    PF_CUDA_TRY(cudaMemcpyAsync(to->data, from->data, pf_tensor_bytes(to), cudaMemcpyDeviceToDevice,
+                                pf_cuda_stream(dev)),
                 "copy on the GPU");
     return PF_OK;
 }
@@ -212,8 +223,9 @@ static bool
 has_pinned(struct pf_cuda *c)
 {
     for (int i = 0; i < 2; i++)
-        if (!c->pinned[i] && (cudaEventCreateWithFlags(&c->sent[i], cudaEventDisableTiming) != cudaSuccess ||
-                              cudaHostAlloc(&c->pinned[i], PF_PINNED_BYTES, cudaHostAllocDefault) != cudaSuccess)) {
+        if (!c->pinned[i] &&
+            (cudaEventCreateWithFlags(&c->sent[i], cudaEventDisableTiming) != cudaSuccess ||
+             cudaHostAlloc(&c->pinned[i], PF_PINNED_BYTES, cudaHostAllocDefault) != cudaSuccess)) {
             cudaGetLastError();         // not an error: only slower
             return false;
         }
@@ -225,7 +237,8 @@ pf_cuda_send(pf_dev *dev, void *to, const void *host, size_t bytes)
 {
     struct pf_cuda *const c = dev->cuda;
     if (bytes < PF_PINNED_BYTES / 8 || !has_pinned(c)) {        // the driver has buffers of its own
-        PF_CUDA_TRY(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, c->stream), "copy to the GPU");
+        PF_CUDA_TRY(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, c->stream),
+                    "copy to the GPU");
         return PF_OK;
     }
     for (size_t i = 0; i < bytes; i += PF_PINNED_BYTES) {
@@ -233,8 +246,9 @@ pf_cuda_send(pf_dev *dev, void *to, const void *host, size_t bytes)
         const int k = c->turn ^= 1;
         PF_CUDA_TRY(cudaEventSynchronize(c->sent[k]), "copy to the GPU");
         pf_copy_bytes(c->pinned[k], (const char *)host + i, n);
-        PF_CUDA_TRY(cudaMemcpyAsync((char *)to + i, c->pinned[k], n, cudaMemcpyHostToDevice, c->stream),
-                    "copy to the GPU");
+        PF_CUDA_TRY(
+            cudaMemcpyAsync((char *)to + i, c->pinned[k], n, cudaMemcpyHostToDevice, c->stream),
+            "copy to the GPU");
         PF_CUDA_TRY(cudaEventRecord(c->sent[k], c->stream), "copy to the GPU");
     }
     return PF_OK;
@@ -249,8 +263,10 @@ pf_cuda_put(pf_dev *dev, pf_tensor *to, const pf_tensor *host)
         return pf_cuda_send(dev, to->data, host->data, (size_t)n * a);
     for (int64_t i = 0; i < n; i += most) {
         const int64_t m = n - i < most ? n - i : most;
-        PF_TRY(pf_cuda_send(dev, dev->cuda->stage, (const char *)host->data + i * (int64_t)a, (size_t)m * a));
-        PF_TRY(convert_any(dev, (char *)to->data + i * (int64_t)b, to->dtype, dev->cuda->stage, host->dtype, m));
+        PF_TRY(pf_cuda_send(dev, dev->cuda->stage, (const char *)host->data + i * (int64_t)a,
+                            (size_t)m * a));
+        PF_TRY(convert_any(dev, (char *)to->data + i * (int64_t)b, to->dtype, dev->cuda->stage,
+                           host->dtype, m));
     }
     return PF_OK;
 }
@@ -262,13 +278,17 @@ pf_cuda_get(pf_dev *dev, pf_tensor *host, const pf_tensor *from)
     const size_t a = pf_dtype_size(host->dtype), b = pf_dtype_size(from->dtype);
     const int64_t n = pf_tensor_count(host), most = PF_STAGE_BYTES / (int64_t)a;
     if (host->dtype == from->dtype) {
-        PF_CUDA_TRY(cudaMemcpyAsync(host->data, from->data, (size_t)n * a, cudaMemcpyDeviceToHost, stream), "copy from the GPU");
+        PF_CUDA_TRY(
+            cudaMemcpyAsync(host->data, from->data, (size_t)n * a, cudaMemcpyDeviceToHost, stream),
+            "copy from the GPU");
     } else {
         for (int64_t i = 0; i < n; i += most) {
             const int64_t m = n - i < most ? n - i : most;
-            PF_TRY(convert_any(dev, dev->cuda->stage, host->dtype, (const char *)from->data + i * (int64_t)b, from->dtype, m));
-            PF_CUDA_TRY(cudaMemcpyAsync((char *)host->data + i * (int64_t)a, dev->cuda->stage, (size_t)m * a,
-                                        cudaMemcpyDeviceToHost, stream), "copy from the GPU");
+            PF_TRY(convert_any(dev, dev->cuda->stage, host->dtype,
+                               (const char *)from->data + i * (int64_t)b, from->dtype, m));
+            PF_CUDA_TRY(cudaMemcpyAsync((char *)host->data + i * (int64_t)a, dev->cuda->stage,
+                                        (size_t)m * a, cudaMemcpyDeviceToHost, stream),
+                        "copy from the GPU");
         }
     }
     PF_CUDA_TRY(cudaStreamSynchronize(stream), "the GPU failed");
@@ -287,7 +307,8 @@ static pf_err
 record(pf_dev *dev, pf_graph *g, pf_err (*work)(void *ctx), void *ctx)
 {
     cudaGraph_t graph = NULL;
-    PF_CUDA_TRY(cudaStreamBeginCapture(pf_cuda_stream(dev), cudaStreamCaptureModeRelaxed), "cannot record a graph");
+    PF_CUDA_TRY(cudaStreamBeginCapture(pf_cuda_stream(dev), cudaStreamCaptureModeRelaxed),
+                "cannot record a graph");
     const pf_err err = work(ctx);
     const cudaError_t e = cudaStreamEndCapture(pf_cuda_stream(dev), &graph);
     if (err)
@@ -307,7 +328,8 @@ pf_cuda_replay(pf_dev *dev, pf_graph **to, pf_err (*work)(void *ctx), void *ctx)
     pf_graph *const g = *to;
     cudaEvent_t *const done = &g->done[g->runs % 2];
     if (!*done)
-        PF_CUDA_TRY(cudaEventCreateWithFlags(done, cudaEventDisableTiming), "cannot make a CUDA event");
+        PF_CUDA_TRY(cudaEventCreateWithFlags(done, cudaEventDisableTiming),
+                    "cannot make a CUDA event");
     PF_CUDA_TRY(cudaEventSynchronize(*done), "the GPU failed");
     if (g->runs == 1 && !dev->cuda->wait)
         PF_TRY(record(dev, g, work, ctx));

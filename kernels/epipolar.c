@@ -1,25 +1,28 @@
 /* epipolar.c - pf_plucker_tokens and pf_epipolar_mask: what SPAD's attention knows of the cameras.
  *
  *   y[v, 2 p + k]    = Pluecker coordinates of pixel p of camera k of pair v: 0 target, 1 input
- *   mask[v, 2 p + k] = bits 2 q + k for every q; bits 2 q + 1 - k where pixel q of the other camera lies on the
- *                      line that pixel p of camera k is there, three pixels wide
+ *   mask[v, 2 p + k] = bits 2 q + k for every q; bits 2 q + 1 - k where pixel q of the other
+ *                      camera lies on the line that pixel p of camera k is there, three pixels wide
  *
  *   y f32 [V, 2hh, 6]   mask u32 [V, 2hh, ceil(2hh / 32)]   cameras f64 [V, 2, 4, 3]
  *
- * Both are made for side n.  At side h the map is the mean of the 2x2 pixels around the centre; the mask is
- * nearest on the flattened index: p and q count every (n / h)^2-th pixel (cameras.md, 7: "spatially" would
- * be right, but the network was trained so).  What a pixel sees is in kernels/spad.h. */
+ * Both are made for side n.  At side h the map is the mean of the 2x2 pixels around the centre;
+ * the mask is nearest on the flattened index: p and q count every (n / h)^2-th pixel
+ * (cameras.md, 7: "spatially" would be right, but the network was trained so).  What a pixel
+ * sees is in kernels/spad.h. */
 #include "kernels/spad.h"
 #include "kernels/ops.h"
 
-_Static_assert(sizeof(struct pf_spad_camera) == 4 * 3 * sizeof(double), "a camera is [4, 3] of a tensor");
+_Static_assert(sizeof(struct pf_spad_camera) == 4 * 3 * sizeof(double),
+               "a camera is [4, 3] of a tensor");
 
 static pf_err
 check(const char *op, const pf_tensor *cameras, int n, int h)
 {
     PF_EXPECT(cameras, PF_F64, -1, 2, 4, 3);
     if (n < 1 || n > PF_SPAD_SIDE || h < 1 || n % h)
-        return pf_fail(PF_ESHAPE, "%s: side %d does not divide side %d, which may be 1..%d", op, h, n, PF_SPAD_SIDE);
+        return pf_fail(PF_ESHAPE, "%s: side %d does not divide side %d, which may be 1..%d", op, h,
+                       n, PF_SPAD_SIDE);
     return PF_OK;
 }
 
@@ -72,14 +75,17 @@ mask_row(uint32_t *row, const struct pf_segment *s, int n, int h, int view)
 pf_err
 pf_epipolar_mask_cpu(pf_dev *dev, pf_tensor *mask, const pf_tensor *cameras, int n, int h)
 {
-    const int64_t T = mask->dim[1], words = mask->dim[2], ratio = (n / h) * (n / h), count = mask->dim[0] * T;
+    const int64_t T = mask->dim[1], words = mask->dim[2], ratio = (n / h) * (n / h),
+                  count = mask->dim[0] * T;
     const struct pf_spad_camera *const camera = cameras->data;
     (void)dev;
 #pragma omp parallel for if (count > 64)
     for (int64_t row = 0; row < count; row++) {
         const int view = row % 2, pixel = (int)(row % T / 2 * ratio);
-        const struct pf_spad_camera *const pair = &camera[2 * (row / T)], *src = &pair[view], *tgt = &pair[1 - view];
-        const struct pf_segment s = pf_spad_segment(src, tgt, pf_spad_epipole(src, tgt, n), n, pixel);
+        const struct pf_spad_camera *const pair = &camera[2 * (row / T)], *src = &pair[view],
+                                           *tgt = &pair[1 - view];
+        const struct pf_segment s =
+            pf_spad_segment(src, tgt, pf_spad_epipole(src, tgt, n), n, pixel);
         mask_row((uint32_t *)mask->data + row * words, &s, n, h, view);
     }
     return PF_OK;

@@ -1,16 +1,16 @@
 /* epipolar.cu - pf_plucker_tokens and pf_epipolar_mask on a GPU.
  *
- * Maps: a thread per token.  Masks: a block makes 32 rows, up to 2048 keys of each.  A thread per row finds
- * the row's line; then nine threads per row draw it, a neighbour each, into rows that lie in shared memory
- * (lines of a row cross: atomicOr, whose order does not show); then all of the block writes them out, whole
- * lines of memory.  Rows have a spare word, so that a warp's 32 rows are in 32 banks.  Longer rows get more
- * blocks, each of which draws what is its own.
+ * Maps: a thread per token.  Masks: a block makes 32 rows, up to 2048 keys of each.  A thread per
+ * row finds the row's line; then nine threads per row draw it, a neighbour each, into rows that lie
+ * in shared memory (lines of a row cross: atomicOr, whose order does not show); then all of the
+ * block writes them out, whole lines of memory.  Rows have a spare word, so that a warp's 32 rows
+ * are in 32 banks.  Longer rows get more blocks, each of which draws what is its own.
  *
- * The bits are the CPU's: kernels/spad.h, compiled with --fmad=false (Makefile).
- * Floors for 16 views of side 32 and the sides 16, 8, 4 made from it: masks 8.4 + 0.6 MB written, maps of 16
- * bits 0.4 + 0.1 MB: 2 us at 4.8 TB/s.  43520 lines of some 400 operations in double and 75776 rays of 100,
- * 25 MFLOP: 1 us at 34 TFLOP/s, but divisions one after the other, some 5 us.  11 million pixels of 15
- * operations, 10 us at four warps a clock: about what eight launches take. */
+ * The bits are the CPU's: kernels/spad.h, compiled with --fmad=false (Makefile).  Floors for 16
+ * views of side 32 and the sides 16, 8, 4 made from it: masks 8.4 + 0.6 MB written, maps of 16
+ * bits 0.4 + 0.1 MB: 2 us at 4.8 TB/s.  43520 lines of some 400 operations in double and 75776
+ * rays of 100, 25 MFLOP: 1 us at 34 TFLOP/s, but divisions one after the other, some 5 us.  11
+ * million pixels of 15 operations, 10 us at four warps a clock: about what eight launches take. */
 #include "kernels/spad.h"
 #include "kernels/cuda.cuh"
 
@@ -50,7 +50,8 @@ epipolar_mask(uint32_t *mask, const struct pf_spad_camera *cameras, int n, int h
     const int tokens = 2 * h * h, words = (tokens + 31) / 32, ratio = (n / h) * (n / h);
     const int top = blockIdx.x * ROWS, first = blockIdx.y * SPAN;
     const int r = threadIdx.x % ROWS, view = r % 2, row = top + r;
-    const struct pf_spad_camera *const pair = cameras + 2 * blockIdx.z, *src = &pair[view], *tgt = &pair[1 - view];
+    const struct pf_spad_camera *const pair = cameras + 2 * blockIdx.z, *src = &pair[view],
+                                       *tgt = &pair[1 - view];
     mask += ((int64_t)blockIdx.z * tokens + top) * words + first;
     if (threadIdx.x < ROWS && row < tokens)
         segment[r] = pf_spad_segment(src, tgt, pf_spad_epipole(src, tgt, n), n, row / 2 * ratio);
@@ -74,15 +75,16 @@ pf_plucker_tokens_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *cameras, int 
     if (count == 0)
         return PF_OK;
     PF_FOR_TYPE(y->dtype, T,
-                plucker_tokens<T><<<pf_blocks(count, THREADS), THREADS, 0, pf_cuda_stream(dev)>>>((T *)y->data, c,
-                                                                                                  count, n, h));
+                plucker_tokens<T><<<pf_blocks(count, THREADS), THREADS, 0, pf_cuda_stream(dev)>>>(
+                    (T *)y->data, c, count, n, h));
     return pf_launched(dev, "pf_plucker_tokens");
 }
 
 pf_err
 pf_epipolar_mask_cuda(pf_dev *dev, pf_tensor *mask, const pf_tensor *cameras, int n, int h)
 {
-    const dim3 blocks(pf_blocks(mask->dim[1], ROWS), pf_blocks(mask->dim[2], SPAN), (unsigned)mask->dim[0]);
+    const dim3 blocks(pf_blocks(mask->dim[1], ROWS), pf_blocks(mask->dim[2], SPAN),
+                      (unsigned)mask->dim[0]);
     if (blocks.z == 0)
         return PF_OK;
     epipolar_mask<<<blocks, ROWS * PF_SPAD_SHIFTS, 0, pf_cuda_stream(dev)>>>(

@@ -1,6 +1,7 @@
 /* frustum_sample.c - pf_frustum_sample: resample the volume along the pixels of each view.
  *
- *   z = near + (far - near) k / (D - 1);   X = unproj_v (j z, i z, z, 1)   at depth k, row i, column j
+ *   z = near + (far - near) k / (D - 1);   X = unproj_v (j z, i z, z, 1)   at depth k, row i,
+ *   column j
  *   y[v, k, i, j] = trilinear sample of x at index (X / length + 1) (S - 1) / 2, axes (z, y, x);
  *   corners outside are 0
  *

@@ -1,4 +1,5 @@
-/* gaussian.c - pf_gaussian: standard normal numbers of common/rng.h, in the order in which pf-sample draws.
+/* gaussian.c - pf_gaussian: standard normal numbers of common/rng.h, in the order in which
+ * pf-sample draws.
  *
  *   y[v, i, j, c] = pf_rng_normal(seed, stream, first + ((v C + c) H + i) W + j)
  *
@@ -26,7 +27,7 @@ pf_gaussian_cpu(pf_dev *dev, pf_tensor *y, uint64_t seed, uint64_t stream, uint6
     for (int64_t row = 0; row < V * H; row++)
         for (int64_t j = 0; j < W; j++)
             for (int64_t c = 0; c < C; c++)
-                out[(row * W + j) * C + c] =
-                    pf_rng_normal(seed, stream, first + (uint64_t)(((row / H * C + c) * H + row % H) * W + j));
+                out[(row * W + j) * C + c] = pf_rng_normal(
+                    seed, stream, first + (uint64_t)(((row / H * C + c) * H + row % H) * W + j));
     return PF_OK;
 }

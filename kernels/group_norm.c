@@ -1,13 +1,15 @@
 /* group_norm.c - pf_group_norm: y = act((x + channel - mean) / sqrt(var + eps) * gamma + beta),
- * mean and biased variance over a group's C / groups channels and all positions of one batch element.
+ * mean and biased variance over a group's C / groups channels and all positions of one batch
+ * element.
  *
  *   y, x f32 [B, ..., C]   gamma, beta f32 [C]   channel f32 [B, C], [1, C] or NULL   y may be x
  *
- * The reference's nn.GroupNorm with the SiLU or ReLU behind it, and in the volume networks the time
- * and view embeddings before it (networks.md, 5.3 and 5.5).  Sums are made per channel in double over
- * parts of a fixed size, then over parts and channels in order: accurate for 65536 nearly constant
- * values (torch's f32 is off by 0.06 there: golden/README), and the same for any number of threads.
- * The channel vector v enters through the sums: S1 + n v, and S2 + 2 v S1 + n v^2. */
+ * The reference's nn.GroupNorm with the SiLU or ReLU behind it, and in the volume networks the
+ * time and view embeddings before it (networks.md, 5.3 and 5.5).  Sums are made per channel in
+ * double over parts of a fixed size, then over parts and channels in order: accurate for 65536
+ * nearly constant values (torch's f32 is off by 0.06 there: golden/README), and the same for any
+ * number of threads.  The channel vector v enters through the sums: S1 + n v, and S2 + 2 v S1 +
+ * n v^2. */
 #include <math.h>
 #include <string.h>
 

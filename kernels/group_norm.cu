@@ -1,17 +1,17 @@
 /* group_norm.cu - pf_group_norm on a GPU.
  *
  * The threads of a block lie along the channels of a row, N channels of 16 bytes to each, as many
- * rows deep as fit; a thread stays in its column, so it keeps sums per channel.  What it sums is the
- * distance from the block's first row, in f32: nearly constant numbers lose nothing.  The rest is in
- * double and by fixed teams of threads, so the result does not depend on who is first: channel sums
- * over the threads, then a group's mean and squared deviations over its channels - where the channel
- * vector enters - then over blocks by Chan's formula.  y = (x - center) * scale + shift per channel,
- * with the rounding of center in shift; each channel's three numbers are found once in a block: found by
- * every thread, they would be most of the work in maps of 64 pixels.
+ * rows deep as fit; a thread stays in its column, so it keeps sums per channel.  What it sums is
+ * the distance from the block's first row, in f32: nearly constant numbers lose nothing.  The rest
+ * is in double and by fixed teams of threads, so the result does not depend on who is first:
+ * channel sums over the threads, then a group's mean and squared deviations over its channels -
+ * where the channel vector enters - then over blocks by Chan's formula.  y = (x - center) * scale +
+ * shift per channel, with the rounding of center in shift; each channel's three numbers are found
+ * once in a block: found by every thread, they would be most of the work in maps of 64 pixels.
  *
- *   slab     one block per batch element and slice (whole groups, about 128 bytes of a row) keeps its
- *            numbers in shared memory between summing and writing: one launch, x is read once.  All
- *            of the UNet's norms, and small volumes.
+ *   slab     one block per batch element and slice (whole groups, about 128 bytes of a row) keeps
+ *            its numbers in shared memory between summing and writing: one launch, x is read once.
+ *            All of the UNet's norms, and small volumes.
  *   measure  otherwise many blocks per batch element write moments to scratch, [merge joins them
  *   apply    where there are many,] and the second kernel reads x again: from the L2, because large
  *            batches are taken in parts that fit it, and from the end, which was read last.
@@ -30,7 +30,8 @@ enum {
     MERGE_FROM = 1024,          /* moments of a batch element from which merge pays */
     ROW_BYTES = 128,            /* of a slice: what a slab wants of each row */
     SECTOR = 32,                /* bytes that memory moves at least */
-    PAD = 4,                    /* so that a warp's sums of neighbouring channels are in different banks */
+    /* so that a warp's sums of neighbouring channels are in different banks */
+    PAD = 4,
     SLAB_BYTES = 96 << 10,      /* two such blocks on a multiprocessor */
     PART_BYTES = 26 << 20,      /* of x: what the L2 keeps from measure to apply */
 };
@@ -41,9 +42,9 @@ struct moments {
 
 namespace {
 
-/* One call.  Every row of C channels is cut into tiles, and the rows of a batch element into chunks;
- * a block has one chunk of one tile.  In slab a tile is a slice of whole groups, and there is one
- * chunk. */
+/* One call.  Every row of C channels is cut into tiles, and the rows of a batch element into
+ * chunks; a block has one chunk of one tile.  In slab a tile is a slice of whole groups, and
+ * there is one chunk. */
 template <typename T> struct job {
     T *y;
     const T *x;                 // may be y
@@ -136,7 +137,8 @@ sum_rows(float *sums, T *slab, const T *x, int64_t C, const place &at)
 
 /* Mean and squared deviations of each channel of the place, from the threads' sums.  x as above. */
 template <typename T, int N> static __device__ __forceinline__ void
-join_threads(double *mean, double *m2, const float *sums, const T *x, const float *channel, const place &at)
+join_threads(double *mean, double *m2, const float *sums, const T *x, const float *channel,
+             const place &at)
 {
     const int columns = at.channels / N, deep = blockDim.x / columns, threads = blockDim.x;
     const double n = (double)at.rows;
@@ -155,7 +157,7 @@ join_threads(double *mean, double *m2, const float *sums, const T *x, const floa
         s1 = team_sum(s1, team);
         s2 = team_sum(s2, team);
         if (lane || c >= at.channels)
-            continue;                   // first is the same for all: nobody is missed in the next round
+            continue;               // first is the same for all: nobody is missed in the next round
         mean[c] = pf_load(x[c]) + s1 / n + (channel ? channel[c] : 0.0);
         m2[c] = s2 - s1 * s1 / n;
     }
@@ -170,7 +172,8 @@ join_channels(const double *mean, const double *m2, int64_t width, const place &
     for (int first = 0; first < at.groups; first += step) {
         const int g = first + threadIdx.x / TEAM;
         const int64_t from = (at.first + g) * width - at.c0, to = from + width;
-        const int c0 = from > 0 ? (int)from : 0, c1 = g >= at.groups ? c0 : to < at.channels ? (int)to : at.channels;
+        const int c0 = from > 0 ? (int)from : 0;
+        const int c1 = g >= at.groups ? c0 : to < at.channels ? (int)to : at.channels;
         const double count = c1 - c0;
         double sum = 0, squares = 0;
         for (int c = c0 + lane; c < c1; c += TEAM)
@@ -184,15 +187,18 @@ join_channels(const double *mean, const double *m2, int64_t width, const place &
     }
 }
 
-/* All of the above.  work: floats [2 N][threads + PAD] and, behind them, doubles [2][channels of a tile]. */
+/* All of the above.  work: floats [2 N][threads + PAD] and, behind them, doubles [2][channels of
+ * a tile]. */
 template <typename T, int N, typename Put> static __device__ __forceinline__ void
 find_moments(float *work, T *slab, const job<T> &j, const place &at, Put put)
 {
     const T *const x = j.x + (at.b * j.P + at.p0) * j.C + at.c0;
-    double *const mean = (double *)(work + 2 * N * (blockDim.x + PAD)), *const m2 = mean + at.channels;
+    double *const mean = (double *)(work + 2 * N * (blockDim.x + PAD));
+    double *const m2 = mean + at.channels;
     sum_rows<T, N>(work, slab, x, j.C, at);
     __syncthreads();
-    join_threads<T, N>(mean, m2, work, x, j.channel ? j.channel + at.b * j.channel_step + at.c0 : NULL, at);
+    join_threads<T, N>(mean, m2, work, x,
+                       j.channel ? j.channel + at.b * j.channel_step + at.c0 : NULL, at);
     __syncthreads();
     join_channels(mean, m2, j.width, at, put);
 }
@@ -220,8 +226,8 @@ template <int N> struct affine {
     float center[N], scale[N], shift[N];
 };
 
-/* Of all channels of the tile, once for each: to[3][channels]; of: the scalings of the place's groups.  Then
- * for a thread's N from c on. */
+/* Of all channels of the tile, once for each: to[3][channels]; of: the scalings of the place's
+ * groups.  Then for a thread's N from c on. */
 template <typename T> static __device__ __forceinline__ void
 find_affine(float *to, const scaling *of, const job<T> &j, const place &at)
 {
@@ -269,7 +275,8 @@ slab(const job<T> j)
               column = threadIdx.x % columns;
     scaling *const of = (scaling *)(shared + work_bytes<N>(blockDim.x, at.channels));
     T *const kept = (T *)(of + at.groups);
-    find_moments<T, N>((float *)shared, kept, j, at, [&](int g, const moments &m) { of[g] = scaling_of(m, j.eps); });
+    find_moments<T, N>((float *)shared, kept, j, at,
+                       [&](int g, const moments &m) { of[g] = scaling_of(m, j.eps); });
     __syncthreads();
     find_affine((float *)shared, of, j, at);
     __syncthreads();
@@ -279,7 +286,8 @@ slab(const job<T> j)
     read_affine(a, (const float *)shared, at.channels, column * N);
     T *const y = j.y + at.b * j.P * j.C + at.c0 + column * N;
     for (int64_t p = row; p < at.rows; p += deep)
-        write_normalised(y + p * j.C, pf_read_run<T, N>(kept + (p * columns + column) * N), a, j.act);
+        write_normalised(y + p * j.C, pf_read_run<T, N>(kept + (p * columns + column) * N), a,
+                         j.act);
 }
 
 // ---- two kernels ----
@@ -335,7 +343,8 @@ merge(moments *to, const job<T> j, int64_t count)
     const int64_t i = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / PF_WARP;
     if (i >= count)
         return;
-    const moments m = merged(j.parts + i * j.slots * j.chunks, tiles_of(j, i % j.groups) * j.chunks, PF_WARP);
+    const moments m =
+        merged(j.parts + i * j.slots * j.chunks, tiles_of(j, i % j.groups) * j.chunks, PF_WARP);
     if (threadIdx.x % PF_WARP == 0)
         to[i] = m;
 }
@@ -354,7 +363,8 @@ apply(const job<T> j, const moments *whole)
     float *const map = (float *)shared;             // affine, [3][channels of a tile]
     scaling *const of = (scaling *)(shared + map_bytes(j.tile));
     const place at = place_of(j, (int64_t)gridDim.x - 1 - blockIdx.x);
-    const int columns = at.channels / N, deep = THREADS / columns, row = threadIdx.x / columns, column = threadIdx.x % columns;
+    const int columns = at.channels / N, deep = THREADS / columns, row = threadIdx.x / columns,
+              column = threadIdx.x % columns;
     int team = TEAM;
     while (team < PF_WARP && 2 * team * at.groups <= THREADS)
         team *= 2;
@@ -409,16 +419,19 @@ plan_slab(const pf_dev *dev, const job<T> &j, int64_t B)
 {
     slab_plan plan = {};
     for (int64_t groups = 1; groups <= j.groups; groups++) {
-        const int64_t channels = groups * j.width, blocks = B * (j.groups / groups), row = channels * (int64_t)sizeof(T);
+        const int64_t channels = groups * j.width, blocks = B * (j.groups / groups),
+                      row = channels * (int64_t)sizeof(T);
         const size_t bytes = (size_t)(j.P * row);
         const int threads = bytes > SLAB_BYTES ? MAX_THREADS : THREADS;
         const size_t all = work_bytes<N>(threads, channels) + groups * sizeof(scaling) + bytes;
-        const bool few = blocks < dev->cuda->processors, alone = 2 * blocks < dev->cuda->processors && 2 * bytes > SLAB_BYTES;
+        const bool few = blocks < dev->cuda->processors,
+                   alone = 2 * blocks < dev->cuda->processors && 2 * bytes > SLAB_BYTES;
         if (j.groups % groups || channels % N)
             continue;
         if (channels / N > threads || all > dev->cuda->shared_bytes || alone)
             break;                      // it does not fit, or a few blocks would do everything
-        if (plan.channels && (few || (bytes > SLAB_BYTES && plan.channels * (int64_t)sizeof(T) >= ROW_BYTES / 2)))
+        if (plan.channels &&
+            (few || (bytes > SLAB_BYTES && plan.channels * (int64_t)sizeof(T) >= ROW_BYTES / 2)))
             break;
         if (row < SECTOR && bytes > SLAB_BYTES / 8 && groups < j.groups)
             continue;
@@ -436,8 +449,10 @@ run_slab(pf_dev *dev, job<T> j, int64_t B, const slab_plan &plan)
     j.tiles = (int)(j.C / plan.channels);
     j.rows = j.P;
     j.chunks = 1;
-    if (plan.shared > 48 << 10)         // always the same limit: a graph that was captured keeps its launches
-        PF_CUDA_TRY(cudaFuncSetAttribute(slab<T, N>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)dev->cuda->shared_bytes),
+    // always the same limit: a graph that was captured keeps its launches
+    if (plan.shared > 48 << 10)
+        PF_CUDA_TRY(cudaFuncSetAttribute(slab<T, N>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                         (int)dev->cuda->shared_bytes),
                     "pf_group_norm");
     slab<T, N><<<(unsigned)(B * j.tiles), plan.threads, plan.shared, pf_cuda_stream(dev)>>>(j);
     return pf_launched(dev, "pf_group_norm");
@@ -487,15 +502,18 @@ run_parts(pf_dev *dev, job<T> j, int64_t B)
     moments *const whole = each > MERGE_FROM ? (moments *)joined.data : NULL;
     const size_t work = work_bytes<N>(THREADS, j.tile);
     if (work > 48 << 10)
-        PF_CUDA_TRY(cudaFuncSetAttribute(measure<T, N>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)dev->cuda->shared_bytes),
+        PF_CUDA_TRY(cudaFuncSetAttribute(measure<T, N>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                         (int)dev->cuda->shared_bytes),
                     "pf_group_norm");
     for (int64_t b = 0; b < B; b += part) {
         const int64_t n = B - b < part ? B - b : part;
         const unsigned blocks = (unsigned)(n * j.tiles * j.chunks);
         measure<T, N><<<blocks, THREADS, work, pf_cuda_stream(dev)>>>(j);
         if (whole)
-            merge<T><<<pf_blocks(n * j.groups * PF_WARP, THREADS), THREADS, 0, pf_cuda_stream(dev)>>>(whole, j, n * j.groups);
-        apply<T, N><<<blocks, THREADS, map_bytes(j.tile) + most_groups * sizeof(scaling), pf_cuda_stream(dev)>>>(j, whole);
+            merge<T><<<pf_blocks(n * j.groups * PF_WARP, THREADS), THREADS, 0,
+                       pf_cuda_stream(dev)>>>(whole, j, n * j.groups);
+        apply<T, N><<<blocks, THREADS, map_bytes(j.tile) + most_groups * sizeof(scaling),
+                      pf_cuda_stream(dev)>>>(j, whole);
         j.x += n * element;
         j.y += n * element;
         j.channel = j.channel ? j.channel + n * j.channel_step : NULL;
@@ -522,14 +540,16 @@ run(pf_dev *dev, const job<T> &j, int64_t B)
 }
 
 pf_err
-pf_group_norm_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma, const pf_tensor *beta, int groups,
-                   float eps, enum pf_act act, const pf_tensor *channel)
+pf_group_norm_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
+                   const pf_tensor *beta, int groups, float eps, enum pf_act act,
+                   const pf_tensor *channel)
 {
     const int64_t B = x->dim[0], C = x->dim[x->ndim - 1], P = pf_tensor_count(x) / (B * C);
     PF_FOR_TYPE(y->dtype, T, {
-        const job<T> j = {(T *)y->data, (const T *)x->data, (const float *)gamma->data, (const float *)beta->data,
-                          channel ? (const float *)channel->data : NULL, channel && channel->dim[0] > 1 ? C : 0,
-                          P, C, C / groups, groups, eps, act, 0, 0, 0, 0, NULL, 1};
+        const job<T> j = {(T *)y->data, (const T *)x->data, (const float *)gamma->data,
+                          (const float *)beta->data, channel ? (const float *)channel->data : NULL,
+                          channel && channel->dim[0] > 1 ? C : 0, P, C, C / groups, groups, eps,
+                          act, 0, 0, 0, 0, NULL, 1};
         return run(dev, j, B);
     });
     return PF_OK;

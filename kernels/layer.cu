@@ -1,10 +1,11 @@
 /* layer.cu - a layer's weight on the GPU, packed for linear.cu and conv.cu (layer.cuh).
  *
- * The weight comes as PyTorch has it, [K, C, taps] (transposed: [C, K, taps]), usually from a mapped
- * file, and goes as it is into the device's staging buffer, piece by piece; there one thread takes one
- * line, the taps of one pair of channels, converts them and writes each to its place.  Neighbours in a
- * warp have neighbouring channels, so the writes are coalesced; the strided reads meet in the cache.
- * A full-size model is 1.65 G parameters: 3.3 GB written once, a millisecond beside the bus. */
+ * The weight comes as PyTorch has it, [K, C, taps] (transposed: [C, K, taps]), usually from a
+ * mapped file, and goes as it is into the device's staging buffer, piece by piece; there one
+ * thread takes one line, the taps of one pair of channels, converts them and writes each to its
+ * place.  Neighbours in a warp have neighbouring channels, so the writes are coalesced; the
+ * strided reads meet in the cache.  A full-size model is 1.65 G parameters: 3.3 GB written once,
+ * a millisecond beside the bus. */
 #include <cstdlib>
 
 #include "kernels/layer.cuh"
@@ -40,41 +41,51 @@ pack_parts(T *to, const From *from, int64_t first, int64_t n, int64_t K, int64_t
             taps *= 1 + odd;
             tap = tap * (1 + odd) + (at[a] == 0);
         }
-        to[(pf_parity_start(parity) * K + k * taps + tap) * padded + c] = pf_store<T>(pf_load(from[i * 27 + t]));
+        to[(pf_parity_start(parity) * K + k * taps + tap) * padded + c] =
+            pf_store<T>(pf_load(from[i * 27 + t]));
     }
 }
 
 template <typename T, typename From> static void
-pack_piece(pf_dev *dev, const pf_layer *l, T *to, const From *from, int64_t first, int64_t n, int taps)
+pack_piece(pf_dev *dev, const pf_layer *l, T *to, const From *from, int64_t first, int64_t n,
+           int taps)
 {
     const int64_t padded = pf_weight_of(l)->padded;
     if (l->transposed)
-        pack_parts<T, From><<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(dev)>>>(to, from, first, n, l->K, padded);
+        pack_parts<T, From><<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(dev)>>>(
+            to, from, first, n, l->K, padded);
     else
-        pack<T, From><<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(dev)>>>(to, from, first, n, l->C, taps, padded);
+        pack<T, From><<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(dev)>>>(
+            to, from, first, n, l->C, taps, padded);
 }
 
 template <typename T> static void
-pack_from(pf_dev *dev, const pf_layer *l, T *to, const void *from, int64_t first, int64_t n, int taps)
+pack_from(pf_dev *dev, const pf_layer *l, T *to, const void *from, int64_t first, int64_t n,
+          int taps)
 {
     if (l->weight.dtype == PF_F64)
         pack_piece(dev, l, to, (const double *)from, first, n, taps);
     else
-        PF_FOR_TYPE(l->weight.dtype, From, pack_piece(dev, l, to, (const From *)from, first, n, taps));
+        PF_FOR_TYPE(l->weight.dtype, From,
+                    pack_piece(dev, l, to, (const From *)from, first, n, taps));
 }
 
-// The layer's weight through the staging buffer; the copies have left host memory when this returns.
+// The layer's weight through the staging buffer; the copies have left host memory when this
+// returns.
 static pf_err
 upload(pf_dev *dev, const pf_layer *l, const pf_tensor *to)
 {
     const int64_t taps = l->kernel[0] * l->kernel[1] * l->kernel[2], lines = l->K * l->C;
-    const int64_t bytes = taps * (int64_t)pf_dtype_size(l->weight.dtype), most = PF_STAGE_BYTES / bytes;
+    const int64_t bytes = taps * (int64_t)pf_dtype_size(l->weight.dtype),
+                  most = PF_STAGE_BYTES / bytes;
     if (most < 1 || taps > INT32_MAX)
         return pf_fail(PF_ESHAPE, "a kernel of %lld taps is too large", (long long)taps);
     for (int64_t i = 0; i < lines; i += most) {
         const int64_t n = lines - i < most ? lines - i : most;
-        PF_TRY(pf_cuda_send(dev, dev->cuda->stage, (const char *)l->weight.data + i * bytes, (size_t)(n * bytes)));
-        PF_FOR_TYPE(to->dtype, T, pack_from(dev, l, (T *)to->data, dev->cuda->stage, i, n, (int)taps));
+        PF_TRY(pf_cuda_send(dev, dev->cuda->stage, (const char *)l->weight.data + i * bytes,
+                            (size_t)(n * bytes)));
+        PF_FOR_TYPE(to->dtype, T,
+                    pack_from(dev, l, (T *)to->data, dev->cuda->stage, i, n, (int)taps));
         PF_TRY(pf_launched(dev, "packing of a weight"));
     }
     return PF_OK;
@@ -106,7 +117,8 @@ new_weight(pf_dev *dev, pf_layer *l, struct pf_weight *w)
     if (dev->dry)                       // there is nothing to fill
         return new_bias(dev, l, w);
     if (w->padded > l->C)
-        PF_CUDA_TRY(cudaMemsetAsync(packed.data, 0, pf_tensor_bytes(&packed), pf_cuda_stream(dev)), "clearing a weight");
+        PF_CUDA_TRY(cudaMemsetAsync(packed.data, 0, pf_tensor_bytes(&packed), pf_cuda_stream(dev)),
+                    "clearing a weight");
     PF_TRY(upload(dev, l, &packed));
     return new_bias(dev, l, w);
 }

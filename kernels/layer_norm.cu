@@ -1,16 +1,17 @@
 /* layer_norm.cu - pf_layer_norm on a GPU: one warp per row, the row in registers.
  *
- * A lane holds up to K vectors of 16 bytes, 32 vectors apart; the variance is taken around the mean,
- * from registers, so memory is read once.  Rows that are longer than 32 K vectors, or not aligned,
- * go number by number and are read three times, twice of them from the L1.
- * Floors for [32, 1024, 320] in 16 bits (the UNet's widest level): 42 MB, 13 us at 3.35 TB/s; 8
- * operations a number, 0.08 GFLOP, 2 us. */
+ * A lane holds up to K vectors of 16 bytes, 32 vectors apart; the variance is taken around the
+ * mean, from registers, so memory is read once.  Rows that are longer than 32 K vectors, or not
+ * aligned, go number by number and are read three times, twice of them from the L1.  Floors for
+ * [32, 1024, 320] in 16 bits (the UNet's widest level): 42 MB, 13 us at 3.35 TB/s; 8 operations
+ * a number, 0.08 GFLOP, 2 us. */
 #include "kernels/vector.cuh"
 
 enum { THREADS = 256, ROWS = THREADS / PF_WARP };
 
 template <typename T, int N, int K> static __global__ void __launch_bounds__(THREADS)
-normalise_held(T *y, const T *x, const float *gamma, const float *beta, int64_t rows, int C, float eps)
+normalise_held(T *y, const T *x, const float *gamma, const float *beta,
+               int64_t rows, int C, float eps)
 {
     const int64_t row = blockIdx.x * (int64_t)ROWS + threadIdx.x / PF_WARP;
     const int lane = threadIdx.x % PF_WARP;
@@ -53,7 +54,8 @@ normalise_held(T *y, const T *x, const float *gamma, const float *beta, int64_t 
 }
 
 template <typename T> static __global__ void __launch_bounds__(THREADS)
-normalise_any(T *y, const T *x, const float *gamma, const float *beta, int64_t rows, int64_t C, float eps)
+normalise_any(T *y, const T *x, const float *gamma, const float *beta,
+              int64_t rows, int64_t C, float eps)
 {
     const int64_t row = blockIdx.x * (int64_t)ROWS + threadIdx.x / PF_WARP;
     const int lane = threadIdx.x % PF_WARP;
@@ -75,30 +77,38 @@ normalise_any(T *y, const T *x, const float *gamma, const float *beta, int64_t r
 }
 
 template <typename T> static void
-launch(pf_dev *dev, T *y, const T *x, const float *gamma, const float *beta, int64_t rows, int64_t C, float eps)
+launch(pf_dev *dev, T *y, const T *x, const float *gamma, const float *beta, int64_t rows,
+       int64_t C, float eps)
 {
     constexpr int N = 16 / (int)sizeof(T);
-    const bool aligned = pf_is_aligned(y) && pf_is_aligned(x) && pf_is_aligned(gamma) && pf_is_aligned(beta);
-    const int64_t vectors = aligned && C % N == 0 ? (C / N + PF_WARP - 1) / PF_WARP : INT64_MAX;     // to a lane
+    const bool aligned =
+        pf_is_aligned(y) && pf_is_aligned(x) && pf_is_aligned(gamma) && pf_is_aligned(beta);
+    // to a lane
+    const int64_t vectors = aligned && C % N == 0 ? (C / N + PF_WARP - 1) / PF_WARP : INT64_MAX;
     const unsigned blocks = pf_blocks(rows, ROWS);
     const cudaStream_t stream = pf_cuda_stream(dev);
     if (vectors <= 2)
-        normalise_held<T, N, 2><<<blocks, THREADS, 0, stream>>>(y, x, gamma, beta, rows, (int)C, eps);
+        normalise_held<T, N, 2><<<blocks, THREADS, 0, stream>>>(
+            y, x, gamma, beta, rows, (int)C, eps);
     else if (vectors <= 5)
-        normalise_held<T, N, 5><<<blocks, THREADS, 0, stream>>>(y, x, gamma, beta, rows, (int)C, eps);
+        normalise_held<T, N, 5><<<blocks, THREADS, 0, stream>>>(
+            y, x, gamma, beta, rows, (int)C, eps);
     else if (vectors <= 10)
-        normalise_held<T, N, 10><<<blocks, THREADS, 0, stream>>>(y, x, gamma, beta, rows, (int)C, eps);
+        normalise_held<T, N, 10><<<blocks, THREADS, 0, stream>>>(
+            y, x, gamma, beta, rows, (int)C, eps);
     else
         normalise_any<T><<<blocks, THREADS, 0, stream>>>(y, x, gamma, beta, rows, C, eps);
 }
 
 pf_err
-pf_layer_norm_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma, const pf_tensor *beta, float eps)
+pf_layer_norm_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
+                   const pf_tensor *beta, float eps)
 {
     const int64_t C = x->dim[x->ndim - 1], rows = pf_tensor_count(x) / C;
     if (rows == 0)
         return PF_OK;
-    PF_FOR_TYPE(y->dtype, T, launch(dev, (T *)y->data, (const T *)x->data, (const float *)gamma->data, (const float *)beta->data,
-                                    rows, C, eps));
+    PF_FOR_TYPE(y->dtype, T,
+                launch(dev, (T *)y->data, (const T *)x->data, (const float *)gamma->data,
+                       (const float *)beta->data, rows, C, eps));
     return pf_launched(dev, "pf_layer_norm");
 }

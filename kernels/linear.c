@@ -1,6 +1,7 @@
 /* linear.c - pf_linear: y = act(x W^T + b + channel) + residual over the last axis.
  *
- *   y, residual f32 [B, ..., K]   x f32 [B, ..., C]   channel f32 [B, K] or [1, K]   W [K, C]   b [K]
+ *   y, residual f32 [B, ..., K]   x f32 [B, ..., C]   channel f32 [B, K] or [1, K]   W [K, C]
+ *   b [K]
  *
  * The reference's nn.Linear and its 1x1 convolutions.  A oneDNN matrix product: twice as fast here
  * as OpenBLAS, and the fastest of oneDNN's three ways at nearly every size (SPEED.md). */

@@ -539,7 +539,7 @@ run_in_scratch(pf_dev *dev, const pf_layer *layer, const struct pf_product *shap
     for (int i = 0; i < axes_of(layer); i++)
         n *= s.dst[i];
     if (layer->spatial && residual && residual != y && act == PF_NONE) {
-        if (!dev->dry)          /* oneDNN's fast convolution adds to its output, not another tensor */
+        if (!dev->dry)        /* oneDNN's fast convolution adds to its output, not another tensor */
             copy(y, residual, n);
         residual = y;
     }

@@ -1,10 +1,11 @@
 /* ops.h - the catalogue of operators.  Read this first.
  *
- * Letters: B batch, V views, C K channels in and out, D H W depth height width, T tokens,
- * E embedding, N rays or points, S samples, h heads, d head width.  Activations are channels-last:
- * [B, H, W, C], volumes [B, D, H, W, C], tokens [B, T, C]; "act" is pf_dev_dtype(dev) (f32 on the
- * CPU).  Outputs are allocated by the caller and must not overlap inputs unless it is said.  Every
- * function checks shapes (PF_ESHAPE names the argument) and dispatches to its _cpu or _cuda twin. */
+ * Letters: B batch, V views, C K channels in and out, D H W depth height width, T tokens, E
+ * embedding, N rays or points, S samples, h heads, d head width.  Activations are channels-last:
+ * [B, H, W, C], volumes [B, D, H, W, C], tokens [B, T, C]; "act" is pf_dev_dtype(dev) (f32 on
+ * the CPU).  Outputs are allocated by the caller and must not overlap inputs unless it is said.
+ * Every function checks shapes (PF_ESHAPE names the argument) and dispatches to its _cpu or
+ * _cuda twin. */
 #ifndef PF_OPS_H
 #define PF_OPS_H
 #include "kernels/layer.h"
@@ -93,14 +94,16 @@ PF_OP(pf_unproject, pf_tensor *y, const pf_tensor *x, const pf_tensor *proj, flo
 PF_OP(pf_frustum_sample, pf_tensor *y, const pf_tensor *x, const pf_tensor *unproj, float length,
       float near, float far);
 
-/* pf_plucker_tokens: Pluecker coordinates of the latent's pixels in pairs of cameras (cameras.md, 5).
+/* pf_plucker_tokens: Pluecker coordinates of the latent's pixels in pairs of cameras (cameras.md,
+ * 5).
  *   y act [V, 2hh, 6]          direction, then moment; token 2 * pixel + view, view 0 the target's
  *   cameras f64 [V, 2, 4, 3]   struct pf_spad_camera of target and input
  *   The map made for side n, a multiple of h; n <= 16384. */
 PF_OP(pf_plucker_tokens, pf_tensor *y, const pf_tensor *cameras, int n, int h);
 
-/* pf_epipolar_mask: which tokens see each other: all of one view, and of the other view those on the
- * epipolar line (cameras.md, 6 and 7).  The mask made for side n, at side h; the same bits on every device.
+/* pf_epipolar_mask: which tokens see each other: all of one view, and of the other view those on
+ * the epipolar line (cameras.md, 6 and 7).  The mask made for side n, at side h; the same bits on
+ * every device.
  *   mask u32 [V, 2hh, ceil(2hh / 32)]   as pf_attention wants it; tokens, cameras, n, h as above */
 PF_OP(pf_epipolar_mask, pf_tensor *mask, const pf_tensor *cameras, int n, int h);
 
@@ -115,8 +118,9 @@ struct pf_ddim_coefficients {
 PF_OP(pf_ddim_step, pf_tensor *x, const pf_tensor *cond, const pf_tensor *uncond, float cfg,
       const struct pf_ddim_coefficients *c, const pf_tensor *noise);
 
-/* pf_gaussian: standard normal numbers first and following of a stream of common/rng.h, counted channel
- * by channel: y[v,i,j,c] is number first + ((v C + c) H + i) W + j.  The same bits on every device.
+/* pf_gaussian: standard normal numbers first and following of a stream of common/rng.h, counted
+ * channel by channel: y[v,i,j,c] is number first + ((v C + c) H + i) W + j.  The same bits on every
+ * device.
  *   y f32 [V, H, W, C] */
 PF_OP(pf_gaussian, pf_tensor *y, uint64_t seed, uint64_t stream, uint64_t first);
 

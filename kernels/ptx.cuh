@@ -1,5 +1,5 @@
-/* ptx.cuh - instructions that C++ has no words for: copies to shared memory, the tensor cores, and barriers.  For
- * attention*.cu and conv*.cu.
+/* ptx.cuh - instructions that C++ has no words for: copies to shared memory, the tensor cores, and
+ * barriers.  For attention*.cu and conv*.cu.
  *
  *     pf_copy16(address, from, inside);               // cp.async
  *     pf_load_matrices(a, address);                   // ldmatrix
@@ -7,7 +7,8 @@
  *     pf_group_mma<T, 128>(d, x, w);                  // wgmma, on Hopper
  *     pf_barrier_wait(&full[i], parity);              // mbarrier, on Hopper
  *
- * Addresses in shared memory are 32 bits wide: pf_shared_address.  What only Hopper has traps elsewhere. */
+ * Addresses in shared memory are 32 bits wide: pf_shared_address.  What only Hopper has traps
+ * elsewhere. */
 #ifndef PF_PTX_CUH
 #define PF_PTX_CUH
 #include <cstdint>
@@ -32,14 +33,16 @@ pf_shared_address(const void *p)
 static __device__ __forceinline__ void
 pf_copy16(unsigned to, const void *from, bool inside)
 {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(inside ? 16 : 0) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 ::"r"(to), "l"(from), "r"(inside ? 16 : 0) : "memory");
 }
 
 /* 4 bytes, the same. */
 static __device__ __forceinline__ void
 pf_copy4(unsigned to, const void *from, bool inside)
 {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(inside ? 4 : 0) : "memory");
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+                 ::"r"(to), "l"(from), "r"(inside ? 4 : 0) : "memory");
 }
 
 /* What was asked for since the last commit is one group. */
@@ -82,7 +85,8 @@ pf_load_matrices(unsigned (&r)[2], unsigned row)
                  : "=r"(r[0]), "=r"(r[1]) : "r"(row) : "memory");
 }
 
-/* Matrices of 16-bit numbers, transposed: lane 4 g + t gets rows 2 t, 2 t + 1 of column g of each. */
+/* Matrices of 16-bit numbers, transposed: lane 4 g + t gets rows 2 t, 2 t + 1 of column g of
+ * each. */
 static __device__ __forceinline__ void
 pf_load_transposed(unsigned (&r)[4], unsigned row)
 {
@@ -97,14 +101,14 @@ pf_load_transposed(unsigned (&r)[2], unsigned row)
                  : "=r"(r[0]), "=r"(r[1]) : "r"(row) : "memory");
 }
 
-/* d [16, 8] = a [16, 32 bytes] b [8, 32 bytes]^T + c; c may be d.  Lane 4 g + t: c and d have (g, 2t), (g, 2t+1),
- * (g+8, 2t), (g+8, 2t+1); a the t-th 4 bytes of row g, of row g+8, then of their second 16 bytes; b0, b1
- * those of row g.  T: half, bfloat16 or, as tf32, float. */
-#define PF_MMA_(instruction)                                                                                \
-    asm(instruction " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"                  \
-        : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])                                                    \
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c[0]), "f"(c[1]), "f"(c[2]),    \
-          "f"(c[3]))
+/* d [16, 8] = a [16, 32 bytes] b [8, 32 bytes]^T + c; c may be d.  Lane 4 g + t: c and d have
+ * (g, 2t), (g, 2t+1), (g+8, 2t), (g+8, 2t+1); a the t-th 4 bytes of row g, of row g+8, then of
+ * their second 16 bytes; b0, b1 those of row g.  T: half, bfloat16 or, as tf32, float. */
+#define PF_MMA_(instruction)                                                                    \
+    asm(instruction " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"      \
+        : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])                                        \
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(c[0]), "f"(c[1]),   \
+          "f"(c[2]), "f"(c[3]))
 template <typename T> static __device__ __forceinline__ void
 pf_mma(float *d, const unsigned *a, unsigned b0, unsigned b1, const float *c)
 {
@@ -117,8 +121,8 @@ pf_mma(float *d, const unsigned *a, unsigned b0, unsigned b1, const float *c)
 }
 
 /* d += a [16, 16 bytes] b [8, 16 bytes]^T of 16-bit numbers: the first half of the above. */
-#define PF_MMA_8_(instruction)                                                                              \
-    asm(instruction " {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"                                  \
+#define PF_MMA_8_(instruction)                                              \
+    asm(instruction " {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"  \
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(b))
 template <typename T> static __device__ __forceinline__ void
 pf_mma_8(float *d, const unsigned *a, unsigned b)
@@ -140,17 +144,18 @@ pf_tf32(unsigned v)
 
 /* ---- Hopper: four warps as one group, operands in shared memory ----
  *
- * d [64, N] += a [64, 32 bytes] b [N, 32 bytes]^T; both lie in lines of 128 bytes whose 16-byte pieces
- * are at place j ^ (line % 8), line 0 on a multiple of 1024.  Warp w of the group has rows 16 w.., in it
- * d[4 j..] is tile (rows, columns 8 j..8 j + 7) as in pf_mma.  Asynchronous from begin to wait. */
+ * d [64, N] += a [64, 32 bytes] b [N, 32 bytes]^T; both lie in lines of 128 bytes whose 16-byte
+ * pieces are at place j ^ (line % 8), line 0 on a multiple of 1024.  Warp w of the group has
+ * rows 16 w.., in it d[4 j..] is tile (rows, columns 8 j..8 j + 7) as in pf_mma.  Asynchronous
+ * from begin to wait. */
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #define PF_ON_HOPPER_(...) __VA_ARGS__
 #else
 #define PF_ON_HOPPER_(...) __trap()
 #endif
 
-/* Were the instructions of sm_90a compiled into this kernel, and does this card run that code?  PF_WGMMA=0: no, for
- * comparison. */
+/* Were the instructions of sm_90a compiled into this kernel, and does this card run that code?
+ * PF_WGMMA=0: no, for comparison. */
 static inline bool
 pf_group_compiled(const void *kernel)
 {
@@ -193,12 +198,13 @@ pf_group_own(float &v)
     asm volatile("" : "+f"(v)::"memory");
 }
 
-/* Lines from this address on (a multiple of 1024, plus 32 for each 32 bytes along them): swizzle of 128
- * bytes, 8 lines are 1024 bytes. */
+/* Lines from this address on (a multiple of 1024, plus 32 for each 32 bytes along them): swizzle
+ * of 128 bytes, 8 lines are 1024 bytes. */
 static __device__ __forceinline__ uint64_t
 pf_group_operand(unsigned address)
 {
-    return (uint64_t)1 << 62 | (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 16 | (address & 0x3ffff) >> 4;
+    return (uint64_t)1 << 62 | (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 16 |
+           (address & 0x3ffff) >> 4;
 }
 
 #define PF_SUMS_4_(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
@@ -206,24 +212,26 @@ pf_group_operand(unsigned address)
 #define PF_SUMS_24_ PF_SUMS_8_(0), PF_SUMS_8_(8), PF_SUMS_8_(16)
 #define PF_SUMS_32_ PF_SUMS_8_(0), PF_SUMS_8_(8), PF_SUMS_8_(16), PF_SUMS_8_(24)
 #define PF_SUMS_64_ PF_SUMS_32_, PF_SUMS_8_(32), PF_SUMS_8_(40), PF_SUMS_8_(48), PF_SUMS_8_(56)
-#define PF_NAMES_24_                                                                    \
-    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "            \
+#define PF_NAMES_24_                                                            \
+    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "    \
     "%16, %17, %18, %19, %20, %21, %22, %23"
 #define PF_NAMES_32_ PF_NAMES_24_ ", %24, %25, %26, %27, %28, %29, %30, %31"
 #define PF_NAMES_36_ PF_NAMES_32_ ", %32, %33, %34, %35"
 #define PF_NAMES_44_ PF_NAMES_36_ ", %36, %37, %38, %39, %40, %41, %42, %43"
 #define PF_NAMES_48_ PF_NAMES_44_ ", %44, %45, %46, %47"
-#define PF_NAMES_64_                                                                    \
+#define PF_NAMES_64_    \
     PF_NAMES_48_ ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define PF_NAMES_80_                                                                    \
+#define PF_NAMES_80_    \
     PF_NAMES_64_ ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
-#define PF_WGMMA_(shape, type, names, operands, ...)                                                                    \
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned." shape ".f32." type "." type " {"  \
+#define PF_WGMMA_(shape, type, names, operands, ...)                                \
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; "                            \
+                 "wgmma.mma_async.sync.aligned." shape ".f32." type "." type " {"   \
                  names "}, " operands ", p, 1, 1, 0, 0; }" : __VA_ARGS__ : "l"(a), "l"(b))
 #define PF_WGMMA_64_(type) PF_WGMMA_("m64n64k16", type, PF_NAMES_32_, "%32, %33", PF_SUMS_32_)
 #define PF_WGMMA_128_(type) PF_WGMMA_("m64n128k16", type, PF_NAMES_64_, "%64, %65", PF_SUMS_64_)
-#define PF_WGMMA_160_(type)                                                                                             \
-    PF_WGMMA_("m64n160k16", type, PF_NAMES_80_, "%80, %81", PF_SUMS_64_, PF_SUMS_8_(64), PF_SUMS_8_(72))
+#define PF_WGMMA_160_(type)                                                                 \
+    PF_WGMMA_("m64n160k16", type, PF_NAMES_80_, "%80, %81", PF_SUMS_64_, PF_SUMS_8_(64),    \
+              PF_SUMS_8_(72))
 
 /* instruction(type) for T, __half or __nv_bfloat16. */
 #define PF_ON_HOPPER_FOR_(T, instruction)           \
@@ -247,12 +255,16 @@ pf_group_mma(float *d, uint64_t a, uint64_t b)
 }
 
 /* The same, or d = a b^T if add is 0, else 1. */
-#define PF_WGMMA_IF_(shape, type, names, operands, add_, ...)                                                         \
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, " add_ ", 0; wgmma.mma_async.sync.aligned." shape ".f32." type       \
-                 "." type " {" names "}, " operands ", p, 1, 1, 0, 0; }" : __VA_ARGS__ : "l"(a), "l"(b), "r"(add))
-#define PF_WGMMA_IF_64_(type) PF_WGMMA_IF_("m64n64k16", type, PF_NAMES_32_, "%32, %33", "%34", PF_SUMS_32_)
-#define PF_WGMMA_IF_96_(type)                                                                                         \
-    PF_WGMMA_IF_("m64n96k16", type, PF_NAMES_48_, "%48, %49", "%50", PF_SUMS_32_, PF_SUMS_8_(32), PF_SUMS_8_(40))
+#define PF_WGMMA_IF_(shape, type, names, operands, add_, ...)                   \
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, " add_ ", 0; "                 \
+                 "wgmma.mma_async.sync.aligned." shape ".f32." type "." type    \
+                 " {" names "}, " operands ", p, 1, 1, 0, 0; }"                 \
+                 : __VA_ARGS__ : "l"(a), "l"(b), "r"(add))
+#define PF_WGMMA_IF_64_(type)   \
+    PF_WGMMA_IF_("m64n64k16", type, PF_NAMES_32_, "%32, %33", "%34", PF_SUMS_32_)
+#define PF_WGMMA_IF_96_(type)                                                                      \
+    PF_WGMMA_IF_("m64n96k16", type, PF_NAMES_48_, "%48, %49", "%50", PF_SUMS_32_, PF_SUMS_8_(32),  \
+                 PF_SUMS_8_(40))
 
 template <typename T, int N> static __device__ __forceinline__ void
 pf_group_mma_if(float (&d)[N / 2], uint64_t a, uint64_t b, int add)
@@ -264,15 +276,19 @@ pf_group_mma_if(float (&d)[N / 2], uint64_t a, uint64_t b, int add)
 }
 
 /* d [64, N] += a [64, 16] b [16, N]; a in registers, as pf_mma's, b in shared memory. */
-#define PF_WGMMA_A_(shape, type, names, operands, ...)                                                                \
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned." shape ".f32." type "." type     \
-                 " {" names "}, " operands ", p, 1, 1, 1; }" : __VA_ARGS__                                            \
+#define PF_WGMMA_A_(shape, type, names, operands, ...)                          \
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; "                        \
+                 "wgmma.mma_async.sync.aligned." shape ".f32." type "." type    \
+                 " {" names "}, " operands ", p, 1, 1, 1; }" : __VA_ARGS__      \
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
-#define PF_WGMMA_A_48_(type) PF_WGMMA_A_("m64n48k16", type, PF_NAMES_24_, "{%24, %25, %26, %27}, %28", PF_SUMS_24_)
-#define PF_WGMMA_A_72_(type)                                                                                          \
-    PF_WGMMA_A_("m64n72k16", type, PF_NAMES_36_, "{%36, %37, %38, %39}, %40", PF_SUMS_32_, PF_SUMS_4_(32))
-#define PF_WGMMA_A_88_(type)                                                                                          \
-    PF_WGMMA_A_("m64n88k16", type, PF_NAMES_44_, "{%44, %45, %46, %47}, %48", PF_SUMS_32_, PF_SUMS_8_(32), PF_SUMS_4_(40))
+#define PF_WGMMA_A_48_(type)    \
+    PF_WGMMA_A_("m64n48k16", type, PF_NAMES_24_, "{%24, %25, %26, %27}, %28", PF_SUMS_24_)
+#define PF_WGMMA_A_72_(type)                                                                \
+    PF_WGMMA_A_("m64n72k16", type, PF_NAMES_36_, "{%36, %37, %38, %39}, %40", PF_SUMS_32_,  \
+                PF_SUMS_4_(32))
+#define PF_WGMMA_A_88_(type)                                                                \
+    PF_WGMMA_A_("m64n88k16", type, PF_NAMES_44_, "{%44, %45, %46, %47}, %48", PF_SUMS_32_,  \
+                PF_SUMS_8_(32), PF_SUMS_4_(40))
 
 template <typename T, int N> static __device__ __forceinline__ void
 pf_group_mma_registers(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b)
@@ -285,8 +301,9 @@ pf_group_mma_registers(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b)
         PF_ON_HOPPER_FOR_(T, PF_WGMMA_A_88_);
 }
 
-/* The operand b [16, N] of these: its rows are lines.  8 of them are 1024 bytes, as in pf_group_operand(), and
- * columns go on `panel` bytes further.  An operand plus n / 16 begins n bytes later: addresses are its lowest bits. */
+/* The operand b [16, N] of these: its rows are lines.  8 of them are 1024 bytes, as in
+ * pf_group_operand(), and columns go on `panel` bytes further.  An operand plus n / 16 begins n
+ * bytes later: addresses are its lowest bits. */
 static __device__ __forceinline__ uint64_t
 pf_group_columns(unsigned address, int panel)
 {
@@ -313,7 +330,8 @@ pf_registers_more(void)
 static __device__ __forceinline__ void
 pf_barrier_init(uint64_t *barrier, int arrivals)
 {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(pf_shared_address(barrier)), "r"(arrivals) : "memory");
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;"
+                 ::"r"(pf_shared_address(barrier)), "r"(arrivals) : "memory");
 }
 
 /* What this thread did before is seen by who waits (release). */
@@ -329,9 +347,12 @@ static __device__ __forceinline__ bool
 pf_barrier_passed(uint64_t *barrier, unsigned parity)
 {
     unsigned passed = 0;
-    PF_ON_HOPPER_(asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.acquire.cta.shared::cta.b64 p, [%1], %2; "
-                               "selp.u32 %0, 1, 0, p; }"
-                               : "=r"(passed) : "r"(pf_shared_address(barrier)), "r"(parity) : "memory"));
+    PF_ON_HOPPER_(asm volatile(
+        "{ .reg .pred p; mbarrier.try_wait.parity.acquire.cta.shared::cta.b64 p, [%1], %2; "
+        "selp.u32 %0, 1, 0, p; }"
+        : "=r"(passed)
+        : "r"(pf_shared_address(barrier)), "r"(parity)
+        : "memory"));
     return passed;
 }
 
@@ -348,7 +369,8 @@ pf_barrier_wait(uint64_t *barrier, unsigned parity)
 static __device__ __forceinline__ void
 pf_cluster_sync(void)
 {
-    PF_ON_HOPPER_(asm volatile("fence.mbarrier_init.release.cluster; barrier.cluster.arrive.release; "
+    PF_ON_HOPPER_(asm volatile("fence.mbarrier_init.release.cluster; "
+                               "barrier.cluster.arrive.release; "
                                "barrier.cluster.wait.acquire;" ::: "memory"));
 }
 
@@ -369,23 +391,27 @@ pf_barrier_expect(uint64_t *barrier, unsigned bytes)
                                ::"r"(pf_shared_address(barrier)), "r"(bytes) : "memory"));
 }
 
-/* The box at this place of a CUtensorMap's tensor to this block, by the copy engine (TMA); its bytes are counted by
- * the barrier. */
+/* The box at this place of a CUtensorMap's tensor to this block, by the copy engine (TMA); its
+ * bytes are counted by the barrier. */
 static __device__ __forceinline__ void
 pf_bring_box(unsigned to, const void *map, uint64_t *barrier, int c, int x, int y, int z, int b)
 {
-    PF_ON_HOPPER_(asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+    PF_ON_HOPPER_(asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.tile"
+                               ".mbarrier::complete_tx::bytes "
                                "[%0], [%1, {%3, %4, %5, %6, %7}], [%2];"
-                               ::"r"(to), "l"(map), "r"(pf_shared_address(barrier)), "r"(c), "r"(x), "r"(y), "r"(z),
-                               "r"(b) : "memory"));
+                               ::"r"(to), "l"(map), "r"(pf_shared_address(barrier)), "r"(c), "r"(x),
+                               "r"(y), "r"(z), "r"(b) : "memory"));
 }
 
-/* The same to the same place of several blocks of the cluster, a bit for each, counted by the barrier of each. */
+/* The same to the same place of several blocks of the cluster, a bit for each, counted by the
+ * barrier of each. */
 static __device__ __forceinline__ void
-pf_bring_to_blocks(unsigned to, const void *map, uint64_t *barrier, int r, int k, unsigned short blocks)
+pf_bring_to_blocks(unsigned to, const void *map, uint64_t *barrier, int r, int k,
+                   unsigned short blocks)
 {
-    PF_ON_HOPPER_(asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
-                               ".multicast::cluster [%0], [%1, {%3, %4}], [%2], %5;"
+    PF_ON_HOPPER_(asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile"
+                               ".mbarrier::complete_tx::bytes.multicast::cluster "
+                               "[%0], [%1, {%3, %4}], [%2], %5;"
                                ::"r"(to), "l"(map), "r"(pf_shared_address(barrier)), "r"(r), "r"(k),
                                "h"(blocks) : "memory"));
 }

@@ -1,5 +1,6 @@
-/* spad.h - what one pixel of a pair of SPAD's cameras sees: its Pluecker coordinates, and its epipolar
- * line in the other camera's picture (cameras.md, 5 to 7).  kernels/epipolar.c and .cu make maps and masks of it.
+/* spad.h - what one pixel of a pair of SPAD's cameras sees: its Pluecker coordinates, and its
+ * epipolar line in the other camera's picture (cameras.md, 5 to 7).  kernels/epipolar.c and .cu
+ * make maps and masks of it.
  *
  *     const struct pf_point epipole = pf_spad_epipole(&target, &input, n);
  *     const struct pf_segment s = pf_spad_segment(&target, &input, epipole, n, pixel);
@@ -9,12 +10,13 @@
  *             ... pf_spad_pixel(&l, k) of input's picture ...
  *     }
  *
- * Pictures are latents of side n, pixel = i n + j in row i, column j.  Everything is computed in double
- * and rounded once: that agrees with the original's float32 bit for bit in nearly all masks (cameras.md, 6).
- * The functions are inline and use only +, -, *, / and sqrt, which IEEE defines to the last bit, so that a
- * CPU and a GPU give the same bits - where no compiler joins a * b + c into one rounding.  Written out,
- * __dmul_rn and __dadd_rn would hide the formulas; gcc's -ffp-contract=off and nvcc's --fmad=false for
- * kernels/epipolar.cu, both in the Makefile, do the same. */
+ * Pictures are latents of side n, pixel = i n + j in row i, column j.  Everything is computed in
+ * double and rounded once: that agrees with the original's float32 bit for bit in nearly all
+ * masks (cameras.md, 6).  The functions are inline and use only +, -, *, / and sqrt, which IEEE
+ * defines to the last bit, so that a CPU and a GPU give the same bits - where no compiler joins
+ * a * b + c into one rounding.  Written out, __dmul_rn and __dadd_rn would hide the formulas;
+ * gcc's -ffp-contract=off and nvcc's --fmad=false for kernels/epipolar.cu, both in the Makefile,
+ * do the same. */
 #ifndef PF_SPAD_H
 #define PF_SPAD_H
 #include <math.h>
@@ -23,7 +25,8 @@
 #include "common/hd.h"
 
 enum {
-    PF_SPAD_SIDE = 16384,       /* the greatest n: twice its square is an int, and lines are exact (pf_spad_line) */
+    /* the greatest n: twice its square is an int, and lines are exact (pf_spad_line) */
+    PF_SPAD_SIDE = 16384,
     PF_SPAD_SHIFTS = 9,         /* lines are three pixels wide: drawn once for each pixel of 3x3 */
 };
 
@@ -45,7 +48,8 @@ static inline PF_HD void
 pf_spad_ray(double d[3], const struct pf_spad_camera *c, int n, int pixel)
 {
     const double F = 35.0 / 16.0;               /* focal length for image coordinates -1..1 */
-    const double x = ((2.0 * (pixel % n) + 1) / n - 1) / F, y = ((2.0 * (pixel / n) + 1) / n - 1) / F;
+    const double x = ((2.0 * (pixel % n) + 1) / n - 1) / F,
+                 y = ((2.0 * (pixel / n) + 1) / n - 1) / F;
     for (int k = 0; k < 3; k++)
         d[k] = x * c->right[k] - y * c->up[k] + c->forward[k];
 }
@@ -66,12 +70,13 @@ pf_spad_plucker(float to[6], const struct pf_spad_camera *c, int n, int pixel)
     }
 }
 
-/* The map at side h, h divides n, of one made for side n: the mean of the 2x2 pixels around the centre
- * (cameras.md, 5), which are one where n / h is odd. */
+/* The map at side h, h divides n, of one made for side n: the mean of the 2x2 pixels around the
+ * centre (cameras.md, 5), which are one where n / h is odd. */
 static inline PF_HD void
 pf_spad_plucker_at(float to[6], const struct pf_spad_camera *c, int n, int h, int pixel)
 {
-    const int r = n / h, first = (r * (pixel / h) + (r - 1) / 2) * n + r * (pixel % h) + (r - 1) / 2;
+    const int r = n / h,
+              first = (r * (pixel / h) + (r - 1) / 2) * n + r * (pixel % h) + (r - 1) / 2;
     float p[4][6];
     if (r % 2) {
         pf_spad_plucker(to, c, n, first);
@@ -88,15 +93,17 @@ pf_spad_plucker_at(float to[6], const struct pf_spad_camera *c, int n, int h, in
 static inline PF_HD struct pf_point
 pf_spad_project(const struct pf_spad_camera *c, int n, const double world[3])
 {
-    const double focal = 35.0 / 32.0 * n;       /* SPAD's lens on a latent of side n (cameras.md, 5) */
+    const double focal = 35.0 / 32.0 * n;    /* SPAD's lens on a latent of side n (cameras.md, 5) */
     const double q[3] = {world[0] - c->center[0], world[1] - c->center[1], world[2] - c->center[2]};
     const double z = pf_dot3(q, c->forward);    /* may be negative or 0: nothing is clipped */
-    const struct pf_point p = {0.5 * n + focal * pf_dot3(q, c->right) / z, 0.5 * n - focal * pf_dot3(q, c->up) / z};
+    const struct pf_point p = {0.5 * n + focal * pf_dot3(q, c->right) / z,
+                               0.5 * n - focal * pf_dot3(q, c->up) / z};
     return p;
 }
 
-/* Where src stands in tgt's picture.  Cameras in one place have no epipolar geometry: NaN, with which no
- * pixel sees anything (cameras.md, 6, cameras in one place; the original draws its rounding noise). */
+/* Where src stands in tgt's picture.  Cameras in one place have no epipolar geometry: NaN, with
+ * which no pixel sees anything (cameras.md, 6, cameras in one place; the original draws its
+ * rounding noise). */
 static inline PF_HD struct pf_point
 pf_spad_epipole(const struct pf_spad_camera *src, const struct pf_spad_camera *tgt, int n)
 {
@@ -123,19 +130,20 @@ pf_spad_take(struct pf_point *p, double x, double y, int n)
 }
 
 /* Towards zero: 0 -> 0, n -> n - 1.  A hair below a whole cell counts as that cell: one line of
- * (50, 90)/(20, 0) ends at 9.499996, which the original's floats took for 9.5; without this a handful of bits
- * of view 4 of the golden run differ, and its eps by 2e-4 (cameras.md, 6). */
+ * (50, 90)/(20, 0) ends at 9.499996, which the original's floats took for 9.5; without this a
+ * handful of bits of view 4 of the golden run differ, and its eps by 2e-4 (cameras.md, 6). */
 static inline PF_HD int
 pf_spad_cell(double v)
 {
     return (int)(v - (0.5 - 1e-5));
 }
 
-/* The line of src's pixel in tgt's picture, from border to border, or from the epipole on if that is inside.
- * Infinite and NaN slopes make comparisons false and need no care (cameras.md, 6, parallel flow). */
+/* The line of src's pixel in tgt's picture, from border to border, or from the epipole on if
+ * that is inside.  Infinite and NaN slopes make comparisons false and need no care (cameras.md,
+ * 6, parallel flow). */
 static inline PF_HD struct pf_segment
-pf_spad_segment(const struct pf_spad_camera *src, const struct pf_spad_camera *tgt, struct pf_point e, int n,
-                int pixel)
+pf_spad_segment(const struct pf_spad_camera *src, const struct pf_spad_camera *tgt,
+                struct pf_point e, int n, int pixel)
 {
     double d[3], world[3];
     pf_spad_ray(d, src, n, pixel);
@@ -160,7 +168,8 @@ pf_spad_segment(const struct pf_spad_camera *src, const struct pf_spad_camera *t
             from = to;
         to = e;
     }
-    const struct pf_segment s = {pf_spad_cell(from.x), pf_spad_cell(from.y), pf_spad_cell(to.x), pf_spad_cell(to.y)};
+    const struct pf_segment s = {pf_spad_cell(from.x), pf_spad_cell(from.y), pf_spad_cell(to.x),
+                                 pf_spad_cell(to.y)};
     return s;
 }
 
@@ -170,9 +179,10 @@ pf_spad_clamp(int v, int n)
     return v < 0 ? 0 : v > n - 1 ? n - 1 : v;
 }
 
-/* The segment with both ends moved to neighbour number shift, as skimage.draw.line draws it: both ends
- * included, k steps along go round(k minor / major) aside, halves up.  In fixed point that is exact: the
- * slope's excess of less than 2^-32 adds less than n 2^-32 to a multiple of 1 / (2 major). */
+/* The segment with both ends moved to neighbour number shift, as skimage.draw.line draws it:
+ * both ends included, k steps along go round(k minor / major) aside, halves up.  In fixed point
+ * that is exact: the slope's excess of less than 2^-32 adds less than n 2^-32 to a multiple of 1
+ * / (2 major). */
 static inline PF_HD struct pf_line
 pf_spad_line(const struct pf_segment *s, int shift, int n)
 {
@@ -182,7 +192,8 @@ pf_spad_line(const struct pf_segment *s, int shift, int n)
     const int x = shift % 3 - 1, y = shift / 3 - 1;
     const int ax = pf_spad_clamp(s->ax + x, n), ay = pf_spad_clamp(s->ay + y, n);
     const int dx = pf_spad_clamp(s->bx + x, n) - ax, dy = pf_spad_clamp(s->by + y, n) - ay;
-    const int w = dx < 0 ? -dx : dx, h = dy < 0 ? -dy : dy, right = dx > 0 ? 1 : -1, down = dy > 0 ? n : -n;
+    const int w = dx < 0 ? -dx : dx, h = dy < 0 ? -dy : dy, right = dx > 0 ? 1 : -1,
+              down = dy > 0 ? n : -n;
     const int major = h > w ? h : w, minor = h > w ? w : h;
     const struct pf_line l = {
         major, ay * n + ax, h > w ? down : right, h > w ? right : down,
@@ -199,8 +210,9 @@ pf_spad_pixel(const struct pf_line *l, int k)
 
 /* ---- rows of masks: keys in the order 2 * pixel + view, at side h ---- */
 
-/* What pixel k of a line made for side n is at side h; -1: nothing, as the smaller mask is nearest on the
- * flattened index, so that it has every ratio-th pixel, (n / h)^2 (cameras.md, 7, flattened mask). */
+/* What pixel k of a line made for side n is at side h; -1: nothing, as the smaller mask is
+ * nearest on the flattened index, so that it has every ratio-th pixel, (n / h)^2 (cameras.md, 7,
+ * flattened mask). */
 static inline PF_HD int
 pf_spad_key(const struct pf_line *l, int k, int ratio)
 {

@@ -29,13 +29,15 @@ template <typename U> static void
 launch(pf_dev *dev, void *y, const void *x, int64_t W, int64_t pixel, int64_t bytes)
 {
     const int64_t u = sizeof(U);
-    upsample<<<pf_blocks(bytes / u, THREADS), THREADS, 0, pf_cuda_stream(dev)>>>((U *)y, (const U *)x, W, pixel / u, bytes / u);
+    upsample<<<pf_blocks(bytes / u, THREADS), THREADS, 0, pf_cuda_stream(dev)>>>(
+        (U *)y, (const U *)x, W, pixel / u, bytes / u);
 }
 
 pf_err
 pf_upsample_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x)
 {
-    const int64_t pixel = x->dim[3] * (int64_t)pf_dtype_size(x->dtype), bytes = (int64_t)pf_tensor_bytes(x), W = x->dim[2];
+    const int64_t pixel = x->dim[3] * (int64_t)pf_dtype_size(x->dtype),
+                  bytes = (int64_t)pf_tensor_bytes(x), W = x->dim[2];
     if (bytes == 0)
         return PF_OK;
     switch (pf_unit_bytes((uintptr_t)y->data | (uintptr_t)x->data | (uint64_t)pixel)) {

@@ -31,7 +31,8 @@ pf_wide(pf_dtype type)
     return 16 / (int64_t)pf_dtype_size(type);
 }
 
-/* The largest of 16, 8, 4, 2, 1 that divides all addresses and lengths whose bits are or-ed here. */
+/* The largest of 16, 8, 4, 2, 1 that divides all addresses and lengths whose bits are or-ed
+ * here. */
 static inline unsigned
 pf_unit_bytes(uint64_t bits)
 {
@@ -41,8 +42,8 @@ pf_unit_bytes(uint64_t bits)
 
 // ---- N numbers ----
 
-/* N numbers as they lie in memory, N * sizeof(T) bytes, moved as one.  Kept in whole words: pairs of
- * 16-bit numbers that the compiler sees as numbers would take a register each. */
+/* N numbers as they lie in memory, N * sizeof(T) bytes, moved as one.  Kept in whole words:
+ * pairs of 16-bit numbers that the compiler sees as numbers would take a register each. */
 template <typename T, int N> struct alignas(N * sizeof(T)) pf_run {
     uint32_t w[N * sizeof(T) / 4];
 };
@@ -80,7 +81,8 @@ pf_write_run(T *p, const pf_run<T, N> &v)
 static __device__ __forceinline__ void
 pf_unpair(float &a, float &b, uint32_t w, __half)
 {
-    const float2 v = __half22float2(__halves2half2(__ushort_as_half((uint16_t)w), __ushort_as_half((uint16_t)(w >> 16))));
+    const float2 v = __half22float2(
+        __halves2half2(__ushort_as_half((uint16_t)w), __ushort_as_half((uint16_t)(w >> 16))));
     a = v.x;
     b = v.y;
 }
@@ -103,7 +105,8 @@ static __device__ __forceinline__ uint32_t
 pf_paired(float a, float b, __nv_bfloat16)
 {
     const __nv_bfloat162 v = __floats2bfloat162_rn(a, b);
-    return (uint32_t)__bfloat16_as_ushort(__high2bfloat16(v)) << 16 | __bfloat16_as_ushort(__low2bfloat16(v));
+    return (uint32_t)__bfloat16_as_ushort(__high2bfloat16(v)) << 16 |
+           __bfloat16_as_ushort(__low2bfloat16(v));
 }
 
 template <typename T, int N> static __device__ __forceinline__ void
@@ -160,8 +163,8 @@ pf_write_whole(T *p, const float (&v)[N])
     }
 }
 
-/* N floats of a parameter vector at a multiple of N, in loads of 16 bytes (N is 1 or a multiple of 4);
- * through the read-only path, so that they need not wait for what the thread has written. */
+/* N floats of a parameter vector at a multiple of N, in loads of 16 bytes (N is 1 or a multiple
+ * of 4); through the read-only path, so that they need not wait for what the thread has written. */
 template <int N> static __device__ __forceinline__ void
 pf_read_floats(float (&v)[N], const float *p)
 {

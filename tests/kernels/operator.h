@@ -67,15 +67,15 @@ act_double(double x, enum pf_act act)
 
 /* ---- CUDA against the CPU ----
  *
- *     for (int p = 0; gpu_opened(p); p++) {       // f32, tf32, bf16, f16; skips where there is no GPU
+ *     for (int p = 0; gpu_opened(p); p++) {   // f32, tf32, bf16, f16; skips without a GPU
  *         struct pair x = PAIR_UNIFORM(1, 7, 33), y = PAIR_EMPTY(7, 33);
  *         assert_ok(pf_activate(cpu, &y.cpu, &x.cpu, PF_SILU));
  *         assert_ok(pf_activate(gpu, &y.gpu, &x.gpu, PF_SILU));
  *         assert_pair(&y, p);
  *     }
  *
- * Both sides see the same numbers: they are rounded to the GPU's type first.  Not f16 if sanitized(): its
- * kernels are bf16's. */
+ * Both sides see the same numbers: they are rounded to the GPU's type first.  Not f16 if
+ * sanitized(): its kernels are bf16's. */
 enum { F32, TF32, BF16, F16, PRECISIONS };
 static const struct {
     const char *name;
@@ -141,13 +141,15 @@ assert_pair_at(const struct pair *pair, int p, const char *file, int line)
     const double e = pair_error(pair);
     if (e <= precisions[p].tolerance)
         return;
-    print_error("%s: relative error %.3g, at most %.3g\n", precisions[p].name, e, precisions[p].tolerance);
+    print_error("%s: relative error %.3g, at most %.3g\n", precisions[p].name, e,
+                precisions[p].tolerance);
     _fail(file, line);
 }
 
 /* A layer on both devices, from numbers of the GPU's type. */
 static inline void
-layer_pair(pf_layer *l[2], uint64_t seed, int ndim, const int64_t *dim, const pf_tensor *bias, bool transposed)
+layer_pair(pf_layer *l[2], uint64_t seed, int ndim, const int64_t *dim, const pf_tensor *bias,
+           bool transposed)
 {
     const struct pair w = pair_of(uniform(seed, ndim, dim), pf_dev_dtype(gpu));
     assert_ok(pf_layer_new(cpu, &l[0], &w.cpu, bias, transposed));

@@ -135,8 +135,8 @@ test_wrong_shapes_are_refused(void **state)
     assert_fails(pf_attention(cpu, &x, &x, 2, 1, NULL), PF_ESHAPE, "y is F32");
 }
 
-/* A joint mask of two views: all of the own view, and of the other one a band of
- * every row of 32 tokens, which moves with the query.  Whole tiles are seen by all, and by nobody. */
+/* A joint mask of two views: all of the own view, and of the other one a band of every row of 32
+ * tokens, which moves with the query.  Whole tiles are seen by all, and by nobody. */
 static pf_tensor
 band_mask(int64_t M, int64_t T)
 {
@@ -156,8 +156,8 @@ band_mask(int64_t M, int64_t T)
     return t;
 }
 
-/* Every other 64 rows see the first and the last 40 keys only, the others all.  Who passes many tiles over must not
- * keep the place of one that others wait for. */
+/* Every other 64 rows see the first and the last 40 keys only, the others all.  Who passes many
+ * tiles over must not keep the place of one that others wait for. */
 static pf_tensor
 far_mask(int64_t M, int64_t T)
 {
@@ -184,7 +184,8 @@ on_gpu(const pf_tensor *t)
 }
 
 static void
-compare(int p, int64_t B, int64_t T, int64_t Q, int64_t h, int64_t d, float scale, const pf_tensor *mask)
+compare(int p, int64_t B, int64_t T, int64_t Q, int64_t h, int64_t d, float scale,
+        const pf_tensor *mask)
 {
     struct pair x = PAIR_UNIFORM((uint64_t)(T + d), B, T, 3 * h * d), y = PAIR_EMPTY(B, Q, h * d);
     pf_tensor there = {0};
@@ -197,7 +198,7 @@ compare(int p, int64_t B, int64_t T, int64_t Q, int64_t h, int64_t d, float scal
 
 struct attention_case {
     int64_t B, T, Q, h, d, M;
-    float share;                /* of keys that the mask shows; BAND: band_mask(); FAR: far_mask() */
+    float share;               /* of keys that the mask shows; BAND: band_mask(); FAR: far_mask() */
 };
 enum { BAND = -1, FAR = -2 };
 
@@ -218,20 +219,24 @@ compare_all(const struct attention_case *s, size_t n)
 }
 #define COMPARE_ALL(s) compare_all(s, sizeof(s) / sizeof *(s))
 
-/* Each kernel, that is each width of heads, with tiles that are not full; bands with tiles that nobody sees. */
+/* Each kernel, that is each width of heads, with tiles that are not full; bands with tiles that
+ * nobody sees. */
 static void
 test_cuda_matches_cpu(void **state)
 {
     static const struct attention_case s[] = {
-        {1, 1, 1, 1, 8, 0, 0},        {1, 1, 1, 2, 3, 1, 0},         {2, 31, 31, 3, 5, 0, 0},
-        {1, 32, 32, 1, 1, 0, 0},      {1, 33, 20, 2, 16, 1, 0.2f},   {1, 65, 65, 2, 40, 1, 0.5f},
-        {3, 200, 100, 2, 8, 2, 0.02f}, {2, 129, 129, 2, 33, 3, 0.3f}, {1, 70, 70, 2, 48, 1, 0.1f},
-        {1, 257, 129, 1, 64, 1, 0.9f}, {1, 257, 130, 2, 80, 1, 0.01f}, {1, 70, 70, 1, 100, 1, 0.3f},
-        {1, 150, 140, 2, 160, 1, 0.05f}, {1, 130, 130, 1, 161, 1, 0.1f}, {2, 100, 67, 2, 200, 2, 0.2f},
-        {1, 96, 96, 1, 512, 1, 0.01f}, {1, 300, 1, 1, 24, 0, 0},
-        {2, 512, 300, 2, 16, 1, BAND}, {2, 128, 64, 2, 160, 2, BAND}, {1, 320, 320, 1, 5, 1, BAND},
-        {1, 512, 130, 1, 40, 1, BAND}, {1, 512, 70, 1, 200, 1, BAND},
-        {1, 900, 200, 1, 40, 1, FAR}, {1, 600, 200, 1, 80, 1, FAR},
+        {1, 1, 1, 1, 8, 0, 0},           {1, 1, 1, 2, 3, 1, 0},
+        {2, 31, 31, 3, 5, 0, 0},         {1, 32, 32, 1, 1, 0, 0},
+        {1, 33, 20, 2, 16, 1, 0.2f},     {1, 65, 65, 2, 40, 1, 0.5f},
+        {3, 200, 100, 2, 8, 2, 0.02f},   {2, 129, 129, 2, 33, 3, 0.3f},
+        {1, 70, 70, 2, 48, 1, 0.1f},     {1, 257, 129, 1, 64, 1, 0.9f},
+        {1, 257, 130, 2, 80, 1, 0.01f},  {1, 70, 70, 1, 100, 1, 0.3f},
+        {1, 150, 140, 2, 160, 1, 0.05f}, {1, 130, 130, 1, 161, 1, 0.1f},
+        {2, 100, 67, 2, 200, 2, 0.2f},   {1, 96, 96, 1, 512, 1, 0.01f},
+        {1, 300, 1, 1, 24, 0, 0},        {2, 512, 300, 2, 16, 1, BAND},
+        {2, 128, 64, 2, 160, 2, BAND},   {1, 320, 320, 1, 5, 1, BAND},
+        {1, 512, 130, 1, 40, 1, BAND},   {1, 512, 70, 1, 200, 1, BAND},
+        {1, 900, 200, 1, 40, 1, FAR},    {1, 600, 200, 1, 80, 1, FAR},
     };
     (void)state;
     COMPARE_ALL(s);
@@ -243,9 +248,11 @@ test_cuda_matches_cpu_at_production_sizes(void **state)
     static const struct attention_case s[] = {
         {2, 257, 257, 3, 64, 0, 0},   {2, 1024, 1024, 2, 40, 0, 0}, {2, 256, 256, 2, 80, 0, 0},
         {4, 64, 64, 8, 160, 0, 0},    {1, 1024, 300, 1, 512, 0, 0},
-        {3, 2048, 1024, 1, 40, 2, BAND}, {1, 1024, 1024, 2, 40, 1, BAND}, {2, 512, 512, 2, 80, 2, BAND},
-        {2, 512, 256, 1, 512, 1, BAND},
-        {40, 200, 190, 8, 40, 3, BAND}, {40, 100, 100, 8, 80, 0, 0}, {40, 130, 130, 8, 64, 7, 0.05f},   // 3 a block on Hopper
+        {3, 2048, 1024, 1, 40, 2, BAND}, {1, 1024, 1024, 2, 40, 1, BAND},
+        {2, 512, 512, 2, 80, 2, BAND}, {2, 512, 256, 1, 512, 1, BAND},
+        // three jobs a block on Hopper
+        {40, 200, 190, 8, 40, 3, BAND}, {40, 100, 100, 8, 80, 0, 0},
+        {40, 130, 130, 8, 64, 7, 0.05f},
     };
     (void)state;
     if (sanitized())

@@ -47,12 +47,14 @@ test_wrong_shapes_are_refused(void **state)
 static void
 test_cuda_matches_cpu(void **state)
 {
-    static const int64_t width[][2] = {{1, 1}, {31, 33}, {40, 5}, {64, 128}, {160, 6}, {12, 4}, {320, 640}};
+    static const int64_t width[][2] = {{1, 1},   {31, 33}, {40, 5},   {64, 128},
+                                       {160, 6}, {12, 4},  {320, 640}};
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
         for (int i = 0; i < 7; i++) {
             const int64_t A = width[i][0], B = width[i][1];
-            struct pair a = PAIR_UNIFORM(1, 2, 17, 29, A), b = PAIR_UNIFORM(2, 2, 17, 29, B), y = PAIR_EMPTY(2, 17, 29, A + B);
+            struct pair a = PAIR_UNIFORM(1, 2, 17, 29, A), b = PAIR_UNIFORM(2, 2, 17, 29, B),
+                        y = PAIR_EMPTY(2, 17, 29, A + B);
             struct pair left = PAIR_EMPTY(2, 17, 29, A), right = PAIR_EMPTY(2, 17, 29, B);
             assert_ok(pf_concat(cpu, &y.cpu, &a.cpu, &b.cpu));
             assert_ok(pf_concat(gpu, &y.gpu, &a.gpu, &b.gpu));

@@ -226,7 +226,8 @@ check_cases_on_gpu(const struct conv_case *s, size_t n, size_t first, uint64_t s
             check_on_gpu(&s[i], p, 10 * i + seed);
 }
 
-/* Channels that fill 16 bytes and that do not, rows and columns around the tiles, sums that are split. */
+/* Channels that fill 16 bytes and that do not, rows and columns around the tiles, sums that are
+ * split. */
 static void
 test_cuda_matches_cpu(void **state)
 {
@@ -280,9 +281,9 @@ test_cuda_matches_cpu_at_production_sizes(void **state)
     check_cases_on_gpu(s, sizeof s / sizeof *s, 0, 500);
 }
 
-/* The large tiles, of which the last ones are not full, on sums just long enough to use each of their stages
- * twice: all that is left of the production sizes under racecheck.  All but the last are for Hopper's 16 bits,
- * with whole sums, with split ones, with fewer columns. */
+/* The large tiles, of which the last ones are not full, on sums just long enough to use each of
+ * their stages twice: all that is left of the production sizes under racecheck.  All but the
+ * last are for Hopper's 16 bits, with whole sums, with split ones, with fewer columns. */
 static void
 test_cuda_matches_cpu_in_large_tiles(void **state)
 {
@@ -297,9 +298,10 @@ test_cuda_matches_cpu_in_large_tiles(void **state)
     check_cases_on_gpu(s, sizeof s / sizeof *s, 4, 600);
 }
 
-/* Channels in whole steps of 64, which Hopper's patches want: several images in a patch, some of which are not
- * there; sides that do not suit; parts of the sums.  Then each of its tiles, with pairs of blocks of which one has
- * nothing, columns that are not all there, and more jobs than pairs. */
+/* Channels in whole steps of 64, which Hopper's patches want: several images in a patch, some of
+ * which are not there; sides that do not suit; parts of the sums.  Then each of its tiles, with
+ * pairs of blocks of which one has nothing, columns that are not all there, and more jobs than
+ * pairs. */
 static void
 test_cuda_matches_cpu_in_whole_steps(void **state)
 {
@@ -332,12 +334,12 @@ test_cuda_matches_cpu_in_whole_steps(void **state)
     check_cases_on_gpu(s, sanitized() ? 16 : sizeof s / sizeof *s, 0, 300);
 }
 
-/* Every epilogue; K that fills 16 bytes and that does not; sides of which the second's sums are split.  Under
- * racecheck each of their parts, but not each combination. */
+/* Every epilogue; K that fills 16 bytes and that does not; sides of which the second's sums are
+ * split.  Under racecheck each of their parts, but not each combination. */
 static void
 test_cuda_epilogues_match(void **state)
 {
-    static const int64_t sizes[][4] = {                 /* B, side, C, K; the last two in whole steps */
+    static const int64_t sizes[][4] = {             /* B, side, C, K; the last two in whole steps */
         {2, 5, 8, 40}, {2, 4, 6, 33}, {3, 4, 264, 16}, {9, 16, 64, 72}, {2, 16, 64, 35}};
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
@@ -374,7 +376,8 @@ test_cuda_transposed_epilogue_matches(void **state)
     for (int p = 0; gpu_opened(p); p++) {
         const struct pair x = PAIR_UNIFORM(1, B, D, H, W, C), channel = PAIR_F32(2, B, K);
         struct pair y = PAIR_UNIFORM(3, B, 2 * D, 2 * H, 2 * W, K);
-        const struct pf_epilogue e[] = {{&channel.cpu, PF_SILU, &y.cpu}, {&channel.gpu, PF_SILU, &y.gpu}};
+        const struct pf_epilogue e[] = {{&channel.cpu, PF_SILU, &y.cpu},
+                                        {&channel.gpu, PF_SILU, &y.gpu}};
         pf_layer *layer[2];
         layer_pair(layer, 4, 5, (int64_t[]){C, K, 3, 3, 3}, NULL, true);
         assert_ok(pf_conv(cpu, &y.cpu, &x.cpu, layer[0], 2, 1, 1, &e[0]));
@@ -391,7 +394,8 @@ test_cuda_gives_the_same_bytes_twice(void **state)
     if (sanitized())
         skip();
     for (int p = 0; gpu_opened(p); p++) {
-        struct pair x = PAIR_UNIFORM(1, B, S, S, C), y = PAIR_EMPTY(B, S, S, K), z = PAIR_EMPTY(B, S, S, K);
+        struct pair x = PAIR_UNIFORM(1, B, S, S, C), y = PAIR_EMPTY(B, S, S, K),
+                    z = PAIR_EMPTY(B, S, S, K);
         pf_layer *layer[2];
         layer_pair(layer, 2, 4, (int64_t[]){K, C, 3, 3}, NULL, false);
         assert_ok(pf_conv(gpu, &y.gpu, &x.gpu, layer[1], 1, 1, 1, NULL));

@@ -49,10 +49,13 @@ test_cuda_matches_cpu(void **state)
         for (int i = 0; i < 16; i++) {
             const int64_t n = size[i / 4];
             const struct pair k = pair_of(PF_VIEW(five, PF_F32, 5), PF_F32);
-            struct pair x = PAIR_F32(1, n), c = PAIR_UNIFORM(2, n), u = PAIR_UNIFORM(3, n), z = PAIR_F32(4, n);
+            struct pair x = PAIR_F32(1, n), c = PAIR_UNIFORM(2, n), u = PAIR_UNIFORM(3, n),
+                        z = PAIR_F32(4, n);
             const bool guided = i & 1, noisy = i & 2;
-            assert_ok(pf_ddim_step(cpu, &x.cpu, &c.cpu, guided ? &u.cpu : NULL, 2, &some, noisy ? &z.cpu : NULL));
-            assert_ok(pf_ddim_step(gpu, &x.gpu, &c.gpu, guided ? &u.gpu : NULL, 2, k.gpu.data, noisy ? &z.gpu : NULL));
+            assert_ok(pf_ddim_step(cpu, &x.cpu, &c.cpu, guided ? &u.cpu : NULL, 2, &some,
+                                   noisy ? &z.cpu : NULL));
+            assert_ok(pf_ddim_step(gpu, &x.gpu, &c.gpu, guided ? &u.gpu : NULL, 2, k.gpu.data,
+                                   noisy ? &z.gpu : NULL));
             assert_pair(&x, 0);
         }
 }

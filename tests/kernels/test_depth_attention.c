@@ -77,14 +77,17 @@ test_wrong_shapes_are_refused(void **state)
 static void
 test_cuda_matches_cpu(void **state)
 {
-    static const int64_t s[][6] = {{1, 1, 1, 1, 1, 1},   {2, 3, 5, 48, 4, 32},  {2, 3, 3, 24, 4, 64}, {1, 4, 4, 12, 4, 128},
-                                   {3, 2, 2, 6, 4, 256}, {1, 2, 3, 33, 3, 5},   {1, 3, 3, 7, 4, 40},  {1, 2, 2, 5, 2, 512},
-                                   {1, 5, 3, 13, 2, 8},  {1, 1, 2, 3, 1, 300},  {1, 7, 3, 9, 3, 16},  {2, 2, 3, 4, 2, 4}};
+    static const int64_t s[][6] = {
+        {1, 1, 1, 1, 1, 1},   {2, 3, 5, 48, 4, 32}, {2, 3, 3, 24, 4, 64}, {1, 4, 4, 12, 4, 128},
+        {3, 2, 2, 6, 4, 256}, {1, 2, 3, 33, 3, 5},  {1, 3, 3, 7, 4, 40},  {1, 2, 2, 5, 2, 512},
+        {1, 5, 3, 13, 2, 8},  {1, 1, 2, 3, 1, 300}, {1, 7, 3, 9, 3, 16},  {2, 2, 3, 4, 2, 4}};
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
         for (size_t i = 0; i < sizeof s / sizeof *s; i++) {
-            const int64_t B = s[i][0], H = s[i][1], W = s[i][2], D = s[i][3], h = s[i][4], E = h * s[i][5];
-            struct pair q = PAIR_UNIFORM(i, B, H, W, E), kv = PAIR_UNIFORM(i + 20, B, D, H, W, 2 * E), y = PAIR_EMPTY(B, H, W, E);
+            const int64_t B = s[i][0], H = s[i][1], W = s[i][2], D = s[i][3], h = s[i][4],
+                          E = h * s[i][5];
+            struct pair q = PAIR_UNIFORM(i, B, H, W, E),
+                        kv = PAIR_UNIFORM(i + 20, B, D, H, W, 2 * E), y = PAIR_EMPTY(B, H, W, E);
             const float scale = 3.0f / sqrtf((float)s[i][5]);
             assert_ok(pf_depth_attention(cpu, &y.cpu, &q.cpu, &kv.cpu, (int)h, scale));
             assert_ok(pf_depth_attention(gpu, &y.gpu, &q.gpu, &kv.gpu, (int)h, scale));

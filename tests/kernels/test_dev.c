@@ -293,8 +293,8 @@ can_be_read(const void *p)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* Its tensors lie apart, as far from each other as they are large; nobody can touch them.  What is put is
- * not read, what is got is zeros. */
+/* Its tensors lie apart, as far from each other as they are large; nobody can touch them.  What
+ * is put is not read, what is got is zeros. */
 static void
 test_dry_memory_is_addresses_alone(void **state)
 {
@@ -311,7 +311,8 @@ test_dry_memory_is_addresses_alone(void **state)
     for (int i = 0; i < 3; i++) {
         assert_int_equal((uintptr_t)at[i] % 64, 0);
         for (int k = 0; k < i; k++)
-            assert_true(at[i] >= at[k] + (k < 2 ? huge : 100) || at[k] >= at[i] + (i < 2 ? huge : 100));
+            assert_true(at[i] >= at[k] + (k < 2 ? huge : 100) ||
+                        at[k] >= at[i] + (i < 2 ? huge : 100));
         assert_false(can_be_read(at[i]));
     }
     assert_true(can_be_read(host));

@@ -123,7 +123,8 @@ test_cuda_activates_like_the_cpu(void **state)
                 pf_tensor t = UNIFORM(1, size[i]);
                 for (int64_t k = 0; k < size[i]; k++)
                     floats(&t)[k] *= 20;
-                struct pair x = pair_of(t, pf_dev_dtype(gpu)), y = PAIR_EMPTY(size[i]), from = x, to = y;
+                struct pair x = pair_of(t, pf_dev_dtype(gpu)), y = PAIR_EMPTY(size[i]), from = x,
+                            to = y;
                 for (int shift = 0; shift < 2 && size[i] > 1; shift++) {
                     assert_ok(pf_activate(cpu, &to.cpu, &from.cpu, act));
                     assert_ok(pf_activate(gpu, &to.gpu, &from.gpu, act));
@@ -137,12 +138,14 @@ test_cuda_activates_like_the_cpu(void **state)
 static void
 test_cuda_adds_like_the_cpu(void **state)
 {
-    static const int64_t size[][3] = {{1, 1, 1}, {3, 3, 7}, {3, 1, 7}, {3, 1, 4096}, {5, 1, 2052}, {2, 2, 100001}};
+    static const int64_t size[][3] = {{1, 1, 1},    {3, 3, 7},    {3, 1, 7},
+                                      {3, 1, 4096}, {5, 1, 2052}, {2, 2, 100001}};
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
         for (int i = 0; i < 6; i++) {
             const int64_t B = size[i][0], n = size[i][2];
-            struct pair a = PAIR_UNIFORM(1, B, n), b = PAIR_UNIFORM(2, size[i][1], n), y = PAIR_EMPTY(B, n);
+            struct pair a = PAIR_UNIFORM(1, B, n), b = PAIR_UNIFORM(2, size[i][1], n),
+                        y = PAIR_EMPTY(B, n);
             assert_ok(pf_add(cpu, &y.cpu, &a.cpu, &b.cpu, 0.7f));
             assert_ok(pf_add(gpu, &y.gpu, &a.gpu, &b.gpu, 0.7f));
             assert_pair(&y, p);
@@ -165,7 +168,8 @@ test_cuda_gates_like_the_cpu(void **state)
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
         for (int i = 0; i < 5; i++) {
-            struct pair x = PAIR_UNIFORM(1, size[i][0], 2 * size[i][1]), y = PAIR_EMPTY(size[i][0], size[i][1]);
+            struct pair x = PAIR_UNIFORM(1, size[i][0], 2 * size[i][1]),
+                        y = PAIR_EMPTY(size[i][0], size[i][1]);
             assert_ok(pf_geglu(cpu, &y.cpu, &x.cpu));
             assert_ok(pf_geglu(gpu, &y.gpu, &x.gpu));
             assert_pair(&y, p);

@@ -107,12 +107,14 @@ test_plucker_vectors(void **state)
     pf_tensor cameras = ring(1, 50, 22.5, 20, 0), map = map_of(&cameras, N, N);
     (void)state;
     for (int k = 0; k < 3; k++)
-        assert_near(floats(&map) + 6 * (2 * (vector[k].i * N + vector[k].j) + vector[k].input), vector[k].v, 6, 1e-6);
+        assert_near(floats(&map) + 6 * (2 * (vector[k].i * N + vector[k].j) + vector[k].input),
+                    vector[k].v, 6, 1e-6);
     pf_tensor_release(&map);
     pf_tensor_release(&cameras);
 }
 
-/* Elevation 0 is the pole of SPAD's polar angle: the limit from above, where the original has NaN. */
+/* Elevation 0 is the pole of SPAD's polar angle: the limit from above, where the original has
+ * NaN. */
 static void
 test_plucker_at_elevation_zero_is_the_limit(void **state)
 {
@@ -137,10 +139,14 @@ test_plucker_shrinks_to_means(void **state)
         const int n = side[s][0], h = side[s][1], r = n / h;
         pf_tensor full = map_of(&cameras, n, n), map = map_of(&cameras, n, h);
         for (int t = 0; t < 2 * 2 * h * h; t++) {
-            const int v = t / (2 * h * h), i = r * (t / 2 / h % h), j = r * (t / 2 % h), a = (r - 1) / 2, b = r / 2;
+            const int v = t / (2 * h * h), i = r * (t / 2 / h % h), j = r * (t / 2 % h),
+                      a = (r - 1) / 2, b = r / 2;
             for (int k = 0; k < 6; k++) {
-                const float *const p = floats(&full) + 12 * (v * n * n + i * n + j) + 6 * (t % 2) + k;
-                const float mean = (p[12 * (a * n + a)] + p[12 * (a * n + b)] + p[12 * (b * n + a)] + p[12 * (b * n + b)]) / 4;
+                const float *const p =
+                    floats(&full) + 12 * (v * n * n + i * n + j) + 6 * (t % 2) + k;
+                const float mean = (p[12 * (a * n + a)] + p[12 * (a * n + b)] +
+                                    p[12 * (b * n + a)] + p[12 * (b * n + b)]) /
+                                   4;
                 assert_near(floats(&map) + 6 * t + k, &mean, 1, 1e-6);
             }
         }
@@ -186,7 +192,8 @@ test_mask_vectors(void **state)
     }
 }
 
-/* A ray that misses the other picture sees its own view alone: pixel 1023 of the input of the pair above. */
+/* A ray that misses the other picture sees its own view alone: pixel 1023 of the input of the
+ * pair above. */
 static void
 test_a_pixel_may_see_nothing_of_the_other_view(void **state)
 {
@@ -199,14 +206,16 @@ test_a_pixel_may_see_nothing_of_the_other_view(void **state)
     pf_tensor_release(&cameras);
 }
 
-/* Cameras in one place, by the same angles and by the opposite azimuth of the opposite elevation. */
+/* Cameras in one place, by the same angles and by the opposite azimuth of the opposite
+ * elevation. */
 static void
 test_cameras_in_one_place_see_only_themselves(void **state)
 {
     static const double angle[][2] = {{30, 0}, {-30, 180}};
     (void)state;
     for (int k = 0; k < 2; k++) {
-        pf_tensor cameras = ring(1, angle[k][0], angle[k][1], 30, 0), mask = mask_of(&cameras, N, N);
+        pf_tensor cameras = ring(1, angle[k][0], angle[k][1], 30, 0),
+                  mask = mask_of(&cameras, N, N);
         assert_int_equal(block_count(&mask, 0, 1) + block_count(&mask, 1, 0), 0);
         assert_int_equal(block_count(&mask, 0, 0) + block_count(&mask, 1, 1), 2 * TOKENS * TOKENS);
         pf_tensor_release(&mask);
@@ -214,8 +223,8 @@ test_cameras_in_one_place_see_only_themselves(void **state)
     }
 }
 
-/* Shrinking is nearest on the flattened index: pixel (y, x) of side 16 is pixel (2 y + (x >= 8), 4 x mod 32)
- * of side 32 (cameras.md, 7, flattened mask). */
+/* Shrinking is nearest on the flattened index: pixel (y, x) of side 16 is pixel (2 y + (x >= 8),
+ * 4 x mod 32) of side 32 (cameras.md, 7, flattened mask). */
 static void
 test_mask_shrinks_on_the_flattened_index(void **state)
 {
@@ -225,11 +234,13 @@ test_mask_shrinks_on_the_flattened_index(void **state)
     for (int p = 0; p < 512; p++)
         for (int q = 0; q < 512; q++) {
             const int y = q / 2 / 16, x = q / 2 % 16, from = (2 * y + (x >= 8)) * N + 4 * x % N;
-            assert_int_equal(sees(&half, p % 2, p / 2, q % 2, q / 2), sees(&mask, p % 2, 4 * (p / 2), q % 2, from));
+            assert_int_equal(sees(&half, p % 2, p / 2, q % 2, q / 2),
+                             sees(&mask, p % 2, 4 * (p / 2), q % 2, from));
         }
     for (int p = 0; p < 32; p++)
         for (int q = 0; q < 32; q++)
-            assert_int_equal(sees(&tiny, p % 2, p / 2, q % 2, q / 2), sees(&mask, p % 2, 64 * (p / 2), q % 2, 64 * (q / 2)));
+            assert_int_equal(sees(&tiny, p % 2, p / 2, q % 2, q / 2),
+                             sees(&mask, p % 2, 64 * (p / 2), q % 2, 64 * (q / 2)));
     pf_tensor_release(&tiny);
     pf_tensor_release(&half);
     pf_tensor_release(&mask);
@@ -249,7 +260,8 @@ test_mask_of_another_side_covers_the_same_share(void **state)
     pf_tensor_release(&cameras);
 }
 
-/* Where the other camera is in the picture, lines start there and run the way that their pixels' points lie. */
+/* Where the other camera is in the picture, lines start there and run the way that their pixels'
+ * points lie. */
 static void
 test_lines_start_at_an_epipole_inside(void **state)
 {
@@ -312,10 +324,12 @@ plain_lines(bool *seen, int n, const struct pf_segment *s)
     memset(seen, 0, (size_t)n * (size_t)n);
     for (int dy = -1; dy <= 1 && (s->ax + s->ay || s->bx + s->by); dy++)
         for (int dx = -1; dx <= 1; dx++)
-            plain_line(seen, n, within(s->ax + dx, n), within(s->ay + dy, n), within(s->bx + dx, n), within(s->by + dy, n));
+            plain_line(seen, n, within(s->ax + dx, n), within(s->ay + dy, n), within(s->bx + dx, n),
+                       within(s->by + dy, n));
 }
 
-/* Lines in fixed point are skimage's: between any two pixels of a small picture, and in the greatest one. */
+/* Lines in fixed point are skimage's: between any two pixels of a small picture, and in the
+ * greatest one. */
 static void
 test_lines_are_the_originals(void **state)
 {
@@ -346,8 +360,9 @@ test_lines_are_the_originals(void **state)
     }
 }
 
-/* Every side and every divisor of it, at pairs with the epipole inside and outside: the plain picture of each
- * pixel's lines, every (n / h)^2-th pixel of it, at bit 2 q + other of row 2 p + own. */
+/* Every side and every divisor of it, at pairs with the epipole inside and outside: the plain
+ * picture of each pixel's lines, every (n / h)^2-th pixel of it, at bit 2 q + other of row 2 p +
+ * own. */
 static void
 check_against_plain(const pf_tensor *cameras, int n)
 {
@@ -361,15 +376,16 @@ check_against_plain(const pf_tensor *cameras, int n)
         pf_tensor mask = mask_of(cameras, n, h);
         for (int t = 0; t < 2 * h * h; t++) {
             const int a = t % 2, p = t / 2;
-            const struct pf_segment s =
-                pf_spad_segment(&c[a], &c[1 - a], pf_spad_epipole(&c[a], &c[1 - a], n), n, p * ratio);
+            const struct pf_segment s = pf_spad_segment(
+                &c[a], &c[1 - a], pf_spad_epipole(&c[a], &c[1 - a], n), n, p * ratio);
             plain_lines(seen, n, &s);
             for (int q = 0; q < h * h; q++) {
                 assert_true(sees(&mask, a, p, a, q));
                 assert_int_equal(sees(&mask, a, p, 1 - a, q), seen[q * ratio]);
             }
             if (mask.dim[1] % 32)               // nothing beyond the last token
-                assert_int_equal(((uint32_t *)mask.data)[(t + 1) * mask.dim[2] - 1] >> mask.dim[1] % 32, 0);
+                assert_int_equal(
+                    ((uint32_t *)mask.data)[(t + 1) * mask.dim[2] - 1] >> mask.dim[1] % 32, 0);
         }
         pf_tensor_release(&mask);
     }
@@ -380,7 +396,8 @@ static void
 test_masks_of_any_side(void **state)
 {
     static const int side[] = {1, 2, 3, 4, 5, 6, 8, 9, 12, 16, 33};
-    static const double angle[][3] = {{50, 22.5, 20}, {0, 180, -20}, {70, 180, 70}, {-89, 20, 80}, {30, 0, 30}};
+    static const double angle[][3] = {
+        {50, 22.5, 20}, {0, 180, -20}, {70, 180, 70}, {-89, 20, 80}, {30, 0, 30}};
     int inside = 0;
     (void)state;
     for (int k = 0; k < 5; k++) {
@@ -403,7 +420,8 @@ test_wrong_shapes_are_refused(void **state)
     assert_fails(pf_epipolar_mask(cpu, &mask, &map, 8, 4), PF_ESHAPE, "cameras is");
     assert_fails(pf_epipolar_mask(cpu, &mask, &one, 8, 4), PF_ESHAPE, "mask is");
     assert_fails(pf_epipolar_mask(cpu, &mask, &cameras, 8, 8), PF_ESHAPE, "mask is");
-    assert_fails(pf_epipolar_mask(cpu, &mask, &cameras, 9, 4), PF_ESHAPE, "side 4 does not divide side 9");
+    assert_fails(pf_epipolar_mask(cpu, &mask, &cameras, 9, 4), PF_ESHAPE,
+                 "side 4 does not divide side 9");
     assert_fails(pf_epipolar_mask(cpu, &mask, &cameras, 0, 4), PF_ESHAPE, "side 0");
     assert_fails(pf_epipolar_mask(cpu, &mask, &cameras, 8, 0), PF_ESHAPE, "side 0");
     assert_fails(pf_plucker_tokens(cpu, &map, &cameras, 1 << 20, 4), PF_ESHAPE, "1..16384");
@@ -428,9 +446,9 @@ get(const pf_doc *doc, int pair, const char *name)
     return t->data;
 }
 
-/* Golden tokens are camera * 1024 + pixel, and golden bits come from the greatest.  Pairs 4 and 5 are identical
- * cameras, pair 8 has elevation 0: there the original's cross blocks (and the input's map of pair 8) are
- * rounding noise, empty or NaN and only the rest is compared. */
+/* Golden tokens are camera * 1024 + pixel, and golden bits come from the greatest.  Pairs 4 and
+ * 5 are identical cameras, pair 8 has elevation 0: there the original's cross blocks (and the
+ * input's map of pair 8) are rounding noise, empty or NaN and only the rest is compared. */
 static void
 check_golden_mask(const pf_tensor *mask, const uint8_t *bits, bool degenerate)
 {
@@ -438,7 +456,8 @@ check_golden_mask(const pf_tensor *mask, const uint8_t *bits, bool degenerate)
         for (int p = 0; p < TOKENS; p++, bits += 2 * TOKENS / 8)
             for (int q = 0; q < 2 * TOKENS; q++)
                 if (!degenerate || q / TOKENS == a)
-                    assert_int_equal(sees(mask, a, p, q / TOKENS, q % TOKENS), bits[q / 8] >> (7 - q % 8) & 1);
+                    assert_int_equal(sees(mask, a, p, q / TOKENS, q % TOKENS),
+                                     bits[q / 8] >> (7 - q % 8) & 1);
 }
 
 static void
@@ -446,7 +465,8 @@ check_golden_map(const pf_tensor *map, const float *plucker, int a)
 {
     for (int p = 0; p < TOKENS; p++)
         for (int k = 0; k < 6; k++)
-            assert_near(floats(map) + 6 * (2 * p + a) + k, &plucker[(6 * a + k) * TOKENS + p], 1, 1e-6);
+            assert_near(floats(map) + 6 * (2 * p + a) + k, &plucker[(6 * a + k) * TOKENS + p], 1,
+                        1e-6);
 }
 
 static void
@@ -456,7 +476,8 @@ test_golden_pairs(void **state)
     (void)state;
     golden_open(&doc, "cameras/pairs.safetensors");
     for (int k = 0; k < 9; k++) {
-        const float *const elevation = get(&doc, k, "elevations"), *const azimuth = get(&doc, k, "azimuths");
+        const float *const elevation = get(&doc, k, "elevations");
+        const float *const azimuth = get(&doc, k, "azimuths");
         struct pf_spad_camera c[2];
         for (int v = 0; v < 2; v++)
             pf_spad_camera(&c[v], elevation[v], azimuth[v]);
@@ -478,7 +499,8 @@ static void
 check_gpu(const pf_tensor *cameras, int n, int h)
 {
     const size_t mark = pf_dev_mark(gpu);
-    pf_tensor mask = mask_of(cameras, n, h), map = map_of(cameras, n, h), got_mask = {0}, got_map = {0}, c, m, y;
+    pf_tensor mask = mask_of(cameras, n, h), map = map_of(cameras, n, h), got_mask = {0},
+              got_map = {0}, c, m, y;
     assert_ok(pf_tensor_copy(&got_mask, &mask));
     assert_ok(pf_tensor_copy(&got_map, &map));
     assert_ok(pf_dev_alloc(gpu, &c, PF_F64, 4, cameras->dim));
@@ -509,14 +531,15 @@ test_cuda_gives_the_bits_of_the_cpu(void **state)
 {
     static const double elevation[] = {-89, -20, 0, 10, 20, 30, 50, 80};
     static const double input[][2] = {{20, 0}, {0, 0}, {-20, 40}, {70, 0}};
-    static const int side[][2] = {{32, 32}, {32, 16}, {32, 8}, {32, 4}, {16, 16}, {8, 8}, {4, 4}, {1, 1}, {5, 5},
-                                  {9, 3}, {12, 6}, {33, 11}, {64, 64}};
+    static const int side[][2] = {{32, 32}, {32, 16}, {32, 8}, {32, 4}, {16, 16}, {8, 8},  {4, 4},
+                                  {1, 1},   {5, 5},   {9, 3},  {12, 6}, {33, 11}, {64, 64}};
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
         for (int e = 0; e < 8; e++)
             for (int i = 0; i < 4; i++)
                 for (int s = 0; s < 13; s++) {
-                    pf_tensor cameras = ring(side[s][0] > 32 ? 2 : 16, elevation[e], 0, input[i][0], input[i][1]);
+                    pf_tensor cameras =
+                        ring(side[s][0] > 32 ? 2 : 16, elevation[e], 0, input[i][0], input[i][1]);
                     check_gpu(&cameras, side[s][0], side[s][1]);
                     pf_tensor_release(&cameras);
                 }

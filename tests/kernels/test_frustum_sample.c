@@ -86,19 +86,22 @@ test_wrong_shapes_and_wild_poses(void **state)
 static void
 test_cuda_matches_cpu(void **state)
 {
-    static const int64_t s[][6] = {{1, 1, 1, 1, 1, 1},  {2, 3, 4, 5, 33, 6}, {3, 9, 5, 7, 8, 4}, {1, 8, 4, 8, 12, 5},
+    static const int64_t s[][6] = {{1, 1, 1, 1, 1, 1},      {2, 3, 4, 5, 33, 6},
+                                   {3, 9, 5, 7, 8, 4},      {1, 8, 4, 8, 12, 5},
                                    {2, 17, 32, 32, 16, 16}, {1, 12, 8, 8, 64, 32}};
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
         for (int i = 0; i < 6; i++) {
-            const int64_t V = s[i][0], D = s[i][1], H = s[i][2], W = s[i][3], C = s[i][4], S = s[i][5];
+            const int64_t V = s[i][0], D = s[i][1], H = s[i][2], W = s[i][3], C = s[i][4],
+                          S = s[i][5];
             pf_tensor t = UNIFORM(2, V, 3, 4);
             for (int64_t k = 0; k < 12 * V; k++)
                 floats(&t)[k] *= k % 4 == 0 ? 0.8f / (float)W : k % 4 == 1 ? 0.8f / (float)H : 0.3f;
             if (i == 2)
                 for (int k = 0; k < 12; k++)
                     floats(&t)[k] = k % 2 ? 1e30f : NAN;
-            struct pair x = PAIR_UNIFORM(1, 1, S, S, S, C), M = pair_of(t, PF_F32), y = PAIR_EMPTY(V, D, H, W, C);
+            struct pair x = PAIR_UNIFORM(1, 1, S, S, S, C), M = pair_of(t, PF_F32),
+                        y = PAIR_EMPTY(V, D, H, W, C);
             assert_ok(pf_frustum_sample(cpu, &y.cpu, &x.cpu, &M.cpu, 0.5f, 0.6f, 2.3f));
             assert_ok(pf_frustum_sample(gpu, &y.gpu, &x.gpu, &M.gpu, 0.5f, 0.6f, 2.3f));
             assert_pair(&y, p);

@@ -12,7 +12,8 @@ test_numbers_are_counted_channel_by_channel(void **state)
             for (int j = 0; j < W; j++)
                 for (int c = 0; c < C; c++)
                     assert_true(floats(&y)[((v * H + i) * W + j) * C + c] ==
-                                pf_rng_normal(7, PF_RNG_TEST, FIRST + (uint64_t)(((v * C + c) * H + i) * W + j)));
+                                pf_rng_normal(7, PF_RNG_TEST,
+                                              FIRST + (uint64_t)(((v * C + c) * H + i) * W + j)));
 }
 
 /* Two draws of one stream, one after the other, are one draw of twice the views. */
@@ -47,9 +48,10 @@ test_cuda_gives_the_bits_of_the_cpu(void **state)
         for (int i = 0; i < 4; i++) {
             struct pair y = PAIR_EMPTY_F32(s[i][0], s[i][1], s[i][2], s[i][3]);
             pf_tensor got = EMPTY(s[i][0], s[i][1], s[i][2], s[i][3]);
+            const uint64_t stream = UINT64_C(1) << 40 | PF_RNG_TEST;
             const uint64_t first = i == 1 ? UINT64_C(0xfffffff00) : (uint64_t)i;
-            assert_ok(pf_gaussian(cpu, &y.cpu, 1234567890123, UINT64_C(1) << 40 | PF_RNG_TEST, first));
-            assert_ok(pf_gaussian(gpu, &y.gpu, 1234567890123, UINT64_C(1) << 40 | PF_RNG_TEST, first));
+            assert_ok(pf_gaussian(cpu, &y.cpu, 1234567890123, stream, first));
+            assert_ok(pf_gaussian(gpu, &y.gpu, 1234567890123, stream, first));
             assert_ok(pf_dev_get(gpu, &got, &y.gpu));
             assert_memory_equal(got.data, y.cpu.data, pf_tensor_bytes(&got));
         }

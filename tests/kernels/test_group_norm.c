@@ -110,10 +110,11 @@ test_wrong_shapes_are_refused(void **state)
 /* Where the GPU takes another way: slabs in vectors of 16 and of 8 bytes, many blocks, tiles that a
  * group does not fit, rows that are no vectors, and (the last one, in f32) parts of the batch. */
 static const int64_t gpu_sizes[][4] = {
-    {1, 1, 40, 8},      {2, 31, 40, 8},     {3, 33, 5, 5},      {1, 5000, 64, 32}, {2, 100, 48, 1},
-    {1, 7, 30, 10},     {2, 1024, 320, 32}, {3, 256, 640, 32},  {9, 16, 1280, 32}, {1, 1024, 960, 32},
-    {2, 9000, 128, 32}, {2, 3000, 20, 4},   {1, 70000, 12, 2},  {1, 300, 4160, 2}, {2, 3, 5000, 1},
-    {1, 300, 2400, 3},  {1, 300, 3000, 1500}, {1, 2100, 36, 1}, {5, 30000, 64, 8}};
+    {1, 1, 40, 8},        {2, 31, 40, 8},     {3, 33, 5, 5},      {1, 5000, 64, 32},
+    {2, 100, 48, 1},      {1, 7, 30, 10},     {2, 1024, 320, 32}, {3, 256, 640, 32},
+    {9, 16, 1280, 32},    {1, 1024, 960, 32}, {2, 9000, 128, 32}, {2, 3000, 20, 4},
+    {1, 70000, 12, 2},    {1, 300, 4160, 2},  {2, 3, 5000, 1},    {1, 300, 2400, 3},
+    {1, 300, 3000, 1500}, {1, 2100, 36, 1},   {5, 30000, 64, 8}};
 
 static void
 test_cuda_matches_cpu(void **state)
@@ -125,13 +126,17 @@ test_cuda_matches_cpu(void **state)
             const int groups = (int)gpu_sizes[i][3];
             if (B == 5 && p > 0)
                 continue;
-            struct pair x = PAIR_UNIFORM(i, B, P, C), gamma = PAIR_F32(i + 10, C), beta = PAIR_F32(i + 20, C),
-                        y = PAIR_EMPTY(B, P, C), rows = PAIR_F32(i + 30, B, C), row = PAIR_F32(i + 40, 1, C);
+            struct pair x = PAIR_UNIFORM(i, B, P, C), gamma = PAIR_F32(i + 10, C),
+                        beta = PAIR_F32(i + 20, C), y = PAIR_EMPTY(B, P, C),
+                        rows = PAIR_F32(i + 30, B, C), row = PAIR_F32(i + 40, 1, C);
             const struct pair *const channel[] = {&rows, NULL, &row}, *const v = channel[i % 3];
-            assert_ok(pf_group_norm(cpu, &y.cpu, &x.cpu, &gamma.cpu, &beta.cpu, groups, 1e-5f, i % 5, v ? &v->cpu : NULL));
-            assert_ok(pf_group_norm(gpu, &y.gpu, &x.gpu, &gamma.gpu, &beta.gpu, groups, 1e-5f, i % 5, v ? &v->gpu : NULL));
+            assert_ok(pf_group_norm(cpu, &y.cpu, &x.cpu, &gamma.cpu, &beta.cpu, groups, 1e-5f,
+                                    i % 5, v ? &v->cpu : NULL));
+            assert_ok(pf_group_norm(gpu, &y.gpu, &x.gpu, &gamma.gpu, &beta.gpu, groups, 1e-5f,
+                                    i % 5, v ? &v->gpu : NULL));
             assert_pair(&y, p);
-            assert_ok(pf_group_norm(gpu, &x.gpu, &x.gpu, &gamma.gpu, &beta.gpu, groups, 1e-5f, i % 5, v ? &v->gpu : NULL));
+            assert_ok(pf_group_norm(gpu, &x.gpu, &x.gpu, &gamma.gpu, &beta.gpu, groups, 1e-5f,
+                                    i % 5, v ? &v->gpu : NULL));
             x.cpu = y.cpu;
             assert_pair(&x, p);                 /* in place */
         }
@@ -149,12 +154,15 @@ test_cuda_stays_accurate_for_nearly_constant_values(void **state)
         const int groups = (int)size[i / 2][2];
         pf_tensor t = UNIFORM(1, 1, P, C);
         for (int64_t k = 0; k < P * C; k++)
-            floats(&t)[k] = i % 2 ? 1 + 1e-3f * floats(&t)[k] : 37.0f + (k % 97 ? 0 : 0.01f * floats(&t)[k]);
-        struct pair x = pair_of(t, PF_F32), gamma = PAIR_F32(2, C), beta = PAIR_F32(3, C), y = PAIR_EMPTY(1, P, C),
-                    v = PAIR_F32(4, 1, C);
+            floats(&t)[k] =
+                i % 2 ? 1 + 1e-3f * floats(&t)[k] : 37.0f + (k % 97 ? 0 : 0.01f * floats(&t)[k]);
+        struct pair x = pair_of(t, PF_F32), gamma = PAIR_F32(2, C), beta = PAIR_F32(3, C),
+                    y = PAIR_EMPTY(1, P, C), v = PAIR_F32(4, 1, C);
         for (int k = 0; k < 2; k++) {
-            assert_ok(pf_group_norm(cpu, &y.cpu, &x.cpu, &gamma.cpu, &beta.cpu, groups, 1e-6f, PF_NONE, k ? &v.cpu : NULL));
-            assert_ok(pf_group_norm(gpu, &y.gpu, &x.gpu, &gamma.gpu, &beta.gpu, groups, 1e-6f, PF_NONE, k ? &v.gpu : NULL));
+            assert_ok(pf_group_norm(cpu, &y.cpu, &x.cpu, &gamma.cpu, &beta.cpu, groups, 1e-6f,
+                                    PF_NONE, k ? &v.cpu : NULL));
+            assert_ok(pf_group_norm(gpu, &y.gpu, &x.gpu, &gamma.gpu, &beta.gpu, groups, 1e-6f,
+                                    PF_NONE, k ? &v.gpu : NULL));
             assert_pair(&y, 0);
         }
     }
@@ -168,10 +176,12 @@ test_cuda_gives_the_same_bytes_twice(void **state)
     for (int p = 0; gpu_opened(p); p++)
         for (int i = 0; i < 2; i++) {
             const int64_t B = size[i][0], P = size[i][1], C = size[i][2];
-            struct pair x = PAIR_UNIFORM(1, B, P, C), gamma = PAIR_F32(2, C), beta = PAIR_F32(3, C), y = PAIR_EMPTY(B, P, C),
-                        z = PAIR_EMPTY(B, P, C);
-            assert_ok(pf_group_norm(gpu, &y.gpu, &x.gpu, &gamma.gpu, &beta.gpu, (int)size[i][3], 1e-5f, PF_SILU, NULL));
-            assert_ok(pf_group_norm(gpu, &z.gpu, &x.gpu, &gamma.gpu, &beta.gpu, (int)size[i][3], 1e-5f, PF_SILU, NULL));
+            struct pair x = PAIR_UNIFORM(1, B, P, C), gamma = PAIR_F32(2, C), beta = PAIR_F32(3, C),
+                        y = PAIR_EMPTY(B, P, C), z = PAIR_EMPTY(B, P, C);
+            assert_ok(pf_group_norm(gpu, &y.gpu, &x.gpu, &gamma.gpu, &beta.gpu, (int)size[i][3],
+                                    1e-5f, PF_SILU, NULL));
+            assert_ok(pf_group_norm(gpu, &z.gpu, &x.gpu, &gamma.gpu, &beta.gpu, (int)size[i][3],
+                                    1e-5f, PF_SILU, NULL));
             assert_ok(pf_dev_get(gpu, &y.cpu, &y.gpu));
             assert_ok(pf_dev_get(gpu, &z.cpu, &z.gpu));
             assert_memory_equal(y.cpu.data, z.cpu.data, pf_tensor_bytes(&y.cpu));

@@ -66,13 +66,15 @@ test_wrong_shapes_are_refused(void **state)
 static void
 test_cuda_matches_cpu(void **state)
 {
-    static const int64_t size[][2] = {{37, 1},   {37, 5},    {9, 31},    {9, 33},    {37, 40},  {1000, 320},
-                                      {300, 640}, {77, 1024}, {61, 1280}, {3, 2048}, {3, 2560}, {3, 2568}, {2, 9000}};
+    static const int64_t size[][2] = {{37, 1},     {37, 5},    {9, 31},    {9, 33},    {37, 40},
+                                      {1000, 320}, {300, 640}, {77, 1024}, {61, 1280}, {3, 2048},
+                                      {3, 2560},   {3, 2568},  {2, 9000}};
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
         for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
             const int64_t R = size[i][0], C = size[i][1];
-            struct pair x = PAIR_UNIFORM(i, R, C), gamma = PAIR_F32(i + 20, C), beta = PAIR_F32(i + 40, C), y = PAIR_EMPTY(R, C);
+            struct pair x = PAIR_UNIFORM(i, R, C), gamma = PAIR_F32(i + 20, C),
+                        beta = PAIR_F32(i + 40, C), y = PAIR_EMPTY(R, C);
             assert_ok(pf_layer_norm(cpu, &y.cpu, &x.cpu, &gamma.cpu, &beta.cpu, 1e-5f));
             assert_ok(pf_layer_norm(gpu, &y.gpu, &x.gpu, &gamma.gpu, &beta.gpu, 1e-5f));
             assert_pair(&y, p);

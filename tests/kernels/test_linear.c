@@ -171,9 +171,9 @@ test_wrong_shapes_are_refused(void **state)
 static void
 test_cuda_matches_cpu(void **state)
 {
-    static const int64_t MKC[][3] = {{1, 1, 1},       {2, 3, 5},         {257, 33, 31},    {100, 64, 326},
-                                     {17, 130, 65},   {1, 1280, 320},    {32, 1280, 1280}, {512, 960, 320},
-                                     {77, 40, 768},   {2049, 320, 1280}};
+    static const int64_t MKC[][3] = {
+        {1, 1, 1},      {2, 3, 5},        {257, 33, 31},   {100, 64, 326}, {17, 130, 65},
+        {1, 1280, 320}, {32, 1280, 1280}, {512, 960, 320}, {77, 40, 768},  {2049, 320, 1280}};
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
         for (size_t i = 0; i < sizeof MKC / sizeof *MKC; i++) {
@@ -192,7 +192,8 @@ test_cuda_matches_cpu(void **state)
 static void
 test_cuda_epilogues_match(void **state)
 {
-    static const int64_t sizes[][4] = {{3, 7, 24, 40}, {2, 5, 20, 33}, {32, 1, 640, 64}}; /* B, T, C, K */
+    /* B, T, C, K */
+    static const int64_t sizes[][4] = {{3, 7, 24, 40}, {2, 5, 20, 33}, {32, 1, 640, 64}};
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
         for (int i = 0; i < 3 * 5 * 3 * 3; i++) {
@@ -226,7 +227,8 @@ test_cuda_takes_any_address(void **state)
     enum { M = 33, K = 48, C = 40 };
     (void)state;
     for (int p = 0; gpu_opened(p); p++) {
-        struct pair x = PAIR_UNIFORM(1, M * C + 1), y = PAIR_EMPTY(M * K + 1), part = PAIR_EMPTY(M, K);
+        struct pair x = PAIR_UNIFORM(1, M * C + 1), y = PAIR_EMPTY(M * K + 1),
+                    part = PAIR_EMPTY(M, K);
         const size_t size = pf_dtype_size(pf_dev_dtype(gpu));
         const pf_tensor from = PF_VIEW(floats(&x.cpu) + 1, PF_F32, M, C),
                         from_gpu = PF_VIEW((char *)x.gpu.data + size, pf_dev_dtype(gpu), M, C);
@@ -253,7 +255,7 @@ test_cuda_takes_weights_of_any_type(void **state)
             pf_tensor w = {0}, small = UNIFORM(2, K, C);
             pf_layer *layer[2];
             for (int k = 0; k < K * C; k++)
-                floats(&small)[k] = roundf(32 * floats(&small)[k]) / 32;        /* exact in all of them */
+                floats(&small)[k] = roundf(32 * floats(&small)[k]) / 32;  /* exact in all of them */
             assert_ok(PF_KEEP(cpu, &w, types[i], K, C));
             assert_ok(pf_dev_put(cpu, &w, &small));
             assert_ok(pf_layer_new(cpu, &layer[0], &small, NULL, false));

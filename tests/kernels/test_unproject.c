@@ -94,19 +94,22 @@ test_wrong_shapes_and_wild_poses(void **state)
 static void
 test_cuda_matches_cpu(void **state)
 {
-    static const int64_t s[][5] = {{1, 5, 4, 3, 1}, {2, 5, 4, 3, 4}, {3, 7, 9, 8, 6}, {1, 2, 2, 12, 5}, {16, 32, 32, 16, 12}};
+    static const int64_t s[][5] = {
+        {1, 5, 4, 3, 1}, {2, 5, 4, 3, 4}, {3, 7, 9, 8, 6}, {1, 2, 2, 12, 5}, {16, 32, 32, 16, 12}};
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
         for (int i = 0; i < 5; i++) {
             const int64_t V = s[i][0], H = s[i][1], W = s[i][2], C = s[i][3], S = s[i][4];
             pf_tensor t = UNIFORM(2, V, 3, 4);
             for (int64_t k = 0; k < 12 * V; k++)
-                floats(&t)[k] = k % 12 == 11 ? 2                                        /* depth */
-                              : floats(&t)[k] * (k % 12 < 8 ? (float)W : 0.5f) + (k % 12 == 3 || k % 12 == 7 ? (float)W : 0);
+                floats(&t)[k] = k % 12 == 11 ? 2 /* depth */
+                                             : floats(&t)[k] * (k % 12 < 8 ? (float)W : 0.5f) +
+                                                   (k % 12 == 3 || k % 12 == 7 ? (float)W : 0);
             if (i == 2)
                 for (int k = 0; k < 12; k++)
                     floats(&t)[k] = k % 3 ? 1e30f : NAN;
-            struct pair x = PAIR_UNIFORM(1, V, H, W, C), proj = pair_of(t, PF_F32), y = PAIR_EMPTY(1, S, S, S, V * C);
+            struct pair x = PAIR_UNIFORM(1, V, H, W, C), proj = pair_of(t, PF_F32),
+                        y = PAIR_EMPTY(1, S, S, S, V * C);
             assert_ok(pf_unproject(cpu, &y.cpu, &x.cpu, &proj.cpu, 0.7f));
             assert_ok(pf_unproject(gpu, &y.gpu, &x.gpu, &proj.gpu, 0.7f));
             assert_pair(&y, p);

@@ -37,7 +37,8 @@ test_wrong_shapes_are_refused(void **state)
 static void
 test_cuda_matches_cpu(void **state)
 {
-    static const int64_t s[][4] = {{1, 1, 1, 1}, {2, 5, 7, 33}, {1, 3, 2, 6}, {1, 4, 4, 20}, {3, 16, 16, 64}};
+    static const int64_t s[][4] = {
+        {1, 1, 1, 1}, {2, 5, 7, 33}, {1, 3, 2, 6}, {1, 4, 4, 20}, {3, 16, 16, 64}};
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
         for (int i = 0; i < 5; i++) {
