@@ -114,7 +114,7 @@ fetch(T *to, const T *from, int step, int rows, int columns, bool sixteen)
 
 /* Copy the mask's words for ROWS queries from q0 and the tile that begins at key `first`. */
 template <int KEYS, int ROWS, int THREADS, typename T> static __device__ __forceinline__ void
-fetch_bits(uint32_t *to, const job<T> &j, const place &p, int first)
+fetch_bits(uint32_t *to, const call<T> &j, const job &p, int first)
 {
     constexpr int W = KEYS / WORD;
     const uint32_t *const bits = j.mask + (p.mask * j.tokens + p.q0) * j.words + first / WORD;
@@ -330,7 +330,7 @@ add_values(output<D, M> &o, const float (&s)[M][KEYS / 8][4], const T *values)
 
 /* Write the rows from query q on, divided by their sums of weights. */
 template <typename T, int D, int M> static __device__ __forceinline__ void
-finish(const output<D, M> &o, const job<T> &j, const place &p, int q)
+finish(const output<D, M> &o, const call<T> &j, const job &p, int q)
 {
     const int g = threadIdx.x % PF_WARP / 4, t = threadIdx.x % 4, columns = j.d - p.column;
     const int64_t E = (int64_t)j.heads * j.d;
@@ -374,14 +374,14 @@ template <int D, int M, int KEYS, int WARPS> struct room {
 
 template <typename T, int D, int M, int KEYS, int WARPS, int BLOCKS> static __global__ void
 __launch_bounds__(WARPS * PF_WARP, BLOCKS)
-attend(const job<T> j)
+attend(const call<T> j)
 {
     constexpr int THREADS = WARPS * PF_WARP, QUERIES = room<D, M, KEYS, WARPS>::QUERIES,
                   TILE = KEYS * step_of<D>;
     extern __shared__ uint4 shared[];
     T *const q = (T *)shared, *const tiles = q + QUERIES * step_of<D>;
     uint32_t *const bits = (uint32_t *)(tiles + 4 * TILE);
-    const place p = place_of(j, blockIdx.x, QUERIES, j.d);
+    const job p = job_of(j, blockIdx.x, QUERIES, j.d);
     const int warp = threadIdx.x / PF_WARP, own = warp * 16 * M;        // first row of the warp
     const int E = j.heads * j.d, count = tiles_in(j, p.list);
     const T *const from = j.qkv + p.b * j.tokens * 3 * E + p.head * j.d;
@@ -439,13 +439,13 @@ enum { WIDE_BYTES = 2 * WIDE_BUFFER * 2 + WIDE_QUERIES * WIDE_KEYS / WORD * 4 };
 static_assert(WIDE_BUFFER >= WIDE_KEYS * step_of<WIDE>, "values do not fit");
 
 template <typename T> static __global__ void __launch_bounds__(WIDE_WARPS * PF_WARP)
-attend_wide(const job<T> j)
+attend_wide(const call<T> j)
 {
     constexpr int THREADS = WIDE_WARPS * PF_WARP, KEYS = WIDE_KEYS;
     extern __shared__ uint4 shared[];
     T *const buffers = (T *)shared;
     uint32_t *const bits = (uint32_t *)(buffers + 2 * WIDE_BUFFER);
-    const place p = place_of(j, blockIdx.x, WIDE_QUERIES, WIDE);
+    const job p = job_of(j, blockIdx.x, WIDE_QUERIES, WIDE);
     const int warp = threadIdx.x / PF_WARP, own = warp * 16, parts = (j.d + PART - 1) / PART;
     const int E = j.heads * j.d, count = tiles_in(j, p.list);
     const T *const from = j.qkv + p.b * j.tokens * 3 * E + p.head * j.d;
@@ -572,7 +572,7 @@ row_sum(float v)
 
 /* Queries q.. see of the keys k.. what the mask says and what there is. */
 static __device__ __forceinline__ void
-hide_f32(float (&s)[4][4], const job<float> &j, const place &p, int q, int k)
+hide_f32(float (&s)[4][4], const call<float> &j, const job &p, int q, int k)
 {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -633,12 +633,12 @@ add_values_f32(float (&o)[4][N], const float (&shrink)[4], const float *weights,
 }
 
 template <int N> static __global__ void __launch_bounds__(256, N > 5 ? 1 : 2)
-attend_f32(const job<float> j)
+attend_f32(const call<float> j)
 {
     extern __shared__ uint4 shared[];
     float *const qs = (float *)shared, *const ks = qs + F32_PART * F32_STEP;
     float *const vs = ks + F32_PART * F32_STEP, *const ws = qs;         // ws [F32_ROWS, F32_STEP]
-    const place p = place_of(j, blockIdx.x, F32_ROWS, 16 * N);
+    const job p = job_of(j, blockIdx.x, F32_ROWS, 16 * N);
     const int x = threadIdx.x % 16, y = threadIdx.x / 16, count = tiles_in(j, p.list);
     const int64_t E = (int64_t)j.heads * j.d, step = 3 * E;
     const float *const from = j.qkv + p.b * j.tokens * step + (int64_t)p.head * j.d;
@@ -714,7 +714,7 @@ pf_attention_survey(pf_dev *dev, struct attention_sizes *s, int64_t B, int rows,
 }
 
 template <typename T> static pf_err
-start(pf_dev *dev, void (*kernel)(job<T>), job<T> j, int64_t B, int rows, int groups, int keys,
+start(pf_dev *dev, void (*kernel)(call<T>), call<T> j, int64_t B, int rows, int groups, int keys,
       int columns, int threads, int bytes)
 {
     unsigned grid = 0;
@@ -728,14 +728,14 @@ start(pf_dev *dev, void (*kernel)(job<T>), job<T> j, int64_t B, int rows, int gr
 
 /* Heads of at most D columns; 4 warps of 16 M queries, BLOCKS of them on a multiprocessor. */
 template <int D, int M, int KEYS, int BLOCKS, typename T> static pf_err
-start_narrow(pf_dev *dev, const job<T> &j, int64_t B)
+start_narrow(pf_dev *dev, const call<T> &j, int64_t B)
 {
     return start(dev, attend<T, D, M, KEYS, 4, BLOCKS>, j, B, 16 * M, 4, KEYS, j.d, 4 * PF_WARP,
                  room<D, M, KEYS, 4>::BYTES);
 }
 
 template <typename T> static pf_err
-start_for(pf_dev *dev, const job<T> &j, int64_t B)
+start_for(pf_dev *dev, const call<T> &j, int64_t B)
 {
     if (pf_attention_hopper_takes(&j))
         return pf_attention_hopper(dev, j, B);
@@ -750,14 +750,14 @@ start_for(pf_dev *dev, const job<T> &j, int64_t B)
 }
 
 template <int N> static pf_err
-start_f32(pf_dev *dev, const job<float> &j, int64_t B)
+start_f32(pf_dev *dev, const call<float> &j, int64_t B)
 {
     return start(dev, attend_f32<N>, j, B, F32_ROWS, 1, F32_ROWS, 16 * N, 256,
                  (F32_ROWS * F32_STEP + F32_ROWS * 16 * N) * (int)sizeof(float));
 }
 
 static pf_err
-start_for(pf_dev *dev, const job<float> &j, int64_t B)
+start_for(pf_dev *dev, const call<float> &j, int64_t B)
 {
     if (j.d <= 16)
         return start_f32<1>(dev, j, B);
@@ -775,7 +775,7 @@ attention(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scal
           const pf_tensor *mask)
 {
     const int64_t B = qkv->dim[0], E = qkv->dim[2] / 3;
-    job<T> j = {};
+    call<T> j = {};
     j.y = (T *)y->data;
     j.qkv = (const T *)qkv->data;
     j.tokens = (int)qkv->dim[1];

@@ -17,7 +17,7 @@ struct attention_sizes {
     bool sixteen, pairs;        // rows of heads are aligned to 16 bytes; to two numbers, in y
 };
 
-template <typename T> struct job : attention_sizes {
+template <typename T> struct call : attention_sizes {
     T *y;                       // [B, queries, E], E = heads * d
     const T *qkv;               // [B, tokens, 3E]
 };
@@ -30,18 +30,22 @@ pf_err pf_attention_survey(pf_dev *dev, struct attention_sizes *s, int64_t B, in
 
 /* attention_hopper.cu: does it do such heads, on this card?  Then do it. */
 bool pf_attention_hopper_takes(const struct attention_sizes *s);
-pf_err pf_attention_hopper(pf_dev *dev, const job<__half> &j, int64_t B) PF_MUST_USE;
-pf_err pf_attention_hopper(pf_dev *dev, const job<__nv_bfloat16> &j, int64_t B) PF_MUST_USE;
+pf_err pf_attention_hopper(pf_dev *dev, const call<__half> &j, int64_t B) PF_MUST_USE;
+pf_err pf_attention_hopper(pf_dev *dev, const call<__nv_bfloat16> &j, int64_t B) PF_MUST_USE;
+
+namespace {
 
 /* What block i works on.  Neighbours share keys: queries are the fastest axis. */
-struct place {
+struct job {
     int64_t b, mask;            // element of the batch, and its mask
     int head, q0, column;       // first query; first column of the output within the head
     const uint32_t *list;
 };
 
-static __device__ __forceinline__ place
-place_of(const attention_sizes &s, unsigned i, int queries, int columns)
+}
+
+static __device__ __forceinline__ job
+job_of(const attention_sizes &s, unsigned i, int queries, int columns)
 {
     const int slices = (s.d + columns - 1) / columns;
     const int block = i % s.blocks;

@@ -29,7 +29,7 @@
 enum { PANEL = 64 };            // columns of a panel
 enum { GROUPS = 4, ROWS = 64, QUERIES = GROUPS * ROWS };
 enum { WARPS = 4 * GROUPS, THREADS = (WARPS + 4) * PF_WARP };
-// of 480 for each five threads at the start
+// Five threads, four that work and one that carries, share the 480 registers of the start.
 enum { WORKERS_REGISTERS = 112, CARRIERS_REGISTERS = 32 };
 enum : uint32_t { LAST = 1u << 31 };    // in a tile's register: the job's last one
 
@@ -133,7 +133,7 @@ fetch(unsigned to, const unsigned char *from, unsigned step, int first, int last
  * when the next one is on its way: with the first of a job its queries are there.  A job of no
  * tiles has one that nobody sees. */
 template <typename T, int D, int KEYS> static __device__ __forceinline__ void
-bring(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned jobs)
+bring(const call<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned jobs)
 {
     typedef room<D, KEYS> R;
     const unsigned E = (unsigned)sizeof(T) * j.heads * D, step = 3 * E;         // bytes
@@ -143,7 +143,7 @@ bring(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigne
     bool again = false, asked_again = false;    // places have been used
 #pragma unroll 1
     for (unsigned n = blockIdx.x; n < jobs; n += gridDim.x) {
-        const place p = place_of(j, n, QUERIES, D);
+        const job p = job_of(j, n, QUERIES, D);
         const int count = tiles_in(j, p.list);
         const unsigned char *const from = (const unsigned char *)j.qkv + p.b * j.tokens * step +
                                           p.head * D * sizeof(T) + threadIdx.x % PIECES * PIECE;
@@ -188,7 +188,7 @@ struct sight {
 };
 
 static __device__ __forceinline__ sight
-sight_of(const attention_sizes &s, const place &p, int row)
+sight_of(const attention_sizes &s, const job &p, int row)
 {
     const int q = min(p.q0 + row, s.queries - 1), r = min(p.q0 + row + 8, s.queries - 1);
     return {s.mask ? s.mask + (p.mask * s.tokens + q) * s.words : nullptr, (r - q) * s.words};
@@ -305,7 +305,7 @@ add_values(output<D> &o, const float (&s)[KEYS / 2], float scale, uint64_t value
 
 /* Write the rows from query q on, divided by their sums of weights. */
 template <typename T, int D> static __device__ __forceinline__ void
-finish(const output<D> &o, const job<T> &j, const place &p, int q)
+finish(const output<D> &o, const call<T> &j, const job &p, int q)
 {
     const int64_t E = (int64_t)j.heads * D;
     const int t = threadIdx.x % 4;
@@ -325,7 +325,7 @@ finish(const output<D> &o, const job<T> &j, const place &p, int q)
 /* o += what this group's queries, at `queries`, see of a tile, at `tile`; all: each sees each
  * key. */
 template <typename T, int D, int KEYS> static __device__ __forceinline__ void
-add_tile(output<D> &o, const job<T> &j, unsigned queries, unsigned tile, uint32_t now, bool all,
+add_tile(output<D> &o, const call<T> &j, unsigned queries, unsigned tile, uint32_t now, bool all,
          const sight &mask)
 {
     typedef room<D, KEYS> R;
@@ -356,7 +356,7 @@ add_tile(output<D> &o, const job<T> &j, unsigned queries, unsigned tile, uint32_
 
 /* A group's part in all of the block's jobs. */
 template <typename T, int D, int KEYS> static __device__ __forceinline__ void
-work(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned jobs)
+work(const call<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned jobs)
 {
     typedef room<D, KEYS> R;
     const int lane = threadIdx.x % PF_WARP, warp = of_lane_0(threadIdx.x / PF_WARP),
@@ -366,7 +366,7 @@ work(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned
     pf_turn<2> asked = {0, 0};
 #pragma unroll 1
     for (unsigned n = blockIdx.x; n < jobs; n += gridDim.x) {
-        const place p = place_of(j, n, QUERIES, D);
+        const job p = job_of(j, n, QUERIES, D);
         const sight mask = sight_of(j, p, row);
         const unsigned queries = base + asked.at * R::QUERIES_BYTES + group * ROWS * LINE;
         output<D> o = {};
@@ -390,7 +390,7 @@ work(const job<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsigned
 }
 
 template <typename T, int D, int KEYS> static __global__ void __launch_bounds__(THREADS, 1)
-attend(const __grid_constant__ job<T> j, const unsigned jobs)
+attend(const __grid_constant__ call<T> j, const unsigned jobs)
 {
     typedef room<D, KEYS> R;
     extern __shared__ __align__(1024) unsigned char shared[];
@@ -430,7 +430,7 @@ pf_attention_hopper_takes(const struct attention_sizes *s)
 }
 
 template <typename T, int D, int KEYS> static pf_err
-start(pf_dev *dev, job<T> j, int64_t B)
+start(pf_dev *dev, call<T> j, int64_t B)
 {
     enum { BYTES = room<D, KEYS>::BARRIERS + sizeof(signals<room<D, KEYS>::STAGES>) };
     unsigned jobs = 0;
@@ -444,7 +444,7 @@ start(pf_dev *dev, job<T> j, int64_t B)
 }
 
 template <typename T> static pf_err
-start_for(pf_dev *dev, const job<T> &j, int64_t B)
+start_for(pf_dev *dev, const call<T> &j, int64_t B)
 {
     return j.d == 64   ? start<T, 64, 64>(dev, j, B)
            : j.d == 80 ? start<T, 80, 64>(dev, j, B)
@@ -452,13 +452,13 @@ start_for(pf_dev *dev, const job<T> &j, int64_t B)
 }
 
 pf_err
-pf_attention_hopper(pf_dev *dev, const job<__half> &j, int64_t B)
+pf_attention_hopper(pf_dev *dev, const call<__half> &j, int64_t B)
 {
     return start_for(dev, j, B);
 }
 
 pf_err
-pf_attention_hopper(pf_dev *dev, const job<__nv_bfloat16> &j, int64_t B)
+pf_attention_hopper(pf_dev *dev, const call<__nv_bfloat16> &j, int64_t B)
 {
     return start_for(dev, j, B);
 }

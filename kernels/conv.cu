@@ -35,24 +35,24 @@ template <int BM, int BN> struct block {
         LINES = THREADS / PIECES,       // that its threads copy at once
         STAGE = (BM + BN) * LINE,
         TILE = BM * (BN + 8) * (int)sizeof(float),
-        PLACES = TILE > STAGES * STAGE ? TILE : STAGES * STAGE,     // offset of the table of places
-        BYTES = PLACES + BM * 16,
+        ORIGINS = TILE > STAGES * STAGE ? TILE : STAGES * STAGE,     // offset of the table of origins
+        BYTES = ORIGINS + BM * 16,
     };
 };
 
 namespace {
 
-struct __align__(16) place {    // of a row's pixel in x, at tap 0
+struct __align__(16) origin {    // of a row's pixel in x, at tap 0
     int z, y, x, pixel;
 };
 
 }
 
 template <int BM> static __device__ void
-find_places(struct place *to, const struct conv &a, int m0)
+find_origins(struct origin *to, const struct conv &a, int m0)
 {
     for (int i = threadIdx.x; i < BM; i += blockDim.x) {
-        struct place p = {FAR, 0, 0, 0};
+        struct origin p = {FAR, 0, 0, 0};
         if (m0 + i < a.M) {
             const int x = (m0 + i) % a.out[2], rows = (m0 + i) / a.out[2];
             const int y = rows % a.out[1], planes = rows / a.out[1];
@@ -74,7 +74,7 @@ template <typename Machine, bool WHOLE> struct loader {
     enum { BM = Machine::BM, BN = Machine::BN, ALIGNED = WHOLE };
     enum { LINES = block<BM, BN>::LINES, STAGE = block<BM, BN>::STAGE };
     enum { EACH = PIECE / sizeof(T), STEP = LINE / sizeof(T), MX = BM / LINES, NW = BN / LINES };
-    const struct place *places; // of this thread's first row, then every LINES-th
+    const struct origin *origins; // of this thread's first row, then every LINES-th
     const T *w;                 // this thread's piece of its first row
     int64_t w_step;             // LINES rows
     int kernel[3], left;        // numbers from this piece to the reduction's end
@@ -91,7 +91,7 @@ look(L &l, const struct conv &a)
     l.shift = (l.z * a.in[1] + l.y) * a.in[2] + l.x;
     if (l.left > 0)
         for (int i = 0; i < L::MX; i++) {
-            const struct place p = l.places[i * L::LINES];
+            const struct origin p = l.origins[i * L::LINES];
             if ((unsigned)(p.z + l.z) < (unsigned)a.in[0] &&
                 (unsigned)(p.y + l.y) < (unsigned)a.in[1] &&
                 (unsigned)(p.x + l.x) < (unsigned)a.in[2])
@@ -101,14 +101,14 @@ look(L &l, const struct conv &a)
 
 // w: row n0 of the weight; step: the first of this block's.
 template <typename L> static __device__ __forceinline__ void
-start(L &l, const struct conv &a, const struct place *places, const typename L::T *w, int n0,
+start(L &l, const struct conv &a, const struct origin *origins, const typename L::T *w, int n0,
       int step, unsigned shared)
 {
     const int line = threadIdx.x / PIECES, piece = threadIdx.x % PIECES;
     const int R = l.kernel[0] * l.kernel[1] * l.kernel[2] * a.padded,
               at = step * L::STEP + piece * L::EACH;
     const int tap = at / a.padded;
-    l.places = places + line;
+    l.origins = origins + line;
     l.w = w + (int64_t)line * R + at;
     l.w_step = (int64_t)L::LINES * R;
     l.left = R - at;
@@ -121,7 +121,7 @@ start(L &l, const struct conv &a, const struct place *places, const typename L::
         l.real |= (unsigned)(n0 + line + i * L::LINES < a.K) << i;
 #pragma unroll
     for (int i = 0; i < L::MX; i++)
-        l.pixel[i] = l.places[i * L::LINES].pixel;
+        l.pixel[i] = l.origins[i * L::LINES].pixel;
     l.to = shared + line * LINE + (piece ^ line % 8) * PIECE;
     look(l, a);
 }
@@ -357,7 +357,7 @@ convolve(const __grid_constant__ struct conv a)
     typedef typename Machine::T T;
     typedef block<BM, BN> B;
     extern __shared__ __align__(1024) unsigned char shared[];
-    struct place *const places = (struct place *)(shared + B::PLACES);
+    struct origin *const origins = (struct origin *)(shared + B::ORIGINS);
     const int n0 = blockIdx.x % a.columns * BN, m0 = blockIdx.x / a.columns * BM;
     const int parity = a.transposed ? 7 - (int)blockIdx.z : 0;
     const T *w = (const T *)a.w;
@@ -371,9 +371,9 @@ convolve(const __grid_constant__ struct conv a)
     const int all = (R + l.STEP - 1) / l.STEP, first = blockIdx.y * a.steps;
     const int steps = all - first < a.steps ? all - first : a.steps;
     const unsigned address = pf_shared_address(shared);
-    find_places<BM>(places, a, m0);
+    find_origins<BM>(origins, a, m0);
     __syncthreads();
-    start(l, a, places, w + (int64_t)n0 * R, n0, first, address);
+    start(l, a, origins, w + (int64_t)n0 * R, n0, first, address);
 #pragma unroll
     for (int i = 0; i < Machine::SUMS; i++)
         sum[i] = 0;
@@ -462,7 +462,7 @@ struct tile {
 // Costs are against that of FULL.
 static const struct tile FULL = {128, 128, 1, 1.6}, HALF = {128, 64, 0.6, 2},
                          QUARTER = {64, 64, 0.36, 2.5};
-// of a step of FULL in 16 bits by by_mma where wgmma takes 1; fitted
+// A step of FULL in 16 bits takes by_mma so long where wgmma takes 1; fitted.
 static const double MMA_COST = 1.7;
 static const double FILL_STEPS = 4;     // as long as a block's beginning and end take; fitted
 

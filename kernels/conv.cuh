@@ -45,7 +45,7 @@ struct hopper_plan {
 static inline double
 time_of_parts(const pf_dev *dev, const struct conv *a, int split)
 {
-    /* of a multiprocessor, 21 GB/s; fitted both */
+    /* A multiprocessor moves 21 GB/s; both are fitted. */
     const double launch = 8, bytes_a_unit = 1e4;
     const int bytes = 8;                                        /* of each number: written, read */
     return split == 1 ? 0

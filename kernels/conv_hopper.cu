@@ -34,7 +34,7 @@
 
 enum { GROUPS = 2, UNIT = 64, WARPS = 4 * GROUPS, THREADS = (WARPS + 4) * PF_WARP, PAIR = 2 };
 enum { CHANNELS = 64 };                                         // of a step: a line
-// of 504 for each three threads at the start
+// Three threads, two that work and one that carries, share the 504 registers of the start.
 enum { WORKERS_REGISTERS = 232, CARRIERS_REGISTERS = 40 };
 enum { PARITIES = 8 };
 
@@ -58,7 +58,7 @@ template <typename Room> struct signals {
     uint64_t w_full[Room::STEPS], w_empty[Room::STEPS];
 };
 
-struct job {
+struct call {
     CUtensorMap x, w[PARITIES];
     struct conv c;
     int shift[3];               // log2 of a patch's depth, height, width
@@ -72,7 +72,7 @@ struct job {
 };
 
 /* One job, or this block's share in it. */
-struct task {
+struct job {
     int parity, part, n0, patch;
     int kernel[3];              // taps along depth, height, width
     int taps;                   // of a slab
@@ -95,10 +95,10 @@ rank(void)
 }
 
 /* This block's share in job i.  Neighbours have the same pixels: columns are fastest. */
-template <int BN> static __device__ __forceinline__ task
-task_of(const job &j, int i)
+template <int BN> static __device__ __forceinline__ job
+job_of(const call &j, int i)
 {
-    task t;
+    job t;
     t.n0 = i % j.c.columns * BN;
     i /= j.c.columns;
     t.patch = (i % j.pairs * PAIR + rank()) * GROUPS;
@@ -120,7 +120,7 @@ struct tap {
 };
 
 static __device__ __forceinline__ tap
-tap_of(const job &j, const task &t, int slab)
+tap_of(const call &j, const job &t, int slab)
 {
     const int blocks = j.c.C / CHANNELS, at = slab / blocks, rows = t.kernel[1] / t.taps;
     return {at / t.kernel[2] / rows, at / t.kernel[2] % rows, at % t.kernel[2],
@@ -128,7 +128,7 @@ tap_of(const job &j, const task &t, int slab)
 }
 
 static __device__ __forceinline__ void
-pf_advance(tap &p, const job &j, const task &t)
+pf_advance(tap &p, const call &j, const job &t)
 {
     if ((p.c += CHANNELS) < j.c.C)
         return;
@@ -152,7 +152,7 @@ struct corner {
 }
 
 static __device__ __forceinline__ corner
-corner_of(const job &j, int patch)
+corner_of(const call &j, int patch)
 {
     const int x = patch % j.across[2], rows = patch / j.across[2];
     const int y = rows % j.across[1], planes = rows / j.across[1];
@@ -162,14 +162,14 @@ corner_of(const job &j, int patch)
 
 /* One thread brings the slabs of both groups. */
 template <typename R, int UNITS, int BN> static __device__ __forceinline__ void
-bring_slabs(const job &j, unsigned base, signals<R> *s)
+bring_slabs(const call &j, unsigned base, signals<R> *s)
 {
     const int log_patch = UNITS == 2 ? 7 : 6,
               log_batch = log_patch - j.shift[0] - j.shift[1] - j.shift[2];
     pf_turn<R::SLABS> at = {0, 0};
 #pragma unroll 1
     for (int i = blockIdx.x / PAIR; i < j.count; i += gridDim.x / PAIR) {
-        const task t = task_of<BN>(j, i);
+        const job t = job_of<BN>(j, i);
         tap p = tap_of(j, t, t.first);
         corner from[GROUPS];
         for (int g = 0; g < GROUPS; g++) {
@@ -193,13 +193,13 @@ bring_slabs(const job &j, unsigned base, signals<R> *s)
 
 /* One thread brings half of each step's w, to both blocks. */
 template <typename R, int BN> static __device__ __forceinline__ void
-bring_w(const job &j, unsigned base, signals<R> *s)
+bring_w(const call &j, unsigned base, signals<R> *s)
 {
     const unsigned half = base + R::W + rank() * (R::STEP / PAIR);
     pf_turn<R::STEPS> at = {0, 0};
 #pragma unroll 1
     for (int i = blockIdx.x / PAIR; i < j.count; i += gridDim.x / PAIR) {
-        const task t = task_of<BN>(j, i);
+        const job t = job_of<BN>(j, i);
         const int row = t.n0 + rank() * (BN / PAIR), down = t.kernel[2] * j.c.C;
         tap p = tap_of(j, t, t.first);
 #pragma unroll 1
@@ -253,9 +253,9 @@ multiply(float (&sum)[UNITS * BN / 2], unsigned x, unsigned w, unsigned unit)
     pf_group_commit();
 }
 
-/* All steps of a task.  A place is left when the next step's products are on their way. */
+/* All steps of a job.  A place is left when the next step's products are on their way. */
 template <typename T, typename R, int UNITS, int BN> static __device__ __forceinline__ void
-add_up(float (&sum)[UNITS * BN / 2], const job &j, const task &t, unsigned base, signals<R> *s,
+add_up(float (&sum)[UNITS * BN / 2], const call &j, const job &t, unsigned base, signals<R> *s,
        pf_turn<R::SLABS> &slab, pf_turn<R::STEPS> &w)
 {
     const unsigned x = base + threadIdx.x / 128 * R::SLAB, unit = j.unit * LINE,
@@ -294,7 +294,7 @@ add_up(float (&sum)[UNITS * BN / 2], const job &j, const task &t, unsigned base,
 
 /* The pixel of y, or of a parity, that is number r of a patch; -1: none. */
 template <int UNITS> static __device__ __forceinline__ int
-pixel_of(const job &j, const corner &k, int r)
+pixel_of(const call &j, const corner &k, int r)
 {
     const int log_patch = UNITS == 2 ? 7 : 6,
               log_batch = log_patch - j.shift[0] - j.shift[1] - j.shift[2];
@@ -334,7 +334,7 @@ exchange(float (&v)[8], const float *s)
  * s: its sums of the first 8 columns, 4 further those of the next.  m = -1: there is no such
  * row, but others want its sums. */
 template <typename T, int BN, bool ACTS> static __device__ __forceinline__ void
-store_row(const float *s, const struct conv &a, const task &t, int m, int n)
+store_row(const float *s, const struct conv &a, const job &t, int m, int n)
 {
     const int64_t at = m < 0 ? 0 : row_of(a, m, t.parity) + n;
     const bool add = m >= 0 && a.residual && !a.part;
@@ -360,13 +360,13 @@ store_row(const float *s, const struct conv &a, const task &t, int m, int n)
     }
 }
 
-/* All of this thread's in job i.  Of the task nothing else is kept until here: registers are
+/* Stores all sums of this thread in job i.  Of the job nothing else is kept until here: registers are
  * scarce. */
 template <typename T, int UNITS, int BN, bool ACTS> static __device__ __forceinline__ void
-store(const float (&sum)[UNITS * BN / 2], const job &j, int i)
+store(const float (&sum)[UNITS * BN / 2], const call &j, int i)
 {
     asm volatile("" : "+r"(i));
-    const task t = task_of<BN>(j, i);
+    const job t = job_of<BN>(j, i);
     const corner k = corner_of(j, t.patch + threadIdx.x / 128);
     const int row = threadIdx.x % 128 / PF_WARP * 16 + threadIdx.x % PF_WARP / 4,
               n = t.n0 + threadIdx.x % 4 * 8;
@@ -378,14 +378,14 @@ store(const float (&sum)[UNITS * BN / 2], const job &j, int i)
 
 template <typename T, typename R, int UNITS, int BN, bool ACTS>
 static __device__ __forceinline__ void
-work(const job &j, unsigned base, signals<R> *s)
+work(const call &j, unsigned base, signals<R> *s)
 {
     pf_turn<R::SLABS> slab = {0, 0};
     pf_turn<R::STEPS> w = {0, 0};
     float sum[UNITS * BN / 2];
 #pragma unroll 1
     for (int i = blockIdx.x / PAIR; i < j.count; i += gridDim.x / PAIR) {
-        add_up<T, R, UNITS, BN>(sum, j, task_of<BN>(j, i), base, s, slab, w);
+        add_up<T, R, UNITS, BN>(sum, j, job_of<BN>(j, i), base, s, slab, w);
         store<T, UNITS, BN, ACTS>(sum, j, i);
     }
 }
@@ -410,7 +410,7 @@ set_up(signals<R> *s)
 #endif
 template <typename T, int UNITS, int BN, bool ACTS>
 static __global__ void IN_PAIRS __launch_bounds__(THREADS, 1)
-convolve(const __grid_constant__ struct job j)
+convolve(const __grid_constant__ struct call j)
 {
     typedef room<UNITS, BN> R;
     extern __shared__ __align__(1024) unsigned char shared[];
@@ -502,7 +502,7 @@ log_batch(const struct hopper_plan *p)
 }
 
 static pf_err
-make_maps(struct job *j, const struct hopper_plan *p, pf_dtype type)
+make_maps(struct call *j, const struct hopper_plan *p, pf_dtype type)
 {
     const struct conv *const a = &j->c;
     const cuuint64_t dim[] = {(cuuint64_t)a->C, (cuuint64_t)a->in[2], (cuuint64_t)a->in[1],
@@ -591,9 +591,9 @@ slabs_of(const struct conv *a, int taps)
 }
 
 /* What a multiprocessor does in a unit of conv.cuh, 0.48 us. */
-// of shared memory: 217 GB/s, about its 128 bytes a cycle
+// What shared memory gives in a unit: 217 GB/s, about its 128 bytes a cycle.
 static const double SHARED_BYTES = 104e3;
-// from the L2 cache: of all multiprocessors 5.5 TB/s
+// What the L2 cache gives one multiprocessor in a unit: all together get 5.5 TB/s.
 static const double L2_BYTES = 20e3;
 /* Units that wgmma takes for 128 x 128 of y and 64 channels: 0.58 at 990 TFLOP/s; fitted. */
 static const double PRODUCTS = 0.74;
@@ -673,10 +673,10 @@ pf_conv_hopper_plan(const pf_dev *dev, const struct conv *a, pf_dtype type)
     return best;
 }
 
-static struct job
-job_of(const struct conv *a, const struct hopper_plan *p)
+static struct call
+call_of(const struct conv *a, const struct hopper_plan *p)
 {
-    struct job j = {};
+    struct call j = {};
     j.c = *a;
     j.c.columns = (a->K + p->columns - 1) / p->columns;
     j.shared = p->shared;
@@ -696,12 +696,12 @@ job_of(const struct conv *a, const struct hopper_plan *p)
 }
 
 template <typename T, int UNITS, int BN> static pf_err
-launch(pf_dev *dev, const struct job *j)
+launch(pf_dev *dev, const struct call *j)
 {
     typedef room<UNITS, BN> R;
     enum { BYTES = (int)R::SIGNALS + (int)sizeof(signals<R>) };
     const int most = dev->cuda->processors / PAIR, pairs = j->count < most ? j->count : most;
-    void (*const kernel)(struct job) =
+    void (*const kernel)(struct call) =
         j->c.act == PF_NONE ? convolve<T, UNITS, BN, false> : convolve<T, UNITS, BN, true>;
     PF_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
                 "convolution");
@@ -710,7 +710,7 @@ launch(pf_dev *dev, const struct job *j)
 }
 
 template <typename T> static pf_err
-launch_for(pf_dev *dev, const struct job *j, const struct hopper_plan *p)
+launch_for(pf_dev *dev, const struct call *j, const struct hopper_plan *p)
 {
     return p->units == 1        ? launch<T, 1, 160>(dev, j)
            : p->columns == 160 ? launch<T, 2, 160>(dev, j)
@@ -721,7 +721,7 @@ launch_for(pf_dev *dev, const struct job *j, const struct hopper_plan *p)
 pf_err
 pf_conv_hopper(pf_dev *dev, const struct conv *a, const struct hopper_plan *p, pf_dtype type)
 {
-    struct job j = job_of(a, p);
+    struct call j = call_of(a, p);
     const int64_t count =
         (int64_t)j.pairs * j.c.columns * p->split * (a->transposed ? PARITIES : 1);
     if (count > INT_MAX / 2)

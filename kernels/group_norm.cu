@@ -45,7 +45,7 @@ namespace {
 /* One call.  Every row of C channels is cut into tiles, and the rows of a batch element into
  * chunks; a block has one chunk of one tile.  In slab a tile is a slice of whole groups, and
  * there is one chunk. */
-template <typename T> struct job {
+template <typename T> struct call {
     T *y;
     const T *x;                 // may be y
     const float *gamma, *beta, *channel;        // channel NULL: none
@@ -60,7 +60,7 @@ template <typename T> struct job {
     int slots;
 };
 
-struct place {                  // a block's share
+struct share {                  // a block's share
     int64_t b, c0, p0, rows;    // batch element; first channel; first row, and how many
     int channels, chunk, tile;
     int64_t first;              // the first group that has channels in the tile,
@@ -69,10 +69,10 @@ struct place {                  // a block's share
 
 }
 
-template <typename T> static __device__ __forceinline__ place
-place_of(const job<T> &j, int64_t block)
+template <typename T> static __device__ __forceinline__ share
+share_of(const call<T> &j, int64_t block)
 {
-    place at;
+    share at;
     at.chunk = (int)(block % j.chunks);
     at.tile = (int)(block / j.chunks % j.tiles);
     at.b = block / j.chunks / j.tiles;
@@ -96,10 +96,10 @@ team_sum(double v, int team)
 
 // ---- sums ----
 
-/* Sums over a thread's rows of x - base and its square, base being row 0 of the place: to
+/* Sums over a thread's rows of x - base and its square, base being row 0 of the share: to
  * sums[2 N][threads + PAD].  slab, if not NULL, keeps the vectors, in the order [rows][columns]. */
 template <typename T, int N> static __device__ __forceinline__ void
-sum_rows(float *sums, T *slab, const T *x, int64_t C, const place &at)
+sum_rows(float *sums, T *slab, const T *x, int64_t C, const share &at)
 {
     const int columns = at.channels / N, deep = blockDim.x / columns, row = threadIdx.x / columns,
               column = threadIdx.x % columns;
@@ -135,10 +135,10 @@ sum_rows(float *sums, T *slab, const T *x, int64_t C, const place &at)
     }
 }
 
-/* Mean and squared deviations of each channel of the place, from the threads' sums.  x as above. */
+/* Mean and squared deviations of each channel of the share, from the threads' sums.  x as above. */
 template <typename T, int N> static __device__ __forceinline__ void
 join_threads(double *mean, double *m2, const float *sums, const T *x, const float *channel,
-             const place &at)
+             const share &at)
 {
     const int columns = at.channels / N, deep = blockDim.x / columns, threads = blockDim.x;
     const double n = (double)at.rows;
@@ -163,9 +163,9 @@ join_threads(double *mean, double *m2, const float *sums, const T *x, const floa
     }
 }
 
-/* Moments of what each group has in the place; put(group of the place, moments) takes them. */
+/* Moments of what each group has in the share; put(group of the share, moments) takes them. */
 template <typename Put> static __device__ __forceinline__ void
-join_channels(const double *mean, const double *m2, int64_t width, const place &at, Put put)
+join_channels(const double *mean, const double *m2, int64_t width, const share &at, Put put)
 {
     const int lane = threadIdx.x % TEAM, step = blockDim.x / TEAM;
     const double n = (double)at.rows;
@@ -190,7 +190,7 @@ join_channels(const double *mean, const double *m2, int64_t width, const place &
 /* All of the above.  work: floats [2 N][threads + PAD] and, behind them, doubles [2][channels of
  * a tile]. */
 template <typename T, int N, typename Put> static __device__ __forceinline__ void
-find_moments(float *work, T *slab, const job<T> &j, const place &at, Put put)
+find_moments(float *work, T *slab, const call<T> &j, const share &at, Put put)
 {
     const T *const x = j.x + (at.b * j.P + at.p0) * j.C + at.c0;
     double *const mean = (double *)(work + 2 * N * (blockDim.x + PAD));
@@ -226,10 +226,10 @@ template <int N> struct affine {
     float center[N], scale[N], shift[N];
 };
 
-/* Of all channels of the tile, once for each: to[3][channels]; of: the scalings of the place's
+/* The three numbers of all channels of the tile, once for each: to[3][channels]; of: the scalings of the share's
  * groups.  Then for a thread's N from c on. */
 template <typename T> static __device__ __forceinline__ void
-find_affine(float *to, const scaling *of, const job<T> &j, const place &at)
+find_affine(float *to, const scaling *of, const call<T> &j, const share &at)
 {
     for (int c = threadIdx.x; c < at.channels; c += blockDim.x) {
         const int64_t channel = at.c0 + c;
@@ -267,10 +267,10 @@ write_normalised(T *y, const pf_run<T, N> &x, const affine<N> &a, enum pf_act ac
 
 /* Shared memory: work, later the affine map; then scalings of the slice's groups, then the slab. */
 template <typename T, int N> static __global__ void __launch_bounds__(MAX_THREADS)
-slab(const job<T> j)
+slab(const call<T> j)
 {
     extern __shared__ __align__(32) char shared[];
-    const place at = place_of(j, blockIdx.x);
+    const share at = share_of(j, blockIdx.x);
     const int columns = at.channels / N, deep = blockDim.x / columns, row = threadIdx.x / columns,
               column = threadIdx.x % columns;
     scaling *const of = (scaling *)(shared + work_bytes<N>(blockDim.x, at.channels));
@@ -294,22 +294,22 @@ slab(const job<T> j)
 
 /* A group's tiles: most have one. */
 template <typename T> static __device__ __forceinline__ int64_t
-first_tile(const job<T> &j, int64_t group)
+first_tile(const call<T> &j, int64_t group)
 {
     return group * j.width / j.tile;
 }
 
 template <typename T> static __device__ __forceinline__ int
-tiles_of(const job<T> &j, int64_t group)
+tiles_of(const call<T> &j, int64_t group)
 {
     return (int)(((group + 1) * j.width - 1) / j.tile - first_tile(j, group)) + 1;
 }
 
 template <typename T, int N> static __global__ void __launch_bounds__(THREADS)
-measure(const job<T> j)
+measure(const call<T> j)
 {
     extern __shared__ __align__(32) char shared[];
-    const place at = place_of(j, blockIdx.x);
+    const share at = share_of(j, blockIdx.x);
     find_moments<T, N>((float *)shared, (T *)NULL, j, at, [&](int g, const moments &m) {
         const int64_t group = at.first + g, slot = at.tile - first_tile(j, group);
         j.parts[((at.b * j.groups + group) * j.slots + slot) * j.chunks + at.chunk] = m;
@@ -338,7 +338,7 @@ merged(const moments *parts, int n, int team)
 
 /* A warp per group of a batch element: its moments go to the first place of `to`, [B, groups]. */
 template <typename T> static __global__ void
-merge(moments *to, const job<T> j, int64_t count)
+merge(moments *to, const call<T> j, int64_t count)
 {
     const int64_t i = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / PF_WARP;
     if (i >= count)
@@ -357,12 +357,12 @@ map_bytes(int64_t channels)
 
 /* whole: what merge made, or NULL: every block joins the parts of its groups itself. */
 template <typename T, int N> static __global__ void __launch_bounds__(THREADS)
-apply(const job<T> j, const moments *whole)
+apply(const call<T> j, const moments *whole)
 {
     extern __shared__ __align__(32) char shared[];
     float *const map = (float *)shared;             // affine, [3][channels of a tile]
     scaling *const of = (scaling *)(shared + map_bytes(j.tile));
-    const place at = place_of(j, (int64_t)gridDim.x - 1 - blockIdx.x);
+    const share at = share_of(j, (int64_t)gridDim.x - 1 - blockIdx.x);
     const int columns = at.channels / N, deep = THREADS / columns, row = threadIdx.x / columns,
               column = threadIdx.x % columns;
     int team = TEAM;
@@ -415,7 +415,7 @@ struct slab_plan {
 };
 
 template <typename T, int N> static slab_plan
-plan_slab(const pf_dev *dev, const job<T> &j, int64_t B)
+plan_slab(const pf_dev *dev, const call<T> &j, int64_t B)
 {
     slab_plan plan = {};
     for (int64_t groups = 1; groups <= j.groups; groups++) {
@@ -443,7 +443,7 @@ plan_slab(const pf_dev *dev, const job<T> &j, int64_t B)
 }
 
 template <typename T, int N> static pf_err
-run_slab(pf_dev *dev, job<T> j, int64_t B, const slab_plan &plan)
+run_slab(pf_dev *dev, call<T> j, int64_t B, const slab_plan &plan)
 {
     j.tile = plan.channels;
     j.tiles = (int)(j.C / plan.channels);
@@ -473,7 +473,7 @@ tile_channels(int64_t C, int64_t width, int N)
 
 /* Chunks: enough blocks, but each of several rounds of AT_ONCE, and none that sums for too long. */
 template <typename T, int N> static void
-cut(const pf_dev *dev, job<T> &j, int64_t B)
+cut(const pf_dev *dev, call<T> &j, int64_t B)
 {
     j.tile = tile_channels(j.C, j.width, N);
     j.tiles = (int)ceil_div(j.C, j.tile);
@@ -487,7 +487,7 @@ cut(const pf_dev *dev, job<T> &j, int64_t B)
 }
 
 template <typename T, int N> static pf_err
-run_parts(pf_dev *dev, job<T> j, int64_t B)
+run_parts(pf_dev *dev, call<T> j, int64_t B)
 {
     const int64_t element = j.P * j.C, fit = PART_BYTES / (element * (int64_t)sizeof(T));
     const int64_t part = fit >= B ? B : fit < 1 ? 1 : fit;
@@ -524,7 +524,7 @@ run_parts(pf_dev *dev, job<T> j, int64_t B)
 
 /* In vectors of 16 bytes, or where only that makes a slab small enough 8; else number by number. */
 template <typename T> static pf_err
-run(pf_dev *dev, const job<T> &j, int64_t B)
+run(pf_dev *dev, const call<T> &j, int64_t B)
 {
     constexpr int N = 16 / (int)sizeof(T);
     slab_plan plan;
@@ -546,7 +546,7 @@ pf_group_norm_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tenso
 {
     const int64_t B = x->dim[0], C = x->dim[x->ndim - 1], P = pf_tensor_count(x) / (B * C);
     PF_FOR_TYPE(y->dtype, T, {
-        const job<T> j = {(T *)y->data, (const T *)x->data, (const float *)gamma->data,
+        const call<T> j = {(T *)y->data, (const T *)x->data, (const float *)gamma->data,
                           (const float *)beta->data, channel ? (const float *)channel->data : NULL,
                           channel && channel->dim[0] > 1 ? C : 0, P, C, C / groups, groups, eps,
                           act, 0, 0, 0, 0, NULL, 1};

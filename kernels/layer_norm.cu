@@ -83,7 +83,7 @@ launch(pf_dev *dev, T *y, const T *x, const float *gamma, const float *beta, int
     constexpr int N = 16 / (int)sizeof(T);
     const bool aligned =
         pf_is_aligned(y) && pf_is_aligned(x) && pf_is_aligned(gamma) && pf_is_aligned(beta);
-    // to a lane
+    // How many a lane has.
     const int64_t vectors = aligned && C % N == 0 ? (C / N + PF_WARP - 1) / PF_WARP : INT64_MAX;
     const unsigned blocks = pf_blocks(rows, ROWS);
     const cudaStream_t stream = pf_cuda_stream(dev);

@@ -19,25 +19,32 @@ pf_madd(float a, float b, float c)
 #endif
 }
 
+/* p 2^n where shifted = n + 1.5 * 2^23: adding that rounds n and leaves it in the low bits, from
+ * where it goes straight into the exponent. */
+static inline float
+pf_times_2_to(float p, float shifted)
+{
+    uint32_t n, bits;
+    memcpy(&n, &shifted, sizeof n);
+    memcpy(&bits, &p, sizeof bits);
+    bits += n << 23;
+    memcpy(&p, &bits, sizeof p);
+    return p;
+}
+
 /* 2^x for x in -126..127, 0 below.  x = n + r, |r| <= 1/2; the polynomial is our Chebyshev fit of
- * 2^r (error 1e-8), and n goes straight into the exponent: adding 1.5 * 2^23 rounds x and leaves n
- * in the low bits. */
+ * 2^r (error 1e-8). */
 static inline float
 pf_exp2(float x)
 {
     const float shifted = x + 12582912.0f, r = x - (shifted - 12582912.0f);
     float p = pf_madd(r, 1.545316295e-4f, 1.339086336e-3f);
-    uint32_t n, bits;
     p = pf_madd(p, r, 9.618082557e-3f);
     p = pf_madd(p, r, 5.550357114e-2f);
     p = pf_madd(p, r, 0.2402265076f);
     p = pf_madd(p, r, 0.693147188f);
     p = pf_madd(p, r, 1.0f);
-    memcpy(&n, &shifted, sizeof n);
-    memcpy(&bits, &p, sizeof bits);
-    bits += n << 23;
-    memcpy(&p, &bits, sizeof p);
-    return x < -126.0f ? 0.0f : p;
+    return x < -126.0f ? 0.0f : pf_times_2_to(p, shifted);
 }
 
 /* e^x; 0 below -87, so that exp(-inf) is 0; at most e^88.  x = n ln 2 + r, ln 2 in two parts. */
@@ -48,17 +55,12 @@ pf_exp(float x)
     const float shifted = pf_madd(c, 1.44269504f, 12582912.0f), n = shifted - 12582912.0f;
     const float r = pf_madd(n, 2.12194440e-4f, pf_madd(n, -0.693359375f, c));
     float p = pf_madd(r, 1.9875691e-4f, 1.3981999e-3f);
-    uint32_t exponent, bits;
     p = pf_madd(p, r, 8.3334519e-3f);
     p = pf_madd(p, r, 4.1665796e-2f);
     p = pf_madd(p, r, 1.6666665e-1f);
     p = pf_madd(p, r, 0.5f);
     p = pf_madd(p, r * r, r) + 1.0f;
-    memcpy(&exponent, &shifted, sizeof exponent);
-    memcpy(&bits, &p, sizeof bits);
-    bits += exponent << 23;
-    memcpy(&p, &bits, sizeof p);
-    return x < -87.0f ? 0.0f : p;
+    return x < -87.0f ? 0.0f : pf_times_2_to(p, shifted);
 }
 
 static inline float
