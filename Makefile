@@ -19,8 +19,8 @@ B        := $(BUILD)/$(MODE)
 BIN      := $(if $(SAN),$(B)/bin,$(BUILD)/bin)
 
 PACKAGES := pkg-config libpng-dev zlib1g-dev libyaml-dev libjansson-dev libavcodec-dev libavformat-dev libavutil-dev \
-            libswscale-dev libdnnl-dev libopenblas-dev libcmocka-dev mandoc
-PC       := libpng zlib yaml-0.1 jansson libavcodec libavformat libavutil libswscale
+            libswscale-dev libjpeg-dev libwebp-dev liblcms2-dev libdnnl-dev libopenblas-dev libcmocka-dev mandoc
+PC       := libpng zlib yaml-0.1 jansson libavcodec libavformat libavutil libswscale libjpeg libwebp libwebpdemux lcms2
 
 PF_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -fopenmp -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread \
              -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas -Wno-maybe-uninitialized

@@ -1,15 +1,10 @@
-/* image.c - memory for pictures, and reading them from files and pipes whatever their format. */
+/* image.c - memory for pictures; whole pictures from files and to files. */
 #include "common/image.h"
 
-#include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/output.h"
-#include "common/text.h"
-
-static const size_t MAX_FILE = (size_t)1 << 30;
 
 pf_err
 pf_image_new(pf_image *image, int width, int height, int channels)
@@ -37,77 +32,76 @@ pf_image_release(pf_image *image)
     *image = (pf_image){0};
 }
 
-/* Everything up to the end of the file; *bytes is owned by the caller, also on failure. */
-static pf_err
-slurp(uint8_t **bytes, size_t *size, FILE *from)
+pf_err
+pf_image_turn(pf_image *image, int orientation)
 {
-    size_t room = 0;
+    const int w = image->width, h = image->height, C = image->channels;
+    const bool transposed = pf_orientation_transposes(orientation);
+    pf_image to;
 
-    do {
-        if (*size == room) {
-            if (room >= MAX_FILE)
-                return pf_fail(PF_EFORMAT, "larger than %zu bytes, too large for a picture",
-                               MAX_FILE);
-            room = room ? 2 * room : 1 << 16;
-            uint8_t *more = realloc(*bytes, room);
-            if (!more)
-                return pf_fail(PF_ENOMEM, "no memory for %zu bytes of picture", room);
-            *bytes = more;
+    if (orientation == 1)
+        return PF_OK;
+    PF_TRY(pf_image_new(&to, transposed ? h : w, transposed ? w : h, C));
+    for (int y = 0; y < to.height; y++)
+        for (int x = 0; x < to.width; x++) {
+            int u = transposed ? y : x, v = transposed ? x : y;     /* in the stored picture */
+            u = pf_orientation_mirrors_x(orientation) ? w - 1 - u : u;
+            v = pf_orientation_mirrors_y(orientation) ? h - 1 - v : v;
+            memcpy(to.pixel + ((size_t)y * to.width + x) * C, image->pixel + ((size_t)v * w + u) * C, C);
         }
-        *size += fread(*bytes + *size, 1, room - *size, from);
-    } while (!feof(from) && !ferror(from));
-    return ferror(from) ? pf_fail(PF_EIO, "%s", strerror(errno)) : PF_OK;
+    pf_image_release(image);
+    *image = to;
+    return PF_OK;
+}
+
+static _Thread_local char last_note[sizeof ((pf_photo *)0)->note];
+
+const char *
+pf_image_note(void)
+{
+    return last_note;
+}
+
+static pf_err
+keep_row(void *user, uint8_t *row, int y)
+{
+    const pf_image *image = user;
+    const size_t stride = (size_t)image->width * image->channels;
+
+    memcpy(image->pixel + y * stride, row, stride);
+    return PF_OK;
+}
+
+/* All of the photo, which was opened with this result and is closed. */
+static pf_err
+read_whole(pf_image *image, pf_photo *photo, pf_err opened)
+{
+    pf_err err = opened;
+
+    *image = (pf_image){0};
+    memcpy(last_note, photo->note, sizeof last_note);
+    if (err)
+        return err;
+    if ((err = pf_image_new(image, photo->width, photo->height, photo->channels)) ||
+        (err = pf_photo_rows(photo, keep_row, image)) ||
+        (err = pf_image_turn(image, photo->orientation)))
+        pf_image_release(image);
+    pf_photo_close(photo);
+    return err;
 }
 
 pf_err
 pf_image_read(pf_image *image, const char *path)
 {
-    const bool standard = !strcmp(path, "-");
-    const char *name = pf_file_title(path);
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    FILE *from = standard ? stdin : fopen(path, "rb");
-    pf_err err;
-
-    *image = (pf_image){0};
-    if (!from)
-        return pf_fail(PF_EIO, "%s: %s", name, strerror(errno));
-    if ((err = slurp(&bytes, &size, from)))
-        err = pf_fail_in(err, "%s", name);
-    else
-        err = pf_image_read_memory(image, bytes, size, name);
-    if (!standard)
-        fclose(from);
-    free(bytes);
-    return err;
-}
-
-static bool
-starts_with(const void *bytes, size_t size, const char *magic, size_t n)
-{
-    return size >= n && !memcmp(bytes, magic, n);
+    pf_photo photo;
+    return read_whole(image, &photo, pf_photo_open(&photo, path));
 }
 
 pf_err
 pf_image_read_memory(pf_image *image, const void *bytes, size_t size, const char *name)
 {
-    pf_err err;
-
-    *image = (pf_image){0};
-    if (size > MAX_FILE)
-        return pf_fail(PF_EFORMAT, "%s is larger than %zu bytes, too large for a picture", name,
-                       MAX_FILE);
-    if (starts_with(bytes, size, "\x89PNG\r\n\x1a\n", 8))
-        err = pf_image_decode_png(image, bytes, size);
-    else if (starts_with(bytes, size, "\xff\xd8\xff", 3))
-        err = pf_image_decode_jpeg(image, bytes, size);
-    else if (starts_with(bytes, size, "RIFF", 4) && size >= 12 &&
-             !memcmp((const char *)bytes + 8, "WEBP", 4))
-        err = pf_image_decode_webp(image, bytes, size);
-    else
-        return pf_fail(PF_EFORMAT, "%s is %s", name,
-                       size ? "neither a PNG nor a JPEG nor a WebP picture" : "empty");
-    return err ? pf_fail_in(err, "%s", name) : PF_OK;
+    pf_photo photo;
+    return read_whole(image, &photo, pf_photo_open_memory(&photo, bytes, size, name));
 }
 
 pf_err

@@ -1,6 +1,5 @@
 /* image.h - 8-bit pictures: PNG in and out, JPEG and WebP in, and PIL's exact bicubic resize.
- * sRGB values as stored (colour profiles and EXIF orientation are ignored, as the original does);
- * rows top to bottom; host memory.
+ * sRGB values, rows top to bottom, host memory.
  *
  *     pf_image photo = {0}, small = {0};
  *     pf_must(pf_image_read(&photo, "alarm.png"));             // [H, W, 3 or 4]
@@ -10,6 +9,7 @@
  *     pf_image_release(&photo); */
 #ifndef PF_IMAGE_H
 #define PF_IMAGE_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -40,15 +40,68 @@ pf_image_bytes(const pf_image *image)
 
 /* Read PNG (8/16 bit, grey, palette, RGB, RGBA, interlaced), JPEG or WebP by content, not by name;
  * "-" is stdin.  Result has 3 channels, or 4 if the file has transparency.  16 bits keep their
- * high byte, as PIL's do.  A damaged or truncated file is PF_EFORMAT, never half a picture. */
+ * high byte, as PIL's do.  The picture stands upright, whatever its EXIF orientation, and its colours
+ * are sRGB's, whatever its profile.  A damaged or truncated file is PF_EFORMAT, never half a picture. */
 pf_err pf_image_read(pf_image *image, const char *path) PF_MUST_USE;
 /* The same for bytes in memory; name is for errors. */
 pf_err pf_image_read_memory(pf_image *image, const void *bytes, size_t size, const char *name)
     PF_MUST_USE;
-/* One decoder per format; their errors do not name the file, pf_image_read_memory does. */
-pf_err pf_image_decode_png(pf_image *image, const void *bytes, size_t size) PF_MUST_USE;
-pf_err pf_image_decode_jpeg(pf_image *image, const void *bytes, size_t size) PF_MUST_USE;
-pf_err pf_image_decode_webp(pf_image *image, const void *bytes, size_t size) PF_MUST_USE;
+/* What a person should know about the picture that this thread read last: one sentence, or "". */
+const char *pf_image_note(void);
+
+/* A picture whose pixels are decoded row by row, as often as needed, for what is too large to hold:
+ *
+ *     pf_must(pf_photo_open(&photo, "12000x9000.png"));
+ *     pf_must(pf_photo_rows(&photo, find_box, &box));
+ *     pf_must(pf_photo_rows(&photo, crop_row, &crop));
+ *     pf_photo_close(&photo);
+ *
+ * Held whole nevertheless: the bytes of the file, interlaced PNG, progressive JPEG, WebP. */
+typedef struct pf_photo {
+    int width, height;          /* as stored: the orientation is for the caller, who turns less */
+    int channels;               /* 3, or 4 if the file can be transparent */
+    int orientation;            /* EXIF's: 1 to 8 */
+    char note[256];             /* as pf_image_note */
+    /* private to common/image*.c */
+    const char *name;           /* borrowed; "stdin" for "-" */
+    const struct pf_image_format *format;
+    uint8_t *owned;             /* the file, if it was read here */
+    const uint8_t *bytes;
+    size_t size;
+    void *color;                /* to sRGB, or NULL */
+} pf_photo;
+
+/* Row y of the photo, [width, channels], in sRGB; the row may be changed.  An error ends the reading. */
+typedef pf_err pf_photo_sink(void *user, uint8_t *row, int y);
+
+/* Errors name the file.  path and name are borrowed until pf_photo_close. */
+pf_err pf_photo_open(pf_photo *photo, const char *path) PF_MUST_USE;
+pf_err pf_photo_open_memory(pf_photo *photo, const void *bytes, size_t size, const char *name)
+    PF_MUST_USE;
+/* All rows, top to bottom as stored. */
+pf_err pf_photo_rows(const pf_photo *photo, pf_photo_sink *sink, void *user) PF_MUST_USE;
+void pf_photo_close(pf_photo *photo);                           /* zeroes *photo */
+
+/* EXIF's orientation: the stored picture is transposed first, if it is, and then mirrored. */
+static inline bool
+pf_orientation_transposes(int orientation)
+{
+    return orientation >= 5;
+}
+/* Whether columns of the stored picture run from right to left of the upright (transposed) one ... */
+static inline bool
+pf_orientation_mirrors_x(int orientation)
+{
+    return orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+}
+/* ... and rows from bottom to top. */
+static inline bool
+pf_orientation_mirrors_y(int orientation)
+{
+    return orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+}
+/* Set a picture upright that is stored in this orientation; on failure it stays as it was. */
+pf_err pf_image_turn(pf_image *image, int orientation) PF_MUST_USE;
 
 /* Write a PNG (channels 1, 3, 4) to an open file; or to a path through pf_output (output.h). */
 pf_err pf_image_write_png(const pf_image *image, FILE *to) PF_MUST_USE;
@@ -57,6 +110,14 @@ pf_err pf_image_save_png(const pf_image *image, const char *path) PF_MUST_USE;
 /* Pillow's Image.resize(BICUBIC), bit for bit; RGBA through premultiplied alpha (crop.md, 2).
  * to is overwritten and must not be from. */
 pf_err pf_image_resize(pf_image *to, const pf_image *from, int width, int height) PF_MUST_USE;
+/* The same for a picture that comes row by row, in any order and from several threads; a row that
+ * does not come is 0.  Memory is that of height rows of the new width. */
+typedef struct pf_resize pf_resize;
+pf_err pf_resize_begin(pf_resize **r, int width, int height, int channels, int to_width, int to_height)
+    PF_MUST_USE;
+void pf_resize_row(pf_resize *r, const uint8_t *row, int y);
+/* to is owned by the caller.  r is freed. */
+void pf_resize_end(pf_image *to, pf_resize *r);
 
 #ifdef __cplusplus
 }

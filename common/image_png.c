@@ -1,17 +1,20 @@
-/* image_png.c - PNG by libpng, from memory and to a file.  libpng reports errors by longjmp: every
+/* image_png.c - PNG by libpng, from memory row by row and to a file.  libpng reports errors by longjmp: every
  * variable that must survive one lives in a struct of the caller's frame. */
 #include <errno.h>
 #include <png.h>
 #include <setjmp.h>
 #include <string.h>
+#include <zlib.h>
 
-#include "common/image.h"
+#include "common/image_format.h"
 
 struct job {
     png_structp png;
     png_infop info;
     const uint8_t *next;        /* reading: bytes not yet consumed */
     size_t size, left;
+    pf_image whole;             /* reading: an interlaced picture, or a row */
+    bool bad_profile;           /* reading: libpng dropped it */
     FILE *to;                   /* writing */
     char why[160];              /* libpng's sentence */
 };
@@ -27,8 +30,8 @@ on_error(png_structp png, png_const_charp message)
 static void
 on_warning(png_structp png, png_const_charp message)
 {
-    (void)png;                  /* oddities in chunks that we do not use */
-    (void)message;
+    struct job *j = png_get_error_ptr(png);     /* others: oddities in chunks that we do not use */
+    j->bad_profile |= !strncmp(message, "iCCP", 4);
 }
 
 static void
@@ -84,47 +87,147 @@ check_promise(const struct job *j, uint32_t width, uint32_t height)
     return PF_OK;
 }
 
+/* Everything before the pixels; for the caller's setjmp. */
 static pf_err
-read_rows(struct job *j, pf_image *image)
+read_head(struct job *j)
 {
-    if (setjmp(png_jmpbuf(j->png)))
-        return pf_fail(PF_EFORMAT, "not a valid PNG: %s", j->why);
-    png_set_user_limits(j->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  /* check_promise says more */
+    png_set_user_limits(j->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);      /* check_promise says more */
     png_set_read_fn(j->png, j, take);
     png_read_info(j->png, j->info);
     PF_TRY(check_promise(j, png_get_image_width(j->png, j->info),
                          png_get_image_height(j->png, j->info)));
     ask_for_rgb(j->png, j->info);
-    const int passes = png_set_interlace_handling(j->png);
+    return PF_OK;
+}
+
+/* The order of precedence is PNG's: a profile, sRGB by name, numbers. */
+static void
+read_color(const struct job *j, pf_photo *photo)
+{
+    const bool grey = !(png_get_color_type(j->png, j->info) & PNG_COLOR_MASK_COLOR);
+    double exponent = 0, xy[4][2];
+    png_charp name;
+    png_bytep icc;
+    png_uint_32 size;
+    int method;
+
+    if (png_get_iCCP(j->png, j->info, &name, &method, &icc, &size)) {
+        pf_color_from_icc(photo, icc, size, grey);
+        return;
+    }
+    if (j->bad_profile)
+        pf_photo_remark(photo, "its colour profile is damaged, so its colours are taken as sRGB's");
+    if (j->bad_profile || png_get_valid(j->png, j->info, PNG_INFO_sRGB))
+        return;
+    png_get_gAMA(j->png, j->info, &exponent);
+    const bool stated = png_get_cHRM(j->png, j->info, &xy[0][0], &xy[0][1], &xy[1][0], &xy[1][1],
+                                     &xy[2][0], &xy[2][1], &xy[3][0], &xy[3][1]);
+    if (exponent || stated)
+        pf_color_from_chromaticities(photo, exponent, stated ? xy : NULL);
+}
+
+static uint32_t
+big_endian(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* What stands in chunks that may also follow the pixels, or that libpng does not know.  A chunk is its
+ * length, four letters, data, checksum. */
+static void
+read_chunks(pf_photo *photo)
+{
+    const uint8_t *p = photo->bytes + 8, *const past = photo->bytes + photo->size;
+
+    while (past - p >= 12 && big_endian(p) <= (size_t)(past - p) - 12) {
+        const uint32_t n = big_endian(p);
+        if (!memcmp(p + 4, "eXIf", 4) && crc32(0, p + 4, n + 4) == big_endian(p + 8 + n))
+            photo->orientation = pf_exif_orientation(p + 8, n);
+        else if (!memcmp(p + 4, "acTL", 4))
+            pf_photo_remark(photo, "an animation, of which the first frame is taken");
+        p += 12 + (size_t)n;
+    }
+}
+
+static pf_err
+read_all_of_head(struct job *j, pf_photo *photo)
+{
+    if (setjmp(png_jmpbuf(j->png)))
+        return pf_fail(PF_EFORMAT, "not a valid PNG: %s", j->why);
+    PF_TRY(read_head(j));
+    photo->width = (int)png_get_image_width(j->png, j->info);
+    photo->height = (int)png_get_image_height(j->png, j->info);
+    photo->channels = png_get_color_type(j->png, j->info) & PNG_COLOR_MASK_ALPHA ||
+                      png_get_valid(j->png, j->info, PNG_INFO_tRNS) ? 4 : 3;
+    read_color(j, photo);
+    read_chunks(photo);
+    return PF_OK;
+}
+
+static pf_err
+read_rows(struct job *j, const pf_photo *photo, pf_photo_sink *sink, void *user)
+{
+    if (setjmp(png_jmpbuf(j->png)))
+        return pf_fail(PF_EFORMAT, "not a valid PNG: %s", j->why);
+    PF_TRY(read_head(j));
+    const int passes = png_set_interlace_handling(j->png), H = photo->height;
     png_read_update_info(j->png, j->info);
-    PF_TRY(pf_image_new(image, png_get_image_width(j->png, j->info),
-                        png_get_image_height(j->png, j->info),
-                        png_get_channels(j->png, j->info)));
-    const size_t stride = (size_t)image->width * image->channels;
+    const size_t stride = (size_t)photo->width * photo->channels;
     if (png_get_rowbytes(j->png, j->info) != stride)
         png_error(j->png, "unexpected row size");
-    for (int pass = 0; pass < passes; pass++)
-        for (int y = 0; y < image->height; y++)
-            png_read_row(j->png, image->pixel + y * stride, NULL);
+    PF_TRY(pf_image_new(&j->whole, photo->width, passes > 1 ? H : 1, photo->channels));
+    for (int pass = 0; pass < passes - 1; pass++)
+        for (int y = 0; y < H; y++)
+            png_read_row(j->png, j->whole.pixel + y * stride, NULL);
+    for (int y = 0; y < H; y++) {
+        uint8_t *row = j->whole.pixel + (passes > 1 ? y * stride : 0);
+        png_read_row(j->png, row, NULL);
+        PF_TRY(sink(user, row, y));
+    }
     png_read_end(j->png, NULL);
     return PF_OK;
 }
 
-pf_err
-pf_image_decode_png(pf_image *image, const void *bytes, size_t size)
+static pf_err
+begin(struct job *j)
 {
-    struct job j = {.next = bytes, .size = size, .left = size};
-    pf_err err;
+    j->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, j, on_error, on_warning);
+    j->info = j->png ? png_create_info_struct(j->png) : NULL;
+    return j->info ? PF_OK : pf_fail(PF_ENOMEM, "no memory for a PNG reader");
+}
 
-    *image = (pf_image){0};
-    j.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &j, on_error, on_warning);
-    j.info = j.png ? png_create_info_struct(j.png) : NULL;
-    err = j.info ? read_rows(&j, image) : pf_fail(PF_ENOMEM, "no memory for a PNG reader");
-    png_destroy_read_struct(&j.png, &j.info, NULL);
-    if (err)
-        pf_image_release(image);
+static void
+end(struct job *j)
+{
+    png_destroy_read_struct(&j->png, &j->info, NULL);
+    pf_image_release(&j->whole);
+}
+
+static pf_err
+head(pf_photo *photo)
+{
+    struct job j = {.next = photo->bytes, .size = photo->size, .left = photo->size};
+    pf_err err = begin(&j);
+
+    if (!err)
+        err = read_all_of_head(&j, photo);
+    end(&j);
     return err;
 }
+
+static pf_err
+rows(const pf_photo *photo, pf_photo_sink *sink, void *user)
+{
+    struct job j = {.next = photo->bytes, .size = photo->size, .left = photo->size};
+    pf_err err = begin(&j);
+
+    if (!err)
+        err = read_rows(&j, photo, sink, user);
+    end(&j);
+    return err;
+}
+
+const struct pf_image_format pf_image_png = {head, rows};
 
 static pf_err
 write_rows(struct job *j, const pf_image *image)
@@ -135,7 +238,7 @@ write_rows(struct job *j, const pf_image *image)
     if (setjmp(png_jmpbuf(j->png)))
         return pf_fail(PF_EIO, "%s", j->why);
     png_set_write_fn(j->png, j, give, flush);
-    png_set_compression_level(j->png, 4);   // half the time of zlib's own 6, for 0.4 % more bytes
+    png_set_compression_level(j->png, 4);       // half the time of zlib's own 6, for 0.4 % more bytes
     png_set_IHDR(j->png, j->info, image->width, image->height, 8, type[image->channels],
                  PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(j->png, j->info);

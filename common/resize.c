@@ -1,6 +1,7 @@
 /* resize.c - Pillow 10's bicubic resize of 8-bit pictures, bit for bit (crop.md, 2): antialiased,
  * separable, in 22-bit fixed point, rounded to bytes between the two passes. */
 #include <math.h>
+#include <omp.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,24 +83,18 @@ to_byte(int32_t sum)
     return sum < 0 ? 0 : sum > 255 ? 255 : (uint8_t)sum;
 }
 
-/* [H, W, C] -> [H, x->size, C] */
+/* [W, C] -> [x->size, C] */
 static void
-resize_rows(pf_image *to, const pf_image *from, const struct axis *x)
+resize_row(uint8_t *to, const uint8_t *from, const struct axis *x, int C)
 {
-    const int C = from->channels;
-
-#pragma omp parallel for
-    for (int row = 0; row < to->height; row++) {
-        const uint8_t *src = from->pixel + (size_t)row * from->width * C;
-        uint8_t *dst = to->pixel + (size_t)row * to->width * C;
-        for (int i = 0; i < to->width; i++) {
-            const int32_t *weight = x->weight + (size_t)i * x->most;
-            for (int c = 0; c < C; c++) {
-                int32_t sum = 1 << (BITS - 1);
-                for (int k = 0; k < x->count[i]; k++)
-                    sum += src[(x->first[i] + k) * C + c] * weight[k];
-                dst[i * C + c] = to_byte(sum);
-            }
+    for (int i = 0; i < x->size; i++) {
+        const int32_t *weight = x->weight + (size_t)i * x->most;
+        const uint8_t *src = from + (size_t)x->first[i] * C;
+        for (int c = 0; c < C; c++) {
+            int32_t sum = 1 << (BITS - 1);
+            for (int k = 0; k < x->count[i]; k++)
+                sum += src[k * C + c] * weight[k];
+            to[i * C + c] = to_byte(sum);
         }
     }
 }
@@ -129,45 +124,16 @@ resize_columns(pf_image *to, const pf_image *from, const struct axis *y)
         }
 }
 
-static pf_err
-copy(pf_image *to, const pf_image *from)
-{
-    PF_TRY(pf_image_new(to, from->width, from->height, from->channels));
-    memcpy(to->pixel, from->pixel, pf_image_bytes(from));
-    return PF_OK;
-}
-
-/* One axis; a size that stays is not touched.  from is released: it was taken. */
-static pf_err
-resize_axis(pf_image *to, pf_image *from, bool horizontal, int size)
-{
-    struct axis a = {0};
-    pf_err err;
-
-    if (size == (horizontal ? from->width : from->height)) {
-        *to = *from;
-        *from = (pf_image){0};
-        return PF_OK;
-    }
-    if ((err = pf_image_new(to, horizontal ? size : from->width,
-                            horizontal ? from->height : size, from->channels)) ||
-        (err = axis_init(&a, horizontal ? from->width : from->height, size)))
-        goto out;
-    (horizontal ? resize_rows : resize_columns)(to, from, &a);
-out:
-    axis_release(&a);
-    pf_image_release(from);
-    return err;
-}
-
 static void
-premultiply(pf_image *image)
+premultiply(uint8_t *to, const uint8_t *from, int width)
 {
-    for (size_t i = 0; i < pf_image_bytes(image); i += 4)
+    for (size_t i = 0; i < 4 * (size_t)width; i += 4) {
         for (int c = 0; c < 3; c++) {
-            const unsigned t = image->pixel[i + c] * image->pixel[i + 3] + 128u;
-            image->pixel[i + c] = (uint8_t)(((t >> 8) + t) >> 8);
+            const unsigned t = from[i + c] * from[i + 3] + 128u;
+            to[i + c] = (uint8_t)(((t >> 8) + t) >> 8);
         }
+        to[i + 3] = from[i + 3];
+    }
 }
 
 static void
@@ -182,29 +148,107 @@ unpremultiply(pf_image *image)
     }
 }
 
+struct pf_resize {
+    int width, channels;        /* of the rows that come */
+    bool same;                  /* neither axis changes: premultiplication would lose bits */
+    struct axis x, y;           /* size 0: that axis stays */
+    pf_image narrow;            /* [from height, to width, C]: after the first pass */
+    pf_image result;            /* [to height, to width, C]; narrow itself if y stays */
+    uint8_t *premultiplied;     /* a row for each thread, of RGBA */
+};
+
+static void
+resize_free(pf_resize *r)
+{
+    axis_release(&r->x);
+    axis_release(&r->y);
+    pf_image_release(&r->narrow);
+    pf_image_release(&r->result);
+    free(r->premultiplied);
+    free(r);
+}
+
+static pf_err
+resize_init(pf_resize *r, int height, int to_width, int to_height)
+{
+    if (to_height != height) {
+        PF_TRY(pf_image_new(&r->result, to_width, to_height, r->channels));
+        PF_TRY(axis_init(&r->y, height, to_height));
+    }
+    if (to_width != r->width)
+        PF_TRY(axis_init(&r->x, r->width, to_width));
+    r->same = to_width == r->width && to_height == height;
+    if (r->channels == 4 && !r->same) {
+        r->premultiplied = malloc((size_t)omp_get_max_threads() * r->width * 4);
+        if (!r->premultiplied)
+            return pf_fail(PF_ENOMEM, "no memory to resize %d pixels", r->width);
+    }
+    return pf_image_new(&r->narrow, to_width, height, r->channels);
+}
+
+pf_err
+pf_resize_begin(pf_resize **r, int width, int height, int channels, int to_width, int to_height)
+{
+    pf_err err;
+
+    *r = NULL;
+    if (to_width < 1 || to_height < 1)
+        return pf_fail(PF_ESHAPE, "%d x %d pixels cannot be resized to %d x %d", width, height,
+                       to_width, to_height);
+    if (!(*r = calloc(1, sizeof **r)))
+        return pf_fail(PF_ENOMEM, "no memory to resize a picture");
+    (*r)->width = width;
+    (*r)->channels = channels;
+    if ((err = resize_init(*r, height, to_width, to_height))) {
+        resize_free(*r);
+        *r = NULL;
+    }
+    return err;
+}
+
+void
+pf_resize_row(pf_resize *r, const uint8_t *row, int y)
+{
+    uint8_t *to = r->narrow.pixel + (size_t)y * r->narrow.width * r->channels;
+
+    if (r->premultiplied) {
+        uint8_t *own = r->premultiplied + (size_t)omp_get_thread_num() * r->width * 4;
+        premultiply(own, row, r->width);
+        row = own;
+    }
+    if (r->x.size)
+        resize_row(to, row, &r->x, r->channels);
+    else
+        memcpy(to, row, (size_t)r->width * r->channels);
+}
+
+void
+pf_resize_end(pf_image *to, pf_resize *r)
+{
+    pf_image *done = &r->narrow;
+
+    if (r->y.size) {
+        resize_columns(&r->result, &r->narrow, &r->y);
+        done = &r->result;
+    }
+    *to = *done;
+    *done = (pf_image){0};
+    if (r->premultiplied)
+        unpremultiply(to);
+    resize_free(r);
+}
+
 pf_err
 pf_image_resize(pf_image *to, const pf_image *from, int width, int height)
 {
-    pf_image start = {0}, wide = {0};
-    pf_err err;
+    const size_t stride = (size_t)from->width * from->channels;
+    pf_resize *r;
 
     *to = (pf_image){0};
-    if (width < 1 || height < 1)
-        return pf_fail(PF_ESHAPE, "%d x %d pixels cannot be resized to %d x %d", from->width,
-                       from->height, width, height);
-    if (width == from->width && height == from->height)
-        return copy(to, from);          /* premultiplication would lose bits */
-    PF_TRY(copy(&start, from));
-    if (from->channels == 4)
-        premultiply(&start);
-    if ((err = resize_axis(&wide, &start, true, width)) ||
-        (err = resize_axis(to, &wide, false, height)))
-        goto out;
-    if (from->channels == 4)
-        unpremultiply(to);
-out:
-    if (err)
-        pf_image_release(to);
-    pf_image_release(&wide);
-    return err;
+    PF_TRY(pf_resize_begin(&r, from->width, from->height, from->channels, width, height));
+#pragma omp parallel for
+    for (int y = 0; y < from->height; y++)
+        pf_resize_row(r, from->pixel + y * stride, y);
+    pf_resize_end(to, r);
+    return PF_OK;
 }

@@ -1,0 +1,272 @@
+/* image_photo.c - pictures from files and pipes, row by row, whatever their format; what other formats
+ * are called and what converts them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/image_format.h"
+
+static const size_t MAX_FILE = (size_t)1 << 30;
+
+/* ---- formats ---- */
+
+struct magic {
+    int at;                     /* where the bytes stand */
+    const char *bytes;
+    int n;
+    const char *what;           /* what a person calls it */
+    const char *command;        /* makes photo.png of it; %s is the file's name */
+};
+
+static const struct magic others[] = {
+    {4, "ftypheic", 8, "a HEIC picture", "heif-convert %s photo.png"},
+    {4, "ftypheix", 8, "a HEIC picture", "heif-convert %s photo.png"},
+    {4, "ftyphevc", 8, "a HEIC picture", "heif-convert %s photo.png"},
+    {4, "ftypmif1", 8, "a HEIF picture", "heif-convert %s photo.png"},
+    {4, "ftypmsf1", 8, "a HEIF picture", "heif-convert %s photo.png"},
+    {4, "ftypavif", 8, "an AVIF picture", "avifdec %s photo.png"},
+    {4, "ftypavis", 8, "an AVIF picture", "avifdec %s photo.png"},
+    {4, "ftypcrx ", 8, "a raw picture", "darktable-cli %s photo.png"},
+    {4, "ftyp", 4, "a video", "ffmpeg -i %s -frames:v 1 photo.png"},
+    {0, "II*\0", 4, "a TIFF picture", "convert %s[0] photo.png"},
+    {0, "MM\0*", 4, "a TIFF picture", "convert %s[0] photo.png"},
+    {0, "GIF8", 4, "a GIF picture", "convert %s[0] photo.png"},
+    {0, "\0\0\0\x0cjP  ", 8, "a JPEG 2000 picture", "opj_decompress -i %s -o photo.png"},
+    {0, "\xff\x4f\xff\x51", 4, "a JPEG 2000 picture", "opj_decompress -i %s -o photo.png"},
+    {0, "\0\0\0\x0cJXL ", 8, "a JPEG XL picture", "djxl %s photo.png"},
+    {0, "\xff\x0a", 2, "a JPEG XL picture", "djxl %s photo.png"},
+    {0, "8BPS", 4, "a Photoshop picture", "convert %s[0] photo.png"},
+    {0, "%PDF", 4, "a PDF document", "pdftoppm -png -singlefile -r 300 %s photo"},
+    {0, "version https://git-lfs", 23, "a Git LFS pointer, not the picture", "git lfs pull"},
+};
+
+static bool
+has(const pf_photo *photo, size_t at, const char *bytes, size_t n)
+{
+    return photo->size >= at + n && !memcmp(photo->bytes + at, bytes, n);
+}
+
+/* Whether the file is text that begins with this tag, behind blanks and a byte order mark. */
+static bool
+has_tag(const pf_photo *photo, const char *tag)
+{
+    size_t i = has(photo, 0, "\xef\xbb\xbf", 3) ? 3 : 0;
+
+    while (i < photo->size && strchr(" \t\r\n", photo->bytes[i]) && photo->bytes[i])
+        i++;
+    return photo->size - i >= strlen(tag) && !strncasecmp((const char *)photo->bytes + i, tag, strlen(tag));
+}
+
+/* The sentence for a file that is a WHAT, with the command that helps. */
+static pf_err
+refuse_as(const pf_photo *photo, const char *what, const char *command)
+{
+    char quoted[512], whole[600];
+
+    snprintf(quoted, sizeof quoted, "'%s'", strcmp(photo->name, "stdin") ? photo->name : "photo");
+    snprintf(whole, sizeof whole, command, quoted);
+    return pf_fail(PF_EFORMAT, "%s is %s; PNG, JPEG and WebP are read: %s", photo->name, what, whole);
+}
+
+/* A file that is none of ours: named if it can be. */
+static pf_err
+refuse(const pf_photo *photo)
+{
+    if (!photo->size)
+        return pf_fail(PF_EFORMAT, "%s is empty", photo->name);
+    if (has_tag(photo, "<!doctype html") || has_tag(photo, "<html"))
+        return refuse_as(photo, "an HTML page, not a picture", "curl -L -o photo.png ADDRESS");
+    if (has_tag(photo, "<svg") || (has_tag(photo, "<?xml") && memmem(photo->bytes, photo->size, "<svg", 4)))
+        return refuse_as(photo, "an SVG drawing", "rsvg-convert -o photo.png %s");
+    if (has(photo, 0, "BM", 2) && has(photo, 6, "\0\0\0\0", 4))        /* reserved; BM alone may be a text */
+        return refuse_as(photo, "a BMP picture", "convert %s photo.png");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (has(photo, others[i].at, others[i].bytes, others[i].n))
+            return refuse_as(photo, others[i].what, others[i].command);
+    return pf_fail(PF_EFORMAT, "%s is neither a PNG nor a JPEG nor a WebP picture", photo->name);
+}
+
+static const struct pf_image_format *
+format_of(const pf_photo *photo)
+{
+    if (has(photo, 0, "\x89PNG\r\n\x1a\n", 8))
+        return &pf_image_png;
+    if (has(photo, 0, "\xff\xd8\xff", 3))
+        return &pf_image_jpeg;
+    return has(photo, 0, "RIFF", 4) && has(photo, 8, "WEBP", 4) ? &pf_image_webp : NULL;
+}
+
+/* ---- open ---- */
+
+/* Everything up to the end of the file; *bytes is owned by the caller, also on failure. */
+static pf_err
+slurp(uint8_t **bytes, size_t *size, FILE *from)
+{
+    size_t room = 0;
+    struct stat st;
+
+    /* One byte more than the file, so that its end is seen without growing again. */
+    const size_t first = !fstat(fileno(from), &st) && S_ISREG(st.st_mode) && st.st_size > 0 &&
+                         (size_t)st.st_size < MAX_FILE ? (size_t)st.st_size + 1 : 1 << 16;
+    do {
+        if (*size == room) {
+            if (room >= MAX_FILE)
+                return pf_fail(PF_EFORMAT, "larger than %zu bytes, too large for a picture",
+                               MAX_FILE);
+            room = room ? 2 * room : first;
+            uint8_t *more = realloc(*bytes, room);
+            if (!more)
+                return pf_fail(PF_ENOMEM, "no memory for %zu bytes of picture", room);
+            *bytes = more;
+        }
+        *size += fread(*bytes + *size, 1, room - *size, from);
+    } while (!feof(from) && !ferror(from));
+    return ferror(from) ? pf_fail(PF_EIO, "%s", strerror(errno)) : PF_OK;
+}
+
+void
+pf_photo_remark(pf_photo *photo, const char *clause)
+{
+    const size_t n = strlen(photo->note);
+
+    if (n)
+        snprintf(photo->note + n, sizeof photo->note - n, "; %s", clause);
+    else        /* a long name is cut, so that the clause is not */
+        snprintf(photo->note, sizeof photo->note, "%.100s: %s", photo->name, clause);
+}
+
+/* The head of a photo whose bytes are there.  On failure it is closed. */
+static pf_err
+open_bytes(pf_photo *photo)
+{
+    pf_err err;
+
+    if (photo->size > MAX_FILE)
+        err = pf_fail(PF_EFORMAT, "%s is larger than %zu bytes, too large for a picture", photo->name,
+                      MAX_FILE);
+    else if (!(photo->format = format_of(photo)))
+        err = refuse(photo);
+    else if ((err = photo->format->head(photo)))
+        err = pf_fail_in(err, "%s", photo->name);
+    else if (photo->width < 1 || photo->height < 1 || photo->width > PF_IMAGE_MAX_SIDE ||
+             photo->height > PF_IMAGE_MAX_SIDE ||
+             (int64_t)photo->width * photo->height > PF_IMAGE_MAX_PIXELS)
+        err = pf_fail(PF_EFORMAT, "%s: %d x %d pixels, expected 1 to %d a side and at most %d in all",
+                      photo->name, photo->width, photo->height, PF_IMAGE_MAX_SIDE, PF_IMAGE_MAX_PIXELS);
+    if (err)
+        pf_photo_close(photo);
+    return err;
+}
+
+pf_err
+pf_photo_open(pf_photo *photo, const char *path)
+{
+    const bool standard = !strcmp(path, "-");
+    FILE *from = standard ? stdin : fopen(path, "rb");
+    pf_err err;
+
+    *photo = (pf_photo){.name = standard ? "stdin" : path, .orientation = 1};
+    if (!from)
+        return pf_fail(PF_EIO, "%s: %s", photo->name, strerror(errno));
+    if ((err = slurp(&photo->owned, &photo->size, from))) {
+        err = pf_fail_in(err, "%s", photo->name);
+        pf_photo_close(photo);
+    } else {
+        photo->bytes = photo->owned;
+        err = open_bytes(photo);
+    }
+    if (!standard)
+        fclose(from);
+    return err;
+}
+
+pf_err
+pf_photo_open_memory(pf_photo *photo, const void *bytes, size_t size, const char *name)
+{
+    *photo = (pf_photo){.name = name, .orientation = 1, .bytes = bytes, .size = size};
+    return open_bytes(photo);
+}
+
+void
+pf_photo_close(pf_photo *photo)
+{
+    pf_color_release(photo);
+    free(photo->owned);
+    *photo = (pf_photo){0};
+}
+
+/* ---- rows ---- */
+
+struct colored {
+    const pf_photo *photo;
+    pf_photo_sink *sink;
+    void *user;
+    pf_err sunk;                /* what the sink said: its sentence is not about the file */
+};
+
+static pf_err
+color_row(void *user, uint8_t *row, int y)
+{
+    struct colored *c = user;
+
+    if (c->photo->color)
+        pf_color_apply(c->photo, row);
+    return c->sunk = c->sink(c->user, row, y);
+}
+
+pf_err
+pf_photo_rows(const pf_photo *photo, pf_photo_sink *sink, void *user)
+{
+    struct colored c = {.photo = photo, .sink = sink, .user = user};
+    const pf_err err = photo->format->rows(photo, color_row, &c);
+
+    return err && !c.sunk ? pf_fail_in(err, "%s", photo->name) : err;
+}
+
+pf_err
+pf_photo_give(const pf_image *image, pf_photo_sink *sink, void *user)
+{
+    for (int y = 0; y < image->height; y++)
+        PF_TRY(sink(user, image->pixel + (size_t)y * image->width * image->channels, y));
+    return PF_OK;
+}
+
+/* ---- EXIF ---- */
+
+static uint32_t
+number(const uint8_t *p, int n, bool big)
+{
+    uint32_t v = 0;
+
+    for (int i = 0; i < n; i++)
+        v = v << 8 | p[big ? i : n - 1 - i];
+    return v;
+}
+
+int
+pf_exif_orientation(const uint8_t *exif, size_t size)
+{
+    enum { ORIENTATION = 0x112, SHORT = 3, LONG = 4, ENTRY = 12 };
+
+    if (size >= 6 && !memcmp(exif, "Exif\0", 5)) {
+        exif += 6;
+        size -= 6;
+    }
+    if (size < 8 || (memcmp(exif, "II*\0", 4) && memcmp(exif, "MM\0*", 4)))
+        return 1;
+    const bool big = exif[0] == 'M';
+    const size_t ifd = number(exif + 4, 4, big);
+    if (ifd > size - 2)
+        return 1;
+    const int entries = (int)number(exif + ifd, 2, big);
+    for (int i = 0; i < entries && ifd + 2 + (i + 1) * (size_t)ENTRY <= size; i++) {
+        const uint8_t *p = exif + ifd + 2 + i * (size_t)ENTRY;
+        const uint32_t type = number(p + 2, 2, big);
+        if (number(p, 2, big) != ORIENTATION || (type != SHORT && type != LONG))
+            continue;
+        const uint32_t v = number(p + 8, type == SHORT ? 2 : 4, big);
+        return v >= 1 && v <= 8 ? (int)v : 1;
+    }
+    return 1;
+}
