@@ -10,6 +10,15 @@
 #include "common/image.h"
 #include "common/text.h"
 
+static pf_err
+read_picture(pf_image *image, const char *path)
+{
+    PF_TRY(pf_image_read(image, path));
+    if (pf_image_note()[0])
+        pf_warn("%s", pf_image_note());
+    return PF_OK;
+}
+
 /* ---- strips ---- */
 
 /* Cut view n out of the strip: image [S, S, 3] over white, alpha [S, S]. */
@@ -71,7 +80,7 @@ strip_read(pf_doc *doc, const char *path, double elevation_rad)
     pf_image strip;
     pf_err err;
 
-    PF_TRY(pf_image_read(&strip, path));
+    PF_TRY(read_picture(&strip, path));
     if (strip.width % strip.height)
         err = pf_fail(PF_ESHAPE, "%s: %d x %d pixels are not square views side by side",
                       pf_file_title(path), strip.width, strip.height);
@@ -108,7 +117,7 @@ mask_read(float *alpha, const char *path, int side)
     pf_image mask;
     pf_err err = PF_OK;
 
-    PF_TRY(pf_image_read(&mask, path));
+    PF_TRY(read_picture(&mask, path));
     const int C = mask.channels;
     if (mask.width != side || mask.height != side)
         err = pf_fail(PF_ESHAPE, "%s is %d x %d pixels, expected %d x %d as the views", path,
