@@ -110,11 +110,13 @@ pf_err pf_image_save_png(const pf_image *image, const char *path) PF_MUST_USE;
 /* Pillow's Image.resize(BICUBIC), bit for bit; RGBA through premultiplied alpha (crop.md, 2).
  * to is overwritten and must not be from. */
 pf_err pf_image_resize(pf_image *to, const pf_image *from, int width, int height) PF_MUST_USE;
-/* The same for a picture that comes row by row, in any order and from several threads; a row that
- * does not come is 0.  Memory is that of height rows of the new width. */
+/* The same for a picture that comes row by row, in any order; a row that does not come is 0.  Columns
+ * are scaled first for one that is to be transposed: that gives the bytes of the transposed one.
+ * Memory is that of height rows of the new width; columns first, of four times to_height rows. */
 typedef struct pf_resize pf_resize;
-pf_err pf_resize_begin(pf_resize **r, int width, int height, int channels, int to_width, int to_height)
-    PF_MUST_USE;
+pf_err pf_resize_begin(pf_resize **r, int width, int height, int channels, int to_width, int to_height,
+                       bool columns_first) PF_MUST_USE;
+/* From several threads at once only if not columns_first. */
 void pf_resize_row(pf_resize *r, const uint8_t *row, int y);
 /* to is owned by the caller.  r is freed. */
 void pf_resize_end(pf_image *to, pf_resize *r);

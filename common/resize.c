@@ -150,10 +150,12 @@ unpremultiply(pf_image *image)
 
 struct pf_resize {
     int width, channels;        /* of the rows that come */
+    bool columns_first;
     bool same;                  /* neither axis changes: premultiplication would lose bits */
     struct axis x, y;           /* size 0: that axis stays */
-    pf_image narrow;            /* [from height, to width, C]: after the first pass */
-    pf_image result;            /* [to height, to width, C]; narrow itself if y stays */
+    pf_image half;              /* after the first pass */
+    pf_image result;            /* after the second; unused if its axis stays */
+    int32_t *sum;               /* columns first, and not yet bytes: as half */
     uint8_t *premultiplied;     /* a row for each thread, of RGBA */
 };
 
@@ -162,8 +164,9 @@ resize_free(pf_resize *r)
 {
     axis_release(&r->x);
     axis_release(&r->y);
-    pf_image_release(&r->narrow);
+    pf_image_release(&r->half);
     pf_image_release(&r->result);
+    free(r->sum);
     free(r->premultiplied);
     free(r);
 }
@@ -171,23 +174,27 @@ resize_free(pf_resize *r)
 static pf_err
 resize_init(pf_resize *r, int height, int to_width, int to_height)
 {
-    if (to_height != height) {
+    r->same = to_width == r->width && to_height == height;
+    if (r->columns_first ? to_width != r->width : to_height != height)
         PF_TRY(pf_image_new(&r->result, to_width, to_height, r->channels));
-        PF_TRY(axis_init(&r->y, height, to_height));
-    }
+    PF_TRY(pf_image_new(&r->half, r->columns_first ? r->width : to_width,
+                        r->columns_first ? to_height : height, r->channels));
     if (to_width != r->width)
         PF_TRY(axis_init(&r->x, r->width, to_width));
-    r->same = to_width == r->width && to_height == height;
-    if (r->channels == 4 && !r->same) {
+    if (to_height != height)
+        PF_TRY(axis_init(&r->y, height, to_height));
+    if (r->channels == 4 && !r->same)
         r->premultiplied = malloc((size_t)omp_get_max_threads() * r->width * 4);
-        if (!r->premultiplied)
-            return pf_fail(PF_ENOMEM, "no memory to resize %d pixels", r->width);
-    }
-    return pf_image_new(&r->narrow, to_width, height, r->channels);
+    if (r->columns_first && r->y.size)
+        r->sum = calloc(pf_image_bytes(&r->half), sizeof *r->sum);
+    if ((r->channels == 4 && !r->same && !r->premultiplied) || (r->columns_first && r->y.size && !r->sum))
+        return pf_fail(PF_ENOMEM, "no memory to resize %d pixels", r->width);
+    return PF_OK;
 }
 
 pf_err
-pf_resize_begin(pf_resize **r, int width, int height, int channels, int to_width, int to_height)
+pf_resize_begin(pf_resize **r, int width, int height, int channels, int to_width, int to_height,
+                bool columns_first)
 {
     pf_err err;
 
@@ -197,8 +204,7 @@ pf_resize_begin(pf_resize **r, int width, int height, int channels, int to_width
                        to_width, to_height);
     if (!(*r = calloc(1, sizeof **r)))
         return pf_fail(PF_ENOMEM, "no memory to resize a picture");
-    (*r)->width = width;
-    (*r)->channels = channels;
+    **r = (pf_resize){.width = width, .channels = channels, .columns_first = columns_first};
     if ((err = resize_init(*r, height, to_width, to_height))) {
         resize_free(*r);
         *r = NULL;
@@ -206,31 +212,65 @@ pf_resize_begin(pf_resize **r, int width, int height, int channels, int to_width
     return err;
 }
 
+/* What row y gives to those rows of the result that it is a part of. */
+static void
+add_row(pf_resize *r, const uint8_t *row, int y)
+{
+    const size_t stride = (size_t)r->width * r->channels;
+
+    for (int i = 0; i < r->y.size; i++) {
+        const int k = y - r->y.first[i];
+        if (k < 0 || k >= r->y.count[i])
+            continue;
+        const int32_t weight = r->y.weight[(size_t)i * r->y.most + k];
+        int32_t *sum = r->sum + i * stride;
+        for (size_t j = 0; j < stride; j++)
+            sum[j] += row[j] * weight;
+    }
+}
+
 void
 pf_resize_row(pf_resize *r, const uint8_t *row, int y)
 {
-    uint8_t *to = r->narrow.pixel + (size_t)y * r->narrow.width * r->channels;
+    uint8_t *to = r->half.pixel + (size_t)y * r->half.width * r->channels;
 
     if (r->premultiplied) {
         uint8_t *own = r->premultiplied + (size_t)omp_get_thread_num() * r->width * 4;
         premultiply(own, row, r->width);
         row = own;
     }
-    if (r->x.size)
+    if (r->sum)
+        add_row(r, row, y);
+    else if (r->x.size && !r->columns_first)
         resize_row(to, row, &r->x, r->channels);
     else
         memcpy(to, row, (size_t)r->width * r->channels);
 }
 
+static void
+second_pass(pf_resize *r)
+{
+    const int C = r->channels;
+
+    if (!r->columns_first) {
+        resize_columns(&r->result, &r->half, &r->y);
+        return;
+    }
+#pragma omp parallel for
+    for (int y = 0; y < r->half.height; y++)
+        resize_row(r->result.pixel + (size_t)y * r->result.width * C,
+                   r->half.pixel + (size_t)y * r->half.width * C, &r->x, C);
+}
+
 void
 pf_resize_end(pf_image *to, pf_resize *r)
 {
-    pf_image *done = &r->narrow;
+    pf_image *const done = r->result.pixel ? &r->result : &r->half;
 
-    if (r->y.size) {
-        resize_columns(&r->result, &r->narrow, &r->y);
-        done = &r->result;
-    }
+    for (size_t i = 0; r->sum && i < pf_image_bytes(&r->half); i++)
+        r->half.pixel[i] = to_byte(r->sum[i] + (1 << (BITS - 1)));
+    if (r->result.pixel)
+        second_pass(r);
     *to = *done;
     *done = (pf_image){0};
     if (r->premultiplied)
@@ -245,7 +285,8 @@ pf_image_resize(pf_image *to, const pf_image *from, int width, int height)
     pf_resize *r;
 
     *to = (pf_image){0};
-    PF_TRY(pf_resize_begin(&r, from->width, from->height, from->channels, width, height));
+    PF_TRY(pf_resize_begin(&r, from->width, from->height, from->channels, width, height,
+                           false));
 #pragma omp parallel for
     for (int y = 0; y < from->height; y++)
         pf_resize_row(r, from->pixel + y * stride, y);

@@ -11,13 +11,16 @@
 #include "tools/pf-crop/crop.h"
 
 static struct {
-    int crop_px;
+    struct fit fit;
     double elevation_deg, azimuth_deg;
-} opt = {.crop_px = -1, .elevation_deg = 30};
+} opt = {.fit = {.alpha_threshold = 0.05}, .elevation_deg = 30};
 
 static const struct pf_opt opts[] = {
-    PF_OPT_INT(0, "crop-size", opt.crop_px, "PX",
-               "longer side of the object in the view; -1 fits the whole photo", -1, 4096),
+    PF_OPT_INT(0, "crop-size", opt.fit.crop_px, "PX", "longer side of the object in the view; 0 is "
+               "200 of 256, -1 fits the whole photo", -1, 4096),
+    PF_OPT_REAL(0, "alpha-threshold", opt.fit.alpha_threshold, "0..1",
+                "pixels of more alpha are the object", 0, 1),
+    PF_OPT_FLAG(0, "opaque", opt.fit.opaque, "a photo without transparency is all object"),
     PF_OPT_INT(0, "size", pf_conf.model.image_size, "PX", "side of the view", 8, 4096),
     PF_OPT_REAL(0, "input-elevation", opt.elevation_deg, "DEG",
                 "how far above the horizon the camera of the photo stood", -89, 89,
@@ -56,35 +59,43 @@ out:
     return err;
 }
 
-/* Errors of fit_view, about the photo that has this name. */
-static pf_err
-fit(pf_image *view, const pf_image *photo, const char *name)
+static void
+warn(const pf_photo *photo, bool touches)
 {
-    const pf_err err = fit_view(view, photo, opt.crop_px, pf_conf.model.image_size);
-    return err ? pf_fail_in(err, "%s", pf_file_title(name)) : PF_OK;
+    if (photo->note[0])
+        pf_warn("%s", photo->note);
+    if (touches && opt.fit.crop_px > 0)
+        pf_warn("%s: the object reaches the border of the view: --crop-size %d in %d pixels",
+                photo->name, opt.fit.crop_px, opt.fit.side);
+    else if (touches)
+        pf_warn("%s: the object reaches the border of the view: --crop-size 0 leaves a margin",
+                photo->name);
 }
 
 int
 main(int argc, char *argv[])
 {
-    pf_image photo, view;
+    pf_photo photo;
+    pf_image view;
     pf_output *out;
     pf_doc doc = {0};
+    bool touches;
 
     pf_start(&argc, &argv, "[PHOTO]", "Put the object of a photo into a square view.", opts);
     if (argc > 1)
         pf_usage("one photo at a time, not %d", argc);
-    if (opt.crop_px == 0)
-        pf_usage("--crop-size 0 is out of range: 1 to 4096, or -1 for the whole photo");
-    const char *name = argc ? argv[0] : "-";
+    opt.fit.side = pf_conf.model.image_size;
+    if (!opt.fit.crop_px)
+        opt.fit.crop_px = (opt.fit.side * 200 + 128) / 256;     /* as the networks were trained */
     pf_must(pf_output_open(&out, pf_common.out));
-    pf_must(pf_image_read(&photo, name));                           // [H, W, 3 or 4]
-    pf_must(fit(&view, &photo, name));                              // [S, S, 3 or 4]
+    pf_must(pf_photo_open(&photo, argc ? argv[0] : "-"));
+    pf_must(fit_view(&view, &touches, &photo, &opt.fit));           // [S, S, 4]
+    warn(&photo, touches);
     pf_must(describe(&doc, &view));
     pf_must(pf_doc_write(&doc, pf_output_file(out)));
     pf_must(pf_output_close(out));
     pf_doc_release(&doc);
     pf_image_release(&view);
-    pf_image_release(&photo);
+    pf_photo_close(&photo);
     return 0;
 }
