@@ -1,7 +1,7 @@
 # reconstruct.mk - one photo to a mesh and a turntable video.
 #
 #   make -f pipelines/reconstruct.mk INPUT=alarm.png OUTPUT=out/alarm CKPT=model.safetensors \
-#       INPUT_ELEVATION=20 TARGET_ELEVATION=50 CROP_SIZE=200
+#       INPUT_ELEVATION=20 TARGET_ELEVATION=50
 #
 # Every stage is a file in OUTPUT, so make redoes only what changed, -j runs mesh and video side by
 # side, and a stage that fails leaves nothing that looks finished.  File names without spaces.
@@ -15,10 +15,12 @@ NEUS_CONFIG      ?= $(HERE)../configs/neus.yaml
 INPUT_ELEVATION  ?= 30
 # One elevation, or several separated by commas: all of them are fused into one field.
 TARGET_ELEVATION ?= 30
-CROP_SIZE        ?= -1
 SEED             ?= 6033
 DEVICE           ?= auto
-# Empty: as in the config.
+# Empty: as the tool or the config has it.
+CROP_SIZE        ?=
+# 1: a photo without transparency is all object.
+OPAQUE           ?=
 CFG_SCALE        ?=
 SAMPLE_STEPS     ?=
 NEUS_STEPS       ?=
@@ -33,7 +35,8 @@ all: $(O)/0.png $(O)/masks.png $(O)/mesh.ply $(O)/mesh.glb $(O)/rendering.mp4
 
 $(O)/input.pf: $(INPUT) $(CONFIG) $(CKPT)
 	mkdir -p $(O)
-	pf-crop -c $(CONFIG) --crop-size $(CROP_SIZE) --input-elevation $(INPUT_ELEVATION) $(INPUT) | \
+	pf-crop -c $(CONFIG) $(call option,--crop-size,$(CROP_SIZE)) $(if $(OPAQUE),--opaque) \
+	  --input-elevation $(INPUT_ELEVATION) $(INPUT) | \
 	  pf-clip-embed -c $(CONFIG) -w $(CKPT) -d $(DEVICE) -o $@
 $(O)/views.pf: $(O)/input.pf
 	pf-sample -c $(CONFIG) -w $(CKPT) -d $(DEVICE) --seed $(SEED) --target-elevation $(TARGET_ELEVATION) \

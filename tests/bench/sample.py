@@ -48,7 +48,7 @@ def ours(a):
     env['PATH'] = os.environ.get('BIN', os.path.join(ROOT, 'build', 'bin')) + ':' + env['PATH']
     with tempfile.TemporaryDirectory() as d:
         stream, common = os.path.join(d, 'clip.pf'), '-c "%s"' % a.config
-        subprocess.run('pf-crop %s --crop-size 200 "%s" | pf-clip-embed %s -w "%s" -o %s' % (common, a.photo, common, a.weights, stream),
+        subprocess.run('pf-crop %s "%s" | pf-clip-embed %s -w "%s" -o %s' % (common, a.photo, common, a.weights, stream),
                        shell=True, check=True, env=env)
         seen = []
         for steps in (1, 1 + a.steps):

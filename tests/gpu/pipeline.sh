@@ -6,7 +6,7 @@ weights=(-c "$demo/config.yaml" -w "$demo/weights.safetensors")
 # views DEVICE OUT [OPTION...]: from the photo to views.
 views() {
     local d=$1 out=$2; shift 2
-    pf-crop -q -c "$demo/config.yaml" --input-elevation 20 "$demo/photos/ball-20.png" |
+    pf-crop -q -c "$demo/config.yaml" --crop-size -1 --input-elevation 20 "$demo/photos/ball-20.png" |
         pf-clip-embed -q "${weights[@]}" -d "$d" "$@" | pf-sample -q "${weights[@]}" -d "$d" "$@" --steps 20 --latents \
             --target-elevation 30 -o "$out"
 }

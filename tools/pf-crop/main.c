@@ -86,7 +86,7 @@ main(int argc, char *argv[])
         pf_usage("one photo at a time, not %d", argc);
     opt.fit.side = pf_conf.model.image_size;
     if (!opt.fit.crop_px)
-        opt.fit.crop_px = (opt.fit.side * 200 + 128) / 256;     /* as the networks were trained */
+        opt.fit.crop_px = (opt.fit.side * 200 + 128) / 256;     /* the original's usual one */
     pf_must(pf_output_open(&out, pf_common.out));
     pf_must(pf_photo_open(&photo, argc ? argv[0] : "-"));
     pf_must(fit_view(&view, &touches, &photo, &opt.fit));           // [S, S, 4]
