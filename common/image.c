@@ -47,7 +47,8 @@ pf_image_turn(pf_image *image, int orientation)
             int u = transposed ? y : x, v = transposed ? x : y;     /* in the stored picture */
             u = pf_orientation_mirrors_x(orientation) ? w - 1 - u : u;
             v = pf_orientation_mirrors_y(orientation) ? h - 1 - v : v;
-            memcpy(to.pixel + ((size_t)y * to.width + x) * C, image->pixel + ((size_t)v * w + u) * C, C);
+            memcpy(to.pixel + ((size_t)y * to.width + x) * C,
+                   image->pixel + ((size_t)v * w + u) * C, C);
         }
     pf_image_release(image);
     *image = to;

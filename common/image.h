@@ -38,10 +38,11 @@ pf_image_bytes(const pf_image *image)
     return (size_t)image->height * image->width * image->channels;
 }
 
-/* Read PNG (8/16 bit, grey, palette, RGB, RGBA, interlaced), JPEG or WebP by content, not by name;
- * "-" is stdin.  Result has 3 channels, or 4 if the file has transparency.  16 bits keep their
- * high byte, as PIL's do.  The picture stands upright, whatever its EXIF orientation, and its colours
- * are sRGB's, whatever its profile.  A damaged or truncated file is PF_EFORMAT, never half a picture. */
+/* Read PNG (8/16 bit, grey, palette, RGB, RGBA, interlaced), JPEG or WebP by content, not by
+ * name; "-" is stdin.  Result has 3 channels, or 4 if the file has transparency.  16 bits keep
+ * their high byte, as PIL's do.  The picture stands upright, whatever its EXIF orientation, and
+ * its colours are sRGB's, whatever its profile.  A damaged or truncated file is PF_EFORMAT,
+ * never half a picture. */
 pf_err pf_image_read(pf_image *image, const char *path) PF_MUST_USE;
 /* The same for bytes in memory; name is for errors. */
 pf_err pf_image_read_memory(pf_image *image, const void *bytes, size_t size, const char *name)
@@ -71,7 +72,8 @@ typedef struct pf_photo {
     void *color;                /* to sRGB, or NULL */
 } pf_photo;
 
-/* Row y of the photo, [width, channels], in sRGB; the row may be changed.  An error ends the reading. */
+/* Row y of the photo, [width, channels], in sRGB; the row may be changed.  An error ends the
+ * reading. */
 typedef pf_err pf_photo_sink(void *user, uint8_t *row, int y);
 
 /* Errors name the file.  path and name are borrowed until pf_photo_close. */
@@ -88,7 +90,7 @@ pf_orientation_transposes(int orientation)
 {
     return orientation >= 5;
 }
-/* Whether columns of the stored picture run from right to left of the upright (transposed) one ... */
+/* Whether columns of the stored picture run from right to left of the transposed one ... */
 static inline bool
 pf_orientation_mirrors_x(int orientation)
 {
@@ -110,12 +112,13 @@ pf_err pf_image_save_png(const pf_image *image, const char *path) PF_MUST_USE;
 /* Pillow's Image.resize(BICUBIC), bit for bit; RGBA through premultiplied alpha (crop.md, 2).
  * to is overwritten and must not be from. */
 pf_err pf_image_resize(pf_image *to, const pf_image *from, int width, int height) PF_MUST_USE;
-/* The same for a picture that comes row by row, in any order; a row that does not come is 0.  Columns
- * are scaled first for one that is to be transposed: that gives the bytes of the transposed one.
- * Memory is that of height rows of the new width; columns first, of four times to_height rows. */
+/* The same for a picture that comes row by row, in any order; a row that does not come is
+ * 0.  Columns are scaled first for one that is to be transposed: that gives the bytes of the
+ * transposed one.  Memory is that of height rows of the new width; columns first, of four times
+ * to_height rows. */
 typedef struct pf_resize pf_resize;
-pf_err pf_resize_begin(pf_resize **r, int width, int height, int channels, int to_width, int to_height,
-                       bool columns_first) PF_MUST_USE;
+pf_err pf_resize_begin(pf_resize **r, int width, int height, int channels, int to_width,
+                       int to_height, bool columns_first) PF_MUST_USE;
 /* From several threads at once only if not columns_first. */
 void pf_resize_row(pf_resize *r, const uint8_t *row, int y);
 /* to is owned by the caller.  r is freed. */

@@ -13,7 +13,8 @@ static bool
 changes_nothing(cmsHTRANSFORM transform, int channels)
 {
     for (int i = 0; i < 6 * 6 * 6; i++) {
-        const uint8_t from[4] = {(uint8_t)(i % 6 * 51), (uint8_t)(i / 6 % 6 * 51), (uint8_t)(i / 36 * 51)};
+        const uint8_t from[4] = {(uint8_t)(i % 6 * 51), (uint8_t)(i / 6 % 6 * 51),
+                                 (uint8_t)(i / 36 * 51)};
         uint8_t to[4] = {0};
         cmsDoTransform(transform, from, to, 1);
         for (int c = 0; c < 3; c++)
@@ -35,17 +36,18 @@ use_profile(pf_photo *photo, cmsHPROFILE profile, bool grey)
     cmsHPROFILE srgb;
 
     if (!profile) {
-        pf_photo_remark(photo, "its colour profile cannot be read, so its colours are taken as sRGB's");
+        pf_photo_remark(photo, "its colour profile cannot be read: taken as sRGB");
         return;
     }
     if ((space != cmsSigRgbData && !(one && grey)) || !(srgb = cmsCreate_sRGBProfile())) {
-        pf_photo_remark(photo, "its colour profile is not for its pixels, so they are taken as sRGB");
+        pf_photo_remark(photo, "its colour profile is not for its pixels: taken as sRGB");
         return;
     }
-    photo->color = cmsCreateTransform(profile, one ? first : rgb, srgb, rgb, INTENT_RELATIVE_COLORIMETRIC, 0);
+    photo->color = cmsCreateTransform(profile, one ? first : rgb, srgb, rgb,
+                                      INTENT_RELATIVE_COLORIMETRIC, 0);
     cmsCloseProfile(srgb);
     if (!photo->color)
-        pf_photo_remark(photo, "its colour profile cannot be used, so its colours are taken as sRGB's");
+        pf_photo_remark(photo, "its colour profile cannot be used: taken as sRGB");
     else if (changes_nothing(photo->color, one ? 1 : 3))
         pf_color_release(photo);
 }
@@ -64,7 +66,7 @@ void
 pf_color_from_chromaticities(pf_photo *photo, double exponent, const double (*xy)[2])
 {
     static const double srgb[4][2] = {{.3127, .3290}, {.64, .33}, {.30, .60}, {.15, .06}};
-    bool same = !exponent || fabs(exponent * 2.2 - 1) < 0.05;    /* as libpng: nobody sees the rest */
+    bool same = !exponent || fabs(exponent * 2.2 - 1) < 0.05;    /* as in libpng */
 
     for (int i = 0; i < 8; i++)
         same = same && (!xy || fabs(xy[i / 2][i % 2] - srgb[i / 2][i % 2]) < 0.01);
@@ -73,10 +75,12 @@ pf_color_from_chromaticities(pf_photo *photo, double exponent, const double (*xy
     if (!xy)
         xy = srgb;
     const cmsCIExyY white = {xy[0][0], xy[0][1], 1};
-    const cmsCIExyYTRIPLE primaries = {{xy[1][0], xy[1][1], 1}, {xy[2][0], xy[2][1], 1}, {xy[3][0], xy[3][1], 1}};
-    cmsToneCurve *curve = cmsBuildGamma(NULL, exponent >= 0.1 && exponent <= 10 ? 1 / exponent : 2.2);
-    cmsHPROFILE profile = curve ? cmsCreateRGBProfile(&white, &primaries,
-                                                      (cmsToneCurve *[]){curve, curve, curve}) : NULL;
+    const cmsCIExyYTRIPLE primaries = {{xy[1][0], xy[1][1], 1}, {xy[2][0], xy[2][1], 1},
+                                       {xy[3][0], xy[3][1], 1}};
+    const bool sane = exponent >= 0.1 && exponent <= 10;
+    cmsToneCurve *curve = cmsBuildGamma(NULL, sane ? 1 / exponent : 2.2);
+    cmsToneCurve *const curves[] = {curve, curve, curve};
+    cmsHPROFILE profile = curve ? cmsCreateRGBProfile(&white, &primaries, curves) : NULL;
     use_profile(photo, profile, false);
     if (profile)
         cmsCloseProfile(profile);

@@ -1,5 +1,5 @@
-/* image_format.h - what the readers of single formats give common/image_photo.c, and what it gives them.
- * Their errors do not name the file; it does. */
+/* image_format.h - what the readers of single formats give common/image_photo.c, and what it
+ * gives them.  Their errors do not name the file; it does. */
 #ifndef PF_IMAGE_FORMAT_H
 #define PF_IMAGE_FORMAT_H
 #include "common/image.h"
@@ -11,14 +11,15 @@ struct pf_image_format {
 };
 extern const struct pf_image_format pf_image_png, pf_image_jpeg, pf_image_webp;
 
-/* The orientation that an EXIF block, with or without its "Exif" mark, states; 1 if it states none. */
+/* The orientation that an EXIF block, with or without its "Exif" mark, states; 1 if it states
+ * none. */
 int pf_exif_orientation(const uint8_t *exif, size_t size);
 
 /* The photo has an embedded profile: from now on its rows become sRGB.  grey: it is stored so.  A
  * profile that cannot be used gives a note. */
 void pf_color_from_icc(pf_photo *photo, const void *icc, size_t size, bool grey);
-/* The photo states what a PNG can without a profile: the exponent of its encoding, 0 if not stated, and x and y
- * of white, red, green and blue, NULL if not stated. */
+/* The photo states what a PNG can without a profile: the exponent of its encoding, 0 if not
+ * stated, and x and y of white, red, green and blue, NULL if not stated. */
 void pf_color_from_chromaticities(pf_photo *photo, double exponent, const double (*xy)[2]);
 void pf_color_apply(const pf_photo *photo, uint8_t *row);
 void pf_color_release(pf_photo *photo);

@@ -1,5 +1,5 @@
-/* image_jpeg.c - JPEG by libjpeg, row by row.  libjpeg reports errors by longjmp: every variable that
- * must survive one lives in a struct of the caller's frame. */
+/* image_jpeg.c - JPEG by libjpeg, row by row.  libjpeg reports errors by longjmp: every variable
+ * that must survive one lives in a struct of the caller's frame. */
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +29,8 @@ on_error(j_common_ptr jpeg)
     longjmp(j->out, 1);
 }
 
-/* Warnings that mean that pixels are made up end the reading; stray bytes between segments do not. */
+/* Warnings that mean that pixels are made up end the reading; stray bytes between segments do
+ * not. */
 static void
 on_message(j_common_ptr jpeg, int level)
 {
@@ -85,7 +86,8 @@ end(struct job *j)
     free(j->icc);
 }
 
-/* A block of 64 pixels takes a bit at least, so a small file cannot hold a giant picture, whatever it claims. */
+/* A block of 64 pixels takes a bit at least, so a small file cannot hold a giant picture,
+ * whatever it claims. */
 static pf_err
 check_promise(const struct job *j, const pf_photo *photo)
 {
@@ -110,8 +112,9 @@ read_color(struct job *j, pf_photo *photo)
         return;
     }
     for (jpeg_saved_marker_ptr m = j->jpeg.marker_list; m; m = m->next)
-        if (m->marker == JPEG_APP0 + 2 && m->data_length >= 12 && !memcmp(m->data, "ICC_PROFILE", 12)) {
-            pf_photo_remark(photo, "its colour profile is damaged, so its colours are taken as sRGB's");
+        if (m->marker == JPEG_APP0 + 2 && m->data_length >= 12 &&
+            !memcmp(m->data, "ICC_PROFILE", 12)) {
+            pf_photo_remark(photo, "its colour profile is damaged: taken as sRGB");
             return;
         }
 }

@@ -1,5 +1,5 @@
-/* image_photo.c - pictures from files and pipes, row by row, whatever their format; what other formats
- * are called and what converts them. */
+/* image_photo.c - pictures from files and pipes, row by row, whatever their format; what other
+ * formats are called and what converts them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +55,8 @@ has_tag(const pf_photo *photo, const char *tag)
 
     while (i < photo->size && strchr(" \t\r\n", photo->bytes[i]) && photo->bytes[i])
         i++;
-    return photo->size - i >= strlen(tag) && !strncasecmp((const char *)photo->bytes + i, tag, strlen(tag));
+    return photo->size - i >= strlen(tag) &&
+           !strncasecmp((const char *)photo->bytes + i, tag, strlen(tag));
 }
 
 /* The sentence for a file that is a WHAT, with the command that helps. */
@@ -66,7 +67,8 @@ refuse_as(const pf_photo *photo, const char *what, const char *command)
 
     snprintf(quoted, sizeof quoted, "'%s'", strcmp(photo->name, "stdin") ? photo->name : "photo");
     snprintf(whole, sizeof whole, command, quoted);
-    return pf_fail(PF_EFORMAT, "%s is %s; PNG, JPEG and WebP are read: %s", photo->name, what, whole);
+    return pf_fail(PF_EFORMAT, "%s is %s; PNG, JPEG and WebP are read: %s", photo->name, what,
+                   whole);
 }
 
 /* A file that is none of ours: named if it can be. */
@@ -77,9 +79,10 @@ refuse(const pf_photo *photo)
         return pf_fail(PF_EFORMAT, "%s is empty", photo->name);
     if (has_tag(photo, "<!doctype html") || has_tag(photo, "<html"))
         return refuse_as(photo, "an HTML page, not a picture", "curl -L -o photo.png ADDRESS");
-    if (has_tag(photo, "<svg") || (has_tag(photo, "<?xml") && memmem(photo->bytes, photo->size, "<svg", 4)))
+    if (has_tag(photo, "<svg") ||
+        (has_tag(photo, "<?xml") && memmem(photo->bytes, photo->size, "<svg", 4)))
         return refuse_as(photo, "an SVG drawing", "rsvg-convert -o photo.png %s");
-    if (has(photo, 0, "BM", 2) && has(photo, 6, "\0\0\0\0", 4))        /* reserved; BM alone may be a text */
+    if (has(photo, 0, "BM", 2) && has(photo, 6, "\0\0\0\0", 4))    /* BM alone may be a text */
         return refuse_as(photo, "a BMP picture", "convert %s photo.png");
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (has(photo, others[i].at, others[i].bytes, others[i].n))
@@ -143,8 +146,8 @@ open_bytes(pf_photo *photo)
     pf_err err;
 
     if (photo->size > MAX_FILE)
-        err = pf_fail(PF_EFORMAT, "%s is larger than %zu bytes, too large for a picture", photo->name,
-                      MAX_FILE);
+        err = pf_fail(PF_EFORMAT, "%s is larger than %zu bytes, too large for a picture",
+                      photo->name, MAX_FILE);
     else if (!(photo->format = format_of(photo)))
         err = refuse(photo);
     else if ((err = photo->format->head(photo)))
@@ -152,8 +155,9 @@ open_bytes(pf_photo *photo)
     else if (photo->width < 1 || photo->height < 1 || photo->width > PF_IMAGE_MAX_SIDE ||
              photo->height > PF_IMAGE_MAX_SIDE ||
              (int64_t)photo->width * photo->height > PF_IMAGE_MAX_PIXELS)
-        err = pf_fail(PF_EFORMAT, "%s: %d x %d pixels, expected 1 to %d a side and at most %d in all",
-                      photo->name, photo->width, photo->height, PF_IMAGE_MAX_SIDE, PF_IMAGE_MAX_PIXELS);
+        err = pf_fail(PF_EFORMAT, "%s: %d x %d pixels, expected 1 to %d a side and at most %d in "
+                      "all", photo->name, photo->width, photo->height, PF_IMAGE_MAX_SIDE,
+                      PF_IMAGE_MAX_PIXELS);
     if (err)
         pf_photo_close(photo);
     return err;

@@ -1,5 +1,5 @@
-/* image_png.c - PNG by libpng, from memory row by row and to a file.  libpng reports errors by longjmp: every
- * variable that must survive one lives in a struct of the caller's frame. */
+/* image_png.c - PNG by libpng, from memory row by row and to a file.  libpng reports errors by
+ * longjmp: every variable that must survive one lives in a struct of the caller's frame. */
 #include <errno.h>
 #include <png.h>
 #include <setjmp.h>
@@ -91,7 +91,7 @@ check_promise(const struct job *j, uint32_t width, uint32_t height)
 static pf_err
 read_head(struct job *j)
 {
-    png_set_user_limits(j->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);      /* check_promise says more */
+    png_set_user_limits(j->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  /* check_promise says more */
     png_set_read_fn(j->png, j, take);
     png_read_info(j->png, j->info);
     PF_TRY(check_promise(j, png_get_image_width(j->png, j->info),
@@ -116,7 +116,7 @@ read_color(const struct job *j, pf_photo *photo)
         return;
     }
     if (j->bad_profile)
-        pf_photo_remark(photo, "its colour profile is damaged, so its colours are taken as sRGB's");
+        pf_photo_remark(photo, "its colour profile is damaged: taken as sRGB");
     if (j->bad_profile || png_get_valid(j->png, j->info, PNG_INFO_sRGB))
         return;
     png_get_gAMA(j->png, j->info, &exponent);
@@ -132,8 +132,8 @@ big_endian(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-/* What stands in chunks that may also follow the pixels, or that libpng does not know.  A chunk is its
- * length, four letters, data, checksum. */
+/* What stands in chunks that may also follow the pixels, or that libpng does not know.  A chunk
+ * is its length, four letters, data, checksum. */
 static void
 read_chunks(pf_photo *photo)
 {

@@ -6,7 +6,8 @@
 
 #include "common/image_format.h"
 
-/* The container, which libwebp checks against its size, and the first frame; both released by end. */
+/* The container, which libwebp checks against its size, and the first frame; both released by
+ * end. */
 static pf_err
 begin(WebPDemuxer **file, WebPIterator *frame, const pf_photo *photo)
 {
@@ -55,7 +56,8 @@ head(pf_photo *photo)
         photo->width = (int)WebPDemuxGetI(file, WEBP_FF_CANVAS_WIDTH);
         photo->height = (int)WebPDemuxGetI(file, WEBP_FF_CANVAS_HEIGHT);
         /* What the frame does not cover is transparent. */
-        photo->channels = frame.has_alpha || frame.width < photo->width || frame.height < photo->height ? 4 : 3;
+        const bool covers = frame.width >= photo->width && frame.height >= photo->height;
+        photo->channels = frame.has_alpha || !covers ? 4 : 3;
         read_chunks(file, photo);
     }
     end(file, &frame);
@@ -65,7 +67,8 @@ head(pf_photo *photo)
 static pf_err
 decode(pf_image *canvas, const WebPIterator *frame)
 {
-    const int C = canvas->channels, x = frame->x_offset, y = frame->y_offset, stride = canvas->width * C;
+    const int C = canvas->channels, stride = canvas->width * C;
+    const int x = frame->x_offset, y = frame->y_offset;
 
     if (x < 0 || y < 0 || x + frame->width > canvas->width || y + frame->height > canvas->height)
         return pf_fail(PF_EFORMAT, "not a valid WebP: the frame lies outside of the picture");

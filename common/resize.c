@@ -187,7 +187,8 @@ resize_init(pf_resize *r, int height, int to_width, int to_height)
         r->premultiplied = malloc((size_t)omp_get_max_threads() * r->width * 4);
     if (r->columns_first && r->y.size)
         r->sum = calloc(pf_image_bytes(&r->half), sizeof *r->sum);
-    if ((r->channels == 4 && !r->same && !r->premultiplied) || (r->columns_first && r->y.size && !r->sum))
+    if ((r->channels == 4 && !r->same && !r->premultiplied) ||
+        (r->columns_first && r->y.size && !r->sum))
         return pf_fail(PF_ENOMEM, "no memory to resize %d pixels", r->width);
     return PF_OK;
 }

@@ -123,7 +123,7 @@ webp_with(unsigned flags, int width, int height, const struct bytes *icc, const 
         put_chunk(&b, "ICCP", icc);
     if (flags & ANIMATED) {
         part.size = 0;
-        put_number(&part, 0, 6, false);
+        put(&part, "\0\0\0\0\0", 6);      /* background, loops */
         put_chunk(&b, "ANIM", &part);
         part.size = 0;
         for (int i = 0; i < 5; i++)         /* half of x and y, width - 1 and height - 1, duration */

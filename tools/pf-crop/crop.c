@@ -1,6 +1,6 @@
-/* crop.c - see crop.h.  Boxes have PIL's meaning: right and bottom are exclusive.  The photo is read
- * as it is stored, a row at a time, so that a large one takes little memory; what is left of it after
- * scaling is turned upright. */
+/* crop.c - see crop.h.  Boxes have PIL's meaning: right and bottom are exclusive.  The photo is
+ * read as it is stored, a row at a time, so that a large one takes little memory; what is left
+ * of it after scaling is turned upright. */
 #include "tools/pf-crop/crop.h"
 
 #include <limits.h>
@@ -117,8 +117,9 @@ find_object(struct box *object, const pf_photo *photo, const struct fit *fit)
         return pf_fail(PF_ESHAPE, "%s: the alpha channel is 0 everywhere, so there is no object",
                        photo->name);
     } else if (!s.box.right) {
-        return pf_fail(PF_ESHAPE, "%s: alpha is nowhere above %g, so there is no object; the highest is "
-                       "%.3f: --alpha-threshold", photo->name, fit->alpha_threshold, s.most / 255.0);
+        return pf_fail(PF_ESHAPE, "%s: alpha is nowhere above %g, so there is no object; the "
+                       "highest is %.3f: --alpha-threshold", photo->name, fit->alpha_threshold,
+                       s.most / 255.0);
     }
     *object = upright(s.box, photo);
     return PF_OK;
@@ -128,7 +129,7 @@ find_object(struct box *object, const pf_photo *photo, const struct fit *fit)
 
 struct cut {
     const pf_photo *photo;
-    struct box box;             /* as stored; it may reach out of the photo, which is transparent there */
+    struct box box;             /* as stored; what reaches out of the photo is transparent */
     uint8_t *row;               /* [width of the box, 4] */
     pf_resize *resize;
 };
@@ -194,8 +195,9 @@ center(pf_image *view, const pf_image *part, int side)
     return PF_OK;
 }
 
-/* The object alone, its longer side crop_px pixels.  Its last row and column are cut off (crop.md, 1):
- * with them every pixel of the view would move by a fraction against what the network was trained on. */
+/* The object alone, its longer side crop_px pixels.  Its last row and column are cut off
+ * (crop.md, 1): with them every pixel of the view would move by a fraction against what the
+ * network was trained on. */
 static pf_err
 cut_object(pf_image *part, const pf_photo *photo, struct box b, int crop_px)
 {
@@ -260,8 +262,8 @@ composite_view(pf_tensor *image, pf_tensor *alpha, const pf_image *view)
     for (int64_t i = 0; i < H * W; i++) {
         a[i] = view->pixel[i * 4 + 3] / 255.0f;
         for (int c = 0; c < 3; c++) {
-            const float v = view->pixel[i * 4 + c] / 255.0f * a[i] + 1.0f - a[i];   /* in this order:
-                                                            float32 as the original's */
+            /* In this order: float32 as the original's. */
+            const float v = view->pixel[i * 4 + c] / 255.0f * a[i] + 1.0f - a[i];
             rgb[c * H * W + i] = v * 2.0f - 1.0f;
         }
     }

@@ -12,9 +12,10 @@ struct fit {
     bool opaque;                /* a photo without transparency is all object; else it is refused */
 };
 
-/* view [side, side, 4]: the object's box, or the whole photo, upright in the middle of a transparent
- * square.  touches: the object reaches the border of the view, or beyond it.  PF_ESHAPE if there is
- * no object, or nothing but object and not opaque.  view is owned by the caller. */
+/* view [side, side, 4]: the object's box, or the whole photo, upright in the middle of a
+ * transparent square.  touches: the object reaches the border of the view, or beyond
+ * it.  PF_ESHAPE if there is no object, or nothing but object and not opaque.  view is owned by
+ * the caller. */
 pf_err fit_view(pf_image *view, bool *touches, const pf_photo *photo, const struct fit *fit)
     PF_MUST_USE;
 /* image f32 [3, S, S]: over white, -1..1.  alpha f32 [S, S]: 0..1.  Both owned by the caller. */
