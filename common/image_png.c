@@ -145,6 +145,8 @@ read_chunks(pf_photo *photo)
             photo->orientation = pf_exif_orientation(p + 8, n);
         else if (!memcmp(p + 4, "acTL", 4))
             pf_photo_remark(photo, "an animation, of which the first frame is taken");
+        else if (!memcmp(p + 4, "cICP", 4) && n >= 2 && (p[8] != 1 || p[9] != 13) && !photo->color)
+            pf_photo_remark(photo, "its cICP chunk is not converted: taken as sRGB");
         p += 12 + (size_t)n;
     }
 }

@@ -2,6 +2,7 @@
  * none of it is believed.  The blocks are put around the fixtures here. */
 #include "tests/check.h"
 
+#include <jpeglib.h>
 #include <lcms2.h>
 #include <zlib.h>
 
@@ -123,7 +124,7 @@ webp_with(unsigned flags, int width, int height, const struct bytes *icc, const 
         put_chunk(&b, "ICCP", icc);
     if (flags & ANIMATED) {
         part.size = 0;
-        put(&part, "\0\0\0\0\0", 6);      /* background, loops */
+        put(&part, "\0\0\0\0\0\0", 6);        /* background, loops */
         put_chunk(&b, "ANIM", &part);
         part.size = 0;
         for (int i = 0; i < 5; i++)         /* half of x and y, width - 1 and height - 1, duration */
@@ -454,6 +455,82 @@ test_a_profile_that_is_not_used_gives_a_note(void **state)
     assert_noted(&with, "photo.png", "profile is damaged");
 }
 
+/* One in CMYK as Adobe's programs write it, inverted; of one ink. */
+static struct bytes
+cmyk_jpeg(const uint8_t ink[4])
+{
+    enum { SIDE = 16 };
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr error;
+    struct bytes b;
+    unsigned char *data = NULL;
+    unsigned long size = 0;
+    uint8_t row[4 * SIDE], *rows[] = {row};
+    for (int i = 0; i < 4 * SIDE; i++)
+        row[i] = ink[i % 4];
+    jpeg.err = jpeg_std_error(&error);
+    jpeg_create_compress(&jpeg);
+    jpeg_mem_dest(&jpeg, &data, &size);
+    jpeg.image_width = jpeg.image_height = SIDE;
+    jpeg.input_components = 4;
+    jpeg.in_color_space = JCS_CMYK;
+    jpeg_set_defaults(&jpeg);
+    jpeg_set_quality(&jpeg, 100, TRUE);
+    jpeg_start_compress(&jpeg, TRUE);
+    for (int y = 0; y < SIDE; y++)
+        jpeg_write_scanlines(&jpeg, rows, 1);
+    jpeg_finish_compress(&jpeg);
+    jpeg_destroy_compress(&jpeg);
+    b.size = 0;
+    put(&b, data, size);
+    free(data);
+    return b;
+}
+
+static void
+test_cmyk_becomes_rgb(void **state)
+{
+    static const int want[] = {100, 50, 25};
+    const struct bytes jpeg = cmyk_jpeg((uint8_t[]){200, 100, 50, 128}), icc = p3();
+    pf_image image = read_bytes(&jpeg);
+    (void)state;
+    assert_string_equal(pf_image_note(), "");
+    assert_int_equal(image.channels, 3);
+    for (int i = 0; i < 16 * 16 * 3; i++)
+        assert_true(abs(image.pixel[i] - want[i % 3]) <= 1);
+    pf_image_release(&image);
+    const struct bytes with = jpeg_with(&jpeg, 0xe2, "ICC_PROFILE\0\1\1", 14, &icc);
+    image = read_bytes(&with);
+    assert_non_null(strstr(pf_image_note(), "CMYK colours are converted without its profile"));
+    pf_image_release(&image);
+}
+
+static void
+test_a_cicp_chunk_that_is_not_srgb_gives_a_note(void **state)
+{
+    const struct bytes png = file("photo.png"), wide = {"\x0c\x0d\0\1", 4}, same = {"\1\x0d\0\1", 4};
+    struct bytes with = png_with(&png, "cICP", &same, false);
+    (void)state;
+    assert_turned(&with, "photo.png", 1);
+    assert_string_equal(pf_image_note(), "");
+    with = png_with(&png, "cICP", &wide, false);
+    assert_noted(&with, "photo.png", "cICP chunk is not converted");
+}
+
+static void
+test_a_giant_jpeg_is_refused_before_memory_is_taken(void **state)
+{
+    struct bytes jpeg = file("photo_progressive.jpg");
+    pf_image image;
+    size_t i = 2;
+    (void)state;
+    while (jpeg.data[i + 1] != 0xc2)                    /* the frame's header: length, bits, height, width */
+        i += 2 + (size_t)(jpeg.data[i + 2] << 8 | jpeg.data[i + 3]);
+    memcpy(jpeg.data + i + 5, "\x7f\xff\x1f\xff", 4);
+    assert_fails(pf_image_read_memory(&image, jpeg.data, jpeg.size, "giant"), PF_EFORMAT,
+                 "giant: the file is truncated: 8191 x 32767 pixels do not fit");
+}
+
 /* Nothing in a WebP's chunks has a checksum: profile, EXIF and frame arrive as they are. */
 static void
 test_hostile_chunks_do_no_harm(void **state)
@@ -514,7 +591,8 @@ static void
 test_other_formats_are_named_with_a_command(void **state)
 {
     static const struct { const char *bytes; int n; const char *words; } cases[] = {
-        {"\0\0\0\x18" "ftypheic\0\0\0\0", 16, "a HEIC picture; PNG, JPEG and WebP are read: heif-convert 'IMG 1' photo.png"},
+        {"\0\0\0\x18" "ftypheic\0\0\0\0", 16,
+         "IMG 1 is a HEIC picture; PNG, JPEG and WebP are read: heif-convert 'IMG 1' photo.png"},
         {"\0\0\0\x1c" "ftypavif\0\0\0\0", 16, "an AVIF picture; PNG, JPEG and WebP are read: avifdec 'IMG 1'"},
         {"II*\0\10\0\0\0", 8, "a TIFF picture; PNG, JPEG and WebP are read: convert 'IMG 1'[0] photo.png"},
         {"MM\0*\0\0\0\10", 8, "a TIFF picture"},
@@ -576,6 +654,9 @@ main(void)
         cmocka_unit_test(test_srgb_by_any_name_changes_nothing),
         cmocka_unit_test(test_a_grey_profile_keeps_grey),
         cmocka_unit_test(test_a_profile_that_is_not_used_gives_a_note),
+        cmocka_unit_test(test_cmyk_becomes_rgb),
+        cmocka_unit_test(test_a_cicp_chunk_that_is_not_srgb_gives_a_note),
+        cmocka_unit_test(test_a_giant_jpeg_is_refused_before_memory_is_taken),
         cmocka_unit_test(test_hostile_chunks_do_no_harm),
         cmocka_unit_test(test_an_animation_gives_its_first_frame_and_a_note),
         cmocka_unit_test(test_other_formats_are_named_with_a_command),

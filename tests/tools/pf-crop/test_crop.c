@@ -155,7 +155,8 @@ test_an_opaque_photo_is_refused(void **state)
     (void)state;
     for (int i = 0; i < 6; i++) {
         assert_fails(fit(&view, photos[i / 2], sizes[i % 2], 64), PF_ESHAPE,
-                     "photo.png has no transparency: cut the object out first, or say --opaque to take the whole frame");
+                     "photo.png has no transparency: cut the object out first, or say --opaque to take the whole "
+                     "frame");
         assert_null(view.pixel);
     }
     for (int i = 0; i < 3; i++)
@@ -295,7 +296,8 @@ test_of_a_thin_pole_one_pixel_stays(void **state)
     (void)state;
     for (int k = 0; k < 4; k++) {
         const int thin = 1 + k % 2;
-        pf_image photo = k < 2 ? rectangle(40, 400, 20, 10, 20 + thin, 390) : rectangle(400, 40, 10, 20, 390, 20 + thin);
+        pf_image photo = k < 2 ? rectangle(40, 400, 20, 10, 20 + thin, 390)
+                               : rectangle(400, 40, 10, 20, 390, 20 + thin);
         pf_image view;
         int n = 0;
         assert_ok(fit(&view, &photo, 200, 256));
