@@ -1,6 +1,6 @@
 /* pf-mask - tell the object from the background in generated views.
- * in:  documents with views.image u8 [N, S, S, 3], or a PNG strip of N views and their elevation
- * out: the same documents and views.alpha f32 [N, S, S] */
+ * in:  documents with views.image u8 [N, H, W, 3], or a strip of N views and their elevation
+ * out: the same documents and views.alpha f32 [N, H, W] */
 #include <errno.h>
 #include <string.h>
 
@@ -21,12 +21,12 @@ static const struct pf_opt opts[] = {
     PF_OPT_CHOICE(0, "method", pf_conf.mask.method, "auto|alpha|white",
                   "where masks come from; auto: alpha if the views have it, else white"),
     PF_OPT_REAL(0, "threshold", pf_conf.mask.threshold, "0..1",
-                "white: a pixel whose darkest channel is above this is white", 0, 1),
+                "white: a pixel is background whose channels are within 1 minus this of it", 0, 1),
     PF_OPT_INT(0, "open", pf_conf.mask.open, "PX", "white: radius of the opening", 0, 64),
     PF_OPT_INT(0, "close", pf_conf.mask.close, "PX", "white: radius of the closing", 0, 64),
     PF_OPT_REAL(0, "soft", pf_conf.mask.soft, "PX", "white: width of the soft edge", 0, 64),
-    PF_OPT_LIST(0, "elevation", opt.elevation_deg, "DEG", "where the views of a PNG strip were taken",
-                -89, 89),
+    PF_OPT_LIST(0, "elevation", opt.elevation_deg, "DEG", "where the views of a strip were taken", -89,
+                89),
     PF_OPT_STR(0, "masks", opt.masks, "DIR", "take masks from DIR/masked-0.png or DIR/0.png ..."),
     PF_OPT_STR(0, "png", opt.png, "DIR", "also write the masked views, DIR/masked-0.png ..."),
     PF_OPT_END
@@ -41,33 +41,66 @@ folder_of(char path[4096], const char *dir, int k)
     return PF_OK;
 }
 
-static pf_err
-put_white(pf_doc *doc, const pf_tensor *image)
+/* The field stands before white: views before another colour get it, C + (1 - alpha) (white - B);
+ * before a motley background B is taken for the picture itself.  image [N, H, W, 3] is changed. */
+static void
+make_background_white(uint8_t *image, const float *alpha, int64_t pixels, const uint8_t *ground)
 {
-    const int64_t N = image->dim[0], S = image->dim[1];
+    for (int64_t i = 0; i < 3 * pixels; i++) {
+        const float behind = ground ? ground[i % 3] : image[i];
+        const float v = (float)image[i] + (1 - alpha[i / 3]) * (255 - behind);
+        image[i] = (uint8_t)(v < 255 ? v + 0.5f : 255);
+    }
+}
+
+static pf_err
+set_views(pf_doc *doc, const pf_tensor *image, const pf_tensor *alpha, const uint8_t ground[3],
+          bool plain)
+{
+    pf_tensor white;
+    pf_err err = PF_OK;
+
+    if (!plain || ground[0] < 255 || ground[1] < 255 || ground[2] < 255) {
+        PF_TRY(pf_tensor_copy(&white, image));
+        make_background_white(white.data, alpha->data, pf_tensor_count(alpha), plain ? ground : NULL);
+        err = pf_doc_put(doc, "views.image", &white);
+        pf_tensor_release(&white);
+    }
+    return err ? err : pf_doc_put(doc, "views.alpha", alpha);
+}
+
+static pf_err
+put_white(pf_doc *doc, const pf_tensor *image, const uint8_t ground[3], bool plain)
+{
+    const int64_t N = image->dim[0], H = image->dim[1], W = image->dim[2];
     pf_tensor alpha;
     pf_err err = PF_OK;
 
-    PF_TRY(PF_TENSOR_NEW(&alpha, PF_F32, N, S, S));
+    if (!plain)
+        pf_warn("the background is not plain: no colour fills the border of the views; give --masks");
+    else if (ground[0] < 255 || ground[1] < 255 || ground[2] < 255)
+        pf_warn("the background is (%d, %d, %d), not white; it is made white", ground[0], ground[1],
+                ground[2]);
+    PF_TRY(PF_TENSOR_NEW(&alpha, PF_F32, N, H, W));
     for (int64_t n = 0; n < N && !err; n++)
-        err = white_alpha((float *)alpha.data + n * S * S,
-                          (const uint8_t *)image->data + n * S * S * 3, (int)S, &pf_conf);
+        err = plain_alpha((float *)alpha.data + n * H * W, (const uint8_t *)image->data + n * H * W * 3,
+                          (int)W, (int)H, ground, &pf_conf);
     if (!err)
-        err = pf_doc_put(doc, "views.alpha", &alpha);
+        err = set_views(doc, image, &alpha, ground, true);
     pf_tensor_release(&alpha);
     return err;
 }
 
 static pf_err
-put_masks(pf_doc *doc, const pf_tensor *image, int k)
+put_masks(pf_doc *doc, const pf_tensor *image, int k, const uint8_t ground[3], bool plain)
 {
     char folder[4096];
     pf_tensor alpha;
     pf_err err;
 
     PF_TRY(folder_of(folder, opt.masks, k));
-    PF_TRY(masks_read(&alpha, folder, (int)image->dim[0], (int)image->dim[1]));
-    err = pf_doc_put(doc, "views.alpha", &alpha);
+    PF_TRY(masks_read(&alpha, folder, (int)image->dim[0], (int)image->dim[2], (int)image->dim[1]));
+    err = set_views(doc, image, &alpha, ground, plain);
     pf_tensor_release(&alpha);
     return err;
 }
@@ -78,30 +111,45 @@ put_alpha(pf_doc *doc, const pf_tensor *image, int k)
 {
     const char *method = pf_conf.mask.method;
     const bool has_alpha = pf_doc_get(doc, "views.alpha");
+    uint8_t ground[3];
+    const bool plain = plain_background(ground, image->data, image->dim[0], (int)image->dim[2],
+                                        (int)image->dim[1], &pf_conf);
 
     if (opt.masks)
-        return put_masks(doc, image, k);
+        return put_masks(doc, image, k, ground, plain);
     if (!strcmp(method, "white") || (!strcmp(method, "auto") && !has_alpha))
-        return put_white(doc, image);
+        return put_white(doc, image, ground, plain);
     if (!has_alpha)
         return pf_fail(PF_ESHAPE, "--method alpha: the views have no alpha channel, expected an RGBA "
                        "strip or a stream with views.alpha");
     return PF_OK;
 }
 
+/* "views 0 to 3, 7 are WHAT" of the views whose pixels all have this alpha. */
 static void
-warn_of_empty_views(const pf_tensor *alpha)
+warn_of_views(const pf_tensor *alpha, float value, const char *what)
 {
-    const int64_t pixels = alpha->dim[1] * alpha->dim[2];
+    const int64_t N = alpha->dim[0], pixels = alpha->dim[1] * alpha->dim[2];
+    char names[256] = "";
+    int64_t found = 0, first = 0;
+    size_t at = 0;
 
-    for (int64_t n = 0; n < alpha->dim[0]; n++) {
+    for (int64_t n = 0; n <= N; n++) {
         const float *a = (const float *)alpha->data + n * pixels;
         int64_t i = 0;
-        while (i < pixels && a[i] <= 0)
+        while (n < N && i < pixels && a[i] == value)
             i++;
-        if (i == pixels)
-            pf_warn("view %lld is all background", (long long)n);
+        if (n < N && i == pixels) {
+            found++;
+            continue;
+        }
+        if (n > first && at < sizeof names)
+            at += (size_t)snprintf(names + at, sizeof names - at, n - first > 1 ? "%s%lld to %lld" : "%s%lld",
+                                   at ? ", " : "", (long long)first, (long long)n - 1);
+        first = n + 1;
     }
+    if (found)
+        pf_warn("%s %s %s all %s", found > 1 ? "views" : "view", names, found > 1 ? "are" : "is", what);
 }
 
 static pf_err
@@ -113,6 +161,17 @@ write_masked(const pf_tensor *image, const pf_tensor *alpha, int k)
     return masks_write(folder, image, alpha);
 }
 
+static pf_err
+check_alpha(const pf_tensor *alpha)
+{
+    const float *a = alpha->data;
+    for (int64_t i = 0; i < pf_tensor_count(alpha); i++)
+        if (!(a[i] >= 0 && a[i] <= 1))
+            return pf_fail(PF_EFORMAT, "views.alpha: element %lld is %g, expected 0 to 1", (long long)i,
+                           (double)a[i]);
+    return PF_OK;
+}
+
 /* Document k of the stream: read, masked, written. */
 static pf_err
 mask_document(pf_doc *doc, int k, FILE *out)
@@ -120,34 +179,43 @@ mask_document(pf_doc *doc, int k, FILE *out)
     pf_tensor image, alpha;
 
     PF_TRY(pf_doc_need(doc, "views.image", PF_U8, 4, (int64_t[]){-1, -1, -1, 3}, &image));
-    const int64_t N = image.dim[0], S = image.dim[1];
-    if (N < 1 || S < 1 || S > 16384 || image.dim[2] != S)
-        return pf_fail(PF_ESHAPE, "views.image: %lld views of %lld x %lld pixels, expected squares of "
-                       "1 to 16384", (long long)N, (long long)image.dim[2], (long long)S);
+    const int64_t N = image.dim[0], H = image.dim[1], W = image.dim[2];
+    if (N < 1 || W < 1 || W > 16384 || H < 1 || H > 16384)
+        return pf_fail(PF_ESHAPE, "views.image: %lld views of %lld x %lld pixels, expected 1 to 16384 a "
+                       "side", (long long)N, (long long)W, (long long)H);
     PF_TRY(put_alpha(doc, &image, k));
-    PF_TRY(pf_doc_need(doc, "views.alpha", PF_F32, 3, (int64_t[]){N, S, S}, &alpha));
-    warn_of_empty_views(&alpha);
+    PF_TRY(pf_doc_need(doc, "views.image", PF_U8, 4, (int64_t[]){N, H, W, 3}, &image));
+    PF_TRY(pf_doc_need(doc, "views.alpha", PF_F32, 3, (int64_t[]){N, H, W}, &alpha));
+    PF_TRY(check_alpha(&alpha));
+    warn_of_views(&alpha, 0, "background");
+    warn_of_views(&alpha, 1, "object");
     if (opt.png)
         PF_TRY(write_masked(&image, &alpha, k));
     PF_TRY(pf_doc_add_history(doc));
     return pf_doc_write(doc, out);
 }
 
-/* A PNG's first byte begins no document: headers are padded, so a document's is a multiple of 8.
- * One byte can be put back, so that a pipe will do. */
+/* Whether path begins as a picture does.  No document begins so: as the length of a header the first
+ * eight bytes of a picture are beyond the limit, and the first byte alone is no multiple of 8, which
+ * the lengths that are written are.  One byte can be put back, so that a pipe will do. */
 static pf_err
-is_png(bool *png, const char *path)
+is_picture(bool *picture, const char *path)
 {
-    FILE *f = strcmp(path, "-") ? fopen(path, "rb") : stdin;
+    static const char *const starts[] = {"\x89PNG", "\xff\xd8\xff", "RIFF"};      // and JPEG, WebP
+    const bool standard = !strcmp(path, "-");
+    FILE *f = standard ? stdin : fopen(path, "rb");
+    char bytes[8];
 
     if (!f)
         return pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
-    const int first = getc(f);
-    *png = first == 0x89;
-    if (f != stdin)
+    const size_t n = fread(bytes, 1, standard ? 1 : sizeof bytes, f);
+    *picture = false;
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
+        *picture |= n && !memcmp(bytes, starts[i], n < strlen(starts[i]) ? n : strlen(starts[i]));
+    if (!standard)
         fclose(f);
-    else if (first != EOF)
-        ungetc(first, f);
+    else if (n)
+        ungetc((unsigned char)bytes[0], f);
     return PF_OK;
 }
 
@@ -158,7 +226,7 @@ mask_strip(const char *path, FILE *out)
     pf_err err;
 
     if (opt.elevation_deg.n != 1)
-        pf_usage("a PNG strip needs --elevation DEG, the one at which its views were taken");
+        pf_usage("a strip needs --elevation DEG, the one at which its views were taken");
     if (!(err = strip_read(&doc, path, opt.elevation_deg.v[0] * (PF_PI / 180))))
         err = mask_document(&doc, 0, out);
     pf_doc_release(&doc);
@@ -173,7 +241,8 @@ mask_stream(const char *path, FILE *out)
     pf_err err;
 
     if (opt.elevation_deg.n)
-        pf_usage("--elevation is for PNG strips; a stream says where its views were taken");
+        pf_usage("--elevation is for a strip, PNG, JPEG or WebP; %s is none of these, and a stream says "
+                 "where its views were taken", strcmp(path, "-") ? path : "stdin");
     PF_TRY(pf_stream_open(&in, path));
     for (int k = 0; !(err = pf_stream_read(in, &doc)); k++)
         if ((err = mask_document(&doc, k, out)))
@@ -187,9 +256,9 @@ int
 main(int argc, char *argv[])
 {
     pf_output *out;
-    bool png = false;
+    bool picture = false;
 
-    pf_start(&argc, &argv, "[STREAM or STRIP.png]",
+    pf_start(&argc, &argv, "[STREAM or STRIP]",
              "Tell the object from the background in generated views.", opts);
     if (argc > 1)
         pf_usage("one stream or strip at a time, not %d", argc);
@@ -197,8 +266,8 @@ main(int argc, char *argv[])
     pf_must(pf_output_open(&out, pf_common.out));
     if (opt.png)
         pf_must(pf_output_folder(opt.png));
-    pf_must(is_png(&png, path));
-    pf_must((png ? mask_strip : mask_stream)(path, pf_output_file(out)));
+    pf_must(is_picture(&picture, path));
+    pf_must((picture ? mask_strip : mask_stream)(path, pf_output_file(out)));
     pf_must(pf_output_close(out));
     return 0;
 }

@@ -112,31 +112,31 @@ is_grey(const pf_image *image)
 }
 
 static pf_err
-mask_read(float *alpha, const char *path, int side)
+mask_read(float *alpha, const char *path, int width, int height)
 {
     pf_image mask;
     pf_err err = PF_OK;
 
     PF_TRY(read_picture(&mask, path));
     const int C = mask.channels;
-    if (mask.width != side || mask.height != side)
+    if (mask.width != width || mask.height != height)
         err = pf_fail(PF_ESHAPE, "%s is %d x %d pixels, expected %d x %d as the views", path,
-                      mask.width, mask.height, side, side);
+                      mask.width, mask.height, width, height);
     else if (C != 4 && !is_grey(&mask))
         err = pf_fail(PF_ESHAPE, "%s is neither grey nor has it an alpha channel", path);
-    for (int i = 0; !err && i < side * side; i++)
+    for (int i = 0; !err && i < width * height; i++)
         alpha[i] = mask.pixel[(size_t)i * C + C - 1] / 255.0f;
     pf_image_release(&mask);
     return err;
 }
 
 pf_err
-masks_read(pf_tensor *alpha, const char *folder, int N, int side)
+masks_read(pf_tensor *alpha, const char *folder, int N, int width, int height)
 {
     char path[4096];
     pf_err err = PF_OK;
 
-    PF_TRY(PF_TENSOR_NEW(alpha, PF_F32, N, side, side));
+    PF_TRY(PF_TENSOR_NEW(alpha, PF_F32, N, height, width));
     for (int n = 0; n < N && !err; n++) {
         if ((err = path_of(path, sizeof path, folder, "masked-", n)))
             break;
@@ -145,7 +145,7 @@ masks_read(pf_tensor *alpha, const char *folder, int N, int side)
         if (access(path, F_OK))
             err = pf_fail(PF_EIO, "%s has neither masked-%d.png nor %d.png", folder, n, n);
         else
-            err = mask_read((float *)alpha->data + (size_t)n * side * side, path, side);
+            err = mask_read((float *)alpha->data + (size_t)n * width * height, path, width, height);
     }
     if (err)
         pf_tensor_release(alpha);
@@ -153,13 +153,13 @@ masks_read(pf_tensor *alpha, const char *folder, int N, int side)
 }
 
 static pf_err
-mask_write(const char *path, const uint8_t *rgb, const float *alpha, int side)
+mask_write(const char *path, const uint8_t *rgb, const float *alpha, int width, int height)
 {
     pf_image image;
     pf_err err;
 
-    PF_TRY(pf_image_new(&image, side, side, 4));
-    for (size_t i = 0; i < (size_t)side * side; i++) {
+    PF_TRY(pf_image_new(&image, width, height, 4));
+    for (size_t i = 0; i < (size_t)width * height; i++) {
         memcpy(image.pixel + 4 * i, rgb + 3 * i, 3);
         image.pixel[4 * i + 3] = (uint8_t)(alpha[i] * 255 + 0.5f);
     }
@@ -171,8 +171,8 @@ mask_write(const char *path, const uint8_t *rgb, const float *alpha, int side)
 pf_err
 masks_write(const char *folder, const pf_tensor *image, const pf_tensor *alpha)
 {
-    const int N = (int)image->dim[0], side = (int)image->dim[1];
-    const size_t pixels = (size_t)side * side;
+    const int N = (int)image->dim[0], height = (int)image->dim[1], width = (int)image->dim[2];
+    const size_t pixels = (size_t)width * height;
     char path[4096];
 
     if (mkdir(folder, 0777) && errno != EEXIST)
@@ -180,7 +180,7 @@ masks_write(const char *folder, const pf_tensor *image, const pf_tensor *alpha)
     for (int n = 0; n < N; n++) {
         PF_TRY(path_of(path, sizeof path, folder, "masked-", n));
         PF_TRY(mask_write(path, (const uint8_t *)image->data + n * pixels * 3,
-                          (const float *)alpha->data + n * pixels, side));
+                          (const float *)alpha->data + n * pixels, width, height));
     }
     return PF_OK;
 }

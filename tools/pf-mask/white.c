@@ -1,4 +1,5 @@
-/* white.c - see white.h: flood from the border, tidy up, then a soft edge from how white it is. */
+/* white.c - see white.h: flood from the border, tidy up, then a soft edge from how near its colour is
+ * to the background's. */
 #include "tools/pf-mask/white.h"
 
 #include <math.h>
@@ -7,24 +8,25 @@
 #include <string.h>
 
 struct work {
-    int side;
-    const uint8_t *rgb;         /* [S, S, 3] */
-    uint8_t *object;            /* [S, S] 1: object */
-    uint8_t *todo;              /* [S, S] */
-    int *queue;                 /* [S * S] pixels */
-    int *along, *square;        /* [S, S] distances, see measure */
+    int width, height;
+    const uint8_t *rgb;         /* [H, W, 3] */
+    const uint8_t *ground;      /* [3] colour of the background */
+    uint8_t *object;            /* [H, W] 1: object */
+    uint8_t *todo;              /* [H, W] */
+    int *queue;                 /* [H * W] pixels */
+    int *along, *square;        /* [H, W] distances, see measure */
 };
 
 static pf_err
-work_init(struct work *w, const uint8_t *rgb, int side)
+work_init(struct work *w, const uint8_t *rgb, int width, int height, const uint8_t ground[3])
 {
-    const size_t n = (size_t)side * side;
+    const size_t n = (size_t)width * height;
 
-    *w = (struct work){.side = side, .rgb = rgb, .object = malloc(n), .todo = malloc(n),
-                       .queue = malloc(n * sizeof(int)), .along = malloc(n * sizeof(int)),
-                       .square = malloc(n * sizeof(int))};
+    *w = (struct work){.width = width, .height = height, .rgb = rgb, .ground = ground,
+                       .object = malloc(n), .todo = malloc(n), .queue = malloc(n * sizeof(int)),
+                       .along = malloc(n * sizeof(int)), .square = malloc(n * sizeof(int))};
     if (!w->object || !w->todo || !w->queue || !w->along || !w->square)
-        return pf_fail(PF_ENOMEM, "no memory to mask %d x %d pixels", side, side);
+        return pf_fail(PF_ENOMEM, "no memory to mask %d x %d pixels", width, height);
     return PF_OK;
 }
 
@@ -36,6 +38,74 @@ work_release(struct work *w)
     free(w->queue);
     free(w->along);
     free(w->square);
+}
+
+/* ---- the background ---- */
+
+/* Whether a pixel has the background's colour: each channel within 1 - threshold of it, so for
+ * white its darkest channel is above the threshold. */
+static bool
+is_ground(const uint8_t *pixel, const uint8_t ground[3], double threshold)
+{
+    int most = 0;
+    for (int c = 0; c < 3; c++) {
+        const int away = abs(pixel[c] - ground[c]);
+        most = away > most ? away : most;
+    }
+    return (255 - most) / 255.0 > threshold;
+}
+
+/* Pixel k of the border of a picture, whose corners count twice; NULL after the last. */
+static const uint8_t *
+border_pixel(const uint8_t *rgb, int W, int H, int k)
+{
+    const int row = k / 2 % W, column = (k - 2 * W) / 2 % H;
+    if (k < 2 * W)
+        return rgb + 3 * ((size_t)(k % 2 ? H - 1 : 0) * W + row);
+    return k < 2 * W + 2 * H ? rgb + 3 * ((size_t)column * W + (k % 2 ? W - 1 : 0)) : NULL;
+}
+
+/* Which part of the borders of N pictures has this colour. */
+static double
+share_of(const uint8_t ground[3], const uint8_t *rgb, int64_t N, int W, int H, double threshold)
+{
+    const uint8_t *p;
+    int64_t found = 0;
+    for (int64_t n = 0; n < N; n++)
+        for (int k = 0; (p = border_pixel(rgb + 3 * n * W * H, W, H, k)); k++)
+            found += is_ground(p, ground, threshold);
+    return (double)found / (double)(N * 2 * (W + H));
+}
+
+/* The median of each channel over the borders. */
+static void
+border_median(uint8_t median[3], const uint8_t *rgb, int64_t N, int W, int H)
+{
+    const int64_t half = N * (W + H);
+    const uint8_t *p;
+    for (int c = 0; c < 3; c++) {
+        int64_t count[256] = {0}, below = 0;
+        int v = 0;
+        for (int64_t n = 0; n < N; n++)
+            for (int k = 0; (p = border_pixel(rgb + 3 * n * W * H, W, H, k)); k++)
+                count[p[c]]++;
+        while ((below += count[v]) < half)
+            v++;
+        median[c] = (uint8_t)v;
+    }
+}
+
+bool
+plain_background(uint8_t color[3], const uint8_t *rgb, int64_t N, int width, int height,
+                 const struct pf_config *conf)
+{
+    static const uint8_t white[3] = {255, 255, 255};
+    const double threshold = conf->mask.threshold;
+    border_median(color, rgb, N, width, height);
+    const bool plain = share_of(color, rgb, N, width, height, threshold) >= 0.5;
+    if (!plain || is_ground(color, white, threshold))
+        memcpy(color, white, sizeof white);
+    return plain;
 }
 
 /* ---- regions ---- */
@@ -55,37 +125,36 @@ static int
 grow(struct work *w, int n, bool diagonal)
 {
     for (int i = 0; i < n; i++) {
-        const int x = w->queue[i] % w->side, y = w->queue[i] / w->side;
+        const int x = w->queue[i] % w->width, y = w->queue[i] / w->width;
         for (int dy = -1; dy <= 1; dy++)
             for (int dx = -1; dx <= 1; dx++)
-                if ((diagonal || !dx || !dy) && x + dx >= 0 && x + dx < w->side && y + dy >= 0 &&
-                    y + dy < w->side)
-                    push(w, &n, (y + dy) * w->side + x + dx);
+                if ((diagonal || !dx || !dy) && x + dx >= 0 && x + dx < w->width && y + dy >= 0 &&
+                    y + dy < w->height)
+                    push(w, &n, (y + dy) * w->width + x + dx);
     }
     return n;
 }
 
-/* The background is white and joined to the border by edges of pixels: an outline that is one
- * pixel wide and goes by corners holds.  White inside the object is object. */
+/* The background has its colour and is joined to the border by edges of pixels: an outline that is
+ * one pixel wide and goes by corners holds.  The same colour inside the object is object. */
 static void
 flood(struct work *w, double threshold)
 {
-    const int S = w->side;
+    const int W = w->width, H = w->height;
     int n = 0;
 
-    for (int i = 0; i < S * S; i++) {
-        const uint8_t *p = w->rgb + 3 * (size_t)i;
-        const int least = p[0] < p[1] ? (p[0] < p[2] ? p[0] : p[2]) : (p[1] < p[2] ? p[1] : p[2]);
-        w->todo[i] = least / 255.0 > threshold;
+    for (int i = 0; i < W * H; i++)
+        w->todo[i] = is_ground(w->rgb + 3 * (size_t)i, w->ground, threshold);
+    for (int x = 0; x < W; x++) {
+        push(w, &n, x);
+        push(w, &n, (H - 1) * W + x);
     }
-    for (int i = 0; i < S; i++) {
-        push(w, &n, i);
-        push(w, &n, (S - 1) * S + i);
-        push(w, &n, i * S);
-        push(w, &n, i * S + S - 1);
+    for (int y = 0; y < H; y++) {
+        push(w, &n, y * W);
+        push(w, &n, y * W + W - 1);
     }
     n = grow(w, n, false);
-    memset(w->object, 1, (size_t)S * S);
+    memset(w->object, 1, (size_t)W * H);
     for (int i = 0; i < n; i++)
         w->object[w->queue[i]] = 0;
 }
@@ -94,7 +163,7 @@ flood(struct work *w, double threshold)
 static void
 drop_specks(struct work *w)
 {
-    const int pixels = w->side * w->side, least = pixels / 4096 > 4 ? pixels / 4096 : 4;
+    const int pixels = w->width * w->height, least = pixels / 4096 > 4 ? pixels / 4096 : 4;
 
     memcpy(w->todo, w->object, pixels);
     for (int i = 0; i < pixels; i++) {
@@ -113,28 +182,28 @@ drop_specks(struct work *w)
 static void
 measure(struct work *w, int value, int reach)
 {
-    const int S = w->side;
+    const int W = w->width, H = w->height;
 
-    for (int x = 0; x < S; x++) {
-        for (int y = 0, d = reach + 1; y < S; y++) {            // down, to the nearest above
-            d = w->object[y * S + x] == value ? 0 : d <= reach ? d + 1 : d;
-            w->along[y * S + x] = d;
+    for (int x = 0; x < W; x++) {
+        for (int y = 0, d = reach + 1; y < H; y++) {            // down, to the nearest above
+            d = w->object[y * W + x] == value ? 0 : d <= reach ? d + 1 : d;
+            w->along[y * W + x] = d;
         }
-        for (int y = S - 1, d = reach + 1; y >= 0; y--) {       // and up
-            d = w->object[y * S + x] == value ? 0 : d <= reach ? d + 1 : d;
-            if (d < w->along[y * S + x])
-                w->along[y * S + x] = d;
+        for (int y = H - 1, d = reach + 1; y >= 0; y--) {       // and up
+            d = w->object[y * W + x] == value ? 0 : d <= reach ? d + 1 : d;
+            if (d < w->along[y * W + x])
+                w->along[y * W + x] = d;
         }
     }
-    for (int y = 0; y < S; y++)
-        for (int x = 0; x < S; x++) {
-            const int first = x > reach ? x - reach : 0, last = x + reach < S ? x + reach : S - 1;
+    for (int y = 0; y < H; y++)
+        for (int x = 0; x < W; x++) {
+            const int first = x > reach ? x - reach : 0, last = x + reach < W ? x + reach : W - 1;
             int best = (reach + 1) * (reach + 1);
             for (int k = first; k <= last; k++) {
-                const int g = w->along[y * S + k], d = g * g + (k - x) * (k - x);
+                const int g = w->along[y * W + k], d = g * g + (k - x) * (k - x);
                 best = d < best ? d : best;
             }
-            w->square[y * S + x] = best;
+            w->square[y * W + x] = best;
         }
 }
 
@@ -145,19 +214,19 @@ widen(struct work *w, int value, int radius)
     if (radius < 1)
         return;
     measure(w, value, radius);
-    for (int i = 0; i < w->side * w->side; i++)
+    for (int i = 0; i < w->width * w->height; i++)
         if (w->square[i] <= radius * radius)
             w->object[i] = (uint8_t)value;
 }
 
 /* ---- the soft edge ---- */
 
-/* How far the pixel is from white, each channel 0..1. */
+/* How far the pixel is from the background's colour in each channel; 0..1 before white. */
 static void
 darkness(float dark[3], const struct work *w, int pixel)
 {
     for (int c = 0; c < 3; c++)
-        dark[c] = 1 - w->rgb[3 * (size_t)pixel + c] / 255.0f;
+        dark[c] = w->ground[c] / 255.0f - w->rgb[3 * (size_t)pixel + c] / 255.0f;
 }
 
 static float
@@ -167,18 +236,19 @@ dot(const float a[3], const float b[3])
 }
 
 /* The object's own colour (as darkness) beside an edge pixel: the mean of the pixels in reach that
- * lie deeper than the edge; where the object is too thin to have any, its darkest pixel. */
+ * lie deeper than the edge; where the object is too thin to have any, its darkest pixel.  Dark is
+ * what is far from the background. */
 static void
 inner_color(float inner[3], const struct work *w, int x, int y, int reach, double edge_square)
 {
-    const int S = w->side;
+    const int W = w->width, H = w->height;
     float darkest[3] = {0};
     int n = 0;
 
     memset(inner, 0, 3 * sizeof *inner);
-    for (int v = y > reach ? y - reach : 0; v <= y + reach && v < S; v++)
-        for (int u = x > reach ? x - reach : 0; u <= x + reach && u < S; u++) {
-            const int i = v * S + u;
+    for (int v = y > reach ? y - reach : 0; v <= y + reach && v < H; v++)
+        for (int u = x > reach ? x - reach : 0; u <= x + reach && u < W; u++) {
+            const int i = v * W + u;
             float dark[3];
             if (!w->object[i])
                 continue;
@@ -195,30 +265,30 @@ inner_color(float inner[3], const struct work *w, int x, int y, int reach, doubl
         inner[c] = n ? inner[c] / n : darkest[c];
 }
 
-/* A pixel of the edge mixes the object's colour F and white: C = a F + (1 - a), solved for a by
- * least squares.  Where F is itself almost white that says nothing, and the pixel stays whole. */
+/* A pixel of the edge mixes the object's colour F and the background's B: C = a F + (1 - a) B, solved
+ * for a by least squares.  Where F is almost B that says nothing, and the pixel stays whole. */
 static float
 coverage(const struct work *w, int x, int y, int reach, double edge_square)
 {
-    const float noise = 0.03f;  /* squared darkness, all channels, that still counts as white */
+    const float noise = 0.03f;  /* squared darkness, all channels, that still counts as background */
     float inner[3], dark[3];
 
     inner_color(inner, w, x, y, reach, edge_square);
-    darkness(dark, w, y * w->side + x);
+    darkness(dark, w, y * w->width + x);
     const float most = dot(inner, inner), trust = most / (most + noise);
-    const float a = most > 0 ? fminf(dot(dark, inner) / most, 1) : 1;
+    const float a = most > 0 ? fminf(fmaxf(dot(dark, inner) / most, 0), 1) : 1;
     return 1 + trust * (a - 1);
 }
 
 static void
 soften(float *alpha, struct work *w, double soft)
 {
-    const int S = w->side, reach = (int)ceil(soft) + 1;
+    const int W = w->width, H = w->height, reach = (int)ceil(soft) + 1;
 
     measure(w, 0, reach);
-    for (int y = 0; y < S; y++)
-        for (int x = 0; x < S; x++) {
-            const int i = y * S + x;
+    for (int y = 0; y < H; y++)
+        for (int x = 0; x < W; x++) {
+            const int i = y * W + x;
             alpha[i] = w->object[i];
             if (w->object[i] && w->square[i] <= soft * soft)
                 alpha[i] = coverage(w, x, y, reach, soft * soft);
@@ -226,11 +296,12 @@ soften(float *alpha, struct work *w, double soft)
 }
 
 pf_err
-white_alpha(float *alpha, const uint8_t *rgb, int side, const struct pf_config *conf)
+plain_alpha(float *alpha, const uint8_t *rgb, int width, int height, const uint8_t ground[3],
+            const struct pf_config *conf)
 {
     const int open = conf->mask.open, close = conf->mask.close;
     struct work w;
-    pf_err err = work_init(&w, rgb, side);
+    pf_err err = work_init(&w, rgb, width, height, ground);
 
     if (err)
         goto out;

@@ -1,14 +1,20 @@
-/* white.h - the mask of an object that stands before white (field.md, 1): what no path of white
- * pixels joins to the border. */
+/* white.h - the mask of an object that stands before a plain background, as a rule white (field.md,
+ * 1): what no path of pixels of that colour joins to the border. */
 #ifndef PF_WHITE_H
 #define PF_WHITE_H
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/config.h"
 
-/* Compute alpha f32 [S, S], 0..1, of the view rgb u8 [S, S, 3], S = side.  Uses conf->mask:
+/* The colour that N pictures rgb [N, H, W, 3] have behind their object: that of half of all their
+ * borders, for objects may touch them.  false, and white, if there is none: the background is not
+ * plain.  A colour is met within 1 - conf->mask.threshold in each channel, and white is exactly that. */
+bool plain_background(uint8_t color[3], const uint8_t *rgb, int64_t N, int width, int height,
+                      const struct pf_config *conf);
+/* alpha f32 [H, W] 0..1 of the view rgb u8 [H, W, 3] before this background.  Uses conf->mask:
  * threshold, open, close, soft. */
-pf_err white_alpha(float *alpha, const uint8_t *rgb, int side, const struct pf_config *conf)
-    PF_MUST_USE;
+pf_err plain_alpha(float *alpha, const uint8_t *rgb, int width, int height, const uint8_t ground[3],
+                   const struct pf_config *conf) PF_MUST_USE;
 
 #endif

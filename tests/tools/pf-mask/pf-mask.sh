@@ -42,10 +42,15 @@ fails "a missing mask" 1 "plain has neither masked-3.png nor 3.png" pf-mask --ma
 cp "$I/photo.png" plain/3.png
 fails "a mask of another size" 1 "plain/3.png is 64 x 48 pixels, expected 32 x 32" pf-mask --masks plain white.pf -o x.pf
 fails "a strip without its elevation" 2 "needs --elevation" pf-mask "$I/strip.png" -o x.pf
-fails "a stream with an elevation" 2 "--elevation is for PNG strips" pf-mask --elevation 3 white.pf -o x.pf
+fails "a stream with an elevation" 2 "--elevation is for a strip, PNG, JPEG or WebP; white.pf is none" pf-mask --elevation 3 white.pf -o x.pf
 fails "two elevations" 2 "needs --elevation" pf-mask --elevation 3,4 "$I/strip.png" -o x.pf
 fails "elevation 90" 2 "out of range" pf-mask --elevation 90 "$I/strip.png" -o x.pf
 fails "views that are not square" 1 "not square views" pf-mask --elevation 30 "$I/photo.png" -o x.pf
+fails "a JPEG strip was taken for a stream" 1 "photo.jpg: 64 x 48 pixels are not square views" pf-mask --elevation 30 "$I/photo.jpg" -o x.pf
+fails "a WebP strip was taken for a stream" 1 "photo.webp: 64 x 48 pixels are not square views" pf-mask --elevation 30 "$I/photo.webp" -o x.pf
+fails "a JPEG strip from a pipe" 1 "stdin: 64 x 48 pixels" bash -c 'cat "$0" | pf-mask --elevation 30 -o x.pf' "$I/photo.jpg"
+fails "a JPEG strip without its elevation" 2 "a strip needs --elevation" pf-mask "$I/photo.jpg" -o x.pf
+fails "a damaged JPEG strip" 1 "truncated.jpg" pf-mask --elevation 30 "$I/truncated.jpg" -o x.pf
 fails "a damaged strip" 1 "truncated.png: not a valid PNG" pf-mask --elevation 30 "$I/truncated.png" -o x.pf
 fails "no alpha to take" 1 "--method alpha: the views have no alpha" pf-mask --method alpha --elevation 30 "$I/strip.png" -o x.pf
 pf-crop "$I/photo.png" -o input.pf
