@@ -51,9 +51,9 @@ pf_err pf_field_render(pf_field *f, float *rgb, float *opacity, float *normal, c
 /* ---- training ---- */
 /* What it is trained on: pixels of posed views, host memory, borrowed for the trainer's life. */
 struct pf_field_views {
-    int views, size;            /* square views of one size */
-    const uint8_t *image;       /* [V, S, S, 3] */
-    const float *alpha;         /* [V, S, S] */
+    int views, width, height;   /* all of one size */
+    const uint8_t *image;       /* [V, H, W, 3] */
+    const float *alpha;         /* [V, H, W] */
     const float *pose;          /* [V, 3, 4] world to camera */
     const float *intrinsics;    /* [V, 3, 3] */
 };

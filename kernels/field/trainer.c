@@ -39,7 +39,7 @@ static pf_err
 make_pools(struct pf_trainer *t)
 {
     struct pf_batch *b = &t->batch;
-    const int64_t n = (int64_t)b->views.views * b->views.size * b->views.size;
+    const int64_t n = (int64_t)b->views.views * b->views.width * b->views.height;
     int64_t k = 0;
     t->object = malloc((size_t)n * sizeof(*t->object));
     if (!t->object)
@@ -265,10 +265,11 @@ pf_trainer_new(pf_trainer **to, pf_field *f, const struct pf_field_views *views,
 {
     pf_err err;
     *to = NULL;
-    if (views->views < 1 || views->size < 1 || views->views > 1 << 16 || views->size > 4096 ||
-        (int64_t)views->views * views->size * views->size > INT32_MAX)
-        return pf_fail(PF_ESHAPE, "%d views of %d pixels a side cannot be trained on", views->views,
-                       views->size);
+    if (views->views < 1 || views->width < 1 || views->height < 1 || views->views > 1 << 16 ||
+        views->width > 4096 || views->height > 4096 ||
+        (int64_t)views->views * views->width * views->height > INT32_MAX)
+        return pf_fail(PF_ESHAPE, "%d views of %d x %d pixels cannot be trained on", views->views,
+                       views->width, views->height);
     struct pf_trainer *t = calloc(1, sizeof(*t));
     if (!t)
         return pf_fail(PF_ENOMEM, "no memory for the trainer");

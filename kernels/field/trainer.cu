@@ -331,7 +331,7 @@ static pf_err
 allocate(struct pf_trainer_cuda *t)
 {
     struct pf_batch *const b = &t->batch;
-    const int64_t views = b->views.views, pixels = views * b->views.size * b->views.size;
+    const int64_t views = b->views.views, pixels = views * b->views.width * b->views.height;
     const int64_t count = pf_field_cuda_net(t->field)->count, n = b->rays;
     const cudaStream_t stream = pf_cuda_stream(t->dev);
     PF_TRY(put(t, &t->image, &b->views.image, 3 * pixels, "the views"));

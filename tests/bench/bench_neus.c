@@ -270,7 +270,7 @@ bench(const struct object *o, pf_dev *dev)
     double chamfer, iou, psnr = 0;
     pf_must(pf_rig_tensors(&pose, &K, NULL, NULL, VIEWS, o->elevation_deg * PF_PI / 180, SIZE));
     look(o, image, alpha, pose.data);
-    const struct pf_field_views views = {VIEWS, SIZE, image, alpha, pose.data, K.data};
+    const struct pf_field_views views = {VIEWS, SIZE, SIZE, image, alpha, pose.data, K.data};
     const double start = pf_seconds(), used = cpu_seconds();
     pf_must(pf_field_new(&f, dev, &pf_conf.neus, 6033));
     pf_must(pf_trainer_new(&t, f, &views, &pf_conf.neus, 6033));

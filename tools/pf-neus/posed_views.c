@@ -93,5 +93,5 @@ posed_views_release(struct posed_views *v)
 struct pf_field_views
 posed_views_of(const struct posed_views *v)
 {
-    return (struct pf_field_views){v->count, v->size, v->image, v->alpha, v->pose, v->intrinsics};
+    return (struct pf_field_views){v->count, v->size, v->size, v->image, v->alpha, v->pose, v->intrinsics};
 }

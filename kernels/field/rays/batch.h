@@ -58,15 +58,15 @@ pf_batch_draw(const struct pf_batch *b, int64_t r, uint64_t seed, int step)
     const struct pf_field_views *const v = &b->views;
     const struct pf_pool *const pool = r < b->all.take ? &b->all : &b->foreground;
     const int64_t pixel = pf_pool_draw(pool, r < b->all.take ? r : r - b->all.take, seed, step);
-    const int64_t area = (int64_t)v->size * v->size, view = pixel / area, in = pixel % area;
+    const int64_t area = (int64_t)v->width * v->height, view = pixel / area, in = pixel % area;
     const uint64_t number = (uint64_t)step * (uint64_t)b->rays + (uint64_t)r;
     double pose[12], K[9];
     PF_UNROLL for (int i = 0; i < 12; i++)
         pose[i] = v->pose[12 * view + i];
     PF_UNROLL for (int i = 0; i < 9; i++)
         K[i] = v->intrinsics[9 * view + i];
-    pf_camera_ray(b->origin + 3 * r, b->dir + 3 * r, pose, K, (double)(in % v->size),
-                  (double)(in / v->size));
+    pf_camera_ray(b->origin + 3 * r, b->dir + 3 * r, pose, K, (double)(in % v->width),
+                  (double)(in / v->width));
     PF_UNROLL for (int c = 0; c < 3; c++)
         b->rgb[3 * r + c] = (float)v->image[3 * pixel + c] / 255;
     b->mask[r] = v->alpha[pixel];

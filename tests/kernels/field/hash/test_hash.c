@@ -387,7 +387,7 @@ test_a_resumed_run_is_the_run_that_was_never_stopped(void **state)
             image[3 * i + k] = alpha[i] > 0 ? (uint8_t)(100 + 9 * x - 7 * y * k) : 255;
     }
     assert_ok(pf_rig_tensors(&pose, &K, NULL, NULL, VIEWS, 0.3, SIZE));
-    const struct pf_field_views views = {VIEWS, SIZE, image, alpha, pose.data, K.data};
+    const struct pf_field_views views = {VIEWS, SIZE, SIZE, image, alpha, pose.data, K.data};
 
     assert_ok(pf_field_new(&whole, NULL, &conf, 5));
     assert_ok(pf_trainer_new(&t, whole, &views, &conf, 5));
