@@ -1,7 +1,8 @@
 /* pf-neus - fit a field, a distance and a colour at every point of space, to posed views.
- * in:   documents with views.image [N, S, S, 3] u8, views.alpha [N, S, S], views.pose [N, 3, 4],
- *       views.intrinsics [N, 3, 3], views.elevation [N]; all of them go into one field
- * out:  field.*, field.elevation [documents] */
+ * in:   documents with views.image [N, H, W, 3] u8, views.alpha [N, H, W], views.pose [N, 3, 4],
+ *       views.intrinsics [N, 3, 3], perhaps views.pixel_center and views.elevation [N]; all of them
+ *       go into one field
+ * out:  field.*, field.elevation [documents that have views.elevation] */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include "common/output.h"
 #include "common/stream.h"
 #include "common/text.h"
-#include "tools/pf-neus/posed_views.h"
+#include "tools/pf-neus/all_views.h"
 
 static struct {
     struct files {
@@ -42,7 +43,7 @@ static const struct pf_opt opts[] = {
 
 /* All documents of all streams; first keeps what the others' tools said in the first of them. */
 static pf_err
-read_views(struct posed_views *v, pf_doc *first, int streams, char **names)
+read_views(struct all_views *v, pf_doc *first, int streams, char **names)
 {
     pf_err err = PF_END;
     for (int i = 0; i < (streams ? streams : 1) && err == PF_END; i++) {
@@ -51,7 +52,7 @@ read_views(struct posed_views *v, pf_doc *first, int streams, char **names)
         pf_doc doc = {0};
         PF_TRY(pf_stream_open(&in, name));
         while ((err = pf_stream_read(in, v->documents ? &doc : first)) == PF_OK)
-            if ((err = posed_views_add(v, v->documents ? &doc : first)) != PF_OK) {
+            if ((err = all_views_add(v, v->documents ? &doc : first, pf_conf.neus.bound)) != PF_OK) {
                 pf_fail_in(err, "%s", pf_file_title(name));
                 break;
             }
@@ -171,14 +172,15 @@ train(pf_trainer *t, int until)
 
 /* The views have served; everything else of the first document goes along. */
 static pf_err
-describe(pf_doc *doc, const pf_field *field, const struct posed_views *v)
+describe(pf_doc *doc, const pf_field *field, const struct all_views *v)
 {
-    const pf_tensor elevation = PF_VIEW(v->elevation, PF_F32, v->documents);
+    const pf_tensor elevation = PF_VIEW(v->elevation, PF_F32, v->elevations);
     for (int i = doc->tensors - 1; i >= 0; i--)
         if (!strncmp(doc->tensor[i].name, "views.", 6))
             pf_doc_drop(doc, doc->tensor[i].name);
     PF_TRY(pf_field_save(field, doc));
-    PF_TRY(pf_doc_put(doc, "field.elevation", &elevation));
+    if (v->elevations)
+        PF_TRY(pf_doc_put(doc, "field.elevation", &elevation));
     PF_TRY(pf_doc_set_position(doc, 0, 1));
     return pf_doc_add_history(doc);
 }
@@ -186,7 +188,7 @@ describe(pf_doc *doc, const pf_field *field, const struct posed_views *v)
 int
 main(int argc, char *argv[])
 {
-    struct posed_views views = {0};
+    struct all_views views = {0};
     pf_doc doc = {0};
     pf_output *out;
     pf_dev *dev;
@@ -205,8 +207,10 @@ main(int argc, char *argv[])
         pf_must(pf_output_try(file.checkpoint));
     if (file.log)
         pf_must(try_log());
-    pf_must(read_views(&views, &doc, argc, argv));                  // [V, S, S, 3]
-    const struct pf_field_views posed = posed_views_of(&views);
+    pf_must(read_views(&views, &doc, argc, argv));                  // [V, H, W, 3]
+    if (!views.object)
+        pf_die("no view shows an object: views.alpha is below 0.5 everywhere");
+    const struct pf_field_views posed = all_views_posed(&views);
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     pf_must(pf_field_new(&field, dev, &pf_conf.neus, (uint64_t)pf_common.seed));
     pf_must(pf_trainer_new(&trainer, field, &posed, &pf_conf.neus, (uint64_t)pf_common.seed));
@@ -221,6 +225,6 @@ main(int argc, char *argv[])
     pf_field_free(field);
     pf_dev_close(dev);
     pf_doc_release(&doc);
-    posed_views_release(&views);
+    all_views_release(&views);
     return 0;
 }
