@@ -22,18 +22,16 @@ check_range(const char *name, const pf_tensor *t, double lo, double hi, const ch
     return PF_OK;
 }
 
-static bool
-is_rotation(const float P[12])
+bool
+pf_is_rotation(const double R[9])
 {
-    double row[3][3], across[3];
-    for (int i = 0; i < 9; i++)
-        row[i / 3][i % 3] = P[i / 3 * 4 + i % 3];
+    double across[3];
     for (int i = 0; i < 3; i++)
         for (int k = 0; k <= i; k++)
-            if (!(fabs(pf_dot3(row[i], row[k]) - (i == k)) <= rotation_tolerance))
+            if (!(fabs(pf_dot3(R + 3 * i, R + 3 * k) - (i == k)) <= rotation_tolerance))
                 return false;
-    pf_cross3(across, row[0], row[1]);
-    return pf_dot3(across, row[2]) > 0;         // and no mirror image
+    pf_cross3(across, R, R + 3);
+    return pf_dot3(across, R + 6) > 0;          // and no mirror image
 }
 
 static pf_err
@@ -41,7 +39,10 @@ check_pose(const struct pf_posed_views *v)
 {
     for (int n = 0; n < v->count; n++) {
         const float *P = v->pose + 12 * n;
-        if (!is_rotation(P))
+        double R[9];
+        for (int i = 0; i < 9; i++)
+            R[i] = P[i / 3 * 4 + i % 3];
+        if (!pf_is_rotation(R))
             return pf_fail(PF_EFORMAT, "views.pose: view %d is not a rotation", n);
         if (!isfinite(P[3]) || !isfinite(P[7]) || !isfinite(P[11]))
             return pf_fail(PF_EFORMAT, "views.pose: the translation of view %d is not finite", n);

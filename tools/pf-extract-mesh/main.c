@@ -8,6 +8,7 @@
 #include "common/progress.h"
 #include "common/output.h"
 #include "common/stream.h"
+#include "common/world.h"
 #include "kernels/dev.h"
 #include "kernels/field/field_march.h"
 #include "tools/pf-extract-mesh/keep_largest.h"
@@ -15,7 +16,7 @@
 #include "tools/pf-extract-mesh/normals.h"
 
 static struct {
-    bool largest, dense;
+    bool largest, dense, world;
 } opt;
 
 static const struct pf_opt opts[] = {
@@ -24,6 +25,7 @@ static const struct pf_opt opts[] = {
     PF_OPT_CHOICE(0, "format", pf_conf.mesh.format, "auto|ply|obj|glb|stl",
                   "of the output; auto: what its name ends in"),
     PF_OPT_FLAG(0, "largest", opt.largest, "keep only the component with the most faces"),
+    PF_OPT_FLAG(0, "world", opt.world, "in the units and axes of the cameras given to pf-stream pack"),
     PF_OPT_FLAG(0, "dense", opt.dense, "evaluate the whole grid, for comparison"),
     PF_OPT_END
 };
@@ -80,6 +82,7 @@ main(int argc, char *argv[])
     enum pf_mesh_format format;
     struct pf_march_stats stats;
     struct pf_mesh mesh = {0};
+    struct pf_world world;
     pf_output *out;
     pf_field *field;
     pf_dev *dev;
@@ -93,6 +96,8 @@ main(int argc, char *argv[])
                  pf_common.out);
     pf_must(pf_output_open(&out, pf_common.out));
     pf_must(pf_doc_read_file(&doc, argc ? argv[0] : "-"));
+    if (opt.world)
+        pf_must(pf_world_need(&world, &doc));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     pf_must(pf_field_load(&field, dev, &doc, &pf_conf.neus));
     const struct pf_march_options march = {.resolution = pf_conf.mesh.resolution,
@@ -106,6 +111,8 @@ main(int argc, char *argv[])
         pf_die("the field has no surface: its distances have one sign throughout");
     pf_must(look(&mesh, field));                                    // [V, 3]
     t = stage("normals and colours", t);
+    if (opt.world)
+        pf_world_points(mesh.vertex, mesh.vertices, &world);
     pf_must(pf_mesh_write(&mesh, format, pf_output_file(out)));
     pf_must(pf_output_close(out));
     stage("writing", t);

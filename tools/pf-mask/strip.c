@@ -8,34 +8,10 @@
 
 #include "common/camera.h"
 #include "common/image.h"
+#include "common/mask.h"
 #include "common/text.h"
 
-static pf_err
-read_picture(pf_image *image, const char *path)
-{
-    PF_TRY(pf_image_read(image, path));
-    if (pf_image_note()[0])
-        pf_warn("%s", pf_image_note());
-    return PF_OK;
-}
-
 /* ---- strips ---- */
-
-/* Cut view n out of the strip: image [S, S, 3] over white, alpha [S, S]. */
-static void
-cut_view(uint8_t *image, float *alpha, const pf_image *strip, int n)
-{
-    const int S = strip->height, C = strip->channels;
-
-    for (int y = 0; y < S; y++)
-        for (int x = 0; x < S; x++) {
-            const uint8_t *p = strip->pixel + ((size_t)y * strip->width + n * S + x) * C;
-            const int i = y * S + x, a = C == 4 ? p[3] : 255;
-            alpha[i] = a / 255.0f;
-            for (int c = 0; c < 3; c++)
-                image[3 * (size_t)i + c] = (uint8_t)((p[c] * a + 255 * (255 - a) + 127) / 255);
-        }
-}
 
 static pf_err
 put_views(pf_doc *doc, const pf_image *strip)
@@ -48,8 +24,8 @@ put_views(pf_doc *doc, const pf_image *strip)
         (err = PF_TENSOR_NEW(&alpha, PF_F32, N, S, S)))
         goto out;
     for (int n = 0; n < N; n++)
-        cut_view((uint8_t *)image.data + (size_t)n * S * S * 3,
-                 (float *)alpha.data + (size_t)n * S * S, strip, n);
+        pf_image_on_white((uint8_t *)image.data + (size_t)n * S * S * 3,
+                          (float *)alpha.data + (size_t)n * S * S, strip, n * S, S);
     err = pf_doc_put(doc, "views.image", &image);
     if (!err && strip->channels == 4)
         err = pf_doc_put(doc, "views.alpha", &alpha);
@@ -80,7 +56,7 @@ strip_read(pf_doc *doc, const char *path, double elevation_rad)
     pf_image strip;
     pf_err err;
 
-    PF_TRY(read_picture(&strip, path));
+    PF_TRY(pf_image_read(&strip, path));
     if (strip.width % strip.height)
         err = pf_fail(PF_ESHAPE, "%s: %d x %d pixels are not square views side by side",
                       pf_file_title(path), strip.width, strip.height);
@@ -102,34 +78,6 @@ path_of(char *path, size_t size, const char *folder, const char *prefix, int n)
     return PF_OK;
 }
 
-static bool
-is_grey(const pf_image *image)
-{
-    for (size_t i = 0; image->channels == 3 && i < pf_image_bytes(image); i += 3)
-        if (image->pixel[i] != image->pixel[i + 1] || image->pixel[i] != image->pixel[i + 2])
-            return false;
-    return image->channels == 3;
-}
-
-static pf_err
-mask_read(float *alpha, const char *path, int width, int height)
-{
-    pf_image mask;
-    pf_err err = PF_OK;
-
-    PF_TRY(read_picture(&mask, path));
-    const int C = mask.channels;
-    if (mask.width != width || mask.height != height)
-        err = pf_fail(PF_ESHAPE, "%s is %d x %d pixels, expected %d x %d as the views", path,
-                      mask.width, mask.height, width, height);
-    else if (C != 4 && !is_grey(&mask))
-        err = pf_fail(PF_ESHAPE, "%s is neither grey nor has it an alpha channel", path);
-    for (int i = 0; !err && i < width * height; i++)
-        alpha[i] = mask.pixel[(size_t)i * C + C - 1] / 255.0f;
-    pf_image_release(&mask);
-    return err;
-}
-
 pf_err
 masks_read(pf_tensor *alpha, const char *folder, int N, int width, int height)
 {
@@ -145,7 +93,7 @@ masks_read(pf_tensor *alpha, const char *folder, int N, int width, int height)
         if (access(path, F_OK))
             err = pf_fail(PF_EIO, "%s has neither masked-%d.png nor %d.png", folder, n, n);
         else
-            err = mask_read((float *)alpha->data + (size_t)n * width * height, path, width, height);
+            err = pf_mask_read((float *)alpha->data + (size_t)n * width * height, path, width, height);
     }
     if (err)
         pf_tensor_release(alpha);

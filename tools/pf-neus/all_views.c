@@ -32,6 +32,19 @@ append_intrinsics(struct all_views *v, const struct pf_posed_views *more)
     return PF_OK;
 }
 
+/* Cubes that lie elsewhere in the world do not hold one object. */
+static pf_err
+check_world(struct all_views *v, const pf_doc *doc)
+{
+    const char *world = pf_doc_get_meta(doc, "pf.world");
+    if (!v->documents && world && !(v->world = strdup(world)))
+        return pf_fail(PF_ENOMEM, "no memory for the views");
+    if (v->documents && strcmp(world ? world : "", v->world ? v->world : ""))
+        return pf_fail(PF_EFORMAT, "pf.world is not that of the views before: give pf-stream pack the same "
+                       "--center and --scale");
+    return PF_OK;
+}
+
 pf_err
 all_views_add(struct all_views *v, const pf_doc *doc, double bound)
 {
@@ -42,6 +55,7 @@ all_views_add(struct all_views *v, const pf_doc *doc, double bound)
                        "needs one size", more.width, more.height, v->width, v->height);
     if (v->count + more.count > PF_VIEWS_MAX)
         return pf_fail(PF_ESHAPE, "more than %d views", PF_VIEWS_MAX);
+    PF_TRY(check_world(v, doc));
     PF_TRY(pf_posed_views_aim(&more, bound));
 
     const size_t had = (size_t)v->count, n = (size_t)more.count;
@@ -68,6 +82,7 @@ all_views_release(struct all_views *v)
     free(v->pose);
     free(v->intrinsics);
     free(v->elevation);
+    free(v->world);
     *v = (struct all_views){0};
 }
 

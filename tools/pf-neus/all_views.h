@@ -5,6 +5,7 @@
 
 struct all_views {
     int count, width, height;   /* all of one size */
+    char *world;                /* pf.world of the first document, or NULL */
     int documents, elevations;  /* documents they came from; those of them that say an elevation */
     bool object;                /* whether a view shows one */
     uint8_t *image;             /* [V, H, W, 3] */

@@ -1,5 +1,7 @@
-/* pf-stream - look into streams: list, join, take out a tensor, draw the pictures.
- * in:  any documents        out: text, a stream, .npy or PNG */
+/* pf-stream - look into streams: list, join, take out a tensor, draw the pictures; and make one of
+ * pictures and their cameras.
+ * in:  any documents; for pack pictures, transforms.json or COLMAP's text
+ * out: text, a stream, .npy or PNG */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,17 +11,25 @@
 #include "common/text.h"
 #include "tools/pf-stream/info.h"
 #include "tools/pf-stream/npy.h"
+#include "tools/pf-stream/pack.h"
 #include "tools/pf-stream/sheet.h"
 
 static struct {
     int index;
     const char *tensor;
+    const char *images, *masks;
+    struct pf_list center;      /* empty: not given */
+    double scale;
 } opt = {.index = -1};
 
 static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "index", opt.index, "N",
                "only document N, counted from 0; -1: all, of which get takes the first", -1, 1000000000),
-    PF_OPT_STR(0, "tensor", opt.tensor, "NAME", "draw this tensor"),
+    PF_OPT_STR(0, "tensor", opt.tensor, "NAME", "png: draw this tensor"),
+    PF_OPT_STR(0, "images", opt.images, "DIR", "pack: where the pictures of COLMAP's images.txt are"),
+    PF_OPT_STR(0, "masks", opt.masks, "DIR", "pack: where the masks of the pictures are"),
+    PF_OPT_LIST(0, "center", opt.center, "X,Y,Z", "pack: the object's middle in the cameras' world", 0, 0),
+    PF_OPT_REAL(0, "scale", opt.scale, "S", "pack: times which the world becomes the cube; 0: found", 0, 1e12),
     PF_OPT_END
 };
 
@@ -181,22 +191,45 @@ png(int streams, char **names)
     pf_image_release(&sheet);
 }
 
+/* ---- pack ---- */
+
+static void
+pack_views(int operands, char **operand)
+{
+    pf_doc doc = {0};
+    pf_output *out;
+    if (operands != 1)
+        pf_usage("pack takes one transforms.json, or one folder with COLMAP's cameras.txt and images.txt");
+    if (opt.center.n && opt.center.n != 3)
+        pf_usage("--center needs three numbers, X,Y,Z, not %d", opt.center.n);
+    const struct pack_options how = {.images = opt.images, .masks = opt.masks,
+                                     .center = opt.center.n ? opt.center.v : NULL, .scale = opt.scale,
+                                     .tell = pf_common.quiet ? NULL : stderr};
+    pf_must(pf_output_open(&out, pf_common.out));
+    pf_must(pack(&doc, operand[0], &how));                      // [N, H, W, 3]
+    pf_must(pf_doc_set_position(&doc, 0, 1));
+    pf_must(pf_doc_add_history(&doc));
+    pf_must(pf_doc_write(&doc, pf_output_file(out)));
+    pf_must(pf_output_close(out));
+    pf_doc_release(&doc);
+}
+
 int
 main(int argc, char *argv[])
 {
     static const struct {
         const char *name;
         void (*run)(int operands, char **operand);
-    } commands[] = {{"info", info}, {"cat", cat}, {"get", get}, {"png", png}};
+    } commands[] = {{"info", info}, {"cat", cat}, {"get", get}, {"png", png}, {"pack", pack_views}};
 
-    pf_start(&argc, &argv, "info|cat|get NAME|png [STREAM...]",
-             "List, join, extract from or draw streams.", opts);
+    pf_start(&argc, &argv, "info|cat|get NAME|png [STREAM...] or pack CAMERAS",
+             "List, join, extract from or draw streams; make views of pictures and cameras.", opts);
     for (size_t i = 0; argc && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[0], commands[i].name) == 0) {
             commands[i].run(argc - 1, argv + 1);
             return 0;
         }
     if (argc)
-        pf_usage("%s is no command, expected info, cat, get or png", argv[0]);
-    pf_usage("no command, expected info, cat, get or png");
+        pf_usage("%s is no command, expected info, cat, get, png or pack", argv[0]);
+    pf_usage("no command, expected info, cat, get, png or pack");
 }
