@@ -95,7 +95,10 @@ pf_err
 pf_image_read(pf_image *image, const char *path)
 {
     pf_photo photo;
-    return read_whole(image, &photo, pf_photo_open(&photo, path));
+    PF_TRY(read_whole(image, &photo, pf_photo_open(&photo, path)));
+    if (last_note[0])
+        pf_warn("%s", last_note);
+    return PF_OK;
 }
 
 pf_err

@@ -185,19 +185,34 @@ test_lens_by_angle(void **state)
     pf_doc_release(&doc);
 }
 
-/* The worked example of pf-stream(5): a camera at (4, 1, 2), which looks along -x, at (1, 1, 2). */
+/* The worked example of pf-stream(5), and the same camera of a world that is twice as large. */
 static void
 test_worked_example_of_the_page(void **state)
 {
+    static const float pose[12] = {0, 1, 0, 0, 0, 0, -1, 0, -1, 0, 0, 1.5f};
+    static const float K[9] = {40, 0, 23.5f, 0, 40, 17.5f, 0, 0, 1};
     pf_doc doc = {0};
     (void)state;
+    write_text("page.json", "{\"fl_x\": 40, \"cx\": 24, \"cy\": 18, \"w\": 48, \"h\": 36, \"frames\": [\n"
+               "{\"file_path\": \"r_0.png\", \"transform_matrix\":\n"
+               "  [[0, 0, 1, 1.5], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]}]}\n");
+    RUNS("pf-stream pack -q --center 0,0,0 --scale 1 -o page.pf page.json");
+    read_document(&doc, "page.pf");
+    assert_near(floats(&doc, "views.pose"), pose, 12, 1e-7);
+    assert_near(floats(&doc, "views.intrinsics"), K, 9, 1e-6);
+    const float x[3] = {0.5f, 0.25f, 0.1f}, *P = floats(&doc, "views.pose");
+    float in[3];
+    for (int i = 0; i < 3; i++)
+        in[i] = P[4 * i] * x[0] + P[4 * i + 1] * x[1] + P[4 * i + 2] * x[2] + P[4 * i + 3];
+    assert_near(in, ((float[]){0.25f, -0.1f, 1}), 3, 1e-6);
+    assert_near(((float[]){40 * in[0] / in[2] + K[2], 40 * in[1] / in[2] + K[5]}), ((float[]){33.5f, 13.5f}), 2, 1e-5);
     write_text("example.json", "{\"fl_x\": 40, \"cx\": 24, \"cy\": 18, \"w\": 48, \"h\": 36, \"frames\": [\n"
                "{\"file_path\": \"r_0.png\", \"transform_matrix\":\n"
                "  [[0, 0, 1, 4], [1, 0, 0, 1], [0, 1, 0, 2], [0, 0, 0, 1]]}]}\n");
     RUNS("pf-stream pack -q --center 1,1,2 --scale 0.5 -o example.pf example.json");
     read_document(&doc, "example.pf");
-    assert_near(floats(&doc, "views.pose"), ((float[]){0, 1, 0, 0, 0, 0, -1, 0, -1, 0, 0, 1.5f}), 12, 1e-7);
-    assert_near(floats(&doc, "views.intrinsics"), ((float[]){40, 0, 23.5f, 0, 40, 17.5f, 0, 0, 1}), 9, 1e-6);
+    assert_near(floats(&doc, "views.pose"), pose, 12, 1e-7);
+    assert_near(floats(&doc, "views.intrinsics"), K, 9, 1e-6);
     assert_near(floats(&doc, "views.elevation"), ((float[]){0}), 1, 1e-7);
     assert_near(floats(&doc, "views.azimuth"), ((float[]){0}), 1, 1e-7);
     pf_doc_release(&doc);
