@@ -115,9 +115,11 @@ SCRIPTS := $(filter-out tests/tools/lib.sh,$(call tree,tests/tools/*.sh))
 check-run: tests
 	BIN=$(abspath $(BIN)) PF_SAN=$(SAN) tests/run $(TESTS:%.c=$(B)/%) $(FUZZ:%.c=$(B)/%) $(SCRIPTS)
 
-# The slow comparisons: the tiny golden model's whole run of 50 steps.
+# The slow comparisons: the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh.
 check-long: deps
 	PF_LONG=1 tests/golden.sh $(BUILD)
+	$(MAKE) --no-print-directory all $(B)/tests/tools/pf-stream/test_pack
+	PF_LONG=1 BIN=$(abspath $(BIN)) $(B)/tests/tools/pf-stream/test_pack
 
 # PF_SANITIZE=1 adds compute-sanitizer.  tests/gpu/run says what it needs where nothing can be built.
 check-gpu: tests
@@ -176,7 +178,7 @@ posefusion $(VERSION)
 make                     the tools, in $(BUILD)/bin; with nvcc both backends
 make demo                install what is missing, build, a photo that ships -> mesh and video in out/demo
 make check               the tests
-make check-long          the tiny golden model's whole run of 50 steps
+make check-long          the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh
 make check-gpu           CUDA against the CPU; PF_SANITIZE=1 adds compute-sanitizer
 make check-reference     the PyTorch twin and the objects; needs python3-torch
 make lint                warnings, man pages, what includes what, 100 columns

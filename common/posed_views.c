@@ -11,8 +11,8 @@ static const double rotation_tolerance = 1e-2;
 
 /* ---- ranges ---- */
 
-static pf_err
-check_range(const char *name, const pf_tensor *t, double lo, double hi, const char *expected)
+pf_err
+pf_check_range(const char *name, const pf_tensor *t, double lo, double hi, const char *expected)
 {
     const float *x = t->data;
     for (int64_t i = 0; i < pf_tensor_count(t); i++)
@@ -99,13 +99,13 @@ pf_posed_views_read(struct pf_posed_views *v, const pf_doc *doc)
     PF_TRY(pf_doc_need(doc, "views.intrinsics", PF_F32, 3, (int64_t[]){N, 3, 3}, &intrinsics));
     *v = (struct pf_posed_views){.count = (int)N, .width = (int)W, .height = (int)H, .image = image.data,
                                  .alpha = alpha.data, .pose = pose.data, .intrinsics = intrinsics.data};
-    PF_TRY(check_range("views.alpha", &alpha, 0, 1, "0 to 1"));
+    PF_TRY(pf_check_range("views.alpha", &alpha, 0, 1, "0 to 1"));
     PF_TRY(check_pose(v));
     PF_TRY(check_intrinsics(v));
     if (pf_doc_get(doc, "views.elevation")) {
         PF_TRY(pf_doc_need(doc, "views.elevation", PF_F32, 1, (int64_t[]){N}, &elevation));
-        PF_TRY(check_range("views.elevation", &elevation, -PF_PI / 2 - 1e-6, PF_PI / 2 + 1e-6,
-                           "radians, -pi/2 to pi/2"));
+        PF_TRY(pf_check_range("views.elevation", &elevation, -PF_PI / 2 - 1e-6, PF_PI / 2 + 1e-6,
+                              "radians, -pi/2 to pi/2"));
         v->elevation = elevation.data;
     }
     return read_pixel_center(v, doc);

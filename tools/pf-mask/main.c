@@ -8,6 +8,7 @@
 #include "common/config.h"
 #include "common/opt.h"
 #include "common/output.h"
+#include "common/posed_views.h"
 #include "common/stream.h"
 #include "tools/pf-mask/strip.h"
 #include "tools/pf-mask/white.h"
@@ -161,17 +162,6 @@ write_masked(const pf_tensor *image, const pf_tensor *alpha, int k)
     return masks_write(folder, image, alpha);
 }
 
-static pf_err
-check_alpha(const pf_tensor *alpha)
-{
-    const float *a = alpha->data;
-    for (int64_t i = 0; i < pf_tensor_count(alpha); i++)
-        if (!(a[i] >= 0 && a[i] <= 1))
-            return pf_fail(PF_EFORMAT, "views.alpha: element %lld is %g, expected 0 to 1", (long long)i,
-                           (double)a[i]);
-    return PF_OK;
-}
-
 /* Document k of the stream: read, masked, written. */
 static pf_err
 mask_document(pf_doc *doc, int k, FILE *out)
@@ -186,7 +176,7 @@ mask_document(pf_doc *doc, int k, FILE *out)
     PF_TRY(put_alpha(doc, &image, k));
     PF_TRY(pf_doc_need(doc, "views.image", PF_U8, 4, (int64_t[]){N, H, W, 3}, &image));
     PF_TRY(pf_doc_need(doc, "views.alpha", PF_F32, 3, (int64_t[]){N, H, W}, &alpha));
-    PF_TRY(check_alpha(&alpha));
+    PF_TRY(pf_check_range("views.alpha", &alpha, 0, 1, "0 to 1"));
     warn_of_views(&alpha, 0, "background");
     warn_of_views(&alpha, 1, "object");
     if (opt.png)

@@ -16,27 +16,39 @@
 
 enum { MOST_BYTES = 1 << 26 };
 
+struct source {
+    FILE *f;
+    int64_t left;               /* bytes that may still come */
+};
+
+/* For jansson: more bytes, or (size_t)-1 to give up. */
+static size_t
+more_bytes(void *to, size_t room, void *from)
+{
+    struct source *s = from;
+    const size_t n = fread(to, 1, room, s->f);
+    s->left -= (int64_t)n;
+    return ferror(s->f) || s->left < 0 ? (size_t)-1 : n;
+}
+
 static pf_err
 load(json_t **all, const char *path)
 {
-    FILE *f = fopen(path, "rb");
+    struct source s = {fopen(path, "rb"), MOST_BYTES};
     json_error_t error;
     pf_err err = PF_OK;
-    if (!f)
+    if (!s.f)
         return pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
-    char *bytes = malloc(MOST_BYTES + 1);
-    const size_t n = bytes ? fread(bytes, 1, MOST_BYTES + 1, f) : 0;
-    *all = NULL;
-    if (!bytes)
-        err = pf_fail(PF_ENOMEM, "no memory to read %s", path);
-    else if (ferror(f))
+    *all = json_load_callback(more_bytes, &s, JSON_REJECT_DUPLICATES, &error);
+    if (ferror(s.f))
         err = pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
-    else if (n > MOST_BYTES)
+    else if (s.left < 0)
         err = pf_fail(PF_EFORMAT, "%s is longer than %d bytes", path, MOST_BYTES);
-    else if (!(*all = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &error)))
+    else if (!*all)
         err = pf_fail(PF_EFORMAT, "%s:%d: %s", path, error.line, error.text);
-    free(bytes);
-    fclose(f);
+    fclose(s.f);
+    if (err)
+        json_decref(*all);
     return err;
 }
 

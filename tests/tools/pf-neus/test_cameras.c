@@ -125,6 +125,35 @@ test_nonsense_cameras_are_refused_before_training(void **state)
     pf_doc_release(&doc);
 }
 
+/* Two captures whose cubes lie elsewhere cannot be one object; and a mesh without a world stays. */
+static void
+test_worlds_that_differ(void **state)
+{
+    pf_doc doc = {0};
+    (void)state;
+    make_views(&doc);
+    write_document(&doc, "rig.pf");
+    RUNS(NEUS "--steps 0 -o field.pf rig.pf rig.pf");
+    FAILS(1, "there is no pf.world", "pf-extract-mesh -q -d cpu --resolution 16 --world -o x.ply field.pf");
+    assert_ok(pf_doc_set_meta(&doc, "pf.world", "{\"center\": [10, 20, 30], \"scale\": 0.01}"));
+    write_document(&doc, "here.pf");
+    RUNS(NEUS "--steps 0 -o field.pf here.pf here.pf");
+    RUNS("pf-extract-mesh -q -d cpu --resolution 16 --format obj -o cube.obj field.pf");
+    RUNS("pf-extract-mesh -q -d cpu --resolution 16 --format obj --world -o world.obj field.pf");
+    RUNS("paste -d ' ' cube.obj world.obj | awk '"
+         "function far(a, b) {return a - b > 1e-3 || b - a > 1e-3} /^v / {n++; for (i = 0; i < 3; i++) "
+         "bad += far($(i + 2) * 100 + 10 * (i + 1), $(i + NF / 2 + 2))} END {exit !(n > 20 && !bad)}'");
+    assert_ok(pf_doc_set_meta(&doc, "pf.world", "{\"center\": [10, 20, 31], \"scale\": 0.01}"));
+    write_document(&doc, "there.pf");
+    FAILS(1, "there.pf: pf.world is not that of the views before", NEUS "--steps 0 -o y.pf here.pf there.pf");
+    FAILS(1, "there.pf: pf.world is not that of the views before", NEUS "--steps 0 -o y.pf rig.pf there.pf");
+    assert_ok(pf_doc_set_meta(&doc, "pf.world", "{\"center\": [10, 20], \"scale\": 0.01}"));
+    write_document(&doc, "odd.pf");
+    RUNS(NEUS "--steps 0 -o field.pf odd.pf");
+    FAILS(1, "pf.world is not {\"center\"", "pf-extract-mesh -q -d cpu --resolution 16 --world -o x.ply field.pf");
+    pf_doc_release(&doc);
+}
+
 /* Nothing in the views can bring the loss there any more; a checkpoint can. */
 static void
 test_a_loss_that_is_not_finite_stops(void **state)
@@ -171,6 +200,7 @@ main(void)
         cmocka_unit_test(test_pixel_centers_at_one_half),
         cmocka_unit_test(test_views_without_elevations),
         cmocka_unit_test(test_nonsense_cameras_are_refused_before_training),
+        cmocka_unit_test(test_worlds_that_differ),
         cmocka_unit_test(test_a_loss_that_is_not_finite_stops),
     };
     return cmocka_run_group_tests_name("cameras", tests, enter, leave);

@@ -286,7 +286,9 @@ test_hostile_transforms(void **state)
     strcpy(text + DEEP - 4, "\"}]}");
     refuse_transforms(text, "the name of a picture is too long");
     free(text);
-    RUNS("head -c 900 transforms.json >cut.json");
+    RUNS("{ echo '{'; yes ' '; } | head -c 70000000 >long.json");
+    FAILS(1, "long.json is longer than 67108864 bytes", "pf-stream pack -q -o x.pf long.json");
+    RUNS("rm long.json && head -c 900 transforms.json >cut.json");
     FAILS(1, "cut.json:", "pf-stream pack -q -o x.pf cut.json");
 }
 
