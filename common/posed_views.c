@@ -6,6 +6,7 @@
 
 #include "common/camera.h"
 
+static const double unit_cube = 0.5;           /* half its side */
 /* Beyond what a table with four decimals leaves of a rotation, something else is meant. */
 static const double rotation_tolerance = 1e-2;
 
@@ -169,7 +170,7 @@ check_aim(const struct pf_posed_views *v, int n, double bound)
     int64_t rays = 0, object = 0, hits = 0;
     double pose[12], K[9], c[3];
     center_of(c, v, n);
-    if (fabs(c[0]) < bound && fabs(c[1]) < bound && fabs(c[2]) < bound)
+    if (fmax(fabs(c[0]), fmax(fabs(c[1]), fabs(c[2]))) < unit_cube)
         return pf_fail(PF_EFORMAT, "views.pose: the camera of view %d stands inside the object's cube, at "
                        "(%g, %g, %g); %s", n, c[0], c[1], c[2], question);
     pose_of(pose, v, n);
@@ -218,6 +219,6 @@ pf_posed_views_aim(const struct pf_posed_views *v, double bound)
 {
     PF_TRY(check_places(v));
     for (int n = 0; n < v->count; n++)
-        PF_TRY(check_aim(v, n, bound));
+        PF_TRY(check_aim(v, n, fmax(bound, unit_cube)));
     return PF_OK;
 }

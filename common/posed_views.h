@@ -26,9 +26,9 @@ struct pf_posed_views {         /* borrowed from the document */
 
 /* PF_EFORMAT, PF_ESHAPE name the tensor that is missing or odd, and the view. */
 pf_err pf_posed_views_read(struct pf_posed_views *v, const pf_doc *doc) PF_MUST_USE;
-/* Whether the cameras look at the cube of this half side around the origin from outside: each by at
- * least one ray, and by at least half of the rays of its object's pixels.  PF_EFORMAT names the first
- * view that does not. */
+/* Whether the cameras stand outside the unit cube around the origin and look at it, or at that of half
+ * side bound if it is larger: each by at least one ray, and by at least half of the rays of its object's
+ * pixels.  PF_EFORMAT names the first view that does not. */
 pf_err pf_posed_views_aim(const struct pf_posed_views *v, double bound) PF_MUST_USE;
 /* PF_EFORMAT "NAME: element I is V, expected ..." unless all of an F32 tensor lies in lo..hi. */
 pf_err pf_check_range(const char *name, const pf_tensor *t, double lo, double hi, const char *expected)

@@ -196,6 +196,20 @@ test_poses_of_another_convention_are_told(void **state)
     refuse_poses(kilometres, "the camera of view 0 stands inside the object's cube");
 }
 
+/* A small neus.bound cuts the object on purpose; a large one may reach behind the cameras' corners. */
+static void
+test_bound_is_no_convention(void **state)
+{
+    struct pf_posed_views v;
+    pf_doc doc = {0};
+    (void)state;
+    make_views(&doc);
+    assert_ok(pf_posed_views_read(&v, &doc));
+    assert_ok(pf_posed_views_aim(&v, 0.05));
+    assert_ok(pf_posed_views_aim(&v, 1.4));
+    pf_doc_release(&doc);
+}
+
 /* One view among good ones. */
 static void
 test_the_one_bad_view_is_named(void **state)
@@ -268,6 +282,7 @@ main(void)
         cmocka_unit_test(test_pixel_center_moves_the_lens),
         cmocka_unit_test(test_poses_that_are_no_rotations_are_named),
         cmocka_unit_test(test_poses_of_another_convention_are_told),
+        cmocka_unit_test(test_bound_is_no_convention),
         cmocka_unit_test(test_the_one_bad_view_is_named),
         cmocka_unit_test(test_lenses_that_are_none_are_refused),
         cmocka_unit_test(test_numbers_out_of_their_range_are_refused),

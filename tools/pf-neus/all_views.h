@@ -14,7 +14,7 @@ struct all_views {
     float *elevation;           /* [elevations] radians, of the first view of each */
 };
 
-/* Append the views of a document, which must look at the cube of half side bound.  PF_EFORMAT,
+/* Append the views of a document, which must look at the cube (posed_views.h).  PF_EFORMAT,
  * PF_ESHAPE name the tensor that is missing or odd. */
 pf_err all_views_add(struct all_views *v, const pf_doc *doc, double bound) PF_MUST_USE;
 void all_views_release(struct all_views *v);
