@@ -12,17 +12,6 @@ static const double rotation_tolerance = 1e-2;
 
 /* ---- ranges ---- */
 
-pf_err
-pf_check_range(const char *name, const pf_tensor *t, double lo, double hi, const char *expected)
-{
-    const float *x = t->data;
-    for (int64_t i = 0; i < pf_tensor_count(t); i++)
-        if (!(x[i] >= lo && x[i] <= hi))
-            return pf_fail(PF_EFORMAT, "%s: element %lld is %g, expected %s", name, (long long)i,
-                           (double)x[i], expected);
-    return PF_OK;
-}
-
 bool
 pf_is_rotation(const double R[9])
 {
@@ -100,13 +89,13 @@ pf_posed_views_read(struct pf_posed_views *v, const pf_doc *doc)
     PF_TRY(pf_doc_need(doc, "views.intrinsics", PF_F32, 3, (int64_t[]){N, 3, 3}, &intrinsics));
     *v = (struct pf_posed_views){.count = (int)N, .width = (int)W, .height = (int)H, .image = image.data,
                                  .alpha = alpha.data, .pose = pose.data, .intrinsics = intrinsics.data};
-    PF_TRY(pf_check_range("views.alpha", &alpha, 0, 1, "0 to 1"));
+    PF_TRY(pf_tensor_expect_range(&alpha, "views.alpha", 0, 1, "0 to 1"));
     PF_TRY(check_pose(v));
     PF_TRY(check_intrinsics(v));
     if (pf_doc_get(doc, "views.elevation")) {
         PF_TRY(pf_doc_need(doc, "views.elevation", PF_F32, 1, (int64_t[]){N}, &elevation));
-        PF_TRY(pf_check_range("views.elevation", &elevation, -PF_PI / 2 - 1e-6, PF_PI / 2 + 1e-6,
-                              "radians, -pi/2 to pi/2"));
+        PF_TRY(pf_tensor_expect_range(&elevation, "views.elevation", -PF_PI / 2 - 1e-6, PF_PI / 2 + 1e-6,
+                                      "radians, -pi/2 to pi/2"));
         v->elevation = elevation.data;
     }
     return read_pixel_center(v, doc);

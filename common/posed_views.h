@@ -30,9 +30,6 @@ pf_err pf_posed_views_read(struct pf_posed_views *v, const pf_doc *doc) PF_MUST_
  * side bound if it is larger: each by at least one ray, and by at least half of the rays of its object's
  * pixels.  PF_EFORMAT names the first view that does not. */
 pf_err pf_posed_views_aim(const struct pf_posed_views *v, double bound) PF_MUST_USE;
-/* PF_EFORMAT "NAME: element I is V, expected ..." unless all of an F32 tensor lies in lo..hi. */
-pf_err pf_check_range(const char *name, const pf_tensor *t, double lo, double hi, const char *expected)
-    PF_MUST_USE;
 /* Whether R, row major, is a rotation, as well as a table with four decimals has it. */
 bool pf_is_rotation(const double R[9]);
 /* Whether any pixel is object (its alpha at least 0.5). */

@@ -152,6 +152,19 @@ pf_tensor_expect(const pf_tensor *t, const char *name, pf_dtype dtype, int ndim,
                    pf_tensor_describe(want, sizeof want, &w));
 }
 
+pf_err
+pf_tensor_expect_range(const pf_tensor *t, const char *name, double lo, double hi,
+                       const char *expected)
+{
+    const float *x = t->data;
+
+    for (int64_t i = 0; i < pf_tensor_count(t); i++)
+        if (!(x[i] >= lo && x[i] <= hi))
+            return pf_fail(PF_EFORMAT, "%s: element %lld is %g, expected %s", name, (long long)i,
+                           (double)x[i], expected);
+    return PF_OK;
+}
+
 const char *
 pf_tensor_describe(char *buf, size_t size, const pf_tensor *t)
 {

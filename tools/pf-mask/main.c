@@ -8,7 +8,6 @@
 #include "common/config.h"
 #include "common/opt.h"
 #include "common/output.h"
-#include "common/posed_views.h"
 #include "common/stream.h"
 #include "tools/pf-mask/strip.h"
 #include "tools/pf-mask/white.h"
@@ -176,7 +175,7 @@ mask_document(pf_doc *doc, int k, FILE *out)
     PF_TRY(put_alpha(doc, &image, k));
     PF_TRY(pf_doc_need(doc, "views.image", PF_U8, 4, (int64_t[]){N, H, W, 3}, &image));
     PF_TRY(pf_doc_need(doc, "views.alpha", PF_F32, 3, (int64_t[]){N, H, W}, &alpha));
-    PF_TRY(pf_check_range("views.alpha", &alpha, 0, 1, "0 to 1"));
+    PF_TRY(pf_tensor_expect_range(&alpha, "views.alpha", 0, 1, "0 to 1"));
     warn_of_views(&alpha, 0, "background");
     warn_of_views(&alpha, 1, "object");
     if (opt.png)
