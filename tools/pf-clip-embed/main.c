@@ -22,6 +22,7 @@ embed(pf_doc *doc, pf_dev *dev, const struct vit *vit)
     if (image.dim[1] != image.dim[2] || image.dim[1] < 1 || image.dim[1] > 32768)
         return pf_fail(PF_ESHAPE, "input.image is %lld by %lld, expected a square view as pf-crop makes it",
                        (long long)image.dim[2], (long long)image.dim[1]);
+    PF_TRY(pf_tensor_expect_range(&image, "input.image", -1 - 1e-6, 1 + 1e-6, "-1 to 1"));
     if ((err = vit_preprocess(&input, &image, vit->side)) ||            // [3, side, side]
         (err = vit_embed(dev, &clip, vit, &input)))                     // [1, E]
         goto out;

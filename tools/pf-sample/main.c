@@ -51,16 +51,14 @@ struct photo {                          /* one document of the input */
     char *history;                      /* before this tool */
 };
 
-/* Read one number of a [1] tensor, which must be finite. */
+/* Read one number of a [1] tensor, at most this many radians. */
 static pf_err
-need_angle(float *rad, const pf_doc *doc, const char *name)
+need_angle(float *rad, const pf_doc *doc, const char *name, double most, const char *expected)
 {
     pf_tensor t;
     PF_TRY(pf_doc_need(doc, name, PF_F32, 1, (int64_t[]){1}, &t));
     *rad = *(float *)t.data;
-    if (!(*rad >= -1e4f && *rad <= 1e4f))
-        return pf_fail(PF_EFORMAT, "%s is %g, not an angle in radians", name, *rad);
-    return PF_OK;
+    return pf_tensor_expect_range(&t, name, -most - 1e-6, most + 1e-6, expected);
 }
 
 /* What sampling needs of a document, and the VAE's view of its picture. */
@@ -72,8 +70,10 @@ photo_prepare(struct photo *p, struct model *m)
     pf_tensor image, clip;
     PF_TRY(pf_doc_need(&p->doc, "input.image", PF_F32, 3, (int64_t[]){3, S, S}, &image));
     PF_TRY(pf_doc_need(&p->doc, "input.clip", PF_F32, 2, (int64_t[]){1, m->conf.clip.output_dim}, &clip));
-    PF_TRY(need_angle(&p->input.elevation, &p->doc, "input.elevation"));
-    PF_TRY(need_angle(&p->input.azimuth, &p->doc, "input.azimuth"));
+    PF_TRY(pf_tensor_expect_range(&image, "input.image", -1 - 1e-6, 1 + 1e-6, "-1 to 1"));
+    PF_TRY(pf_tensor_expect_range(&clip, "input.clip", -1e6, 1e6, "CLIP's features"));
+    PF_TRY(need_angle(&p->input.elevation, &p->doc, "input.elevation", PF_PI / 2, "radians, -pi/2 to pi/2"));
+    PF_TRY(need_angle(&p->input.azimuth, &p->doc, "input.azimuth", 1e4, "radians"));
     p->input.clip = clip.data;
     if (!(p->history = strdup(history ? history : "[]")))
         return pf_fail(PF_ENOMEM, "no memory");

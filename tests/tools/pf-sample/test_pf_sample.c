@@ -341,6 +341,34 @@ test_wrong_usage(void **state)
     assert_false(exists("x.pf"));
 }
 
+/* Numbers that were taken as they came: an elevation in degrees, a picture of 0 to 255. */
+static void
+test_numbers_out_of_their_range_are_refused(void **state)
+{
+    static const struct {
+        const char *name, *words;
+        float value;
+        int element;
+    } wrong[] = {
+        {"input.elevation", "input.elevation: element 0 is 30, expected radians, -pi/2 to pi/2", 30, 0},
+        {"input.azimuth", "input.azimuth: element 0 is nan, expected radians", NAN, 0},
+        {"input.image", "input.image: element 7 is 200, expected -1 to 1", 200, 7},
+        {"input.clip", "input.clip: element 3 is inf, expected CLIP's features", INFINITY, 3},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        pf_doc doc = {0};
+        assert_int_equal(read_all(&doc, 1, "clip.pf"), 1);
+        ((float *)pf_doc_get(&doc, wrong[i].name)->data)[wrong[i].element] = wrong[i].value;
+        save(&doc, "wrong.pf");
+        pf_doc_release(&doc);
+        FAILS(1, wrong[i].words, SAMPLE "-o x.pf wrong.pf");
+        if (!strcmp(wrong[i].name, "input.image"))
+            FAILS(1, wrong[i].words, "pf-clip-embed -c config.yaml -w model.pf -o x.pf wrong.pf");
+    }
+    assert_false(exists("x.pf"));
+}
+
 static void
 test_wrong_input(void **state)
 {
@@ -386,6 +414,7 @@ main(void)
         cmocka_unit_test(test_noise_from_a_file),
         cmocka_unit_test(test_dump_has_the_golden_names),
         cmocka_unit_test(test_wrong_usage),
+        cmocka_unit_test(test_numbers_out_of_their_range_are_refused),
         cmocka_unit_test(test_wrong_input),
         cmocka_unit_test(test_verbose),
     };
