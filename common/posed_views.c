@@ -40,8 +40,8 @@ check_pose(const struct pf_posed_views *v)
     return PF_OK;
 }
 
-/* Rays need K's inverse; ours are upper triangular.  Wider lenses than 127 degrees are no pinholes, so
- * a focal length below a quarter of the picture is none in pixels. */
+/* Rays need K's inverse; ours are upper triangular.  Wider lenses than 127 degrees are no pinholes,
+ * so a focal length below a quarter of the picture is none in pixels. */
 static pf_err
 check_intrinsics(const struct pf_posed_views *v)
 {
@@ -50,11 +50,13 @@ check_intrinsics(const struct pf_posed_views *v)
         const float *K = v->intrinsics + 9 * n;
         if (!(K[0] > 0 && K[4] > 0) || !isfinite(K[0] + K[1] + K[2] + K[4] + K[5]) || K[3] != 0 ||
             K[6] != 0 || K[7] != 0 || K[8] != 1)
-            return pf_fail(PF_EFORMAT, "views.intrinsics: view %d is not [fx s cx; 0 fy cy; 0 0 1]", n);
+            return pf_fail(PF_EFORMAT, "views.intrinsics: view %d is not [fx s cx; 0 fy cy; 0 0 1]",
+                           n);
         if (K[0] < 0.25 * side || K[4] < 0.25 * side)
-            return pf_fail(PF_EFORMAT, "views.intrinsics: the focal length of view %d is %g, expected "
-                           "pixels, at least a quarter of the longer side, %d", n,
-                           (double)(K[0] < K[4] ? K[0] : K[4]), side);
+            return pf_fail(PF_EFORMAT,
+                           "views.intrinsics: the focal length of view %d is %g, expected "
+                           "pixels, at least a quarter of the longer side, %d",
+                           n, (double)(K[0] < K[4] ? K[0] : K[4]), side);
     }
     return PF_OK;
 }
@@ -81,21 +83,27 @@ pf_posed_views_read(struct pf_posed_views *v, const pf_doc *doc)
     PF_TRY(pf_doc_need(doc, "views.image", PF_U8, 4, (int64_t[]){-1, -1, -1, 3}, &image));
     const int64_t N = image.dim[0], H = image.dim[1], W = image.dim[2];
     if (N < 1 || N > PF_VIEWS_MAX || H < 1 || H > PF_VIEW_SIDE_MAX || W < 1 || W > PF_VIEW_SIDE_MAX)
-        return pf_fail(PF_ESHAPE, "views.image is [%lld, %lld, %lld, 3], expected 1 to %d views of 1 to "
-                       "%d pixels a side", (long long)N, (long long)H, (long long)W, PF_VIEWS_MAX,
-                       PF_VIEW_SIDE_MAX);
+        return pf_fail(PF_ESHAPE,
+                       "views.image is [%lld, %lld, %lld, 3], expected 1 to %d views of 1 to "
+                       "%d pixels a side",
+                       (long long)N, (long long)H, (long long)W, PF_VIEWS_MAX, PF_VIEW_SIDE_MAX);
     PF_TRY(pf_doc_need(doc, "views.alpha", PF_F32, 3, (int64_t[]){N, H, W}, &alpha));
     PF_TRY(pf_doc_need(doc, "views.pose", PF_F32, 3, (int64_t[]){N, 3, 4}, &pose));
     PF_TRY(pf_doc_need(doc, "views.intrinsics", PF_F32, 3, (int64_t[]){N, 3, 3}, &intrinsics));
-    *v = (struct pf_posed_views){.count = (int)N, .width = (int)W, .height = (int)H, .image = image.data,
-                                 .alpha = alpha.data, .pose = pose.data, .intrinsics = intrinsics.data};
+    *v = (struct pf_posed_views){.count = (int)N,
+                                 .width = (int)W,
+                                 .height = (int)H,
+                                 .image = image.data,
+                                 .alpha = alpha.data,
+                                 .pose = pose.data,
+                                 .intrinsics = intrinsics.data};
     PF_TRY(pf_tensor_expect_range(&alpha, "views.alpha", 0, 1, "0 to 1"));
     PF_TRY(check_pose(v));
     PF_TRY(check_intrinsics(v));
     if (pf_doc_get(doc, "views.elevation")) {
         PF_TRY(pf_doc_need(doc, "views.elevation", PF_F32, 1, (int64_t[]){N}, &elevation));
-        PF_TRY(pf_tensor_expect_range(&elevation, "views.elevation", -PF_PI / 2 - 1e-6, PF_PI / 2 + 1e-6,
-                                      "radians, -pi/2 to pi/2"));
+        PF_TRY(pf_tensor_expect_range(&elevation, "views.elevation", -PF_PI / 2 - 1e-6,
+                                      PF_PI / 2 + 1e-6, "radians, -pi/2 to pi/2"));
         v->elevation = elevation.data;
     }
     return read_pixel_center(v, doc);
@@ -152,16 +160,19 @@ center_of(double center[3], const struct pf_posed_views *v, int n)
 static pf_err
 check_aim(const struct pf_posed_views *v, int n, double bound)
 {
-    const char *const question = "is the pose world to camera, x right, y down, z forward, in units in "
-                                 "which the object fills a unit cube around the origin?";
+    const char *const question =
+        "is the pose world to camera, x right, y down, z forward, in units in "
+        "which the object fills a unit cube around the origin?";
     const int64_t pixels = (int64_t)v->height * v->width;
     const float *alpha = v->alpha + n * pixels;
     int64_t rays = 0, object = 0, hits = 0;
     double pose[12], K[9], c[3];
     center_of(c, v, n);
     if (fmax(fabs(c[0]), fmax(fabs(c[1]), fabs(c[2]))) < unit_cube)
-        return pf_fail(PF_EFORMAT, "views.pose: the camera of view %d stands inside the object's cube, at "
-                       "(%g, %g, %g); %s", n, c[0], c[1], c[2], question);
+        return pf_fail(PF_EFORMAT,
+                       "views.pose: the camera of view %d stands inside the object's cube, at "
+                       "(%g, %g, %g); %s",
+                       n, c[0], c[1], c[2], question);
     pose_of(pose, v, n);
     pf_posed_views_intrinsics(K, v, n);
 #pragma omp parallel for reduction(+ : rays, object, hits)
@@ -176,12 +187,15 @@ check_aim(const struct pf_posed_views *v, int n, double bound)
     if (!rays)
         return pf_fail(PF_EFORMAT, "no ray of view %d meets the cube; %s", n, question);
     if (2 * hits < object)
-        return pf_fail(PF_EFORMAT, "of the %lld pixels of the object in view %d only %lld look at its cube; "
-                       "%s", (long long)object, n, (long long)hits, question);
+        return pf_fail(PF_EFORMAT,
+                       "of the %lld pixels of the object in view %d only %lld look at its cube; "
+                       "%s",
+                       (long long)object, n, (long long)hits, question);
     return PF_OK;
 }
 
-/* Poses that are camera to world, read as world to camera, have all cameras of a rig in one place. */
+/* Poses that are camera to world, read as world to camera, have all cameras of a rig in one
+ * place. */
 static pf_err
 check_places(const struct pf_posed_views *v)
 {
@@ -198,8 +212,10 @@ check_places(const struct pf_posed_views *v)
         least_cosine = fmin(least_cosine, (trace - 1) / 2);
     }
     if (most_away < 0.05 * sqrt(pf_dot3(first, first)) && least_cosine < cos(PF_PI / 6))
-        return pf_fail(PF_EFORMAT, "views.pose: all views are taken from one place, (%g, %g, %g), in "
-                       "different directions; is the pose world to camera?", first[0], first[1], first[2]);
+        return pf_fail(PF_EFORMAT,
+                       "views.pose: all views are taken from one place, (%g, %g, %g), in "
+                       "different directions; is the pose world to camera?",
+                       first[0], first[1], first[2]);
     return PF_OK;
 }
 

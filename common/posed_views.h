@@ -26,15 +26,16 @@ struct pf_posed_views {         /* borrowed from the document */
 
 /* PF_EFORMAT, PF_ESHAPE name the tensor that is missing or odd, and the view. */
 pf_err pf_posed_views_read(struct pf_posed_views *v, const pf_doc *doc) PF_MUST_USE;
-/* Whether the cameras stand outside the unit cube around the origin and look at it, or at that of half
- * side bound if it is larger: each by at least one ray, and by at least half of the rays of its object's
- * pixels.  PF_EFORMAT names the first view that does not. */
+/* Whether the cameras stand outside the unit cube around the origin and look at it, or at that of
+ * half side bound if it is larger: each by at least one ray, and by at least half of the rays of
+ * its object's pixels.  PF_EFORMAT names the first view that does not. */
 pf_err pf_posed_views_aim(const struct pf_posed_views *v, double bound) PF_MUST_USE;
 /* Whether R, row major, is a rotation, as well as a table with four decimals has it. */
 bool pf_is_rotation(const double R[9]);
 /* Whether any pixel is object (its alpha at least 0.5). */
 bool pf_posed_views_show_object(const struct pf_posed_views *v);
-/* K of view n, double, for pixels whose middles are at whole numbers, as pf_camera_ray wants them. */
+/* K of view n, double, for pixels whose middles are at whole numbers, as pf_camera_ray wants
+ * them. */
 void pf_posed_views_intrinsics(double K[9], const struct pf_posed_views *v, int n);
 
 #ifdef __cplusplus

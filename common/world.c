@@ -9,8 +9,8 @@ pf_err
 pf_world_put(pf_doc *doc, const struct pf_world *w)
 {
     char text[256];
-    snprintf(text, sizeof text, "{\"center\": [%.17g, %.17g, %.17g], \"scale\": %.17g}", w->center[0],
-             w->center[1], w->center[2], w->scale);
+    snprintf(text, sizeof text, "{\"center\": [%.17g, %.17g, %.17g], \"scale\": %.17g}",
+             w->center[0], w->center[1], w->center[2], w->scale);
     return pf_doc_set_meta(doc, "pf.world", text);
 }
 
@@ -34,11 +34,13 @@ pf_world_need(struct pf_world *w, const pf_doc *doc)
 {
     const char *text = pf_doc_get_meta(doc, "pf.world");
     if (!text)
-        return pf_fail(PF_EFORMAT, "there is no pf.world: only views of pf-stream pack say where they stood");
+        return pf_fail(PF_EFORMAT,
+                       "there is no pf.world: only views of pf-stream pack say where they stood");
     json_t *all = json_loads(text, 0, NULL);
     const bool good = parse(w, all);
     json_decref(all);
-    return good ? PF_OK : pf_fail(PF_EFORMAT, "pf.world is not {\"center\": [X, Y, Z], \"scale\": S}");
+    return good ? PF_OK
+                : pf_fail(PF_EFORMAT, "pf.world is not {\"center\": [X, Y, Z], \"scale\": S}");
 }
 
 void

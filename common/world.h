@@ -1,4 +1,5 @@
-/* world.h - where the scene's cube lies in the world of the user's cameras, pf.world of pf-stream(5):
+/* world.h - where the scene's cube lies in the world of the user's cameras, pf.world of
+ * pf-stream(5):
  *
  *     cube = scale (world - center) */
 #ifndef PF_WORLD_H

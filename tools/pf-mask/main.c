@@ -25,8 +25,8 @@ static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "open", pf_conf.mask.open, "PX", "white: radius of the opening", 0, 64),
     PF_OPT_INT(0, "close", pf_conf.mask.close, "PX", "white: radius of the closing", 0, 64),
     PF_OPT_REAL(0, "soft", pf_conf.mask.soft, "PX", "white: width of the soft edge", 0, 64),
-    PF_OPT_LIST(0, "elevation", opt.elevation_deg, "DEG", "where the views of a strip were taken", -89,
-                89),
+    PF_OPT_LIST(0, "elevation", opt.elevation_deg, "DEG", "where the views of a strip were taken",
+                -89, 89),
     PF_OPT_STR(0, "masks", opt.masks, "DIR", "take masks from DIR/masked-0.png or DIR/0.png ..."),
     PF_OPT_STR(0, "png", opt.png, "DIR", "also write the masked views, DIR/masked-0.png ..."),
     PF_OPT_END
@@ -62,7 +62,8 @@ set_views(pf_doc *doc, const pf_tensor *image, const pf_tensor *alpha, const uin
 
     if (!plain || ground[0] < 255 || ground[1] < 255 || ground[2] < 255) {
         PF_TRY(pf_tensor_copy(&white, image));
-        make_background_white(white.data, alpha->data, pf_tensor_count(alpha), plain ? ground : NULL);
+        make_background_white(white.data, alpha->data, pf_tensor_count(alpha),
+                              plain ? ground : NULL);
         err = pf_doc_put(doc, "views.image", &white);
         pf_tensor_release(&white);
     }
@@ -77,14 +78,16 @@ put_white(pf_doc *doc, const pf_tensor *image, const uint8_t ground[3], bool pla
     pf_err err = PF_OK;
 
     if (!plain)
-        pf_warn("the background is not plain: no colour fills the border of the views; give --masks");
+        pf_warn("the background is not plain: no colour fills the border of the views; give "
+                "--masks");
     else if (ground[0] < 255 || ground[1] < 255 || ground[2] < 255)
         pf_warn("the background is (%d, %d, %d), not white; it is made white", ground[0], ground[1],
                 ground[2]);
     PF_TRY(PF_TENSOR_NEW(&alpha, PF_F32, N, H, W));
     for (int64_t n = 0; n < N && !err; n++)
-        err = plain_alpha((float *)alpha.data + n * H * W, (const uint8_t *)image->data + n * H * W * 3,
-                          (int)W, (int)H, ground, &pf_conf);
+        err = plain_alpha((float *)alpha.data + n * H * W,
+                          (const uint8_t *)image->data + n * H * W * 3, (int)W, (int)H, ground,
+                          &pf_conf);
     if (!err)
         err = set_views(doc, image, &alpha, ground, true);
     pf_tensor_release(&alpha);
@@ -120,7 +123,8 @@ put_alpha(pf_doc *doc, const pf_tensor *image, int k)
     if (!strcmp(method, "white") || (!strcmp(method, "auto") && !has_alpha))
         return put_white(doc, image, ground, plain);
     if (!has_alpha)
-        return pf_fail(PF_ESHAPE, "--method alpha: the views have no alpha channel, expected an RGBA "
+        return pf_fail(PF_ESHAPE,
+                       "--method alpha: the views have no alpha channel, expected an RGBA "
                        "strip or a stream with views.alpha");
     return PF_OK;
 }
@@ -144,12 +148,14 @@ warn_of_views(const pf_tensor *alpha, float value, const char *what)
             continue;
         }
         if (n > first && at < sizeof names)
-            at += (size_t)snprintf(names + at, sizeof names - at, n - first > 1 ? "%s%lld to %lld" : "%s%lld",
-                                   at ? ", " : "", (long long)first, (long long)n - 1);
+            at += (size_t)snprintf(names + at, sizeof names - at,
+                                   n - first > 1 ? "%s%lld to %lld" : "%s%lld", at ? ", " : "",
+                                   (long long)first, (long long)n - 1);
         first = n + 1;
     }
     if (found)
-        pf_warn("%s %s %s all %s", found > 1 ? "views" : "view", names, found > 1 ? "are" : "is", what);
+        pf_warn("%s %s %s all %s", found > 1 ? "views" : "view", names, found > 1 ? "are" : "is",
+                what);
 }
 
 static pf_err
@@ -170,8 +176,10 @@ mask_document(pf_doc *doc, int k, FILE *out)
     PF_TRY(pf_doc_need(doc, "views.image", PF_U8, 4, (int64_t[]){-1, -1, -1, 3}, &image));
     const int64_t N = image.dim[0], H = image.dim[1], W = image.dim[2];
     if (N < 1 || W < 1 || W > 16384 || H < 1 || H > 16384)
-        return pf_fail(PF_ESHAPE, "views.image: %lld views of %lld x %lld pixels, expected 1 to 16384 a "
-                       "side", (long long)N, (long long)W, (long long)H);
+        return pf_fail(PF_ESHAPE,
+                       "views.image: %lld views of %lld x %lld pixels, expected 1 to 16384 "
+                       "a side",
+                       (long long)N, (long long)W, (long long)H);
     PF_TRY(put_alpha(doc, &image, k));
     PF_TRY(pf_doc_need(doc, "views.image", PF_U8, 4, (int64_t[]){N, H, W, 3}, &image));
     PF_TRY(pf_doc_need(doc, "views.alpha", PF_F32, 3, (int64_t[]){N, H, W}, &alpha));
@@ -184,9 +192,9 @@ mask_document(pf_doc *doc, int k, FILE *out)
     return pf_doc_write(doc, out);
 }
 
-/* Whether path begins as a picture does.  No document begins so: as the length of a header the first
- * eight bytes of a picture are beyond the limit, and the first byte alone is no multiple of 8, which
- * the lengths that are written are.  One byte can be put back, so that a pipe will do. */
+/* Whether path begins as a picture does.  No document begins so: as the length of a header the
+ * first eight bytes of a picture are beyond the limit, and the first byte alone is no multiple of
+ * 8, which the lengths that are written are.  One byte can be put back, so that a pipe will do. */
 static pf_err
 is_picture(bool *picture, const char *path)
 {
@@ -230,8 +238,10 @@ mask_stream(const char *path, FILE *out)
     pf_err err;
 
     if (opt.elevation_deg.n)
-        pf_usage("--elevation is for a strip, PNG, JPEG or WebP; %s is none of these, and a stream says "
-                 "where its views were taken", strcmp(path, "-") ? path : "stdin");
+        pf_usage(
+            "--elevation is for a strip, PNG, JPEG or WebP; %s is none of these, and a stream says "
+            "where its views were taken",
+            strcmp(path, "-") ? path : "stdin");
     PF_TRY(pf_stream_open(&in, path));
     for (int k = 0; !(err = pf_stream_read(in, &doc)); k++)
         if ((err = mask_document(&doc, k, out)))

@@ -93,7 +93,8 @@ masks_read(pf_tensor *alpha, const char *folder, int N, int width, int height)
         if (access(path, F_OK))
             err = pf_fail(PF_EIO, "%s has neither masked-%d.png nor %d.png", folder, n, n);
         else
-            err = pf_mask_read((float *)alpha->data + (size_t)n * width * height, path, width, height);
+            err = pf_mask_read((float *)alpha->data + (size_t)n * width * height, path, width,
+                               height);
     }
     if (err)
         pf_tensor_release(alpha);

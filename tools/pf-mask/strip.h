@@ -12,7 +12,8 @@ pf_err strip_read(pf_doc *doc, const char *path, double elevation_rad) PF_MUST_U
  * channel, or the value of a grey picture. */
 pf_err masks_read(pf_tensor *alpha, const char *folder, int N, int width, int height)
     PF_MUST_USE;
-/* Write folder/masked-n.png, RGBA; the folder is made.  image u8 [N, H, W, 3], alpha f32 [N, H, W]. */
+/* Write folder/masked-n.png, RGBA; the folder is made.  image u8 [N, H, W, 3], alpha f32 [N, H,
+ * W]. */
 pf_err masks_write(const char *folder, const pf_tensor *image, const pf_tensor *alpha) PF_MUST_USE;
 
 #endif

@@ -1,5 +1,5 @@
-/* white.c - see white.h: flood from the border, tidy up, then a soft edge from how near its colour is
- * to the background's. */
+/* white.c - see white.h: flood from the border, tidy up, then a soft edge from how near its colour
+ * is to the background's. */
 #include "tools/pf-mask/white.h"
 
 #include <math.h>
@@ -265,12 +265,13 @@ inner_color(float inner[3], const struct work *w, int x, int y, int reach, doubl
         inner[c] = n ? inner[c] / n : darkest[c];
 }
 
-/* A pixel of the edge mixes the object's colour F and the background's B: C = a F + (1 - a) B, solved
- * for a by least squares.  Where F is almost B that says nothing, and the pixel stays whole. */
+/* A pixel of the edge mixes the object's colour F and the background's B: C = a F + (1 - a) B,
+ * solved for a by least squares.  Where F is almost B that says nothing, and the pixel stays
+ * whole. */
 static float
 coverage(const struct work *w, int x, int y, int reach, double edge_square)
 {
-    const float noise = 0.03f;  /* squared darkness, all channels, that still counts as background */
+    const float noise = 0.03f;  /* squared darkness of all channels that still is background */
     float inner[3], dark[3];
 
     inner_color(inner, w, x, y, reach, edge_square);

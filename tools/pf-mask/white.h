@@ -9,7 +9,8 @@
 
 /* The colour that N pictures rgb [N, H, W, 3] have behind their object: that of half of all their
  * borders, for objects may touch them.  false, and white, if there is none: the background is not
- * plain.  A colour is met within 1 - conf->mask.threshold in each channel, and white is exactly that. */
+ * plain.  A colour is met within 1 - conf->mask.threshold in each channel, and white is exactly
+ * that. */
 bool plain_background(uint8_t color[3], const uint8_t *rgb, int64_t N, int width, int height,
                       const struct pf_config *conf);
 /* alpha f32 [H, W] 0..1 of the view rgb u8 [H, W, 3] before this background.  Uses conf->mask:

@@ -40,7 +40,8 @@ check_world(struct all_views *v, const pf_doc *doc)
     if (!v->documents && world && !(v->world = strdup(world)))
         return pf_fail(PF_ENOMEM, "no memory for the views");
     if (v->documents && strcmp(world ? world : "", v->world ? v->world : ""))
-        return pf_fail(PF_EFORMAT, "pf.world is not that of the views before: give pf-stream pack the same "
+        return pf_fail(PF_EFORMAT,
+                       "pf.world is not that of the views before: give pf-stream pack the same "
                        "--center and --scale");
     return PF_OK;
 }
@@ -51,8 +52,10 @@ all_views_add(struct all_views *v, const pf_doc *doc, double bound)
     struct pf_posed_views more;
     PF_TRY(pf_posed_views_read(&more, doc));
     if (v->documents && (more.width != v->width || more.height != v->height))
-        return pf_fail(PF_ESHAPE, "views.image is %d x %d pixels, earlier views are %d x %d: one field "
-                       "needs one size", more.width, more.height, v->width, v->height);
+        return pf_fail(PF_ESHAPE,
+                       "views.image is %d x %d pixels, earlier views are %d x %d: one field "
+                       "needs one size",
+                       more.width, more.height, v->width, v->height);
     if (v->count + more.count > PF_VIEWS_MAX)
         return pf_fail(PF_ESHAPE, "more than %d views", PF_VIEWS_MAX);
     PF_TRY(check_world(v, doc));

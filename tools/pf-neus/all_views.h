@@ -1,4 +1,5 @@
-/* all_views.h - every posed view of one object that pf-neus was given, from any number of documents. */
+/* all_views.h - every posed view of one object that pf-neus was given, from any number of
+ * documents. */
 #ifndef PF_ALL_VIEWS_H
 #define PF_ALL_VIEWS_H
 #include "kernels/field/field.h"
@@ -10,7 +11,8 @@ struct all_views {
     bool object;                /* whether a view shows one */
     uint8_t *image;             /* [V, H, W, 3] */
     float *alpha;               /* [V, H, W] */
-    float *pose, *intrinsics;   /* [V, 3, 4] world to camera, [V, 3, 3] for pixels at whole numbers */
+    float *pose;                /* [V, 3, 4] world to camera */
+    float *intrinsics;          /* [V, 3, 3] for pixels at whole numbers */
     float *elevation;           /* [elevations] radians, of the first view of each */
 };
 

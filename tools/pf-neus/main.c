@@ -52,7 +52,7 @@ read_views(struct all_views *v, pf_doc *first, int streams, char **names)
         pf_doc doc = {0};
         PF_TRY(pf_stream_open(&in, name));
         while ((err = pf_stream_read(in, v->documents ? &doc : first)) == PF_OK)
-            if ((err = all_views_add(v, v->documents ? &doc : first, pf_conf.neus.bound)) != PF_OK) {
+            if ((err = all_views_add(v, v->documents ? &doc : first, pf_conf.neus.bound))) {
                 pf_fail_in(err, "%s", pf_file_title(name));
                 break;
             }

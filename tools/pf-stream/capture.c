@@ -21,8 +21,8 @@ static pf_err
 join(char path[CAPTURE_PATH], const char *folder, const char *name, const char *ending)
 {
     const bool whole = name[0] == '/' || !*folder;
-    const int n = snprintf(path, CAPTURE_PATH, "%s%s%s%s", whole ? "" : folder, whole ? "" : "/", name,
-                           ending);
+    const int n = snprintf(path, CAPTURE_PATH, "%s%s%s%s", whole ? "" : folder, whole ? "" : "/",
+                           name, ending);
     return n < CAPTURE_PATH ? PF_OK : pf_fail(PF_EFORMAT, "the name of a picture is too long");
 }
 
@@ -31,7 +31,8 @@ capture_find(char path[CAPTURE_PATH], const char *folder, const char *name, cons
 {
     static const char *const endings[] = {"", ".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG"};
     const char *slash = strrchr(name, '/');
-    const size_t tries = strchr(slash ? slash + 1 : name, '.') ? 1 : sizeof endings / sizeof *endings;
+    const size_t tries =
+        strchr(slash ? slash + 1 : name, '.') ? 1 : sizeof endings / sizeof *endings;
     for (size_t i = 0; i < tries; i++) {
         PF_TRY(join(path, folder, name, endings[i]));
         if (is_file(path))

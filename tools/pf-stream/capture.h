@@ -17,8 +17,8 @@ struct shot {
     char *picture, *mask;       /* names of files that are there; mask NULL: none is named */
     char *where;                /* "transforms.json: frame 3" or "images.txt:7", for errors */
     double R[9], t[3];          /* world to camera, x right, y down, z forward: R a rotation */
-    double fx, fy, cx, cy;      /* pixels; column j's middle is at u = j + 0.5; NAN: that of the size */
-    double angle_x, angle_y;    /* radians that the picture spans, where fx, fy are NAN; NAN: unknown */
+    double fx, fy, cx, cy;      /* pixels; column j's middle is at u = j + 0.5; NAN: not said */
+    double angle_x, angle_y;    /* radians that the picture spans, for fx, fy; NAN: not said */
     int width, height;          /* 0: those of the picture */
 };
 struct capture {
@@ -35,9 +35,10 @@ void capture_release(struct capture *c);
 /* For the readers: a zeroed shot more, of this picture of that folder, whose file must be there. */
 pf_err capture_add(struct capture *c, struct shot **shot, const char *folder, const char *picture,
                    const char *where) PF_MUST_USE;
-/* path of name counted from folder; a name without ending gets that of the picture that is there. */
-pf_err capture_find(char path[CAPTURE_PATH], const char *folder, const char *name, const char *where)
-    PF_MUST_USE;
+/* path of name counted from folder; a name without ending gets that of the picture that is
+ * there. */
+pf_err capture_find(char path[CAPTURE_PATH], const char *folder, const char *name,
+                    const char *where) PF_MUST_USE;
 pf_err transforms_read(struct capture *c, const char *path) PF_MUST_USE;
 pf_err colmap_read(struct capture *c, const char *folder, const char *images) PF_MUST_USE;
 

@@ -1,10 +1,11 @@
 /* colmap.c - the text model of COLMAP: cameras.txt and images.txt.
  *
  *     cameras.txt   CAMERA_ID MODEL WIDTH HEIGHT PARAMS...
- *     images.txt    IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME, and a line of points, perhaps empty
+ *     images.txt    IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME, and a line of points or an empty
+ *                   one
  *
- * The quaternion and t are world to camera, x right, y down, z forward; the middle of the first pixel
- * is at (0.5, 0.5).  Lines that begin with # are comments. */
+ * The quaternion and t are world to camera, x right, y down, z forward; the middle of the first
+ * pixel is at (0.5, 0.5).  Lines that begin with # are comments. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -42,7 +43,8 @@ open_text(struct reader *r, char path[CAPTURE_PATH], const char *folder, const c
     *r = (struct reader){.name = path, .f = fopen(path, "r")};
     if (r->f)
         return PF_OK;
-    return pf_fail(PF_EIO, "cannot read %s: %s%s", path, strerror(errno), access(binary, F_OK) ? "" :
+    return pf_fail(PF_EIO, "cannot read %s: %s%s", path, strerror(errno),
+                   access(binary, F_OK) ? "" :
                    "; colmap model_converter --output_type TXT makes it of the binary model");
 }
 
@@ -51,7 +53,8 @@ static pf_err
 next_line(struct reader *r)
 {
     if (!fgets(r->text, sizeof r->text, r->f))
-        return ferror(r->f) ? pf_fail(PF_EIO, "cannot read %s: %s", r->name, strerror(errno)) : PF_END;
+        return ferror(r->f) ? pf_fail(PF_EIO, "cannot read %s: %s", r->name, strerror(errno))
+                            : PF_END;
     snprintf(r->where, sizeof r->where, "%s:%d", r->name, ++r->line);
     if (!strchr(r->text, '\n') && !feof(r->f))
         return pf_fail(PF_EFORMAT, "%s: the line is longer than %d bytes", r->where, MOST_LINE - 2);
@@ -88,8 +91,10 @@ skip_points(struct reader *r)
     }
     r->line++;
     if (words % 3)
-        return pf_fail(PF_EFORMAT, "%s:%d: expected the points of the picture in the line before, x y id of "
-                       "each, or an empty line", r->name, r->line);
+        return pf_fail(PF_EFORMAT,
+                       "%s:%d: expected the points of the picture in the line before, x y id of "
+                       "each, or an empty line",
+                       r->name, r->line);
     return PF_OK;
 }
 
@@ -131,10 +136,13 @@ parse_lens(struct lens *l, struct reader *r)
         return pf_fail(PF_EFORMAT, "%s: expected CAMERA_ID MODEL WIDTH HEIGHT PARAMS", r->where);
     const bool simple = !strcmp(word[1], "SIMPLE_PINHOLE");
     if (!simple && strcmp(word[1], "PINHOLE"))
-        return pf_fail(PF_EFORMAT, "%s: the camera model %.40s is not known, only SIMPLE_PINHOLE and PINHOLE; "
-                       "undistort the pictures first, with colmap image_undistorter", r->where, word[1]);
-    if (!pf_parse_int(&l->id, word[0]) || !pf_parse_int(&width, word[2]) || !pf_parse_int(&height, word[3]) ||
-        width < 1 || height < 1 || width > 1000000 || height > 1000000 || n != (simple ? 7 : 8))
+        return pf_fail(PF_EFORMAT,
+                       "%s: the camera model %.40s is not known, only SIMPLE_PINHOLE and PINHOLE; "
+                       "undistort the pictures first, with colmap image_undistorter",
+                       r->where, word[1]);
+    if (!pf_parse_int(&l->id, word[0]) || !pf_parse_int(&width, word[2]) ||
+        !pf_parse_int(&height, word[3]) || width < 1 || height < 1 || width > 1000000 ||
+        height > 1000000 || n != (simple ? 7 : 8))
         return pf_fail(PF_EFORMAT, "%s: expected CAMERA_ID %s WIDTH HEIGHT %s", r->where, word[1],
                        simple ? "F CX CY" : "FX FY CX CY");
     PF_TRY(reals(p, word + 4, n - 4, r->where));
@@ -185,7 +193,8 @@ set_rotation(struct shot *shot, const double q[4])
 {
     const double length = sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]);
     if (!(fabs(length - 1) < 0.01))
-        return pf_fail(PF_EFORMAT, "%s: QW QX QY QZ has length %g, expected 1", shot->where, length);
+        return pf_fail(PF_EFORMAT, "%s: QW QX QY QZ has length %g, expected 1", shot->where,
+                       length);
     const double w = q[0] / length, x = q[1] / length, y = q[2] / length, z = q[3] / length;
     const double R[9] = {
         1 - 2 * (y * y + z * z), 2 * (x * y - w * z),     2 * (x * z + w * y),
@@ -197,14 +206,16 @@ set_rotation(struct shot *shot, const double q[4])
 }
 
 static pf_err
-parse_image(struct capture *c, struct reader *r, const char *folder, const struct lens *lens, int lenses)
+parse_image(struct capture *c, struct reader *r, const char *folder, const struct lens *lens,
+            int lenses)
 {
     char *word[MOST_WORDS], *name = r->text;
     struct shot *shot;
     double v[7];
     int64_t id;
     if (split(word, 9, &name) < 9 || !*name || !pf_parse_int(&id, word[8]))
-        return pf_fail(PF_EFORMAT, "%s: expected IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME", r->where);
+        return pf_fail(PF_EFORMAT, "%s: expected IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME",
+                       r->where);
     PF_TRY(reals(v, word + 1, 7, r->where));
     const struct lens *l = find_lens(lens, lenses, id);
     if (!l)
@@ -221,7 +232,8 @@ parse_image(struct capture *c, struct reader *r, const char *folder, const struc
 }
 
 static pf_err
-read_images(struct capture *c, struct reader *r, const char *folder, const struct lens *lens, int lenses)
+read_images(struct capture *c, struct reader *r, const char *folder, const struct lens *lens,
+            int lenses)
 {
     pf_err err;
     while ((err = next_entry(r)) == PF_OK) {

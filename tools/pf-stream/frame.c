@@ -11,7 +11,8 @@
 static void
 ray_of(double origin[3], double dir[3], const struct sight *s, double u, double v)
 {
-    const double in[3] = {(u - s->cx) / s->fx, (v - s->cy) / s->fy, 1}, length = sqrt(pf_dot3(in, in));
+    const double in[3] = {(u - s->cx) / s->fx, (v - s->cy) / s->fy, 1},
+                 length = sqrt(pf_dot3(in, in));
     for (int k = 0; k < 3; k++) {
         dir[k] = (s->R[k] * in[0] + s->R[3 + k] * in[1] + s->R[6 + k] * in[2]) / length;
         origin[k] = -(s->R[k] * s->t[0] + s->R[3 + k] * s->t[1] + s->R[6 + k] * s->t[2]);
@@ -81,7 +82,8 @@ frame_center(double center[3], const struct sight *view, int views)
     for (int i = 0; i < 3; i++)
         b[i] /= axes;
     if (determinant(A) < 1e-3)                  // two axes 4 degrees apart, or one alone
-        return pf_fail(PF_EFORMAT, "the cameras look in almost one direction, so where the object is does "
+        return pf_fail(PF_EFORMAT,
+                       "the cameras look in almost one direction, so where the object is does "
                        "not follow; give --center X,Y,Z");
     solve(center, A, b);
     return PF_OK;
@@ -116,8 +118,9 @@ frame_scale(double *scale, const double center[3], const struct sight *view, int
     for (int n = 0; n < views; n++) {
         double o[3], d[3];
         ray_of(o, d, &view[n], view[n].cx, view[n].cy);
-        away += sqrt((o[0] - center[0]) * (o[0] - center[0]) + (o[1] - center[1]) * (o[1] - center[1]) +
-                     (o[2] - center[2]) * (o[2] - center[2])) / views;
+        for (int k = 0; k < 3; k++)
+            o[k] -= center[k];
+        away += sqrt(pf_dot3(o, o)) / views;
         if (view[n].alpha)
             radius = fmax(radius, radius_in(center, &view[n]));
     }

@@ -24,12 +24,16 @@ static struct {
 
 static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "index", opt.index, "N",
-               "only document N, counted from 0; -1: all, of which get takes the first", -1, 1000000000),
+               "only document N, counted from 0; -1: all, of which get takes the first", -1,
+               1000000000),
     PF_OPT_STR(0, "tensor", opt.tensor, "NAME", "png: draw this tensor"),
-    PF_OPT_STR(0, "images", opt.images, "DIR", "pack: where the pictures of COLMAP's images.txt are"),
+    PF_OPT_STR(0, "images", opt.images, "DIR",
+               "pack: where the pictures of COLMAP's images.txt are"),
     PF_OPT_STR(0, "masks", opt.masks, "DIR", "pack: where the masks of the pictures are"),
-    PF_OPT_LIST(0, "center", opt.center, "X,Y,Z", "pack: the object's middle in the cameras' world", 0, 0),
-    PF_OPT_REAL(0, "scale", opt.scale, "S", "pack: times which the world becomes the cube; 0: found", 0, 1e12),
+    PF_OPT_LIST(0, "center", opt.center, "X,Y,Z", "pack: the object's middle in the cameras' world",
+                0, 0),
+    PF_OPT_REAL(0, "scale", opt.scale, "S",
+                "pack: times which the world becomes the cube; 0: found", 0, 1e12),
     PF_OPT_END
 };
 
@@ -199,11 +203,14 @@ pack_views(int operands, char **operand)
     pf_doc doc = {0};
     pf_output *out;
     if (operands != 1)
-        pf_usage("pack takes one transforms.json, or one folder with COLMAP's cameras.txt and images.txt");
+        pf_usage("pack takes one transforms.json, or one folder with COLMAP's cameras.txt and "
+                 "images.txt");
     if (opt.center.n && opt.center.n != 3)
         pf_usage("--center needs three numbers, X,Y,Z, not %d", opt.center.n);
-    const struct pack_options how = {.images = opt.images, .masks = opt.masks,
-                                     .center = opt.center.n ? opt.center.v : NULL, .scale = opt.scale,
+    const struct pack_options how = {.images = opt.images,
+                                     .masks = opt.masks,
+                                     .center = opt.center.n ? opt.center.v : NULL,
+                                     .scale = opt.scale,
                                      .tell = pf_common.quiet ? NULL : stderr};
     pf_must(pf_output_open(&out, pf_common.out));
     pf_must(pack(&doc, operand[0], &how));                      // [N, H, W, 3]

@@ -29,7 +29,8 @@ find_mask(char path[CAPTURE_PATH], const struct shot *shot, const char *masks)
     const char *dot = strrchr(name, '.');
     char whole[CAPTURE_PATH], stem[CAPTURE_PATH];
     snprintf(whole, sizeof whole, "%s.png", name);
-    snprintf(stem, sizeof stem, "%.*s.png", (int)(dot ? dot - name : (ptrdiff_t)strlen(name)), name);
+    snprintf(stem, sizeof stem, "%.*s.png", (int)(dot ? dot - name : (ptrdiff_t)strlen(name)),
+             name);
     if (capture_find(path, masks, whole, shot->where) == PF_OK ||
         capture_find(path, masks, stem, shot->where) == PF_OK)
         return PF_OK;
@@ -50,7 +51,8 @@ read_mask(struct views *v, int n, const struct shot *shot, const char *masks, bo
         PF_TRY(find_mask(path, shot, masks));
     const bool masked = has_alpha || *path;
     if (n && masked != v->masks)
-        return pf_fail(PF_EFORMAT, "%s: %s has %s, the pictures before it have %s", shot->where, shot->picture,
+        return pf_fail(PF_EFORMAT, "%s: %s has %s, the pictures before it have %s", shot->where,
+                       shot->picture,
                        masked ? "a mask or alpha channel" : "neither mask nor alpha channel",
                        masked ? "none" : "one");
     v->masks = masked;
@@ -71,9 +73,10 @@ take_size(struct views *v, const pf_image *image, const struct shot *shot)
     v->height = image->height;
     if (v->width > PF_VIEW_SIDE_MAX || v->height > PF_VIEW_SIDE_MAX ||
         (int64_t)v->N * v->width * v->height > INT32_MAX)
-        return pf_fail(PF_ESHAPE, "%s: %d pictures of %d x %d pixels are too much, expected sides of at most "
-                       "%d and 2^31 pixels in all; make the pictures and their cameras smaller", shot->where,
-                       v->N, v->width, v->height, PF_VIEW_SIDE_MAX);
+        return pf_fail(PF_ESHAPE,
+                       "%s: %d pictures of %d x %d pixels are too much, expected sides of at most "
+                       "%d and 2^31 pixels in all; make the pictures and their cameras smaller",
+                       shot->where, v->N, v->width, v->height, PF_VIEW_SIDE_MAX);
     PF_TRY(PF_TENSOR_NEW(&v->image, PF_U8, v->N, v->height, v->width, 3));
     return PF_TENSOR_NEW(&v->alpha, PF_F32, v->N, v->height, v->width);
 }
@@ -81,13 +84,17 @@ take_size(struct views *v, const pf_image *image, const struct shot *shot)
 static pf_err
 check_size(const struct views *v, const pf_image *image, const struct shot *shot)
 {
-    if ((shot->width && shot->width != image->width) || (shot->height && shot->height != image->height))
-        return pf_fail(PF_ESHAPE, "%s: %s is %d x %d pixels, its camera is for %d x %d", shot->where,
-                       shot->picture, image->width, image->height, shot->width ? shot->width : image->width,
+    if ((shot->width && shot->width != image->width) ||
+        (shot->height && shot->height != image->height))
+        return pf_fail(PF_ESHAPE, "%s: %s is %d x %d pixels, its camera is for %d x %d",
+                       shot->where, shot->picture, image->width, image->height,
+                       shot->width ? shot->width : image->width,
                        shot->height ? shot->height : image->height);
     if (image->width != v->width || image->height != v->height)
-        return pf_fail(PF_ESHAPE, "%s: %s is %d x %d pixels, the pictures before it are %d x %d; views are of "
-                       "one size", shot->where, shot->picture, image->width, image->height, v->width,
+        return pf_fail(PF_ESHAPE,
+                       "%s: %s is %d x %d pixels, the pictures before it are %d x %d; views are of "
+                       "one size",
+                       shot->where, shot->picture, image->width, image->height, v->width,
                        v->height);
     return PF_OK;
 }
@@ -122,7 +129,8 @@ focal(double given, double angle, int side)
 static void
 take_camera(struct sight *s, const struct shot *shot, int width, int height)
 {
-    const double fx = focal(shot->fx, shot->angle_x, width), fy = focal(shot->fy, shot->angle_y, height);
+    const double fx = focal(shot->fx, shot->angle_x, width),
+                 fy = focal(shot->fy, shot->angle_y, height);
     memcpy(s->R, shot->R, sizeof s->R);
     memcpy(s->t, shot->t, sizeof s->t);
     s->fx = isnan(fx) ? fy : fx;
@@ -144,13 +152,15 @@ choose_frame(struct pf_world *f, const struct views *v, const struct pack_option
     if (!f->scale)
         PF_TRY(frame_scale(&f->scale, f->center, v->sight, v->N));
     if (opt->tell)
-        fprintf(opt->tell, "%s: %d views of %d x %d pixels%s; cube = %.9g (world - (%.9g, %.9g, %.9g))\n",
+        fprintf(opt->tell,
+                "%s: %d views of %d x %d pixels%s; cube = %.9g (world - (%.9g, %.9g, %.9g))\n",
                 pf_program(), v->N, v->width, v->height, v->masks ? "" : " without masks", f->scale,
                 f->center[0], f->center[1], f->center[2]);
     return PF_OK;
 }
 
-/* R X + t with X = cube / scale + center: all of it times the scale is R cube + scale (R center + t). */
+/* R X + t with X = cube / scale + center: all of it times the scale is R cube + scale (R center +
+ * t). */
 static void
 put_camera(float pose[12], float K[9], float *elevation, float *azimuth, const struct sight *s,
            const struct pf_world *f)
@@ -175,7 +185,8 @@ put_camera(float pose[12], float K[9], float *elevation, float *azimuth, const s
 static pf_err
 put_cameras(pf_doc *doc, const struct views *v, const struct pf_world *f)
 {
-    static const char *const names[] = {"views.pose", "views.intrinsics", "views.elevation", "views.azimuth"};
+    static const char *const names[] = {"views.pose", "views.intrinsics", "views.elevation",
+                                        "views.azimuth"};
     const int ndim[4] = {3, 3, 1, 1};
     const int64_t N = v->N, dim[4][3] = {{N, 3, 4}, {N, 3, 3}, {N}, {N}};
     pf_tensor t[4] = {{0}};

@@ -1,8 +1,8 @@
 /* transforms.c - transforms.json as nerfstudio, instant-ngp and the NeRF data sets write it.
  *
- * transform_matrix is camera to world, with the camera's axes x right, y up, z backward; a frame may
- * say anew what the file says for all: fl_x fl_y cx cy w h, camera_angle_x, camera_angle_y.  The middle
- * of the first pixel is at (0.5, 0.5). */
+ * transform_matrix is camera to world, with the camera's axes x right, y up, z backward; a frame
+ * may say anew what the file says for all: fl_x fl_y cx cy w h, camera_angle_x, camera_angle_y.
+ * The middle of the first pixel is at (0.5, 0.5). */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -94,8 +94,8 @@ side(int *v, const struct scope *s, const char *key)
 static pf_err
 check_model(const struct scope *s)
 {
-    static const char *const models[] = {"SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV",
-                                         "PERSPECTIVE"};     // the distortion is looked at below
+    static const char *const models[] = {"SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL",
+                                         "OPENCV", "PERSPECTIVE"};  // distortion: below
     static const char *const distortions[] = {"k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2"};
     const json_t *model = find(s, "camera_model");
     const char *name = json_string_value(model);
@@ -103,14 +103,18 @@ check_model(const struct scope *s)
     for (size_t i = 0; name && i < sizeof models / sizeof *models; i++)
         known |= !strcmp(name, models[i]);
     if (!known || json_is_true(find(s, "is_fisheye")))
-        return pf_fail(PF_EFORMAT, "%s: the camera model %s is not a pinhole; undistort the pictures first, "
-                       "with colmap image_undistorter", s->where, known ? "is_fisheye" : name ? name : "?");
+        return pf_fail(PF_EFORMAT,
+                       "%s: the camera model %s is not a pinhole; undistort the pictures first, "
+                       "with colmap image_undistorter",
+                       s->where, known ? "is_fisheye" : name ? name : "?");
     for (size_t i = 0; i < sizeof distortions / sizeof *distortions; i++) {
         double k;
         PF_TRY(number(&k, s, distortions[i], -1e6, 1e6));
         if (!isnan(k) && k != 0)
-            return pf_fail(PF_EFORMAT, "%s: the lens distorts, %s is %g; undistort the pictures first, with "
-                           "colmap image_undistorter", s->where, distortions[i], k);
+            return pf_fail(PF_EFORMAT,
+                           "%s: the lens distorts, %s is %g; undistort the pictures first, with "
+                           "colmap image_undistorter",
+                           s->where, distortions[i], k);
     }
     return PF_OK;
 }
@@ -154,13 +158,15 @@ read_matrix(double M[16], const json_t *rows)
     return M[12] == 0 && M[13] == 0 && M[14] == 0 && M[15] == 1;
 }
 
-/* [A | c] camera to world of axes x right, y up, z backward, into R = F A^T, t = -R c; F turns y, z. */
+/* [A | c] camera to world of axes x right, y up, z backward, into R = F A^T, t = -R c; F turns y,
+ * z. */
 static pf_err
 read_pose(struct shot *shot, const struct scope *s)
 {
     double M[16];
     if (!read_matrix(M, json_object_get(s->frame, "transform_matrix")))
-        return pf_fail(PF_EFORMAT, "%s: transform_matrix is not four rows of four numbers, the last 0 0 0 1",
+        return pf_fail(PF_EFORMAT,
+                       "%s: transform_matrix is not four rows of four numbers, the last 0 0 0 1",
                        s->where);
     for (int i = 0; i < 3; i++) {
         const double turn = i ? -1 : 1;
