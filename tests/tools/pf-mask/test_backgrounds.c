@@ -105,22 +105,6 @@ test_empty_views_are_named(void **state)
     pf_doc_release(&doc);
 }
 
-static int
-enter(void **state)
-{
-    (void)state;
-    enter_scratch();
-    return 0;
-}
-
-static int
-leave(void **state)
-{
-    (void)state;
-    leave_scratch();
-    return 0;
-}
-
 int
 main(void)
 {
@@ -130,5 +114,5 @@ main(void)
         cmocka_unit_test(test_mask_of_everything_or_nothing_is_told),
         cmocka_unit_test(test_empty_views_are_named),
     };
-    return cmocka_run_group_tests_name("backgrounds", tests, enter, leave);
+    return cmocka_run_group_tests_name("backgrounds", tests, enter_scratch, leave_scratch);
 }

@@ -178,17 +178,8 @@ test_a_loss_that_is_not_finite_stops(void **state)
 static int
 enter(void **state)
 {
-    (void)state;
-    enter_scratch();
+    assert_int_equal(enter_scratch(state), 0);
     write_text("small.yaml", settings);
-    return 0;
-}
-
-static int
-leave(void **state)
-{
-    (void)state;
-    leave_scratch();
     return 0;
 }
 
@@ -203,5 +194,5 @@ main(void)
         cmocka_unit_test(test_worlds_that_differ),
         cmocka_unit_test(test_a_loss_that_is_not_finite_stops),
     };
-    return cmocka_run_group_tests_name("cameras", tests, enter, leave);
+    return cmocka_run_group_tests_name("cameras", tests, enter, leave_scratch);
 }

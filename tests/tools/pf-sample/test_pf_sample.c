@@ -1,10 +1,8 @@
 /* pf-clip-embed and pf-sample as programs, on a small model of random weights: options, streams,
  * and one sentence for everything that is wrong.  The tools are those of $BIN (build/bin). */
-#include <sys/stat.h>
-#include <sys/wait.h>
-
 #include "common/image.h"
 #include "tests/tools/pf-sample/random_model.h"
+#include "tests/tools/program.h"
 
 enum { V = 3, S = 64 };
 
@@ -17,83 +15,20 @@ static const char config[] =
     "          num_res_blocks: 1, num_heads: 4, context_dim: 10, volume_dims: [8, 8, 8, 8]}\n"
     "sampler: {steps: 2}\n";
 
-static char dir[64] = "/tmp/pf-cli-XXXXXX", original[4096];
-
-/* Run "PROGRAM ARGS" in the scratch folder; the status.  What it said on stderr goes to said. */
-static int
-run(char said[4096], const char *fmt, ...)
-{
-    char args[2048], line[8192];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(args, sizeof args, fmt, ap);
-    va_end(ap);
-    const char *bin = getenv("BIN");
-    if (bin)
-        snprintf(line, sizeof line, "cd %s && PATH=%s:$PATH; %s 2>err", dir, bin, args);
-    else
-        snprintf(line, sizeof line, "cd %s && PATH=%s/build/bin:$PATH; %s 2>err", dir, original,
-                 args);
-    const int status = system(line);
-    char path[128];
-    snprintf(path, sizeof path, "%s/err", dir);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    said[fread(said, 1, 4095, f)] = 0;
-    fclose(f);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-#define RUNS(...)                                                   \
-    do {                                                            \
-        char said_[4096];                                           \
-        const int status_ = run(said_, __VA_ARGS__);                \
-        if (status_)                                                \
-            fail_msg("exit %d: %s", status_, said_);                \
-    } while (0)
-/* Exits with status and one line that contains the words. */
-#define FAILS(status, words, ...)                                                       \
-    do {                                                                                \
-        char said_[4096];                                                               \
-        const int status_ = run(said_, __VA_ARGS__);                                    \
-        const char *end_ = strchr(said_, '\n');                                         \
-        if (status_ != (status) || !strstr(said_, words) || !end_ || end_[1])           \
-            fail_msg("exit %d, expected %d and \"%s\": %s", status_, status, words, said_); \
-    } while (0)
-
-static char *
-at(char path[256], const char *name)
-{
-    snprintf(path, 256, "%s/%s", dir, name);
-    return path;
-}
-
 static bool
 exists(const char *name)
 {
-    char path[256];
-    return access(at(path, name), F_OK) == 0;
-}
-
-static void
-save(const pf_doc *doc, const char *name)
-{
-    char path[256];
-    FILE *f = fopen(at(path, name), "w");
-    assert_non_null(f);
-    assert_ok(pf_doc_write((pf_doc *)doc, f));
-    fclose(f);
+    return access(name, F_OK) == 0;
 }
 
 /* All documents of a stream; their number. */
 static int
 read_all(pf_doc *docs, int most, const char *name)
 {
-    char path[256];
     pf_stream *s;
     pf_err err;
     int n = 0;
-    assert_ok(pf_stream_open(&s, at(path, name)));
+    assert_ok(pf_stream_open(&s, name));
     while (n < most && (err = pf_stream_read(s, &docs[n])) == PF_OK)
         n++;
     pf_stream_close(s);
@@ -118,38 +53,22 @@ setup(void **state)
     static struct pf_config conf;
     struct maker m = {0};
     pf_doc input = {0};
-    char path[256];
-    (void)state;
-    assert_non_null(getcwd(original, sizeof original));
-    assert_non_null(mkdtemp(dir));
-    setenv("OMP_WAIT_POLICY", "passive", 0);
-    FILE *f = fopen(at(path, "config.yaml"), "w");
-    assert_non_null(f);
-    fputs(config, f);
-    fclose(f);
+    assert_int_equal(enter_scratch(state), 0);
+    write_text("config.yaml", config);
     conf = pf_conf;
-    assert_ok(pf_config_load(&conf, path));
+    assert_ok(pf_config_load(&conf, "config.yaml"));
     make_model(&m, &conf);
-    save(&m.doc, "model.pf");
+    write_document(&m.doc, "model.pf");
     pf_doc_release(&m.doc);
     PUT(&input, "input.image", 1, 3, S, S);
     PUT(&input, "input.elevation", 2, 1);
     PUT(&input, "input.azimuth", 3, 1);
     PUT(&input, "somebody.else", 4, 2, 5);
     assert_ok(pf_doc_set_meta(&input, "note", "kept"));
-    save(&input, "input.pf");
+    write_document(&input, "input.pf");
     pf_doc_release(&input);
     RUNS("pf-clip-embed -c config.yaml -w model.pf -o clip.pf input.pf");
     return 0;
-}
-
-static int
-teardown(void **state)
-{
-    char line[128];
-    (void)state;
-    snprintf(line, sizeof line, "rm -r %s", dir);
-    return system(line);
 }
 
 #define SAMPLE "pf-sample -q -c config.yaml -w model.pf "
@@ -262,13 +181,12 @@ test_several_photos(void **state)
 static void
 test_strip(void **state)
 {
-    char path[256];
     pf_doc doc = {0};
     pf_image strip;
     (void)state;
     RUNS(SAMPLE "--png strips -o one.pf clip.pf");
     assert_int_equal(read_all(&doc, 1, "one.pf"), 1);
-    assert_ok(pf_image_read(&strip, at(path, "strips/0.png")));
+    assert_ok(pf_image_read(&strip, "strips/0.png"));
     assert_int_equal(strip.width, V * S);
     assert_int_equal(strip.height, S);
     const uint8_t *views = pf_doc_get(&doc, "views.image")->data;
@@ -289,7 +207,7 @@ test_noise_from_a_file(void **state)
     PUT(&noise, "posterior", 1, 1, 4, 8, 8);
     PUT(&noise, "x_T", 2, V, 4, 8, 8);
     PUT(&noise, "step", 3, 1, V, 4, 8, 8);
-    save(&noise, "noise.pf");
+    write_document(&noise, "noise.pf");
     pf_doc_release(&noise);
     RUNS(SAMPLE "--noise noise.pf --seed 1 --latents -o a.pf clip.pf");
     RUNS(SAMPLE "--noise noise.pf --seed 2 --latents -o b.pf clip.pf");
@@ -360,7 +278,7 @@ test_numbers_out_of_their_range_are_refused(void **state)
         pf_doc doc = {0};
         assert_int_equal(read_all(&doc, 1, "clip.pf"), 1);
         ((float *)pf_doc_get(&doc, wrong[i].name)->data)[wrong[i].element] = wrong[i].value;
-        save(&doc, "wrong.pf");
+        write_document(&doc, "wrong.pf");
         pf_doc_release(&doc);
         FAILS(1, wrong[i].words, SAMPLE "-o x.pf wrong.pf");
         if (!strcmp(wrong[i].name, "input.image"))
@@ -418,5 +336,5 @@ main(void)
         cmocka_unit_test(test_wrong_input),
         cmocka_unit_test(test_verbose),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, leave_scratch);
 }

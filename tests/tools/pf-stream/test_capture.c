@@ -92,21 +92,12 @@ test_damaged_colmap(void **state)
 static int
 enter(void **state)
 {
-    (void)state;
-    enter_scratch();
+    assert_int_equal(enter_scratch(state), 0);
     mkdir("colmap", 0777);
     write_text("a.png", "");
     write_text("transforms.json", transforms);
     write_text("colmap/cameras.txt", cameras);
     write_text("colmap/images.txt", images);
-    return 0;
-}
-
-static int
-leave(void **state)
-{
-    (void)state;
-    leave_scratch();
     return 0;
 }
 
@@ -118,5 +109,5 @@ main(void)
         cmocka_unit_test(test_damaged_transforms),
         cmocka_unit_test(test_damaged_colmap),
     };
-    return cmocka_run_group_tests_name("capture", tests, enter, leave);
+    return cmocka_run_group_tests_name("capture", tests, enter, leave_scratch);
 }

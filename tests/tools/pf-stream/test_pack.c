@@ -411,21 +411,12 @@ test_there_and_back_with_36_views(void **state)
 static int
 enter(void **state)
 {
-    (void)state;
-    enter_scratch();
+    assert_int_equal(enter_scratch(state), 0);
     for (int i = 0; i < N; i++)
         camera[i] = place_camera(i, N, W, H);
     draw_pictures(camera, N);
     write_transforms("transforms.json", lens_of(lens, camera), "", camera, N);
     write_colmap("colmap", camera, N);
-    return 0;
-}
-
-static int
-leave(void **state)
-{
-    (void)state;
-    leave_scratch();
     return 0;
 }
 
@@ -445,5 +436,5 @@ main(void)
         cmocka_unit_test(test_there_and_back),
         cmocka_unit_test(test_there_and_back_with_36_views),
     };
-    return cmocka_run_group_tests_name("pack", tests, enter, leave);
+    return cmocka_run_group_tests_name("pack", tests, enter, leave_scratch);
 }
