@@ -86,11 +86,11 @@ static void
 test_every_type_is_read(void **state)
 {
     (void)state;
-    START("--whole-number", "7", "--real=-0.25", "--text", "", "--word=alpha", "--flag",
+    START("--whole-number", "7", "--real=-0.25", "--text", "a b", "--word=alpha", "--flag",
           "--list", "1,-2.5,1e1", "--seed", "9007199254740992");
     assert_int_equal(v.whole, 7);
     assert_true(v.real == -0.25);
-    assert_string_equal(v.text, "");
+    assert_string_equal(v.text, "a b");
     assert_string_equal(v.word, "alpha");
     assert_true(v.flag);
     assert_int_equal(v.list.n, 3);
@@ -175,7 +175,7 @@ test_numbers_are_read_whole(void **state)
     REFUSE(2, "needs a whole number, not \"99999999999999999999\"", "-n99999999999999999999");
     REFUSE(2, "--real needs a number, not \"1x\"", "--real", "1x");
     REFUSE(2, "--list needs numbers separated by commas, not \"\"", "--list", "1,,2");
-    REFUSE(2, "--list needs numbers separated by commas, not \"\"", "--list", "");
+    REFUSE(2, "--list needs a value, not an empty word", "--list", "");
     /* These come from somebody's arithmetic, not from a wrong call. */
     REFUSE(2, "--real is nan, not a finite number", "--real", "nan");
     REFUSE(2, "--real is -inf, not a finite number", "--real", "-inf");
@@ -210,7 +210,7 @@ test_mistakes_are_named(void **state)
     REFUSE(2, "-t needs a value", "-t");
     REFUSE(2, "--flag takes no value", "--flag=1");
     REFUSE(2, "--word is one of auto|alpha, not \"alph\"", "--word", "alph");
-    REFUSE(2, "--word is one of auto|alpha, not \"\"", "--word", "");
+    REFUSE(2, "--word needs a value, not an empty word", "--word", "");
     REFUSE(2, "--precision is one of f32|tf32|f16|bf16", "--precision", "f8");
     REFUSE(1, "cannot read /none.yaml", "-c", "/none.yaml");
 }

@@ -301,7 +301,7 @@ test_wrong_input(void **state)
     FAILS(1, "no-such", "pf-sample -q -c config.yaml -w no-such -o x.pf clip.pf");
     FAILS(1, "", "head -c 20000 clip.pf | " SAMPLE "-o x.pf");
     FAILS(1, "", SAMPLE "--steps 1 clip.pf >/dev/full");
-    FAILS(1, "--png", "touch file; " SAMPLE "--png file/x -o x.pf clip.pf");
+    FAILS(1, "cannot make the folder file/x", "touch file; " SAMPLE "--png file/x -o x.pf clip.pf");
     assert_false(exists("x.pf"));
 }
 

@@ -237,7 +237,7 @@ distance_to_box(const double p[3])
 static inline float *
 read_vertices(const char *path, int64_t *n)
 {
-    enum { STRIDE = 16 };                       // x y z as floats, four bytes of colour
+    enum { STRIDE = 28 };       // x y z and the normal as floats, four bytes of colour
     char line[256];
     FILE *f = fopen(path, "rb");
     assert_non_null(f);
