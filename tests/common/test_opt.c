@@ -175,7 +175,7 @@ test_numbers_are_read_whole(void **state)
     REFUSE(2, "needs a whole number, not \"99999999999999999999\"", "-n99999999999999999999");
     REFUSE(2, "--real needs a number, not \"1x\"", "--real", "1x");
     REFUSE(2, "--list needs numbers separated by commas, not \"\"", "--list", "1,,2");
-    REFUSE(2, "--list needs a value, not an empty word", "--list", "");
+    REFUSE(2, "--list needs numbers separated by commas, not \"\"", "--list", "");
     /* These come from somebody's arithmetic, not from a wrong call. */
     REFUSE(2, "--real is nan, not a finite number", "--real", "nan");
     REFUSE(2, "--real is -inf, not a finite number", "--real", "-inf");
