@@ -307,7 +307,7 @@ pf_start(int *argc, char ***argv, const char *operands, const char *summary,
     const char *slash = *argc ? strrchr((*argv)[0], '/') : NULL;
 
     pf_set_program(slash ? slash + 1 : *argc ? (*argv)[0] : "posefusion");
-    signal(SIGXFSZ, SIG_IGN);           /* a file at its limit is an error of write, with a sentence */
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of write, with a sentence */
     own_opts = opts;
     own_count = 0;
     while (opts[own_count].type != PF_OPT_T_END)

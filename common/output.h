@@ -14,8 +14,9 @@ extern "C" {
 #endif
 
 /* An output file that exists only when it is complete: written under a temporary name beside
- * path, PATH.PID-N.tmp, fsynced and renamed by close; removed by abandon, by exit and by the signals
- * that end a program from outside.  What a SIGKILL leaves is removed by the next open of path.
+ * path, PATH.PID-N.tmp, fsynced and renamed by close; removed by abandon, by exit and by the
+ * signals that end a program from outside.  What a SIGKILL leaves is removed by the next open of
+ * path.
  * "-" is stdout, refused if that is a terminal; other non-regular files (/dev/full, a fifo) are
  * written in place. */
 typedef struct pf_output pf_output;

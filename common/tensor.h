@@ -56,8 +56,8 @@ bool pf_tensor_is(const pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *d
 /* PF_ESHAPE "NAME is F32 [2, 3], expected F32 [2, 4]"; a wanted -1 matches any size. */
 pf_err pf_tensor_expect(const pf_tensor *t, const char *name, pf_dtype dtype, int ndim,
                         const int64_t *dim) PF_MUST_USE;
-/* PF_EFORMAT "NAME: element 7 is 255, expected <expected>" unless all of an F32 tensor is in lo..hi,
- * which NaN is not. */
+/* PF_EFORMAT "NAME: element 7 is 255, expected <expected>" unless all of an F32 tensor is in
+ * lo..hi, which NaN is not. */
 pf_err pf_tensor_expect_range(const pf_tensor *t, const char *name, double lo, double hi,
                               const char *expected) PF_MUST_USE;
 /* "F32 [2, 3]" into buf, and buf back. */

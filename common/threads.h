@@ -6,8 +6,9 @@
 extern "C" {
 #endif
 
-/* Use n threads for every loop from here on (0: as many as OMP_NUM_THREADS or the machine says), and
- * let them sleep between loops instead of spin, unless OMP_WAIT_POLICY or GOMP_SPINCOUNT is set.
+/* Use n threads for every loop from here on (0: as many as OMP_NUM_THREADS or the machine says),
+ * and let them sleep between loops instead of spin, unless OMP_WAIT_POLICY or GOMP_SPINCOUNT is
+ * set.
  * Called once, before the first parallel loop. */
 void pf_threads_use(int n);
 

@@ -35,7 +35,8 @@ template <int BM, int BN> struct block {
         LINES = THREADS / PIECES,       // that its threads copy at once
         STAGE = (BM + BN) * LINE,
         TILE = BM * (BN + 8) * (int)sizeof(float),
-        ORIGINS = TILE > STAGES * STAGE ? TILE : STAGES * STAGE,     // offset of the table of origins
+        // offset of the table of origins
+        ORIGINS = TILE > STAGES * STAGE ? TILE : STAGES * STAGE,
         BYTES = ORIGINS + BM * 16,
     };
 };

@@ -360,8 +360,8 @@ store_row(const float *s, const struct conv &a, const job &t, int m, int n)
     }
 }
 
-/* Stores all sums of this thread in job i.  Of the job nothing else is kept until here: registers are
- * scarce. */
+/* Stores all sums of this thread in job i.  Of the job nothing else is kept until here: registers
+ * are scarce. */
 template <typename T, int UNITS, int BN, bool ACTS> static __device__ __forceinline__ void
 store(const float (&sum)[UNITS * BN / 2], const call &j, int i)
 {

@@ -226,8 +226,8 @@ template <int N> struct affine {
     float center[N], scale[N], shift[N];
 };
 
-/* The three numbers of all channels of the tile, once for each: to[3][channels]; of: the scalings of the share's
- * groups.  Then for a thread's N from c on. */
+/* The three numbers of all channels of the tile, once for each: to[3][channels]; of: the scalings
+ * of the share's groups.  Then for a thread's N from c on. */
 template <typename T> static __device__ __forceinline__ void
 find_affine(float *to, const scaling *of, const call<T> &j, const share &at)
 {

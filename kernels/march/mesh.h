@@ -18,8 +18,8 @@ struct pf_mesh {                /* zero to initialise */
 };
 
 void pf_mesh_release(struct pf_mesh *mesh);     /* back to the empty mesh */
-/* Memory for a mesh of this size, without colours and normals; what mesh held before is forgotten.  PF_ESHAPE
- * if there are more vertices than a PLY file can count. */
+/* Memory for a mesh of this size, without colours and normals; what mesh held before is forgotten.
+ * PF_ESHAPE if there are more vertices than a PLY file can count. */
 pf_err pf_mesh_new(struct pf_mesh *mesh, int64_t vertices, int64_t faces) PF_MUST_USE;
 
 #ifdef __cplusplus

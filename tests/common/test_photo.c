@@ -1,5 +1,5 @@
-/* What photos bring along: EXIF orientation, colour profiles, animations, formats of other programs; and that
- * none of it is believed.  The blocks are put around the fixtures here. */
+/* What photos bring along: EXIF orientation, colour profiles, animations, formats of other
+ * programs; and that none of it is believed.  The blocks are put around the fixtures here. */
 #include "tests/check.h"
 
 #include <jpeglib.h>
@@ -108,8 +108,8 @@ put_chunk(struct bytes *b, const char *type, const struct bytes *data)
 
 enum { ANIMATED = 2, WITH_EXIF = 8, WITH_ALPHA = 16, WITH_ICC = 32 };
 
-/* The lossless fixture, 13 x 9, in the extended container: on a canvas, with a profile, with EXIF; in an
- * animation as the frame at (2, 4). */
+/* The lossless fixture, 13 x 9, in the extended container: on a canvas, with a profile, with EXIF;
+ * in an animation as the frame at (2, 4). */
 static struct bytes
 webp_with(unsigned flags, int width, int height, const struct bytes *icc, const struct bytes *after)
 {
@@ -127,7 +127,7 @@ webp_with(unsigned flags, int width, int height, const struct bytes *icc, const 
         put(&part, "\0\0\0\0\0\0", 6);        /* background, loops */
         put_chunk(&b, "ANIM", &part);
         part.size = 0;
-        for (int i = 0; i < 5; i++)         /* half of x and y, width - 1 and height - 1, duration */
+        for (int i = 0; i < 5; i++) /* half of x and y, width - 1 and height - 1, duration */
             put_number(&part, (uint32_t[]){1, 2, 12, 8, 100}[i], 3, false);
         put(&part, "\2", 1);
         put(&part, simple.data + 12, simple.size - 12);
@@ -177,7 +177,8 @@ test_a_turned_picture_is_set_upright(void **state)
         assert_int_equal(image.width, o >= 5 ? 2 : 3);
         assert_int_equal(image.height, o >= 5 ? 3 : 2);
         for (int y = 0; y < image.height; y++)
-            assert_memory_equal(image.pixel + y * image.width, seen[o] + y * (image.width + 1), image.width);
+            assert_memory_equal(image.pixel + y * image.width, seen[o] + y * (image.width + 1),
+                                image.width);
         pf_image_release(&image);
     }
 }
@@ -220,7 +221,8 @@ test_nonsense_in_exif_turns_nothing(void **state)
     for (int o = 0; o <= 9; o++) {
         const struct bytes block = exif(o, false);
         assert_int_equal(pf_exif_orientation(block.data, block.size), o >= 1 && o <= 8 ? o : 1);
-        /* Cut short, from a block of its own that a sanitizer guards; every byte in turn set to 255. */
+        /* Cut short, from a block of its own that a sanitizer guards; every byte in turn set to
+         * 255. */
         for (size_t n = 0; n < block.size; n++) {
             uint8_t *part = malloc(n + !n);
             memcpy(part, block.data, n);
@@ -262,7 +264,8 @@ p3(void)
 {
     const double curve[] = {2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045};
     cmsToneCurve *c = cmsBuildParametricToneCurve(NULL, 4, curve);
-    const struct bytes b = saved(cmsCreateRGBProfile(&d65, &p3_primaries, (cmsToneCurve *[]){c, c, c}));
+    const struct bytes b =
+        saved(cmsCreateRGBProfile(&d65, &p3_primaries, (cmsToneCurve *[]){c, c, c}));
     cmsFreeToneCurve(c);
     return b;
 }
@@ -303,7 +306,8 @@ power_to_linear(double v)
 static void
 assert_was_p3(const pf_image *got, const pf_image *want, double (*linear)(double))
 {
-    static const double m[3][3] = {{1.2249, -0.2247, 0}, {-0.0420, 1.0419, 0}, {-0.0197, -0.0786, 1.0979}};
+    static const double m[3][3] = {
+        {1.2249, -0.2247, 0}, {-0.0420, 1.0419, 0}, {-0.0197, -0.0786, 1.0979}};
     const int C = want->channels;
     assert_int_equal(got->channels, C);
     for (int i = 0; i < want->width * want->height; i++) {
@@ -314,7 +318,8 @@ assert_was_p3(const pf_image *got, const pf_image *want, double (*linear)(double
             for (int k = 0; k < 3; k++)
                 v += m[c][k] * linear(w[k] / 255.0);
             if (fabs(255 * srgb_from_linear(v) - g[c]) > 2)
-                fail_msg("channel %d of pixel %d is %d, not %.1f", c, i, g[c], 255 * srgb_from_linear(v));
+                fail_msg("channel %d of pixel %d is %d, not %.1f", c, i, g[c],
+                         255 * srgb_from_linear(v));
         }
     }
 }
@@ -332,7 +337,8 @@ check_p3(const struct bytes *with, const char *plain, double (*linear)(double))
 static void
 test_a_wide_gamut_profile_is_converted(void **state)
 {
-    const struct bytes icc = p3(), png = file("flag.png"), rgb = file("photo_rgb.png"), jpeg = file("photo.jpg");
+    const struct bytes icc = p3(), png = file("flag.png"), rgb = file("photo_rgb.png"),
+                       jpeg = file("photo.jpg");
     const struct bytes chunk = iccp(&icc);
     (void)state;
     struct bytes with = png_with(&png, "iCCP", &chunk, false);
@@ -366,7 +372,8 @@ static void
 test_gama_and_chrm_are_converted(void **state)
 {
     const struct bytes png = file("photo_rgb.png"), grey = file("grey.png");
-    const struct bytes wide = chrm((uint32_t[]){31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000});
+    const struct bytes wide =
+        chrm((uint32_t[]){31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000});
     struct bytes linear = gama(100000), usual = gama(45455);
     (void)state;
     struct bytes with = png_with(&png, "cHRM", &wide, false);
@@ -384,9 +391,11 @@ test_gama_and_chrm_are_converted(void **state)
 static void
 test_srgb_by_any_name_changes_nothing(void **state)
 {
-    const struct bytes icc = saved(cmsCreate_sRGBProfile()), png = file("photo.png"), jpeg = file("photo.jpg");
+    const struct bytes icc = saved(cmsCreate_sRGBProfile()), png = file("photo.png"),
+                       jpeg = file("photo.jpg");
     const struct bytes chunk = iccp(&icc), usual = gama(45455);
-    const struct bytes same = chrm((uint32_t[]){31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000});
+    const struct bytes same =
+        chrm((uint32_t[]){31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000});
     (void)state;
     struct bytes with = png_with(&png, "iCCP", &chunk, false);
     assert_turned(&with, "photo.png", 1);
@@ -403,7 +412,8 @@ static void
 test_a_grey_profile_keeps_grey(void **state)
 {
     cmsToneCurve *curve = cmsBuildGamma(NULL, 1);
-    const struct bytes icc = saved(cmsCreateGrayProfile(cmsD50_xyY(), curve)), png = file("grey_alpha.png");
+    const struct bytes icc = saved(cmsCreateGrayProfile(cmsD50_xyY(), curve)),
+                       png = file("grey_alpha.png");
     const struct bytes chunk = iccp(&icc), with = png_with(&png, "iCCP", &chunk, false);
     pf_image got = read_bytes(&with), want = read_plain("grey_alpha.png");
     (void)state;
@@ -441,7 +451,8 @@ test_a_profile_that_is_not_used_gives_a_note(void **state)
     (void)state;
     grey = saved(cmsCreateGrayProfile(cmsD50_xyY(), curve));
     cmsFreeToneCurve(curve);
-    struct bytes with = jpeg_with(&jpeg, 0xe2, "ICC_PROFILE\0\1\2", 14, &icc);      /* the second is missing */
+    struct bytes with =
+        jpeg_with(&jpeg, 0xe2, "ICC_PROFILE\0\1\2", 14, &icc); /* the second is missing */
     assert_noted(&with, "photo.jpg", "profile is damaged");
     with = jpeg_with(&jpeg, 0xe2, "ICC_PROFILE\0\1\1", 14, &grey);
     assert_noted(&with, "photo.jpg", "profile is not for its pixels");
@@ -508,7 +519,8 @@ test_cmyk_becomes_rgb(void **state)
 static void
 test_a_cicp_chunk_that_is_not_srgb_gives_a_note(void **state)
 {
-    const struct bytes png = file("photo.png"), wide = {"\x0c\x0d\0\1", 4}, same = {"\1\x0d\0\1", 4};
+    const struct bytes png = file("photo.png"), wide = {"\x0c\x0d\0\1", 4},
+                       same = {"\1\x0d\0\1", 4};
     struct bytes with = png_with(&png, "cICP", &same, false);
     (void)state;
     assert_turned(&with, "photo.png", 1);
@@ -524,7 +536,7 @@ test_a_giant_jpeg_is_refused_before_memory_is_taken(void **state)
     pf_image image;
     size_t i = 2;
     (void)state;
-    while (jpeg.data[i + 1] != 0xc2)                    /* the frame's header: length, bits, height, width */
+    while (jpeg.data[i + 1] != 0xc2) /* the frame's header: length, bits, height, width */
         i += 2 + (size_t)(jpeg.data[i + 2] << 8 | jpeg.data[i + 3]);
     memcpy(jpeg.data + i + 5, "\x7f\xff\x1f\xff", 4);
     assert_fails(pf_image_read_memory(&image, jpeg.data, jpeg.size, "giant"), PF_EFORMAT,
@@ -583,24 +595,33 @@ test_an_animation_gives_its_first_frame_and_a_note(void **state)
     assert_noted(&with, "flag.png", "first frame");
     with = webp_with(ANIMATED, 32, 24, NULL, NULL);
     canvas = read_bytes(&with);
-    assert_non_null(strstr(pf_image_note(), "photo: an animation, of which the first frame is taken"));
+    assert_non_null(
+        strstr(pf_image_note(), "photo: an animation, of which the first frame is taken"));
     pf_image_release(&canvas);
 }
 
 static void
 test_other_formats_are_named_with_a_command(void **state)
 {
-    static const struct { const char *bytes; int n; const char *words; } cases[] = {
-        {"\0\0\0\x18" "ftypheic\0\0\0\0", 16,
+    static const struct { const char *bytes; int n; const char *words;
+    } cases[] = {
+        {"\0\0\0\x18"
+         "ftypheic\0\0\0\0",
+         16,
          "IMG 1 is a HEIC picture; PNG, JPEG and WebP are read: heif-convert 'IMG 1' photo.png"},
-        {"\0\0\0\x1c" "ftypavif\0\0\0\0", 16, "an AVIF picture; PNG, JPEG and WebP are read: avifdec 'IMG 1'"},
-        {"II*\0\10\0\0\0", 8, "a TIFF picture; PNG, JPEG and WebP are read: convert 'IMG 1'[0] photo.png"},
+        {"\0\0\0\x1c"
+         "ftypavif\0\0\0\0",
+         16, "an AVIF picture; PNG, JPEG and WebP are read: avifdec 'IMG 1'"},
+        {"II*\0\10\0\0\0", 8,
+         "a TIFF picture; PNG, JPEG and WebP are read: convert 'IMG 1'[0] photo.png"},
         {"MM\0*\0\0\0\10", 8, "a TIFF picture"},
         {"BM\x36\x10\0\0\0\0\0\0\x36\0\0\0", 14, "a BMP picture"},
         {"GIF89a\1\0\1\0", 10, "a GIF picture"},
-        {"\0\0\0\x0cjP  \r\n\x87\n", 12, "a JPEG 2000 picture; PNG, JPEG and WebP are read: opj_decompress"},
+        {"\0\0\0\x0cjP  \r\n\x87\n", 12,
+         "a JPEG 2000 picture; PNG, JPEG and WebP are read: opj_decompress"},
         {"%PDF-1.7\n", 9, "a PDF document; PNG, JPEG and WebP are read: pdftoppm"},
-        {"\xef\xbb\xbf\n <!DOCTYPE html>", 20, "an HTML page, not a picture; PNG, JPEG and WebP are read: curl"},
+        {"\xef\xbb\xbf\n <!DOCTYPE html>", 20,
+         "an HTML page, not a picture; PNG, JPEG and WebP are read: curl"},
         {"<html", 5, "an HTML page"},
         {"<svg xmlns=", 11, "an SVG drawing"},
         {"BMW is no picture", 17, "neither a PNG nor a JPEG nor a WebP"},
@@ -626,7 +647,8 @@ stop(void *user, uint8_t *row, int y)
 static void
 test_an_error_of_the_sink_ends_the_rows(void **state)
 {
-    static const char *const names[] = {"photo.png", "photo.jpg", "photo.webp", "flag_interlaced.png"};
+    static const char *const names[] = {"photo.png", "photo.jpg", "photo.webp",
+                                        "flag_interlaced.png"};
     (void)state;
     for (int i = 0; i < 4; i++) {
         const struct bytes b = file(names[i]);

@@ -1,4 +1,5 @@
-/* Views and cameras that a tool reads: what is accepted, and the sentence for each kind of nonsense. */
+/* Views and cameras that a tool reads: what is accepted, and the sentence for each kind of
+ * nonsense. */
 #include "common/camera.h"
 #include "common/posed_views.h"
 #include "tests/check.h"
@@ -188,15 +189,17 @@ static void
 test_poses_of_another_convention_are_told(void **state)
 {
     (void)state;
-    refuse_poses(opengl, "no ray of view 0 meets the cube; is the pose world to camera, x right, y down, "
-                         "z forward");
+    refuse_poses(opengl,
+                 "no ray of view 0 meets the cube; is the pose world to camera, x right, y down, "
+                 "z forward");
     refuse_poses(camera_to_world, "views.pose: all views are taken from one place");
     refuse_poses(opengl_camera_to_world, "views.pose: all views are taken from one place");
     refuse_poses(millimetres, "look at its cube");
     refuse_poses(kilometres, "the camera of view 0 stands inside the object's cube");
 }
 
-/* A small neus.bound cuts the object on purpose; a large one may reach behind the cameras' corners. */
+/* A small neus.bound cuts the object on purpose; a large one may reach behind the cameras' corners.
+ * */
 static void
 test_bound_is_no_convention(void **state)
 {
@@ -235,7 +238,8 @@ test_lenses_that_are_none_are_refused(void **state)
     K = floats(&doc, "views.intrinsics") + 9 * 2;
     const float focal = K[0];
     K[0] = -focal;
-    assert_fails(check(&doc), PF_EFORMAT, "views.intrinsics: view 2 is not [fx s cx; 0 fy cy; 0 0 1]");
+    assert_fails(check(&doc), PF_EFORMAT,
+                 "views.intrinsics: view 2 is not [fx s cx; 0 fy cy; 0 0 1]");
     K[0] = focal / W;                           // for pictures of side 1
     assert_fails(check(&doc), PF_EFORMAT, "the focal length of view 2 is 1.09375, expected pixels");
     K[0] = focal;

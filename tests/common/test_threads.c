@@ -17,8 +17,8 @@ cpu_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* 60 tiny loops, 5 ms apart: 0.3 s of waiting for each thread.  Spinning, one other thread takes 0.1
- * to 0.3 s of a processor for them (300,000 turns each time), asleep a few milliseconds. */
+/* 60 tiny loops, 5 ms apart: 0.3 s of waiting for each thread.  Spinning, one other thread takes
+ * 0.1 to 0.3 s of a processor for them (300,000 turns each time), asleep a few milliseconds. */
 static void
 test_waiting_threads_sleep(void **state)
 {

@@ -12,8 +12,8 @@
 
 typedef void replay_fn(uint8_t *bytes, size_t size);
 
-/* The bytes of a file in memory of exactly their size, so that sanitizers see a read past them; NULL
- * where it cannot be read. */
+/* The bytes of a file in memory of exactly their size, so that sanitizers see a read past them;
+ * NULL where it cannot be read. */
 static inline uint8_t *
 replay_read(const char *path, size_t *size)
 {

@@ -25,10 +25,10 @@ static const struct pf_opt opts[] = {
     PF_OPT_CHOICE(0, "format", pf_conf.mesh.format, "auto|ply|obj|glb|stl",
                   "of the output; auto: what its name ends in"),
     PF_OPT_FLAG(0, "largest", opt.largest, "keep only the component with the most faces"),
-    PF_OPT_FLAG(0, "world", opt.world, "in the units and axes of the cameras given to pf-stream pack"),
+    PF_OPT_FLAG(0, "world", opt.world,
+                "in the units and axes of the cameras given to pf-stream pack"),
     PF_OPT_FLAG(0, "dense", opt.dense, "evaluate the whole grid, for comparison"),
-    PF_OPT_END
-};
+    PF_OPT_END};
 
 enum { COLOR_BATCH = 1 << 20 };
 
@@ -92,8 +92,9 @@ main(int argc, char *argv[])
     if (argc > 1)
         pf_usage("one field at a time, not %d", argc);
     if (!pf_mesh_format_find(&format, pf_conf.mesh.format, pf_common.out))
-        pf_usage("the name of the output, %s, ends in none of .ply, .obj, .glb, .stl; give --format",
-                 pf_common.out);
+        pf_usage(
+            "the name of the output, %s, ends in none of .ply, .obj, .glb, .stl; give --format",
+            pf_common.out);
     pf_must(pf_output_open(&out, pf_common.out));
     pf_must(pf_doc_read_file(&doc, argc ? argv[0] : "-"));
     if (opt.world)

@@ -94,7 +94,8 @@ write_obj(const struct pf_mesh *m, FILE *to)
         fprintf(to, "vn %.6g %.6g %.6g\n", (double)n[0], (double)n[1], (double)n[2]);
     }
     for (int64_t f = 0; f < m->faces; f++) {
-        const uint32_t a = m->face[3 * f] + 1, b = m->face[3 * f + 1] + 1, c = m->face[3 * f + 2] + 1;
+        const uint32_t a = m->face[3 * f] + 1, b = m->face[3 * f + 1] + 1,
+                       c = m->face[3 * f + 2] + 1;
         fprintf(to, "f %u//%u %u//%u %u//%u\n", a, a, b, b, c, c);
     }
 }
@@ -116,7 +117,8 @@ linear_light(uint16_t linear[256])
 {
     for (int v = 0; v < 256; v++) {
         const double s = v / 255.0;
-        linear[v] = (uint16_t)lround(65535 * (s <= 0.04045 ? s / 12.92 : pow((s + 0.055) / 1.055, 2.4)));
+        linear[v] =
+            (uint16_t)lround(65535 * (s <= 0.04045 ? s / 12.92 : pow((s + 0.055) / 1.055, 2.4)));
     }
 }
 
@@ -178,14 +180,16 @@ primitive(void)
                      "COLOR_0", 2, "indices", 3, "material", 0);
 }
 
-/* The scene graph: one node, one mesh, four views of one buffer: positions, normals, colours, indices. */
+/* The scene graph: one node, one mesh, four views of one buffer: positions, normals, colours,
+ * indices. */
 static char *
 gltf(const struct pf_mesh *m)
 {
     const int64_t V = m->vertices, F = m->faces;
     double lo[3], hi[3];
     bounds(lo, hi, m);
-    json_t *position = accessor(0, GLTF_FLOAT, V, "VEC3"), *color = accessor(2, GLTF_USHORT, V, "VEC4");
+    json_t *position = accessor(0, GLTF_FLOAT, V, "VEC3"),
+           *color = accessor(2, GLTF_USHORT, V, "VEC4");
     json_object_set_new(position, "min", json_pack("[f,f,f]", lo[0], lo[1], lo[2]));
     json_object_set_new(position, "max", json_pack("[f,f,f]", hi[0], hi[1], hi[2]));
     json_object_set_new(color, "normalized", json_true());

@@ -2,8 +2,8 @@
  * of colours behind the coordinates), GLB (glTF 2.0; colours made linear) and STL (binary; faces
  * alone).  All but STL have the vertices' normals.
  *
- * Vertices are at scene coordinates in all of them; glTF's y axis is up and its z axis the front, so
- * a GLB's only node turns the scene's z and x axes there. */
+ * Vertices are at scene coordinates in all of them; glTF's y axis is up and its z axis the front,
+ * so a GLB's only node turns the scene's z and x axes there. */
 #ifndef PF_MESH_WRITE_H
 #define PF_MESH_WRITE_H
 #include <stdbool.h>

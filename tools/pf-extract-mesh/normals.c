@@ -30,7 +30,9 @@ settle(float normal[3], const float around[3])
 {
     static const float up[3] = {0, 0, 1};       // for a vertex whose faces have no area
     const double agree = dot(normal, around);   // not a number where the gradient is none
-    const float *from = agree > 0 && agree < INFINITY ? normal : dot(around, around) > 0 ? around : up;
+    const float *from = agree > 0 && agree < INFINITY ? normal
+                        : dot(around, around) > 0     ? around
+                                                      : up;
     const double length = sqrt(dot(from, from));
     for (int k = 0; k < 3; k++)
         normal[k] = (float)(from[k] / length);

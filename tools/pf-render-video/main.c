@@ -23,9 +23,9 @@ static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "frames", pf_conf.video.frames, "N", "of one turn", 1, 100000),
     PF_OPT_INT(0, "fps", pf_conf.video.fps, "N", "frames a second", 1, 240),
     PF_OPT_INT(0, "size", pf_conf.video.size, "PX", "side of a frame, even", 16, 4096),
-    PF_OPT_STR(0, "png", opt.png, "DIR", "write frames as DIR/0000.png ...; no video unless -o is given"),
-    PF_OPT_END
-};
+    PF_OPT_STR(0, "png", opt.png, "DIR",
+               "write frames as DIR/0000.png ...; no video unless -o is given"),
+    PF_OPT_END};
 
 /* Without --elevation the one of the first views that the field was made from, else 30 degrees. */
 static pf_err

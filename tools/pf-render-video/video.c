@@ -64,7 +64,8 @@ av_fail(int code, const char *what)
 {
     char text[AV_ERROR_MAX_STRING_SIZE];
     av_make_error_string(text, sizeof text, code);
-    return pf_fail(code == AVERROR(ENOMEM) ? PF_ENOMEM : PF_EIO, "cannot %s the video: %s", what, text);
+    return pf_fail(code == AVERROR(ENOMEM) ? PF_ENOMEM : PF_EIO, "cannot %s the video: %s", what,
+                   text);
 }
 
 static pf_err
@@ -229,8 +230,8 @@ write_y4m(pf_video *v)
     for (int plane = 0; plane < 3; plane++) {
         const int side = plane ? v->size / 2 : v->size;
         for (int i = 0; i < side; i++)
-            fwrite(v->frame->data[plane] + (ptrdiff_t)i * v->frame->linesize[plane], (size_t)side, 1,
-                   v->y4m);
+            fwrite(v->frame->data[plane] + (ptrdiff_t)i * v->frame->linesize[plane], (size_t)side,
+                   1, v->y4m);
     }
     return ferror(v->y4m) ? pf_fail(PF_EIO, "cannot write the video: %s", strerror(errno)) : PF_OK;
 }
@@ -241,7 +242,8 @@ pf_video_add(pf_video *v, const uint8_t *rgb)
     const int code = av_frame_make_writable(v->frame);
     if (code < 0)
         return av_fail(code, "encode");
-    sws_scale(v->convert, &rgb, &(int){3 * v->size}, 0, v->size, v->frame->data, v->frame->linesize);
+    sws_scale(v->convert, &rgb, &(int){3 * v->size}, 0, v->size, v->frame->data,
+              v->frame->linesize);
     if (v->y4m)
         return write_y4m(v);
     const pf_err err = encode(v, v->frame);

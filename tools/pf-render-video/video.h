@@ -5,8 +5,8 @@
  *     PF_TRY(pf_video_add(v, rgb));               // once a frame
  *     PF_TRY(pf_video_close(v));                  // the file is not a film before
  *
- * yuv420p, BT.601, limited range, so sides are even; GIF has 256 fixed colours, dithered.  One thread
- * encodes: x264's bytes depend on the number of threads. */
+ * yuv420p, BT.601, limited range, so sides are even; GIF has 256 fixed colours, dithered.  One
+ * thread encodes: x264's bytes depend on the number of threads. */
 #ifndef PF_VIDEO_H
 #define PF_VIDEO_H
 #include <stdbool.h>
@@ -18,7 +18,9 @@ typedef struct pf_video pf_video;               /* opaque, owned by whoever open
 
 enum pf_video_format { PF_VIDEO_Y4M, PF_VIDEO_MP4, PF_VIDEO_MOV, PF_VIDEO_MKV, PF_VIDEO_WEBM,
                        PF_VIDEO_GIF };
-enum { PF_VIDEO_GIF_FPS = 50 }; /* at most: times are hundredths, and browsers slow a single one down */
+enum {
+    PF_VIDEO_GIF_FPS = 50
+}; /* at most: times are hundredths, and browsers slow a single one down */
 
 /* What path ends in, Y4M for "-"; false if that says nothing. */
 bool pf_video_format_find(enum pf_video_format *format, const char *path);

@@ -28,8 +28,8 @@ static const struct pf_opt opts[] = {
                 .alias = "elevation-target"),
     PF_OPT_INT(0, "sample-num", pf_conf.sampler.sample_num, "N",
                "different samples of each elevation", 1, 10000),
-    PF_OPT_REAL(0, "cfg-scale", pf_conf.sampler.cfg_scale, "S", "strength of guidance; 1: none",
-                0, 100),
+    PF_OPT_REAL(0, "cfg-scale", pf_conf.sampler.cfg_scale, "S", "strength of guidance; 1: none", 0,
+                100),
     PF_OPT_INT(0, "steps", pf_conf.sampler.steps, "N", "denoising steps", 1, DDIM_TIMES,
                .alias = "sample-steps"),
     PF_OPT_REAL(0, "eta", pf_conf.sampler.eta, "X", "noise that a step adds: 0 none, 1 all", 0, 1),
@@ -37,12 +37,12 @@ static const struct pf_opt opts[] = {
                "views in one evaluation: memory, not the result", 1, 256),
     PF_OPT_STR(0, "noise", opt.noise, "FILE", "take every random number from FILE"),
     PF_OPT_STR(0, "dump", opt.dump, "FILE", "write activations of one view and states to FILE"),
-    PF_OPT_INT(0, "dump-view", opt.dump_view, "N", "the view whose activations --dump writes", 0, 255),
+    PF_OPT_INT(0, "dump-view", opt.dump_view, "N", "the view whose activations --dump writes", 0,
+               255),
     PF_OPT_FLAG(0, "latents", opt.latents, "also write views.latent"),
     PF_OPT_STR(0, "png", opt.png, "DIR", "also write DIR/0.png ..., N views side by side"),
     PF_OPT_FLAG(0, "plan", opt.plan, "say how much memory the run will take, and do not run"),
-    PF_OPT_END
-};
+    PF_OPT_END};
 
 struct photo {                          /* one document of the input */
     pf_doc doc;
@@ -69,10 +69,12 @@ photo_prepare(struct photo *p, struct model *m)
     const char *history = pf_doc_get_meta(&p->doc, "pf.history");
     pf_tensor image, clip;
     PF_TRY(pf_doc_need(&p->doc, "input.image", PF_F32, 3, (int64_t[]){3, S, S}, &image));
-    PF_TRY(pf_doc_need(&p->doc, "input.clip", PF_F32, 2, (int64_t[]){1, m->conf.clip.output_dim}, &clip));
+    PF_TRY(pf_doc_need(&p->doc, "input.clip", PF_F32, 2, (int64_t[]){1, m->conf.clip.output_dim},
+                       &clip));
     PF_TRY(pf_tensor_expect_range(&image, "input.image", -1 - 1e-6, 1 + 1e-6, "-1 to 1"));
     PF_TRY(pf_tensor_expect_range(&clip, "input.clip", -1e6, 1e6, "CLIP's features"));
-    PF_TRY(need_angle(&p->input.elevation, &p->doc, "input.elevation", PF_PI / 2, "radians, -pi/2 to pi/2"));
+    PF_TRY(need_angle(&p->input.elevation, &p->doc, "input.elevation", PF_PI / 2,
+                      "radians, -pi/2 to pi/2"));
     PF_TRY(need_angle(&p->input.azimuth, &p->doc, "input.azimuth", 1e4, "radians"));
     p->input.clip = clip.data;
     if (!(p->history = strdup(history ? history : "[]")))
@@ -115,7 +117,8 @@ write_strip(const pf_tensor *pictures, int index)
     for (int v = 0; v < V; v++)
         for (int y = 0; y < S; y++)
             memcpy(strip.pixel + ((size_t)y * (size_t)V + (size_t)v) * row,
-                   (const uint8_t *)pictures->data + ((size_t)v * (size_t)S + (size_t)y) * row, row);
+                   (const uint8_t *)pictures->data + ((size_t)v * (size_t)S + (size_t)y) * row,
+                   row);
     const pf_err err = pf_image_save_png(&strip, path);
     pf_image_release(&strip);
     return err;
@@ -123,8 +126,8 @@ write_strip(const pf_tensor *pictures, int index)
 
 /* Add the views to the photo's document and write it. */
 static pf_err
-write_views(struct photo *p, const struct rig *w, const pf_tensor *pictures, const pf_tensor *latents,
-            int index, int count, FILE *to)
+write_views(struct photo *p, const struct rig *w, const pf_tensor *pictures,
+            const pf_tensor *latents, int index, int count, FILE *to)
 {
     pf_doc *doc = &p->doc;
     PF_TRY(pf_doc_put(doc, "views.image", pictures));
@@ -145,8 +148,8 @@ write_views(struct photo *p, const struct rig *w, const pf_tensor *pictures, con
 
 /* One elevation of one photo: sample_num documents, numbered from index on. */
 static pf_err
-sample_elevation(struct model *m, struct photo *p, double elevation_deg, struct noise *noise, int index,
-                 int count, FILE *to)
+sample_elevation(struct model *m, struct photo *p, double elevation_deg, struct noise *noise,
+                 int index, int count, FILE *to)
 {
     struct sampler s;
     pf_err err;
@@ -162,7 +165,7 @@ sample_elevation(struct model *m, struct photo *p, double elevation_deg, struct 
         if (!err) {
             pf_stage_time("sampling", pf_seconds() - start);
             start = pf_seconds();
-            err = sampler_decode(m, &pictures, m->run.dump ? &raw : NULL, &latents);    // [N, S, S, 3]
+            err = sampler_decode(m, &pictures, m->run.dump ? &raw : NULL, &latents); // [N, S, S, 3]
         }
         if (!err) {
             pf_stage_time("decoding", pf_seconds() - start);
@@ -191,8 +194,8 @@ print_plan(void)
     pf_checkpoint_close(weights);
 }
 
-/* Where memory was short: how much the run needs, and which option lowers it.  The device is closed, so
- * that what is free is what the next try will find. */
+/* Where memory was short: how much the run needs, and which option lowers it.  The device is
+ * closed, so that what is free is what the next try will find. */
 static pf_err
 with_advice(pf_err err, pf_dev *dev, pf_checkpoint *weights)
 {
@@ -206,8 +209,8 @@ with_advice(pf_err err, pf_dev *dev, pf_checkpoint *weights)
         return pf_fail(err, "%s", sentence);
     const struct plan_row *const fits = plan_smaller(&plan), *const least = fits ? fits : plan.row;
     if (plan.own)
-        snprintf(less, sizeof less, ", %swith --batch-view-num %d %.1f MB", fits ? "" : "even ", least->batch,
-                 (double)least->need / 1e6);
+        snprintf(less, sizeof less, ", %swith --batch-view-num %d %.1f MB", fits ? "" : "even ",
+                 least->batch, (double)least->need / 1e6);
     return pf_fail(err, "%s; the whole run needs %.1f MB%s (see --plan)", sentence,
                    (double)plan.row[plan.own].need / 1e6, less);
 }
@@ -271,14 +274,18 @@ main(int argc, char *argv[])
     const int each = pf_conf.sampler.sample_num, count = n * opt.elevation_deg.n * each;
     for (int i = 0, index = 0; i < n; i++)
         for (int e = 0; e < opt.elevation_deg.n; e++, index += each)
-            pf_must(with_advice(sample_elevation(&model, &photos[i], opt.elevation_deg.v[e], &noise, index,
-                                                 count, pf_output_file(out)), dev, weights));
+            pf_must(with_advice(sample_elevation(&model, &photos[i], opt.elevation_deg.v[e], &noise,
+                                                 index, count, pf_output_file(out)),
+                                dev, weights));
     if (opt.dump)
         pf_must(write_dump(&dump, dumped));
     pf_must(pf_output_close(out));
     if (pf_common.verbose)
-        fprintf(stderr, "pf-sample: memory: %.1f MB of weights and constants, %.1f MB of activations at most, %.1f MB "
-                "in all, on %s\n", (double)pf_dev_kept(dev) / 1e6, (double)pf_dev_peak(dev) / 1e6,
+        fprintf(stderr,
+                "pf-sample: memory: %.1f MB of weights and constants, %.1f MB of activations at "
+                "most, %.1f MB "
+                "in all, on %s\n",
+                (double)pf_dev_kept(dev) / 1e6, (double)pf_dev_peak(dev) / 1e6,
                 (double)pf_dev_need(dev) / 1e6, pf_dev_name(dev));
     for (int i = 0; i < n; i++) {
         pf_doc_release(&photos[i].doc);

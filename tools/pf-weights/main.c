@@ -1,5 +1,6 @@
 /* pf-weights - look into a checkpoint, check its numbers, convert it to safetensors.
- * in:  .safetensors, .ckpt or .pt      out: text, or (convert) a safetensors document of kind weights
+ * in:  .safetensors, .ckpt or .pt      out: text, or (convert) a safetensors document of kind
+ * weights
  *
  * One tensor at a time is in memory, and of that one a block: files may be larger than memory. */
 #include <errno.h>
@@ -99,7 +100,8 @@ report_bad(const char *name, const pf_tensor *t)
         infinite += isinf(v) != 0;
     }
     if (nans + infinite)
-        printf("%s: %" PRId64 " NaN, %" PRId64 " infinite of %" PRId64 "\n", name, nans, infinite, n);
+        printf("%s: %" PRId64 " NaN, %" PRId64 " infinite of %" PRId64 "\n", name, nans, infinite,
+               n);
     return nans + infinite;
 }
 
@@ -133,7 +135,9 @@ target(const pf_checkpoint *w, int i)
     const pf_dtype is = pf_checkpoint_shape(w, i)->dtype;
     if (!opt.dtype || !is_float(is) || !strchr(pf_checkpoint_name(w, i), '.'))
         return is;
-    return strcmp(opt.dtype, "f32") == 0 ? PF_F32 : strcmp(opt.dtype, "f16") == 0 ? PF_F16 : PF_BF16;
+    return strcmp(opt.dtype, "f32") == 0   ? PF_F32
+           : strcmp(opt.dtype, "f16") == 0 ? PF_F16
+                                           : PF_BF16;
 }
 
 /* Elements k .. k + n of t as the type to, in buf.  A finite number must stay finite. */
@@ -183,7 +187,8 @@ convert_tensor(struct sink *to, pf_checkpoint *w, int i)
             err = take(to, buf, (size_t)n * item);
     }
     pf_checkpoint_drop(w, i);
-    return err ? pf_fail_in(err, "%s: tensor %s", pf_checkpoint_path(w), pf_checkpoint_name(w, i)) : PF_OK;
+    return err ? pf_fail_in(err, "%s: tensor %s", pf_checkpoint_path(w), pf_checkpoint_name(w, i))
+               : PF_OK;
 }
 
 /* pf.crc32 of what will be written.  This pass also finds numbers that are too large, before

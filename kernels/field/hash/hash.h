@@ -100,7 +100,8 @@ void pf_hash_simd_sdf_backward(const struct pf_hash *net, struct pf_hash_simd *b
                                struct pf_hash_sums *to);
 
 extern const struct pf_net_ops pf_hash_ops;
-pf_err pf_hash_new(struct pf_net **net, const struct pf_neus_config *conf, uint64_t seed) PF_MUST_USE;
+pf_err pf_hash_new(struct pf_net **net, const struct pf_neus_config *conf,
+                   uint64_t seed) PF_MUST_USE;
 pf_err pf_hash_cuda_new(struct pf_net_cuda **net, pf_dev *dev, struct pf_net *host) PF_MUST_USE;
 
 #ifdef __cplusplus

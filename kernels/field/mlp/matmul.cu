@@ -1,20 +1,21 @@
 /* matmul.cu - products of row-major f32 matrices.
  *
- * A layer of the original's field over 32768 points, 32768 x 256 x 256: 4.3 GFLOP, 0.064 ms at 67 TFLOP/s of f32
- * or 0.009 ms at 495 of tf32; 67 MB, 0.014 ms at 4.8 TB/s. */
+ * A layer of the original's field over 32768 points, 32768 x 256 x 256: 4.3 GFLOP, 0.064 ms at 67
+ * TFLOP/s of f32 or 0.009 ms at 495 of tf32; 67 MB, 0.014 ms at 4.8 TB/s. */
 #include "kernels/field/mlp/matmul.cuh"
 
 pf_err
-pf_matmul(pf_dev *dev, bool rough, float *c, const float *a, bool ta, const float *b, bool tb, int64_t m,
-          int64_t n, int64_t k, bool add)
+pf_matmul(pf_dev *dev, bool rough, float *c, const float *a, bool ta, const float *b, bool tb,
+          int64_t m, int64_t n, int64_t k, bool add)
 {
     const struct pf_blas_shape s = {
-        .m = m, .n = n, .k = k, .ta = ta, .tb = tb, .ldb = tb ? k : n, .bias = false, .type = CUDA_R_32F,
+        .m = m, .n = n, .k = k, .ta = ta, .tb = tb, .ldb = tb ? k : n, .bias = false,
+        .type = CUDA_R_32F,
         .compute = rough ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, .in_f32 = false};
     bool possible;
     PF_TRY(pf_blas_product(dev, &s, c, a, b, NULL, add ? c : NULL, &possible));
     if (!possible)
-        return pf_fail(PF_EDEV, "cublasLt refused a product of [%lld, %lld] and [%lld, %lld]", (long long)m,
-                       (long long)k, (long long)k, (long long)n);
+        return pf_fail(PF_EDEV, "cublasLt refused a product of [%lld, %lld] and [%lld, %lld]",
+                       (long long)m, (long long)k, (long long)k, (long long)n);
     return PF_OK;
 }

@@ -46,7 +46,8 @@ see_ball(struct world *w, int S)
 {
     assert_ok(pf_rig_tensors(&w->pose, &w->intrinsics, NULL, NULL, V, 0.4, S));
     paint_ball(w->image, w->alpha, &w->pose, &w->intrinsics, V, S);
-    w->views = (struct pf_field_views){V, S, S, w->image, w->alpha, w->pose.data, w->intrinsics.data};
+    w->views =
+        (struct pf_field_views){V, S, S, w->image, w->alpha, w->pose.data, w->intrinsics.data};
 }
 
 static inline void

@@ -1,5 +1,5 @@
-/* The square view of a photo: boxes, padding, compositing; the golden crops bit for bit.  Photos are
- * made here and go through a PNG in memory. */
+/* The square view of a photo: boxes, padding, compositing; the golden crops bit for bit.  Photos
+ * are made here and go through a PNG in memory. */
 // uses: tools/pf-crop/crop.c
 #include "tests/check.h"
 
@@ -79,7 +79,8 @@ fit(pf_image *view, const pf_image *image, int crop_px, int side)
     return fit_turned(view, image, 1, (struct fit){.crop_px = crop_px, .side = side});
 }
 
-/* 11 x 6 pixels become a box of 10 x 5 (exclusive box); at 20 pixels that is 20 x 10, in the middle of 32. */
+/* 11 x 6 pixels become a box of 10 x 5 (exclusive box); at 20 pixels that is 20 x 10, in the middle
+ * of 32. */
 static void
 test_worked_example_of_crop(void **state)
 {
@@ -88,7 +89,8 @@ test_worked_example_of_crop(void **state)
     assert_ok(fit(&view, &photo, 20, 32));
     for (int y = 0; y < 32; y++)
         for (int x = 0; x < 32; x++)
-            assert_int_equal(alpha_at(&view, x, y), x >= 6 && x < 26 && y >= 11 && y < 21 ? 255 : 0);
+            assert_int_equal(alpha_at(&view, x, y),
+                             x >= 6 && x < 26 && y >= 11 && y < 21 ? 255 : 0);
     pf_image_release(&view);
     pf_image_release(&photo);
 }
@@ -125,7 +127,8 @@ test_the_whole_photo_is_padded_to_a_square(void **state)
 {
     pf_image photo = rectangle(64, 32, 0, 0, 64, 32), view;
     (void)state;
-    assert_ok(fit_turned(&view, &photo, 1, (struct fit){.crop_px = -1, .side = 32, .opaque = true}));
+    assert_ok(
+        fit_turned(&view, &photo, 1, (struct fit){.crop_px = -1, .side = 32, .opaque = true}));
     assert_int_equal(alpha_at(&view, 16, 2), 0);
     assert_int_equal(alpha_at(&view, 16, 16), 255);
     assert_int_equal(alpha_at(&view, 0, 16), 255);
@@ -150,12 +153,14 @@ static void
 test_an_opaque_photo_is_refused(void **state)
 {
     static const int sizes[] = {-1, 50};
-    pf_image rgb = opaque(100, 60, 3, 0), rgba = opaque(100, 60, 4, 255), almost = opaque(100, 60, 4, 254), view;
+    pf_image rgb = opaque(100, 60, 3, 0), rgba = opaque(100, 60, 4, 255),
+             almost = opaque(100, 60, 4, 254), view;
     pf_image *const photos[] = {&rgb, &rgba, &almost};
     (void)state;
     for (int i = 0; i < 6; i++) {
         assert_fails(fit(&view, photos[i / 2], sizes[i % 2], 64), PF_ESHAPE,
-                     "photo.png has no transparency: cut the object out first, or say --opaque to take the whole "
+                     "photo.png has no transparency: cut the object out first, or say --opaque to "
+                     "take the whole "
                      "frame");
         assert_null(view.pixel);
     }
@@ -171,7 +176,8 @@ test_an_opaque_photo_is_padded_with_white(void **state)
     for (int channels = 3; channels <= 4; channels++) {
         pf_image photo = opaque(100, 60, channels, 255), view;
         pf_tensor image, alpha;
-        assert_ok(fit_turned(&view, &photo, 1, (struct fit){.crop_px = -1, .side = 100, .opaque = true}));
+        assert_ok(
+            fit_turned(&view, &photo, 1, (struct fit){.crop_px = -1, .side = 100, .opaque = true}));
         assert_false(touches);
         assert_ok(composite_view(&image, &alpha, &view));
         const float *rgb = image.data, *a = alpha.data;
@@ -204,12 +210,15 @@ test_photos_without_an_object_are_refused(void **state)
 {
     pf_image nothing = rectangle(20, 10, 0, 0, 0, 0), one = rectangle(20, 10, 7, 4, 8, 5), view;
     (void)state;
-    assert_fails(fit(&view, &nothing, 8, 16), PF_ESHAPE, "photo.png: the alpha channel is 0 everywhere");
+    assert_fails(fit(&view, &nothing, 8, 16), PF_ESHAPE,
+                 "photo.png: the alpha channel is 0 everywhere");
     assert_fails(fit(&view, &nothing, -1, 16), PF_ESHAPE, "0 everywhere");
     assert_fails(fit(&view, &one, 8, 16), PF_ESHAPE, "1 x 1 pixels");
     nothing.pixel[3] = 51;
-    assert_fails(fit_turned(&view, &nothing, 1, (struct fit){.crop_px = 8, .side = 16, .alpha_threshold = 0.2}),
-                 PF_ESHAPE, "alpha is nowhere above 0.2, so there is no object; the highest is 0.200");
+    assert_fails(fit_turned(&view, &nothing, 1,
+                            (struct fit){.crop_px = 8, .side = 16, .alpha_threshold = 0.2}),
+                 PF_ESHAPE,
+                 "alpha is nowhere above 0.2, so there is no object; the highest is 0.200");
     assert_null(view.pixel);
     pf_image_release(&nothing);
     pf_image_release(&one);
@@ -250,10 +259,11 @@ test_a_faint_speck_does_not_widen_the_box(void **state)
 {
     pf_image photo = disc(0), view;
     (void)state;
-    assert_ok(fit_turned(&view, &photo, 1, (struct fit){.crop_px = 200, .side = 256, .alpha_threshold = 0.05}));
+    assert_ok(fit_turned(&view, &photo, 1,
+                         (struct fit){.crop_px = 200, .side = 256, .alpha_threshold = 0.05}));
     assert_in_range(columns(&view), 199, 201);
     pf_image_release(&view);
-    assert_ok(fit(&view, &photo, 200, 256));            // the original's box: right edge at the speck
+    assert_ok(fit(&view, &photo, 200, 256)); // the original's box: right edge at the speck
     assert_in_range(columns(&view), 90, 120);
     pf_image_release(&view);
     pf_image_release(&photo);
@@ -264,7 +274,8 @@ test_a_faint_haze_is_not_the_object(void **state)
 {
     pf_image photo = disc(1), view;
     (void)state;
-    assert_ok(fit_turned(&view, &photo, 1, (struct fit){.crop_px = 200, .side = 256, .alpha_threshold = 0.05}));
+    assert_ok(fit_turned(&view, &photo, 1,
+                         (struct fit){.crop_px = 200, .side = 256, .alpha_threshold = 0.05}));
     assert_in_range(columns(&view), 199, 201);
     pf_image_release(&view);
     assert_ok(fit(&view, &photo, 200, 256));            // all of the photo, as the original
@@ -282,7 +293,9 @@ test_the_threshold_is_exclusive(void **state)
     photo.pixel[(7 * 60 + 50) * 4 + 3] = 51;
     for (int k = 0; k < 2; k++) {
         const double threshold = k ? 0.199 : 0.2;
-        assert_ok(fit_turned(&view, &photo, 1, (struct fit){.crop_px = 40, .side = 64, .alpha_threshold = threshold}));
+        assert_ok(
+            fit_turned(&view, &photo, 1,
+                       (struct fit){.crop_px = 40, .side = 64, .alpha_threshold = threshold}));
         assert_int_equal(columns(&view) > 30, k == 0);
         pf_image_release(&view);
     }
@@ -315,7 +328,8 @@ test_of_a_thin_pole_one_pixel_stays(void **state)
 static void
 test_an_object_at_the_border_is_told(void **state)
 {
-    pf_image photo = rectangle(60, 60, 10, 10, 40, 30), cut = rectangle(60, 40, 0, 10, 30, 30), view;
+    pf_image photo = rectangle(60, 60, 10, 10, 40, 30), cut = rectangle(60, 40, 0, 10, 30, 30),
+             view;
     static const struct { int crop_px, side; bool touches; } cases[] = {
         {200, 128, true}, {128, 128, true}, {127, 128, false}, {-1, 128, false}};
     (void)state;
@@ -324,7 +338,7 @@ test_an_object_at_the_border_is_told(void **state)
         assert_int_equal(touches, cases[i].touches);
         pf_image_release(&view);
     }
-    for (int o = 1; o <= 8; o++) {                      // its left edge is the photo's, whichever that is
+    for (int o = 1; o <= 8; o++) { // its left edge is the photo's, whichever that is
         assert_ok(fit_turned(&view, &cut, o, (struct fit){.crop_px = -1, .side = 64}));
         assert_true(touches);
         pf_image_release(&view);
@@ -351,8 +365,10 @@ test_a_turned_photo_gives_the_upright_view(void **state)
     for (int i = 0; i < 90 * 61; i++) {
         const int x = i % 90, y = i / 90;
         const bool in = x > 9 && x < 70 && y > 20 && y < 55 && x + y > 50;
-        memcpy(photo.pixel + 4 * i, ((uint8_t[]){(uint8_t)(2 * x), (uint8_t)(4 * y), (uint8_t)(x * y / 25),
-                                                 (uint8_t)(in ? 255 - x : 0)}), 4);
+        memcpy(photo.pixel + 4 * i,
+               ((uint8_t[]){(uint8_t)(2 * x), (uint8_t)(4 * y), (uint8_t)(x * y / 25),
+                            (uint8_t)(in ? 255 - x : 0)}),
+               4);
     }
     for (int k = 0; k < 4; k++) {
         assert_ok(fit_turned(&want, &photo, 1, how[k]));
@@ -426,7 +442,8 @@ test_worked_example_of_compositing(void **state)
     (void)state;
     assert_ok(composite_view(&image, &alpha, &view));
     assert_near(alpha.data, ((float[]){1, 0.2f, 0, 1}), 4, 1e-7);
-    assert_near(image.data, ((float[]){1, 1, 1, -1, -1, 0.6f, 1, -1, -0.6f, 0.68f, 1, -1}), 12, 2e-7);
+    assert_near(image.data, ((float[]){1, 1, 1, -1, -1, 0.6f, 1, -1, -0.6f, 0.68f, 1, -1}), 12,
+                2e-7);
     pf_tensor_release(&image);
     pf_tensor_release(&alpha);
 }

@@ -4,8 +4,8 @@
 
 #include "tools/pf-extract-mesh/keep_largest.h"
 
-/* A tetrahedron of the even vertices, an octahedron of the odd ones and 12, and a triangle; vertex v is at
- * (v, 0, 0) and has the colour (10 v, 10 v + 1, 10 v + 2) and the normal (0, v, 0). */
+/* A tetrahedron of the even vertices, an octahedron of the odd ones and 12, and a triangle; vertex
+ * v is at (v, 0, 0) and has the colour (10 v, 10 v + 1, 10 v + 2) and the normal (0, v, 0). */
 enum { VERTICES = 14, FACES = 13, KEPT = 6 };
 static const uint32_t faces[FACES][3] = {
     {0, 2, 4}, {1, 3, 5}, {1, 5, 7}, {2, 0, 6}, {1, 7, 9}, {1, 9, 3}, {8, 10, 13},

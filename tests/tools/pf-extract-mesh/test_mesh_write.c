@@ -16,7 +16,7 @@ static const struct pf_mesh mesh = {4, 4, vertex, face, color, normal};
 static char *
 written(enum pf_mesh_format format, size_t *size)
 {
-    static char *bytes;                         /* static: else gcc 12 takes what is returned to dangle */
+    static char *bytes; /* static: else gcc 12 takes what is returned to dangle */
     FILE *f = open_memstream(&bytes, size);     /* sets bytes at fclose */
     assert_non_null(f);
     assert_ok(pf_mesh_write(&mesh, format, f));
@@ -59,8 +59,9 @@ test_ply_had_no_normals(void **state)
     char *bytes = written(PF_MESH_PLY, &size);
     const char *body = strstr(bytes, "end_header\n") + 11;
     (void)state;
-    assert_non_null(strstr(bytes, "property float z\nproperty float nx\nproperty float ny\nproperty float nz\n"
-                                  "property uchar red\n"));
+    assert_non_null(
+        strstr(bytes, "property float z\nproperty float nx\nproperty float ny\nproperty float nz\n"
+                      "property uchar red\n"));
     for (int v = 0; v < 4; v++)
         assert_memory_equal(body + 28 * v + 12, normal + 3 * v, 12);
     free(bytes);
@@ -74,7 +75,8 @@ test_obj_counts_from_one_and_has_colours(void **state)
     (void)state;
     assert_non_null(strstr(bytes, "\nv 0.25 0 0 1.0000 0.5020 0.0392\n"));
     assert_non_null(strstr(bytes, "\nv 0 0 -0.125 0.0157 0.0196 0.9961\n"));
-    assert_non_null(strstr(bytes, "\nf 1//1 2//2 3//3\nf 1//1 4//4 2//2\nf 1//1 3//3 4//4\nf 2//2 4//4 3//3\n"));
+    assert_non_null(strstr(
+        bytes, "\nf 1//1 2//2 3//3\nf 1//1 4//4 2//2\nf 1//1 3//3 4//4\nf 2//2 4//4 3//3\n"));
     free(bytes);
 }
 
@@ -161,7 +163,8 @@ test_glb_had_no_normals(void **state)
     assert_int_equal(number(j, "accessors/1/count"), 4);
     assert_string_equal(json_string_value(at(j, "accessors/1/type")), "VEC3");
     assert_int_equal(number(j, "bufferViews/1/byteLength"), sizeof normal);
-    assert_memory_equal(bytes + 20 + length + 8 + number(j, "bufferViews/1/byteOffset"), normal, sizeof normal);
+    assert_memory_equal(bytes + 20 + length + 8 + number(j, "bufferViews/1/byteOffset"), normal,
+                        sizeof normal);
     json_decref(j);
     free(bytes);
 }
@@ -179,11 +182,13 @@ turned(float to[3], const float v[3], json_t *j)
     for (int k = 0; k < 3; k++)
         once[k] = q[(k + 1) % 3] * v[(k + 2) % 3] - q[(k + 2) % 3] * v[(k + 1) % 3];
     for (int k = 0; k < 3; k++)
-        to[k] = (float)(v[k] + 2 * q[3] * once[k] +
-                        2 * (q[(k + 1) % 3] * once[(k + 2) % 3] - q[(k + 2) % 3] * once[(k + 1) % 3]));
+        to[k] =
+            (float)(v[k] + 2 * q[3] * once[k] +
+                    2 * (q[(k + 1) % 3] * once[(k + 2) % 3] - q[(k + 2) % 3] * once[(k + 1) % 3]));
 }
 
-/* glTF: +Y is up, the front faces +Z.  The scene: z is up; view 0, the photo's, is taken from +x. */
+/* glTF: +Y is up, the front faces +Z.  The scene: z is up; view 0, the photo's, is taken from +x.
+ * */
 static void
 test_glb_turned_its_side_to_the_viewer(void **state)
 {
@@ -216,7 +221,7 @@ test_stl_was_refused(void **state)
     assert_int_equal(size, 80 + 4 + 4 * 50);
     assert_memory_not_equal(bytes, "solid", 5);         // so would a text begin
     assert_int_equal(u32(bytes + 80), 4);
-    memcpy(row, bytes + 84 + 50, sizeof row);           // face 1: vertices 0, 3, 1, in the plane y = 0
+    memcpy(row, bytes + 84 + 50, sizeof row); // face 1: vertices 0, 3, 1, in the plane y = 0
     assert_near(row, ((float[]){0, -1, 0}), 3, 0);
     for (int k = 0; k < 3; k++)
         assert_near(row + 3 + 3 * k, vertex + 3 * face[3 + k], 3, 0);

@@ -12,7 +12,9 @@ sphere(void *ctx, float *out, const float *x, int64_t n)
 {
     (void)ctx;
     for (int64_t i = 0; i < n; i++)
-        out[i] = sqrtf(x[3 * i] * x[3 * i] + x[3 * i + 1] * x[3 * i + 1] + x[3 * i + 2] * x[3 * i + 2]) - RADIUS;
+        out[i] =
+            sqrtf(x[3 * i] * x[3 * i] + x[3 * i + 1] * x[3 * i + 1] + x[3 * i + 2] * x[3 * i + 2]) -
+            RADIUS;
     return PF_OK;
 }
 
@@ -88,7 +90,8 @@ test_vertex_without_area_has_a_unit_normal(void **state)
 {
     float vertex[9] = {0}, normal[9] = {0};
     uint32_t face[3] = {0, 1, 2};
-    struct pf_mesh m = {.vertices = 3, .faces = 1, .vertex = vertex, .face = face, .normal = normal};
+    struct pf_mesh m = {
+        .vertices = 3, .faces = 1, .vertex = vertex, .face = face, .normal = normal};
     (void)state;
     assert_ok(pf_mesh_set_normals(&m));
     assert_near(normal + 6, ((float[]){0, 0, 1}), 3, 0);

@@ -13,7 +13,9 @@ draw_strip(const char *path, uint8_t ground, uint8_t object)
     for (int y = 0; y < S; y++)
         for (int x = 0; x < N * S; x++)
             memset(strip.pixel + 3 * (y * N * S + x),
-                   y >= INSIDE && y < OUTSIDE && x % S >= INSIDE && x % S < OUTSIDE ? object : ground, 3);
+                   y >= INSIDE && y < OUTSIDE && x % S >= INSIDE && x % S < OUTSIDE ? object
+                                                                                    : ground,
+                   3);
     assert_ok(pf_image_save_png(&strip, path));
     pf_image_release(&strip);
 }

@@ -267,7 +267,8 @@ test_gradient_is_not_plain(void **state)
     assert_memory_equal(ground, white, 3);
 }
 
-/* Half-covered columns before green; the object is brighter in one channel and darker in another. */
+/* Half-covered columns before green; the object is brighter in one channel and darker in another.
+ * */
 static void
 test_soft_edge_before_a_color(void **state)
 {

@@ -1,13 +1,14 @@
-/* pf-neus as a program, on views whose cameras are somebody's own: pixel centres, missing elevations,
- * views that show nothing. */
+/* pf-neus as a program, on views whose cameras are somebody's own: pixel centres, missing
+ * elevations, views that show nothing. */
 #include "common/camera.h"
 #include "tests/tools/program.h"
 
 enum { N = 2, S = 8 };
 
-static const char settings[] =
-    "neus: {field: mlp, batch_rays: 24, foreground_rays: 8, sdf_width: 24, sdf_layers: 2, sdf_frequencies: 1,\n"
-    "       feature_dim: 4, color_width: 8, color_layers: 1, coarse_samples: 8, fine_samples: 8, fine_rounds: 2}\n";
+static const char settings[] = "neus: {field: mlp, batch_rays: 24, foreground_rays: 8, sdf_width: "
+                               "24, sdf_layers: 2, sdf_frequencies: 1,\n"
+                               "       feature_dim: 4, color_width: 8, color_layers: 1, "
+                               "coarse_samples: 8, fine_samples: 8, fine_rounds: 2}\n";
 
 /* Grey views of the rig, whole objects. */
 static void
@@ -41,9 +42,10 @@ same_field(const char *a, const char *b)
     read_document(&two, b);
     bool same = one.tensors == two.tensors;
     for (int i = 0; same && i < one.tensors; i++)
-        same = !strcmp(one.tensor[i].name, two.tensor[i].name) &&
-               pf_tensor_bytes(&one.tensor[i].t) == pf_tensor_bytes(&two.tensor[i].t) &&
-               !memcmp(one.tensor[i].t.data, two.tensor[i].t.data, pf_tensor_bytes(&one.tensor[i].t));
+        same =
+            !strcmp(one.tensor[i].name, two.tensor[i].name) &&
+            pf_tensor_bytes(&one.tensor[i].t) == pf_tensor_bytes(&two.tensor[i].t) &&
+            !memcmp(one.tensor[i].t.data, two.tensor[i].t.data, pf_tensor_bytes(&one.tensor[i].t));
     pf_doc_release(&one);
     pf_doc_release(&two);
     return same;
@@ -120,7 +122,8 @@ test_nonsense_cameras_are_refused_before_training(void **state)
     make_views(&doc);
     memset(floats(&doc, "views.pose"), 0, N * 12 * sizeof(float));
     write_document(&doc, "zero.pf");
-    FAILS(1, "zero.pf: views.pose: view 0 is not a rotation", NEUS "--steps 1000000 -o y.pf zero.pf");
+    FAILS(1, "zero.pf: views.pose: view 0 is not a rotation",
+          NEUS "--steps 1000000 -o y.pf zero.pf");
     assert_int_not_equal(access("y.pf", F_OK), 0);
     pf_doc_release(&doc);
 }
@@ -134,23 +137,29 @@ test_worlds_that_differ(void **state)
     make_views(&doc);
     write_document(&doc, "rig.pf");
     RUNS(NEUS "--steps 0 -o field.pf rig.pf rig.pf");
-    FAILS(1, "there is no pf.world", "pf-extract-mesh -q -d cpu --resolution 16 --world -o x.ply field.pf");
+    FAILS(1, "there is no pf.world",
+          "pf-extract-mesh -q -d cpu --resolution 16 --world -o x.ply field.pf");
     assert_ok(pf_doc_set_meta(&doc, "pf.world", "{\"center\": [10, 20, 30], \"scale\": 0.01}"));
     write_document(&doc, "here.pf");
     RUNS(NEUS "--steps 0 -o field.pf here.pf here.pf");
     RUNS("pf-extract-mesh -q -d cpu --resolution 16 --format obj -o cube.obj field.pf");
     RUNS("pf-extract-mesh -q -d cpu --resolution 16 --format obj --world -o world.obj field.pf");
     RUNS("paste -d ' ' cube.obj world.obj | awk '"
-         "function far(a, b) {return a - b > 1e-3 || b - a > 1e-3} /^v / {n++; for (i = 0; i < 3; i++) "
-         "bad += far($(i + 2) * 100 + 10 * (i + 1), $(i + NF / 2 + 2))} END {exit !(n > 20 && !bad)}'");
+         "function far(a, b) {return a - b > 1e-3 || b - a > 1e-3} /^v / {n++; for (i = 0; i < 3; "
+         "i++) "
+         "bad += far($(i + 2) * 100 + 10 * (i + 1), $(i + NF / 2 + 2))} END {exit !(n > 20 && "
+         "!bad)}'");
     assert_ok(pf_doc_set_meta(&doc, "pf.world", "{\"center\": [10, 20, 31], \"scale\": 0.01}"));
     write_document(&doc, "there.pf");
-    FAILS(1, "there.pf: pf.world is not that of the views before", NEUS "--steps 0 -o y.pf here.pf there.pf");
-    FAILS(1, "there.pf: pf.world is not that of the views before", NEUS "--steps 0 -o y.pf rig.pf there.pf");
+    FAILS(1, "there.pf: pf.world is not that of the views before",
+          NEUS "--steps 0 -o y.pf here.pf there.pf");
+    FAILS(1, "there.pf: pf.world is not that of the views before",
+          NEUS "--steps 0 -o y.pf rig.pf there.pf");
     assert_ok(pf_doc_set_meta(&doc, "pf.world", "{\"center\": [10, 20], \"scale\": 0.01}"));
     write_document(&doc, "odd.pf");
     RUNS(NEUS "--steps 0 -o field.pf odd.pf");
-    FAILS(1, "pf.world is not {\"center\"", "pf-extract-mesh -q -d cpu --resolution 16 --world -o x.ply field.pf");
+    FAILS(1, "pf.world is not {\"center\"",
+          "pf-extract-mesh -q -d cpu --resolution 16 --world -o x.ply field.pf");
     pf_doc_release(&doc);
 }
 
@@ -165,11 +174,13 @@ test_a_loss_that_is_not_finite_stops(void **state)
     RUNS(NEUS "--steps 9 --stop-at 1 --checkpoint one.ck -o x.pf views.pf");
     read_document(&checkpoint, "one.ck");
     for (int i = 0; i < checkpoint.tensors; i++)
-        if (strstr(checkpoint.tensor[i].name, "field.sdf.") && strstr(checkpoint.tensor[i].name, "bias"))
+        if (strstr(checkpoint.tensor[i].name, "field.sdf.") &&
+            strstr(checkpoint.tensor[i].name, "bias"))
             for (int64_t k = 0; k < pf_tensor_count(&checkpoint.tensor[i].t); k++)
                 ((float *)checkpoint.tensor[i].t.data)[k] = 3e38f;
     write_document(&checkpoint, "huge.ck");
-    FAILS(1, "the loss is not finite at step 1", NEUS "--steps 9 --resume huge.ck -o z.pf views.pf");
+    FAILS(1, "the loss is not finite at step 1",
+          NEUS "--steps 9 --resume huge.ck -o z.pf views.pf");
     assert_int_not_equal(access("z.pf", F_OK), 0);
     pf_doc_release(&doc);
     pf_doc_release(&checkpoint);

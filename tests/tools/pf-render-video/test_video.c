@@ -1,5 +1,5 @@
-/* Films read back with libavformat: the container that the name says, the index before the frames, every frame, and
- * its colours. */
+/* Films read back with libavformat: the container that the name says, the index before the frames,
+ * every frame, and its colours. */
 // uses: tools/pf-render-video/video.c
 #include "tests/check.h"
 
@@ -66,12 +66,13 @@ static void
 see(struct film *f, const AVFrame *frame)
 {
     uint8_t *const rgb = f->first;
-    struct SwsContext *sws = sws_getContext(SIDE, SIDE, frame->format, SIDE, SIDE, AV_PIX_FMT_RGB24, SWS_POINT, NULL,
-                                            NULL, NULL);
+    struct SwsContext *sws = sws_getContext(SIDE, SIDE, frame->format, SIDE, SIDE, AV_PIX_FMT_RGB24,
+                                            SWS_POINT, NULL, NULL, NULL);
     assert_non_null(sws);
     assert_int_equal(frame->width, SIDE);
     assert_int_equal(frame->height, SIDE);
-    sws_scale(sws, (const uint8_t *const *)frame->data, frame->linesize, 0, SIDE, &rgb, &(int){3 * SIDE});
+    sws_scale(sws, (const uint8_t *const *)frame->data, frame->linesize, 0, SIDE, &rgb,
+              &(int){3 * SIDE});
     sws_freeContext(sws);
 }
 
@@ -118,7 +119,8 @@ assert_color(const uint8_t *got, const uint8_t *expected, int tolerance)
         assert_in_range(got[c] + tolerance, expected[c], expected[c] + 2 * tolerance);
 }
 
-/* The first picture's white and the middle of its square, each the mean of 8 x 8 pixels: GIF is dithered. */
+/* The first picture's white and the middle of its square, each the mean of 8 x 8 pixels: GIF is
+ * dithered. */
 static void
 assert_picture(const struct film *f, int tolerance)
 {
@@ -128,7 +130,8 @@ assert_picture(const struct film *f, int tolerance)
         for (int i = 0; i < 64; i++)
             for (int c = 0; c < 3; c++)
                 sum[c] += f->first[3 * ((corner[k][0] + i / 8) * SIDE + corner[k][1] + i % 8) + c];
-        const uint8_t mean[3] = {(uint8_t)(sum[0] / 64), (uint8_t)(sum[1] / 64), (uint8_t)(sum[2] / 64)};
+        const uint8_t mean[3] = {(uint8_t)(sum[0] / 64), (uint8_t)(sum[1] / 64),
+                                 (uint8_t)(sum[2] / 64)};
         assert_color(mean, k ? color : (const uint8_t[]){255, 255, 255}, tolerance);
     }
 }
@@ -157,7 +160,8 @@ boxes(char *types, size_t size, const char *path)
     while (fread(head, 1, 8, file) == 8) {
         const size_t n = strlen(types);
         snprintf(types + n, size - n, "%.4s ", (const char *)head + 4);
-        fseek(file, (long)((uint32_t)head[0] << 24 | head[1] << 16 | head[2] << 8 | head[3]) - 8, SEEK_CUR);
+        fseek(file, (long)((uint32_t)head[0] << 24 | head[1] << 16 | head[2] << 8 | head[3]) - 8,
+              SEEK_CUR);
     }
     fclose(file);
 }
@@ -168,7 +172,8 @@ assert_index_first(const char *name)
     char types[256];
     boxes(types, sizeof types, filmed(name));
     assert_memory_equal(types, "ftyp ", 5);
-    if (!strstr(types, "moov ") || !strstr(types, "mdat ") || strstr(types, "moov ") > strstr(types, "mdat "))
+    if (!strstr(types, "moov ") || !strstr(types, "mdat ") ||
+        strstr(types, "moov ") > strstr(types, "mdat "))
         fail_msg("%s is %s", name, types);
 }
 
@@ -239,7 +244,8 @@ test_y4m_is_y4m(void **state)
 static void
 test_avi_was_mp4(void **state)
 {
-    static const char *const names[] = {"t.avi", "t.m4v", "t", "mp4", "t.mp4/t", "t.mp4.tmp", "/dev/full"};
+    static const char *const names[] = {"t.avi",   "t.m4v",     "t",        "mp4",
+                                        "t.mp4/t", "t.mp4.tmp", "/dev/full"};
     enum pf_video_format format;
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -265,7 +271,8 @@ make_folder(void **state)
 static int
 remove_folder(void **state)
 {
-    static const char *const names[] = {"t.mp4", "t.MP4", "t.mov", "t.mkv", "t.webm", "t.gif", "t.Y4M"};
+    static const char *const names[] = {"t.mp4",  "t.MP4", "t.mov", "t.mkv",
+                                        "t.webm", "t.gif", "t.Y4M"};
     char path[64];
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

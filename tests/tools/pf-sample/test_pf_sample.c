@@ -268,7 +268,8 @@ test_numbers_out_of_their_range_are_refused(void **state)
         float value;
         int element;
     } wrong[] = {
-        {"input.elevation", "input.elevation: element 0 is 30, expected radians, -pi/2 to pi/2", 30, 0},
+        {"input.elevation", "input.elevation: element 0 is 30, expected radians, -pi/2 to pi/2", 30,
+         0},
         {"input.azimuth", "input.azimuth: element 0 is nan, expected radians", NAN, 0},
         {"input.image", "input.image: element 7 is 200, expected -1 to 1", 200, 7},
         {"input.clip", "input.clip: element 3 is inf, expected CLIP's features", INFINITY, 3},

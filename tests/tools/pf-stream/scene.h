@@ -1,5 +1,5 @@
-/* scene.h - a sphere and a box in somebody's world, its pictures by rays through the middles of pixels
- * at (0.5, 0.5), and the cameras as nerfstudio and COLMAP write them down. */
+/* scene.h - a sphere and a box in somebody's world, its pictures by rays through the middles of
+ * pixels at (0.5, 0.5), and the cameras as nerfstudio and COLMAP write them down. */
 #ifndef PF_TEST_SCENE_H
 #define PF_TEST_SCENE_H
 #include "common/camera.h"
@@ -23,11 +23,13 @@ struct camera {
 static inline struct camera
 place_camera(int n, int N, int width, int height)
 {
-    const double turn = 2 * PF_PI * n / N * 5, rise = (n % 3 - 1) * 0.6 + 0.15, away = 62 + 6 * sin(2.0 * n);
+    const double turn = 2 * PF_PI * n / N * 5, rise = (n % 3 - 1) * 0.6 + 0.15,
+                 away = 62 + 6 * sin(2.0 * n);
     const double aim[3] = {122 + 2 * sin(3.0 * n), -36 + 2 * cos(5.0 * n), 60 + sin(7.0 * n)};
     struct camera k = {.f = 1.15 * width, .cx = 0.5 * width + 1.7, .cy = 0.5 * height - 2.3,
                        .width = width, .height = height};
-    const double out[3] = {cos(rise) * cos(turn), cos(rise) * sin(turn), sin(rise)}, up[3] = {0, 0, 1};
+    const double out[3] = {cos(rise) * cos(turn), cos(rise) * sin(turn), sin(rise)},
+                 up[3] = {0, 0, 1};
     double *right = k.R, *down = k.R + 3, *forward = k.R + 6;
     for (int i = 0; i < 3; i++) {
         k.c[i] = aim[i] + away * out[i];
@@ -150,7 +152,8 @@ print_frame(FILE *f, const struct camera *k, const char *picture, const char *mo
 
 /* Names of pictures have no ending, as in the NeRF data sets. */
 static inline void
-write_transforms(const char *path, const char *lens, const char *pictures, const struct camera *k, int n)
+write_transforms(const char *path, const char *lens, const char *pictures, const struct camera *k,
+                 int n)
 {
     FILE *f = fopen(path, "w");
     char name[64];
@@ -168,7 +171,8 @@ write_transforms(const char *path, const char *lens, const char *pictures, const
 static inline const char *
 lens_of(char text[256], const struct camera *k)
 {
-    snprintf(text, 256, "\"fl_x\": %.12g, \"fl_y\": %.12g, \"cx\": %.12g, \"cy\": %.12g, \"w\": %d, \"h\": %d",
+    snprintf(text, 256,
+             "\"fl_x\": %.12g, \"fl_y\": %.12g, \"cx\": %.12g, \"cy\": %.12g, \"w\": %d, \"h\": %d",
              k->f, k->f, k->cx, k->cy, k->width, k->height);
     return text;
 }
@@ -182,9 +186,10 @@ quaternion(double q[4], const double R[9])
     int most = 0;
     for (int i = 1; i < 4; i++)
         most = size[i] > size[most] ? i : most;
-    const double row[4][4] = {
-        {size[0], R[7] - R[5], R[2] - R[6], R[3] - R[1]}, {R[7] - R[5], size[1], R[1] + R[3], R[2] + R[6]},
-        {R[2] - R[6], R[1] + R[3], size[2], R[5] + R[7]}, {R[3] - R[1], R[2] + R[6], R[5] + R[7], size[3]}};
+    const double row[4][4] = {{size[0], R[7] - R[5], R[2] - R[6], R[3] - R[1]},
+                              {R[7] - R[5], size[1], R[1] + R[3], R[2] + R[6]},
+                              {R[2] - R[6], R[1] + R[3], size[2], R[5] + R[7]},
+                              {R[3] - R[1], R[2] + R[6], R[5] + R[7], size[3]}};
     for (int i = 0; i < 4; i++)
         q[i] = row[most][i] / (2 * sqrt(size[most]));
 }
@@ -197,7 +202,9 @@ write_colmap(const char *folder, const struct camera *k, int n)
     snprintf(path, sizeof path, "%s/cameras.txt", folder);
     FILE *f = fopen(path, "w");
     assert_non_null(f);
-    fprintf(f, "# Camera list with one line of data per camera:\n7 PINHOLE %d %d %.12g %.12g %.12g %.12g\n",
+    fprintf(f,
+            "# Camera list with one line of data per camera:\n7 PINHOLE %d %d %.12g %.12g %.12g "
+            "%.12g\n",
             k->width, k->height, k->f, k->f, k->cx, k->cy);
     assert_int_equal(fclose(f), 0);
     snprintf(path, sizeof path, "%s/images.txt", folder);
@@ -206,8 +213,9 @@ write_colmap(const char *folder, const struct camera *k, int n)
     for (int i = 0; i < n; i++) {
         double q[4];
         quaternion(q, k[i].R);
-        fprintf(f, "%d %.12g %.12g %.12g %.12g %.12g %.12g %.12g 7 r_%d.png\n", i + 1, q[0], q[1], q[2], q[3],
-                -pf_dot3(k[i].R, k[i].c), -pf_dot3(k[i].R + 3, k[i].c), -pf_dot3(k[i].R + 6, k[i].c), i);
+        fprintf(f, "%d %.12g %.12g %.12g %.12g %.12g %.12g %.12g 7 r_%d.png\n", i + 1, q[0], q[1],
+                q[2], q[3], -pf_dot3(k[i].R, k[i].c), -pf_dot3(k[i].R + 3, k[i].c),
+                -pf_dot3(k[i].R + 6, k[i].c), i);
         fprintf(f, i % 2 ? "\n" : "12.5 13.25 -1 100.5 3.5 17\n");
     }
     assert_int_equal(fclose(f), 0);
@@ -255,14 +263,15 @@ read_vertices(const char *path, int64_t *n)
     return v;
 }
 
-/* The centre of the sphere through points, by least squares: |p|^2 = 2 c.p + k, around an origin near
- * it so that the sums keep their digits. */
+/* The centre of the sphere through points, by least squares: |p|^2 = 2 c.p + k, around an origin
+ * near it so that the sums keep their digits. */
 static inline void
 fit_sphere(double center[3], const double *point, int64_t n, const double origin[3])
 {
     double A[4][5] = {{0}};
     for (int64_t i = 0; i < n; i++) {
-        const double p[3] = {point[3 * i] - origin[0], point[3 * i + 1] - origin[1], point[3 * i + 2] - origin[2]};
+        const double p[3] = {point[3 * i] - origin[0], point[3 * i + 1] - origin[1],
+                             point[3 * i + 2] - origin[2]};
         const double row[5] = {2 * p[0], 2 * p[1], 2 * p[2], 1, pf_dot3(p, p)};
         for (int a = 0; a < 4; a++)
             for (int b = 0; b < 5; b++)

@@ -1,5 +1,5 @@
-/* Readers of transforms.json and COLMAP's text: files that are cut at every byte, and files with bytes
- * changed, are read or refused, with a sentence that names the file. */
+/* Readers of transforms.json and COLMAP's text: files that are cut at every byte, and files with
+ * bytes changed, are read or refused, with a sentence that names the file. */
 // uses: tools/pf-stream/capture.c tools/pf-stream/transforms.c tools/pf-stream/colmap.c
 #include "tests/tools/program.h"
 #include "tools/pf-stream/capture.h"
@@ -8,10 +8,12 @@ enum { CHANGES = 400 };
 
 static const char transforms[] =
     "{\"camera_angle_x\": 0.8, \"w\": 4, \"h\": 3, \"k1\": 0,\n"
-    " \"frames\": [{\"file_path\": \"a\", \"mask_path\": \"a.png\", \"cx\": 2.5, \"transform_matrix\":\n"
+    " \"frames\": [{\"file_path\": \"a\", \"mask_path\": \"a.png\", \"cx\": 2.5, "
+    "\"transform_matrix\":\n"
     "  [[0, 0, 1, 1.5], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]}]}\n";
 static const char cameras[] = "# c\n1 PINHOLE 4 3 5 5 2 1.5\n2 SIMPLE_PINHOLE 4 3 5 2 1.5\n";
-static const char images[] = "# i\n1 0.5 0.5 0.5 0.5 0 0 1.5 1 a.png\n1 2 -1\n2 1 0 0 0 0 0 1.5 2 a.png\n\n";
+static const char images[] =
+    "# i\n1 0.5 0.5 0.5 0.5 0 0 1.5 1 a.png\n1 2 -1\n2 1 0 0 0 0 0 1.5 2 a.png\n\n";
 
 static void
 write_bytes(const char *path, const char *bytes, size_t n)
@@ -65,12 +67,15 @@ test_good_files_are_read(void **state)
     assert_int_equal(c.shots, 1);
     assert_string_equal(c.shot[0].picture, "a.png");
     assert_string_equal(c.shot[0].mask, "a.png");
-    assert_true(c.shot[0].cx == 2.5 && isnan(c.shot[0].cy) && isnan(c.shot[0].fx) && c.shot[0].width == 4);
+    assert_true(c.shot[0].cx == 2.5 && isnan(c.shot[0].cy) && isnan(c.shot[0].fx) &&
+                c.shot[0].width == 4);
     capture_release(&c);
     assert_ok(capture_read(&c, "colmap", "."));
     assert_int_equal(c.shots, 2);
-    assert_true(c.shot[0].fy == 5 && c.shot[1].cy == 1.5 && c.shot[1].R[4] == 1 && c.shot[0].R[1] == 0);
-    assert_true(c.shot[0].R[3] == 1 && c.shot[0].R[7] == 1 && c.shot[0].R[2] == 1);     // x to y to z to x
+    assert_true(c.shot[0].fy == 5 && c.shot[1].cy == 1.5 && c.shot[1].R[4] == 1 &&
+                c.shot[0].R[1] == 0);
+    assert_true(c.shot[0].R[3] == 1 && c.shot[0].R[7] == 1 &&
+                c.shot[0].R[2] == 1); // x to y to z to x
     capture_release(&c);
 }
 

@@ -1,6 +1,6 @@
 /* pf-stream pack as a program: the cameras of others, their conventions and their mistakes, and the
- * way there and back with pf-neus and pf-extract-mesh.  The whole of 36 views only where $PF_LONG is
- * set. */
+ * way there and back with pf-neus and pf-extract-mesh.  The whole of 36 views only where $PF_LONG
+ * is set. */
 #include "tests/tools/pf-stream/scene.h"
 
 enum { N = 12, W = 48, H = 36 };
@@ -26,19 +26,22 @@ static bool
 same_bytes(const pf_doc *a, const pf_doc *b, const char *name)
 {
     const pf_tensor *x = pf_doc_get(a, name), *y = pf_doc_get(b, name);
-    return x && y && pf_tensor_bytes(x) == pf_tensor_bytes(y) && !memcmp(x->data, y->data, pf_tensor_bytes(x));
+    return x && y && pf_tensor_bytes(x) == pf_tensor_bytes(y) &&
+           !memcmp(x->data, y->data, pf_tensor_bytes(x));
 }
 
-/* A point of the world lands in each view where the camera that was written down has it, less the half
- * pixel that its convention differs by. */
+/* A point of the world lands in each view where the camera that was written down has it, less the
+ * half pixel that its convention differs by. */
 static void
 check_projection(const pf_doc *doc, const double world[3], int n)
 {
     struct pf_world w;
     assert_ok(pf_world_need(&w, doc));
     for (int i = 0; i < n; i++) {
-        const float *P = floats(doc, "views.pose") + 12 * i, *K = floats(doc, "views.intrinsics") + 9 * i;
-        const double to[3] = {world[0] - camera[i].c[0], world[1] - camera[i].c[1], world[2] - camera[i].c[2]};
+        const float *P = floats(doc, "views.pose") + 12 * i,
+                    *K = floats(doc, "views.intrinsics") + 9 * i;
+        const double to[3] = {world[0] - camera[i].c[0], world[1] - camera[i].c[1],
+                              world[2] - camera[i].c[2]};
         const double z = pf_dot3(camera[i].R + 6, to);
         const double u = camera[i].cx + camera[i].f * pf_dot3(camera[i].R, to) / z;
         const double v = camera[i].cy + camera[i].f * pf_dot3(camera[i].R + 3, to) / z;
@@ -48,7 +51,8 @@ check_projection(const pf_doc *doc, const double world[3], int n)
             for (int k = 0; k < 3; k++)
                 x[r] += P[4 * r + k] * w.scale * (world[k] - w.center[k]);
         }
-        const float got[2] = {(float)(K[2] + K[0] * x[0] / x[2]), (float)(K[5] + K[4] * x[1] / x[2])};
+        const float got[2] = {(float)(K[2] + K[0] * x[0] / x[2]),
+                              (float)(K[5] + K[4] * x[1] / x[2])};
         assert_near(got, ((float[]){(float)(u - 0.5), (float)(v - 0.5)}), 2, 1e-3);
         assert_near(((float[]){(float)x[2]}), ((float[]){(float)(w.scale * z)}), 1, 1e-5);
     }
@@ -156,8 +160,8 @@ test_center_and_scale(void **state)
     pf_doc_release(&doc);
 }
 
-/* camera_angle_x alone, as in the NeRF data sets: the middle of the picture, square pixels; and a frame
- * that knows better. */
+/* camera_angle_x alone, as in the NeRF data sets: the middle of the picture, square pixels; and a
+ * frame that knows better. */
 static void
 test_lens_by_angle(void **state)
 {
@@ -180,7 +184,8 @@ test_lens_by_angle(void **state)
     RUNS("pf-stream pack -q -o angle.pf angle.json");
     read_document(&doc, "angle.pf");
     const float *K = floats(&doc, "views.intrinsics");
-    assert_near(K, ((float[]){1.15f * W, 0, W / 2 - 0.5f, 0, 1.15f * W, H / 2 - 0.5f, 0, 0, 1}), 9, 1e-4);
+    assert_near(K, ((float[]){1.15f * W, 0, W / 2 - 0.5f, 0, 1.15f * W, H / 2 - 0.5f, 0, 0, 1}), 9,
+                1e-4);
     assert_near(K + 18, ((float[]){50, 0, 19.5f, 0, 51, H / 2 - 0.5f, 0, 0, 1}), 9, 1e-4);
     pf_doc_release(&doc);
 }
@@ -193,7 +198,8 @@ test_worked_example_of_the_page(void **state)
     static const float K[9] = {40, 0, 23.5f, 0, 40, 17.5f, 0, 0, 1};
     pf_doc doc = {0};
     (void)state;
-    write_text("page.json", "{\"fl_x\": 40, \"cx\": 24, \"cy\": 18, \"w\": 48, \"h\": 36, \"frames\": [\n"
+    write_text("page.json",
+               "{\"fl_x\": 40, \"cx\": 24, \"cy\": 18, \"w\": 48, \"h\": 36, \"frames\": [\n"
                "{\"file_path\": \"r_0.png\", \"transform_matrix\":\n"
                "  [[0, 0, 1, 1.5], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]}]}\n");
     RUNS("pf-stream pack -q --center 0,0,0 --scale 1 -o page.pf page.json");
@@ -205,8 +211,10 @@ test_worked_example_of_the_page(void **state)
     for (int i = 0; i < 3; i++)
         in[i] = P[4 * i] * x[0] + P[4 * i + 1] * x[1] + P[4 * i + 2] * x[2] + P[4 * i + 3];
     assert_near(in, ((float[]){0.25f, -0.1f, 1}), 3, 1e-6);
-    assert_near(((float[]){40 * in[0] / in[2] + K[2], 40 * in[1] / in[2] + K[5]}), ((float[]){33.5f, 13.5f}), 2, 1e-5);
-    write_text("example.json", "{\"fl_x\": 40, \"cx\": 24, \"cy\": 18, \"w\": 48, \"h\": 36, \"frames\": [\n"
+    assert_near(((float[]){40 * in[0] / in[2] + K[2], 40 * in[1] / in[2] + K[5]}),
+                ((float[]){33.5f, 13.5f}), 2, 1e-5);
+    write_text("example.json",
+               "{\"fl_x\": 40, \"cx\": 24, \"cy\": 18, \"w\": 48, \"h\": 36, \"frames\": [\n"
                "{\"file_path\": \"r_0.png\", \"transform_matrix\":\n"
                "  [[0, 0, 1, 4], [1, 0, 0, 1], [0, 1, 0, 2], [0, 0, 0, 1]]}]}\n");
     RUNS("pf-stream pack -q --center 1,1,2 --scale 0.5 -o example.pf example.json");
@@ -220,7 +228,9 @@ test_worked_example_of_the_page(void **state)
 
 /* ---- mistakes ---- */
 
-#define FRAME "{\"file_path\": \"r_0.png\", \"transform_matrix\": [[1,0,0,0],[0,1,0,0],[0,0,1,3],[0,0,0,1]]}"
+#define FRAME                                                                                      \
+    "{\"file_path\": \"r_0.png\", \"transform_matrix\": "                                          \
+    "[[1,0,0,0],[0,1,0,0],[0,0,1,3],[0,0,0,1]]}"
 
 static void
 refuse_transforms(const char *text, const char *words)
@@ -243,24 +253,34 @@ test_transforms_that_are_refused(void **state)
     refuse_transforms("{\"frames\": [" FRAME "]}", "bad.json: frame 0: there is no focal length");
     refuse_transforms("{\"fl_x\": \"40\", \"frames\": [" FRAME "]}", "fl_x is not a number");
     refuse_transforms("{\"fl_x\": -40, \"frames\": [" FRAME "]}", "fl_x is not a number from");
-    refuse_transforms("{\"fl_x\": 40, \"w\": 47.5, \"frames\": [" FRAME "]}", "w is 47.5, expected whole pixels");
+    refuse_transforms("{\"fl_x\": 40, \"w\": 47.5, \"frames\": [" FRAME "]}",
+                      "w is 47.5, expected whole pixels");
     refuse_transforms("{\"fl_x\": 40, \"w\": 96, \"h\": 72, \"frames\": [" FRAME "]}",
                       "r_0.png is 48 x 36 pixels, its camera is for 96 x 72");
     refuse_transforms("{\"fl_x\": 40, \"k1\": 0.01, \"frames\": [" FRAME "]}",
-                      "the lens distorts, k1 is 0.01; undistort the pictures first, with colmap image_undistorter");
-    refuse_transforms("{\"fl_x\": 40, \"camera_model\": \"OPENCV_FISHEYE\", \"frames\": [" FRAME "]}",
+                      "the lens distorts, k1 is 0.01; undistort the pictures first, with colmap "
+                      "image_undistorter");
+    refuse_transforms("{\"fl_x\": 40, \"camera_model\": \"OPENCV_FISHEYE\", \"frames\": [" FRAME
+                      "]}",
                       "the camera model OPENCV_FISHEYE is not a pinhole");
-    refuse_transforms("{\"fl_x\": 40, \"is_fisheye\": true, \"frames\": [" FRAME "]}", "is not a pinhole");
+    refuse_transforms("{\"fl_x\": 40, \"is_fisheye\": true, \"frames\": [" FRAME "]}",
+                      "is not a pinhole");
     refuse_transforms("{\"fl_x\": 40, \"frames\": [{\"file_path\": \"r_0.png\"}]}",
                       "frame 0: transform_matrix is not four rows of four numbers");
-    refuse_transforms("{\"fl_x\": 40, \"frames\": [{\"file_path\": \"r_0.png\", \"transform_matrix\": "
-                      "[[1,0,0,0],[0,1,0,0],[0,0,1,3],[0,0,1,1]]}]}", "the last 0 0 0 1");
-    refuse_transforms("{\"fl_x\": 40, \"frames\": [{\"file_path\": \"r_0.png\", \"transform_matrix\": "
-                      "[[2,0,0,0],[0,2,0,0],[0,0,2,3],[0,0,0,1]]}]}", "frame 0: transform_matrix holds no rotation");
+    refuse_transforms(
+        "{\"fl_x\": 40, \"frames\": [{\"file_path\": \"r_0.png\", \"transform_matrix\": "
+        "[[1,0,0,0],[0,1,0,0],[0,0,1,3],[0,0,1,1]]}]}",
+        "the last 0 0 0 1");
+    refuse_transforms(
+        "{\"fl_x\": 40, \"frames\": [{\"file_path\": \"r_0.png\", \"transform_matrix\": "
+        "[[2,0,0,0],[0,2,0,0],[0,0,2,3],[0,0,0,1]]}]}",
+        "frame 0: transform_matrix holds no rotation");
     refuse_transforms("{\"fl_x\": 40, \"frames\": [" FRAME ", {\"file_path\": \"nowhere/r_0\"}]}",
                       "bad.json: frame 1: there is no picture nowhere/r_0");
-    refuse_transforms("{\"fl_x\": 40, \"frames\": [" FRAME ", {\"file_path\": \"rgb/r_1.png\", \"transform_matrix\": "
-                      "[[1,0,0,0],[0,1,0,0],[0,0,1,3],[0,0,0,1]]}]}", "has neither mask nor alpha channel");
+    refuse_transforms("{\"fl_x\": 40, \"frames\": [" FRAME
+                      ", {\"file_path\": \"rgb/r_1.png\", \"transform_matrix\": "
+                      "[[1,0,0,0],[0,1,0,0],[0,0,1,3],[0,0,0,1]]}]}",
+                      "has neither mask nor alpha channel");
     FAILS(1, "the cameras look in almost one direction", "pf-stream pack -q -o x.pf example.json");
     FAILS(1, "cannot read nowhere.json: No such file", "pf-stream pack -q -o x.pf nowhere.json");
     FAILS(2, "pack takes one transforms.json", "pf-stream pack -q -o x.pf");
@@ -304,22 +324,30 @@ refuse_colmap(const char *cameras, const char *images, const char *words)
 static void
 test_colmap_that_is_refused(void **state)
 {
-    static const char good[] = "# comment\n1 PINHOLE 48 36 40 40 24 18\n", image[] = "1 1 0 0 0 0 0 3 1 r_0.png\n\n";
+    static const char good[] = "# comment\n1 PINHOLE 48 36 40 40 24 18\n",
+                      image[] = "1 1 0 0 0 0 0 3 1 r_0.png\n\n";
     char line[10240];
     (void)state;
-    refuse_colmap("1 OPENCV 48 36 40 40 24 18 0 0 0 0\n", image,
-                  "bad/cameras.txt:1: the camera model OPENCV is not known, only SIMPLE_PINHOLE and PINHOLE; "
-                  "undistort the pictures first, with colmap image_undistorter");
-    refuse_colmap("\n1 PINHOLE 48 36 40 40 24\n", image, "bad/cameras.txt:2: expected CAMERA_ID PINHOLE WIDTH HEIGHT FX");
-    refuse_colmap("1 PINHOLE 48 36 40 40 24 x\n", image, "bad/cameras.txt:1: \"x\" is not a number");
+    refuse_colmap(
+        "1 OPENCV 48 36 40 40 24 18 0 0 0 0\n", image,
+        "bad/cameras.txt:1: the camera model OPENCV is not known, only SIMPLE_PINHOLE and PINHOLE; "
+        "undistort the pictures first, with colmap image_undistorter");
+    refuse_colmap("\n1 PINHOLE 48 36 40 40 24\n", image,
+                  "bad/cameras.txt:2: expected CAMERA_ID PINHOLE WIDTH HEIGHT FX");
+    refuse_colmap("1 PINHOLE 48 36 40 40 24 x\n", image,
+                  "bad/cameras.txt:1: \"x\" is not a number");
     refuse_colmap("1 PINHOLE 48 36 40 nan 24 18\n", image, "\"nan\" is not a number");
     refuse_colmap("1 PINHOLE 48 36 40 -40 24 18\n", image, "the focal length is not positive");
     refuse_colmap("1 PINHOLE 99999999999 36 40 40 24 18\n", image, "expected CAMERA_ID PINHOLE");
-    refuse_colmap("1 PINHOLE 48 36 40 40 24 18\n1 PINHOLE 48 36 40 40 24 18\n", image, ":2: camera 1 is there twice");
-    refuse_colmap(good, "1 1 0 0 0 0 0 3 2 r_0.png\n\n", "bad/images.txt:1: cameras.txt has no camera 2");
-    refuse_colmap(good, "# c\n1 1 0 0 0 0 0 3 1\n\n", "bad/images.txt:2: expected IMAGE_ID QW QX QY QZ TX TY TZ");
+    refuse_colmap("1 PINHOLE 48 36 40 40 24 18\n1 PINHOLE 48 36 40 40 24 18\n", image,
+                  ":2: camera 1 is there twice");
+    refuse_colmap(good, "1 1 0 0 0 0 0 3 2 r_0.png\n\n",
+                  "bad/images.txt:1: cameras.txt has no camera 2");
+    refuse_colmap(good, "# c\n1 1 0 0 0 0 0 3 1\n\n",
+                  "bad/images.txt:2: expected IMAGE_ID QW QX QY QZ TX TY TZ");
     refuse_colmap(good, "1 0 0 0 0 0 0 3 1 r_0.png\n\n", "QW QX QY QZ has length 0, expected 1");
-    refuse_colmap(good, "1 1 0 0 0 0 0 3 1 r_9999.png\n\n", "bad/images.txt:1: there is no picture ./r_9999.png");
+    refuse_colmap(good, "1 1 0 0 0 0 0 3 1 r_9999.png\n\n",
+                  "bad/images.txt:1: there is no picture ./r_9999.png");
     refuse_colmap(good, "1 1 0 0 0 0 0 3 1 r_0.png\n2 1 0 0 0 0 0 3 1 r_1.png\n",
                   "bad/images.txt:2: expected the points of the picture in the line before");
     refuse_colmap(good, "# nothing\n", "bad names no picture");
@@ -330,11 +358,13 @@ test_colmap_that_is_refused(void **state)
         line[i] = ' ';
     char images[sizeof line + 64];
     snprintf(images, sizeof images, "1 1 0 0 0 0 0 3 1 r_0.png\n%s\n", line);
-    write_text("bad/cameras.txt", "3 SIMPLE_PINHOLE 48 36 40 24 18\n1 SIMPLE_PINHOLE 48 36 40 24 18\n");
+    write_text("bad/cameras.txt",
+               "3 SIMPLE_PINHOLE 48 36 40 24 18\n1 SIMPLE_PINHOLE 48 36 40 24 18\n");
     write_text("bad/images.txt", images);
     const int words = (int)((sizeof line - 1 + 9) / 10);
     if (words % 3)
-        FAILS(1, "expected the points", "pf-stream pack -q --images . --center 0,0,0 --scale 1 -o x.pf bad");
+        FAILS(1, "expected the points",
+              "pf-stream pack -q --images . --center 0,0,0 --scale 1 -o x.pf bad");
     images[strlen(images) - 1 - 10 * (words % 3)] = 0;
     write_text("bad/images.txt", images);
     RUNS("pf-stream pack -q --images . --center 0,0,0 --scale 1 -o y.pf bad");
@@ -344,8 +374,8 @@ test_colmap_that_is_refused(void **state)
 
 /* ---- there and back ---- */
 
-/* Train on n views, extract, and compare in the cube's units: the sphere's centre, the mean distance of
- * the mesh to the true surface. */
+/* Train on n views, extract, and compare in the cube's units: the sphere's centre, the mean
+ * distance of the mesh to the true surface. */
 static void
 reconstruct(int n, int width, int height, int steps, double most_off, double most_mean)
 {
@@ -381,8 +411,9 @@ reconstruct(int n, int width, int height, int steps, double most_off, double mos
     for (int i = 0; i < 3; i++)
         off[i] = (center[i] - ball[i]) * w.scale;
     const double aside = sqrt(pf_dot3(off, off)), mean = sum / (double)vertices;
-    printf("# %d views of %d x %d, %d steps: the sphere's centre is off by %.5f, mean distance %.5f\n", n, width,
-           height, steps, aside, mean);
+    printf(
+        "# %d views of %d x %d, %d steps: the sphere's centre is off by %.5f, mean distance %.5f\n",
+        n, width, height, steps, aside, mean);
     free(v);
     free(on_ball);
     assert_int_equal(chdir(".."), 0);
@@ -390,7 +421,8 @@ reconstruct(int n, int width, int height, int steps, double most_off, double mos
     assert_true(mean <= most_mean);
 }
 
-/* Few views that are not square, few steps: half a pixel, 0.02 here, or mixed-up sides would show. */
+/* Few views that are not square, few steps: half a pixel, 0.02 here, or mixed-up sides would show.
+ * */
 static void
 test_there_and_back(void **state)
 {
