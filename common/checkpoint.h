@@ -42,6 +42,10 @@ bool pf_checkpoint_get(pf_checkpoint *w, const char *name, pf_tensor *t);
  * names the file, the tensor and both shapes. */
 pf_err pf_checkpoint_need(pf_checkpoint *w, const char *name, pf_tensor *t, int ndim,
                           const int64_t *dim) PF_MUST_USE;
+/* Whether the data of the tensor t that get or need gave under this name are finite, all of them.  The
+ * error names the file, the tensor and the first that is not.  Reads everything. */
+pf_err pf_checkpoint_expect_finite(const pf_checkpoint *w, const char *name, const pf_tensor *t)
+    PF_MUST_USE;
 /* Things that were skipped because they are not tensors (other objects of the pickle), as one
  * readable line each; for pf-weights info. */
 int pf_checkpoint_skipped(const pf_checkpoint *w);

@@ -32,7 +32,8 @@ need(const struct place *at, pf_tensor *t, const char *name, int ndim, const int
 {
     char full[256];
     snprintf(full, sizeof full, "%s%s", at->prefix, name);
-    return pf_checkpoint_need(at->weights, full, t, ndim, dim);
+    PF_TRY(pf_checkpoint_need(at->weights, full, t, ndim, dim));
+    return pf_checkpoint_expect_finite(at->weights, full, t);
 }
 
 /* Make a layer of a [K, C] matrix and a bias or NULL.  Both are released: the device has its own

@@ -35,14 +35,21 @@ scope_has(const struct scope *n, const char *name)
 }
 
 pf_err
+scope_need(const struct scope *n, pf_tensor *t, const char *full, int ndim, const int64_t *dim)
+{
+    PF_TRY(pf_checkpoint_need(n->weights, full, t, ndim, dim));
+    return pf_dev_is_dry(n->dev) ? PF_OK : pf_checkpoint_expect_finite(n->weights, full, t);
+}
+
+pf_err
 scope_matrix(const struct scope *n, pf_tensor *t, const char *name, int64_t K, int64_t C)
 {
     char full[256];
     full_name(full, n, name, ".weight");
     if (!pf_checkpoint_get(n->weights, full, t) || t->ndim < 2)
         t->ndim = 2;                            // need says what is wrong
-    PF_TRY(pf_checkpoint_need(n->weights, full, t, t->ndim,
-                              (int64_t[PF_MAX_DIMS]){K, C, 1, 1, 1, 1, 1, 1}));
+    PF_TRY(scope_need(n, t, full, t->ndim,
+                      (int64_t[PF_MAX_DIMS]){K, C, 1, 1, 1, 1, 1, 1}));
     t->ndim = 2;
     return PF_OK;
 }
@@ -51,7 +58,7 @@ pf_err
 scope_bias(const struct scope *n, pf_tensor *t, const char *name, int64_t K)
 {
     char full[256];
-    return pf_checkpoint_need(n->weights, full_name(full, n, name, ".bias"), t, 1, &K);
+    return scope_need(n, t, full_name(full, n, name, ".bias"), 1, &K);
 }
 
 pf_err
@@ -70,8 +77,8 @@ scope_conv(const struct scope *n, pf_layer **w, const char *name, int64_t K, int
 {
     char full[256];
     pf_tensor weight, b;
-    PF_TRY(pf_checkpoint_need(n->weights, full_name(full, n, name, ".weight"), &weight, 2 + spatial,
-                              (int64_t[]){K, C, kernel, kernel, kernel}));
+    PF_TRY(scope_need(n, &weight, full_name(full, n, name, ".weight"), 2 + spatial,
+                      (int64_t[]){K, C, kernel, kernel, kernel}));
     if (bias)
         PF_TRY(scope_bias(n, &b, name, K));
     return pf_layer_new(n->dev, w, &weight, bias ? &b : NULL, false);
@@ -82,8 +89,8 @@ scope_conv_up(const struct scope *n, pf_layer **w, const char *name, int64_t K, 
 {
     char full[256];
     pf_tensor weight, b;
-    PF_TRY(pf_checkpoint_need(n->weights, full_name(full, n, name, ".weight"), &weight, 5,
-                              (int64_t[]){C, K, 3, 3, 3}));
+    PF_TRY(scope_need(n, &weight, full_name(full, n, name, ".weight"), 5,
+                      (int64_t[]){C, K, 3, 3, 3}));
     PF_TRY(scope_bias(n, &b, name, K));
     return pf_layer_new(n->dev, w, &weight, &b, true);
 }
@@ -96,7 +103,7 @@ scope_norm(const struct scope *n, struct norm *norm, const char *name, int64_t C
     pf_tensor gamma, beta;
     norm->groups = groups;
     norm->eps = eps;
-    PF_TRY(pf_checkpoint_need(n->weights, full_name(full, n, name, ".weight"), &gamma, 1, &C));
+    PF_TRY(scope_need(n, &gamma, full_name(full, n, name, ".weight"), 1, &C));
     PF_TRY(scope_bias(n, &beta, name, C));
     PF_TRY(pf_dev_vector(n->dev, &norm->gamma, &gamma));
     return pf_dev_vector(n->dev, &norm->beta, &beta);

@@ -68,7 +68,7 @@ sampler_encode(struct model *m, pf_tensor *moments, const pf_tensor *image)
     pf_dev_reset(r->dev, mark);
     if (!is_finite(moments))
         return pf_fail(PF_EFORMAT, "the VAE's encoder gives numbers that are not finite for this "
-                       "photo");
+                       "photo; are the weights damaged?");
     return PF_OK;
 }
 
@@ -465,6 +465,9 @@ decode_view(struct model *m, uint8_t *pixels, float *raw, pf_tensor *host, const
     PF_TRY(sampler_put(r, &z, latent));
     PF_TRY(vae_decode(r, &image, &m->vae, &z));                         // [1, S, S, 3]
     PF_TRY(pf_dev_get(r->dev, host, &image));
+    if (!is_finite(host))                       // clamped, a NaN would be a plain pixel
+        return pf_fail(PF_EFORMAT, "the VAE's decoder gives numbers that are not finite; are the "
+                       "weights damaged?");
     to_bytes(pixels, host->data, pf_tensor_count(host));
     if (raw)
         channels_first(raw, host->data, 1, host->dim[1] * host->dim[2], 3);

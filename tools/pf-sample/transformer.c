@@ -38,7 +38,7 @@ load_twice(const struct scope *n, pf_tensor *to, const char *name, int half)
     char full[256];
     pf_tensor t, both;
     snprintf(full, sizeof full, "%s%s", n->prefix, name);
-    PF_TRY(pf_checkpoint_need(n->weights, full, &t, 1, (int64_t[]){half}));
+    PF_TRY(scope_need(n, &t, full, 1, (int64_t[]){half}));
     PF_TRY(PF_TENSOR_NEW(&both, PF_F32, 2 * half));
     pf_to_f32(both.data, t.data, t.dtype, half);
     memcpy((float *)both.data + half, both.data, (size_t)half * sizeof(float));

@@ -130,7 +130,7 @@ load_ends(struct unet *u, const struct scope *n, const struct pf_config *conf, i
     char name[256];
     pf_tensor weight, bias;
     snprintf(name, sizeof name, "%sinput_blocks.0.0.weight", n->prefix);
-    PF_TRY(pf_checkpoint_need(n->weights, name, &weight, 4, (int64_t[]){u->channels, in, 3, 3}));
+    PF_TRY(scope_need(n, &weight, name, 4, (int64_t[]){u->channels, in, 3, 3}));
     PF_TRY(scope_bias(n, &bias, "input_blocks.0.0", u->channels));
     PF_TRY(pf_layer_new_slice(n->dev, &u->in_noisy, &weight, &bias, 0, u->z));
     PF_TRY(pf_layer_new_slice(n->dev, &u->in_concat, &weight, NULL, u->z, in));

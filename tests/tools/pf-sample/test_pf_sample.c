@@ -288,6 +288,65 @@ test_numbers_out_of_their_range_are_refused(void **state)
     assert_false(exists("x.pf"));
 }
 
+/* Two bytes of the decoder made NaN gave a plain picture: it was clamped away.  A ReLU hides those of
+ * the volume. */
+static void
+test_nan_in_weights_is_told(void **state)
+{
+    static const char *const damaged[] = {
+        "first_stage_model.decoder.conv_out.weight", "first_stage_model.decoder.norm_out.bias",
+        "first_stage_model.encoder.conv_in.weight", "time_embed.2.bias", "cc_projection.bias",
+        "spatial_volume.target_encoder.final_out.2.weight", "model.diffusion_model.out.2.bias",
+        "spatial_volume.frustum_volume_feats.up0.conv.weight",
+        "model.diffusion_model.input_blocks.0.0.weight",
+        "model.diffusion_model.input_blocks.1.1.layer1.norm.weight",
+        "model.diffusion_model.output_conditions.0.proj_context.0.weight",
+    };
+    pf_doc model = {0};
+    (void)state;
+    read_document(&model, "model.pf");
+    for (size_t i = 0; i <= sizeof damaged / sizeof *damaged; i++) {
+        const bool clip = i == sizeof damaged / sizeof *damaged;
+        const char *const name = clip ? "clip_image_encoder.model.visual.ln_pre.bias" : damaged[i];
+        float *const p = (float *)pf_doc_get(&model, name)->data + 1, was = *p;
+        char words[200];
+        *p = i % 2 ? NAN : -INFINITY;
+        write_document(&model, "nan.pf");
+        *p = was;
+        snprintf(words, sizeof words, "nan.pf: tensor %s: element 1 is not finite", name);
+        FAILS(1, words, "pf-%s -q -c config.yaml -w nan.pf -o x.pf clip.pf",
+              clip ? "clip-embed" : "sample --steps 1");
+    }
+    pf_doc_release(&model);
+    assert_false(exists("x.pf"));
+}
+
+/* Finite weights whose results are not: no picture, embedding or latent is made of them. */
+static void
+test_overflow_in_a_network_is_told(void **state)
+{
+    static const struct { const char *tensor, *words; } large[] = {
+        {"first_stage_model.decoder.conv_out.weight", "VAE's decoder gives numbers that are not finite"},
+        {"first_stage_model.encoder.conv_out.weight", "VAE's encoder gives numbers that are not finite"},
+        {"model.diffusion_model.out.2.weight", "network's output is not finite"},
+        {"clip_image_encoder.model.visual.proj", "CLIP's embedding of this view is not finite"},
+    };
+    pf_doc model = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
+        read_document(&model, "model.pf");
+        const pf_tensor *const t = pf_doc_get(&model, large[i].tensor);
+        for (int64_t k = 0; k < pf_tensor_count(t); k++)
+            ((float *)t->data)[k] = 3e38f;
+        write_document(&model, "large.pf");
+        pf_doc_release(&model);
+        FAILS(1, large[i].words, "pf-%s -q -c config.yaml -w large.pf -o x.pf clip.pf",
+              i == 3 ? "clip-embed" : "sample --steps 1 --png large");
+    }
+    assert_false(exists("x.pf"));
+    assert_false(exists("large/0.png"));
+}
+
 static void
 test_wrong_input(void **state)
 {
@@ -302,7 +361,7 @@ test_wrong_input(void **state)
     FAILS(1, "no-such", "pf-sample -q -c config.yaml -w no-such -o x.pf clip.pf");
     FAILS(1, "", "head -c 20000 clip.pf | " SAMPLE "-o x.pf");
     FAILS(1, "", SAMPLE "--steps 1 clip.pf >/dev/full");
-    FAILS(1, "cannot make the folder file/x", "touch file; " SAMPLE "--png file/x -o x.pf clip.pf");
+    FAILS(1, "file/x", "touch file; " SAMPLE "--png file/x -o x.pf clip.pf");
     assert_false(exists("x.pf"));
 }
 
@@ -334,6 +393,8 @@ main(void)
         cmocka_unit_test(test_dump_has_the_golden_names),
         cmocka_unit_test(test_wrong_usage),
         cmocka_unit_test(test_numbers_out_of_their_range_are_refused),
+        cmocka_unit_test(test_nan_in_weights_is_told),
+        cmocka_unit_test(test_overflow_in_a_network_is_told),
         cmocka_unit_test(test_wrong_input),
         cmocka_unit_test(test_verbose),
     };
