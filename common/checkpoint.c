@@ -235,6 +235,20 @@ find(const pf_checkpoint *w, const char *name)
 }
 
 bool
+pf_checkpoint_has(const pf_checkpoint *w, const char *prefix)
+{
+    int from = 0, to = w->weights;              // the first name that is not before the prefix
+    while (from < to) {
+        const int middle = from + (to - from) / 2;
+        if (strcmp(w->weight[middle].name, prefix) < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from < w->weights && !strncmp(w->weight[from].name, prefix, strlen(prefix));
+}
+
+bool
 pf_checkpoint_get(pf_checkpoint *w, const char *name, pf_tensor *t)
 {
     const int i = find(w, name);

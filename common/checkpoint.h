@@ -38,6 +38,8 @@ const char *pf_checkpoint_name(const pf_checkpoint *w, int i);  /* in name order
  * a strided one is gathered once).  false if there is none, or (a deflated entry that is damaged,
  * no memory) it cannot be read; pf_error() then says why. */
 bool pf_checkpoint_get(pf_checkpoint *w, const char *name, pf_tensor *t);
+/* Whether any tensor's name begins so. */
+bool pf_checkpoint_has(const pf_checkpoint *w, const char *prefix);
 /* As get, but it must be there with this shape (-1: any size), of any float type.  The error
  * names the file, the tensor and both shapes. */
 pf_err pf_checkpoint_need(pf_checkpoint *w, const char *name, pf_tensor *t, int ndim,

@@ -182,6 +182,19 @@ out:
     return err;
 }
 
+/* SyncDreamer's views were all at 30 degrees. */
+static void
+warn_of_elevations(const struct model *m)
+{
+    if (unet_is_sync_dreamer(&m->unet))
+        for (int i = 0; i < opt.elevation_deg.n; i++)
+            if (opt.elevation_deg.v[i] != 30) {
+                pf_warn("--target-elevation %g: these weights, SyncDreamer's, were trained for views at 30 "
+                        "degrees alone", opt.elevation_deg.v[i]);
+                return;
+            }
+}
+
 /* --plan. */
 static void
 print_plan(void)
@@ -263,6 +276,7 @@ main(int argc, char *argv[])
     double start = pf_seconds();
     pf_must(pf_checkpoint_open(&weights, pf_common.weights));
     pf_must(with_advice(model_load(&model, dev, weights, &pf_conf), dev, weights));
+    warn_of_elevations(&model);
     pf_stage_time("weights", pf_seconds() - start);
     dump.view = opt.dump_view;
     model.run.dump = opt.dump ? &dump : NULL;

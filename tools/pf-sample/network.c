@@ -27,11 +27,10 @@ full_name(char buf[256], const struct scope *n, const char *name, const char *su
 }
 
 bool
-scope_has(const struct scope *n, const char *name)
+scope_has(const struct scope *n, const char *prefix)
 {
     char full[256];
-    pf_tensor t;
-    return pf_checkpoint_get(n->weights, full_name(full, n, name, ""), &t);
+    return pf_checkpoint_has(n->weights, full_name(full, n, prefix, ""));
 }
 
 pf_err

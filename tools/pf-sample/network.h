@@ -51,7 +51,7 @@ struct scope scope_in(const struct scope *n, const char *fmt, ...) PF_PRINTF(2, 
  * hide a NaN. */
 pf_err scope_need(const struct scope *n, pf_tensor *t, const char *full, int ndim,
                   const int64_t *dim) PF_MUST_USE;
-bool scope_has(const struct scope *n, const char *name);
+bool scope_has(const struct scope *n, const char *prefix);      /* any tensor that begins so? */
 /* The matrix NAME.weight, as [K, C], whichever of [K, C], [K, C, 1, 1], [K, C, 1, 1, 1] it is. */
 pf_err scope_matrix(const struct scope *n, pf_tensor *t, const char *name, int64_t K, int64_t C)
     PF_MUST_USE;

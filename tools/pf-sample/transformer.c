@@ -83,8 +83,9 @@ pf_err
 double_transformer_load(struct double_transformer *w, const struct scope *n, int c, int heads,
                         int E)
 {
-    /* SyncDreamer (networks.md, 12): layer2 alone, without that name, and added once. */
-    const bool single = !scope_has(n, "layer2.norm.weight") && scope_has(n, "norm.weight");
+    /* SyncDreamer (networks.md, 12): layer2 alone, without that name, and added once.  Seen by the
+     * names that are there, so that a missing one is named as that model has it. */
+    const bool single = !scope_has(n, "layer1.") && !scope_has(n, "layer2.");
     const struct scope layer1 = scope_in(n, "layer1.");
     const struct scope layer2 = scope_in(n, single ? "" : "layer2.");
     w->c = c;

@@ -160,6 +160,12 @@ unet_load(struct unet *u, const struct scope *n, const struct pf_config *conf)
 /* ---- constants ---- */
 
 bool
+unet_is_sync_dreamer(const struct unet *u)
+{
+    return u->mid_dt.factor == 1;
+}
+
+bool
 unet_has_spad(const struct unet *u)
 {
     bool on = u->mid_dt.spad.on;

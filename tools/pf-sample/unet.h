@@ -46,6 +46,7 @@ struct unet {
 
 /* n is the prefix "model.diffusion_model.". */
 pf_err unet_load(struct unet *u, const struct scope *n, const struct pf_config *conf) PF_MUST_USE;
+bool unet_is_sync_dreamer(const struct unet *u);        /* networks.md, 12 */
 bool unet_has_spad(const struct unet *u);       /* false: nobody looks at masks and Pluecker maps */
 /* Compute the constants of the branch without condition, once; they are kept.  depth is the
  * frustum's. */

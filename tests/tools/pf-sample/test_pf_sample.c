@@ -347,6 +347,22 @@ test_overflow_in_a_network_is_told(void **state)
     assert_false(exists("large/0.png"));
 }
 
+/* SyncDreamer's weights were taken for any target elevation without a word. */
+static void
+test_sync_dreamer_at_other_elevations_gets_a_warning(void **state)
+{
+    struct pf_config conf = pf_conf;
+    struct maker m = {.sync_dreamer = true};
+    (void)state;
+    assert_ok(pf_config_load(&conf, "config.yaml"));
+    make_model(&m, &conf);
+    write_document(&m.doc, "sync.pf");
+    pf_doc_release(&m.doc);
+    SAYS("--target-elevation 20: these weights, SyncDreamer's, were trained for views at 30 degrees",
+         "pf-sample -q -c config.yaml -w sync.pf --steps 1 --target-elevation 30,20 -o sync-views.pf clip.pf");
+    RUNS("pf-sample -q -c config.yaml -w sync.pf --steps 1 -o sync-views.pf clip.pf");
+}
+
 static void
 test_wrong_input(void **state)
 {
@@ -395,6 +411,7 @@ main(void)
         cmocka_unit_test(test_numbers_out_of_their_range_are_refused),
         cmocka_unit_test(test_nan_in_weights_is_told),
         cmocka_unit_test(test_overflow_in_a_network_is_told),
+        cmocka_unit_test(test_sync_dreamer_at_other_elevations_gets_a_warning),
         cmocka_unit_test(test_wrong_input),
         cmocka_unit_test(test_verbose),
     };

@@ -452,6 +452,72 @@ test_a_missing_tensor_is_named(void **state)
     pf_doc_release(&m.doc);
 }
 
+/* A transformer's norm that was missing had SyncDreamer's weights taken for ours, and the other way
+ * round. */
+static void
+test_a_missing_norm_is_named_as_the_model_has_it(void **state)
+{
+    static const char *const missing[] = {"input_blocks.1.1.layer2.norm.weight",
+                                          "input_blocks.1.1.norm.weight"};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct maker m = {.sync_dreamer = i == 1};
+        struct loaded *l;
+        char name[200], words[250];
+        make_model(&m, &small);
+        snprintf(name, sizeof name, "model.diffusion_model.%s", missing[i]);
+        pf_doc_drop(&m.doc, name);
+        snprintf(words, sizeof words, "has no tensor %s", name);
+        assert_fails(load(&l, &m, &small), PF_EFORMAT, words);
+        unload(l);
+        pf_doc_release(&m.doc);
+    }
+}
+
+static void
+put_alphas(struct maker *m, pf_dtype dtype, const float values[DDIM_TIMES])
+{
+    pf_tensor t;
+    assert_ok(PF_TENSOR_NEW(&t, dtype, DDIM_TIMES));
+    pf_from_f32(t.data, values, dtype, DDIM_TIMES);
+    assert_ok(pf_doc_put(&m->doc, "alphas_cumprod", &t));
+    pf_tensor_release(&t);
+}
+
+/* A checkpoint stored wholly in BF16 was refused: "alphas_cumprod[0] is 1".  In F16, and widened
+ * again, it would have been a coarser schedule. */
+static void
+test_rounded_tables_are_computed_again(void **state)
+{
+    static const pf_dtype types[] = {PF_BF16, PF_F16};
+    float formula[DDIM_TIMES], rounded[DDIM_TIMES];
+    uint16_t half[DDIM_TIMES];
+    struct maker m = {0};
+    struct loaded *l;
+    (void)state;
+    ddim_alphas(formula);
+    make_model(&m, &small);
+    for (int i = 0; i < 4; i++) {
+        pf_from_f32(half, formula, types[i % 2], DDIM_TIMES);
+        pf_to_f32(rounded, half, types[i % 2], DDIM_TIMES);
+        put_alphas(&m, i < 2 ? types[i] : PF_F32, rounded);
+        assert_ok(load(&l, &m, &small));
+        assert_memory_equal(l->m.alphas_cumprod, formula, sizeof formula);
+        unload(l);
+    }
+    for (int i = 0; i < DDIM_TIMES; i++)                // another schedule: the checkpoint's counts
+        rounded[i] = 0.9f * formula[i];
+    put_alphas(&m, PF_F32, rounded);
+    assert_ok(load(&l, &m, &small));
+    assert_memory_equal(l->m.alphas_cumprod, rounded, sizeof rounded);
+    unload(l);
+    rounded[7] = 1;
+    put_alphas(&m, PF_F32, rounded);
+    assert_fails(load(&l, &m, &small), PF_EFORMAT, "alphas_cumprod[7] is 1");
+    unload(l);
+    pf_doc_release(&m.doc);
+}
+
 static void
 test_sizes_that_do_not_divide_are_refused(void **state)
 {
@@ -472,6 +538,11 @@ test_damaged_weights_stop_the_first_step(void **state)
     (void)state;
     make_model(&m, &small);
     scale(&m, "out.2.bias", "diffusion_model", NAN);
+    assert_fails(load(&l, &m, &small), PF_EFORMAT, "is not finite");
+    unload(l);
+    pf_doc_release(&m.doc);
+    make_model(&m, &small);
+    scale(&m, "out.2.", "diffusion_model", 1e38f);      // finite; what it gives is not
     assert_ok(load(&l, &m, &small));
     assert_fails(sample_at(l, out, 30, 0), PF_EFORMAT,  // a GPU is asked once, at the end
                  strcmp(test_device(), "cpu") ? "is not finite" : "step 1 of 3");
@@ -515,6 +586,8 @@ main(void)
         cmocka_unit_test(test_pictures_are_clamped_and_truncated),
         cmocka_unit_test(test_weights_of_another_size_are_refused),
         cmocka_unit_test(test_a_missing_tensor_is_named),
+        cmocka_unit_test(test_a_missing_norm_is_named_as_the_model_has_it),
+        cmocka_unit_test(test_rounded_tables_are_computed_again),
         cmocka_unit_test(test_sizes_that_do_not_divide_are_refused),
         cmocka_unit_test(test_damaged_weights_stop_the_first_step),
         cmocka_unit_test(test_any_number_of_steps),
