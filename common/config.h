@@ -31,6 +31,7 @@ struct pf_config {
     } unet;
     struct {
         const char *name;               /* ddim */
+        const char *timesteps;          /* even, original */
         int steps;
         double eta, cfg_scale;
         int sample_num, batch_view_num;

@@ -22,13 +22,25 @@ ddim_alphas(float alphas_cumprod[DDIM_TIMES])
     }
 }
 
-void
-ddim_schedule(struct ddim *d, const float alphas_cumprod[DDIM_TIMES], int steps, double eta)
+pf_err
+ddim_times(struct ddim *d, int steps, bool original)
 {
     const int first = steps < DDIM_TIMES;       // 0 where all thousand steps are taken
-    d->steps = steps;
-    for (int k = 0; k < steps; k++) {
-        d->t[k] = k * DDIM_TIMES / steps + first;
+    const int stride = DDIM_TIMES / steps;
+    if (original && first && (DDIM_TIMES - 1) % stride == 0)
+        return pf_fail(PF_EARG, "the original's list of %d steps ends at time %d, but the last is %d; "
+                       "take another number of steps, or even time steps", steps, DDIM_TIMES,
+                       DDIM_TIMES - 1);
+    d->steps = original ? (DDIM_TIMES - 1) / stride + 1 : steps;
+    for (int k = 0; k < d->steps; k++)
+        d->t[k] = (original ? k * stride : k * DDIM_TIMES / steps) + first;
+    return PF_OK;
+}
+
+void
+ddim_schedule(struct ddim *d, const float alphas_cumprod[DDIM_TIMES], double eta)
+{
+    for (int k = 0; k < d->steps; k++) {
         const double a = alphas_cumprod[d->t[k]], prev = alphas_cumprod[k ? d->t[k - 1] : 0];
         const double sigma = eta * sqrt((1 - prev) / (1 - a) * (1 - a / prev));
         d->c[k] = (struct pf_ddim_coefficients){

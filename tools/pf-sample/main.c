@@ -32,6 +32,9 @@ static const struct pf_opt opts[] = {
                 100),
     PF_OPT_INT(0, "steps", pf_conf.sampler.steps, "N", "denoising steps", 1, DDIM_TIMES,
                .alias = "sample-steps"),
+    PF_OPT_CHOICE(0, "timesteps", pf_conf.sampler.timesteps, "even|original",
+                  "even, or SyncDreamer's list, which may be longer"),
+    PF_OPT_CHOICE(0, "sampler", pf_conf.sampler.name, "ddim", "the sampler: there is one"),
     PF_OPT_REAL(0, "eta", pf_conf.sampler.eta, "X", "noise that a step adds: 0 none, 1 all", 0, 1),
     PF_OPT_INT(0, "batch-view-num", pf_conf.sampler.batch_view_num, "N",
                "views in one evaluation: memory, not the result", 1, 256),
@@ -259,6 +262,8 @@ main(int argc, char *argv[])
         pf_usage("-w WEIGHTS is missing: the diffusion checkpoint");
     if (pf_conf.sampler.cfg_scale == 0)
         pf_warn("--cfg-scale 0: the views do not depend on the photo");
+    if (ddim_times(&(struct ddim){0}, pf_conf.sampler.steps, !strcmp(pf_conf.sampler.timesteps, "original")))
+        pf_usage("%s", pf_error());
     if (opt.dump && !strcmp(opt.dump, "-"))
         pf_usage("--dump needs the name of a file, not standard output");
     if (opt.plan) {

@@ -203,7 +203,8 @@ sampler_begin(struct sampler *s, struct model *m, const struct sampler_input *in
                           .batch = batch < V ? batch : V, .mark = pf_dev_mark(r->dev)};
     if (r->dump && r->dump->view >= V)
         r->dump->view = V - 1;
-    ddim_schedule(&s->ddim, m->alphas_cumprod, c->sampler.steps, c->sampler.eta);
+    PF_TRY(ddim_times(&s->ddim, c->sampler.steps, !strcmp(c->sampler.timesteps, "original")));
+    ddim_schedule(&s->ddim, m->alphas_cumprod, c->sampler.eta);
     PF_TRY(rig_make(r, &s->views, c, unet_has_spad(&m->unet), elevation, in->elevation,
                     in->azimuth));
     PF_TRY(make_state(s));

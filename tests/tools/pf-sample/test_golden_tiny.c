@@ -445,7 +445,8 @@ test_schedule(void **state)
     for (int k = 0; k < 3; k++) {
         static const char *const part[] = {"timesteps", "sigmas", "sqrt_one_minus_alphas", "alphas",
                                            "alphas_prev"};
-        ddim_schedule(&d, alphas, counts[k], 1.0);
+        assert_ok(ddim_times(&d, counts[k], false));
+        ddim_schedule(&d, alphas, 1.0);
         for (int p = 0; p < 5; p++) {
             char name[64];
             snprintf(name, sizeof name, "ddim%d.%s", counts[k], part[p]);

@@ -21,8 +21,8 @@ static const struct pf_config small = {
     .unet = {.in_channels = 2 * Z, .out_channels = Z, .model_channels = 64,
              .channel_mult = {1, 2, 1, 1}, .num_res_blocks = 1, .attention_resolutions = {4, 2, 1},
              .num_heads = 4, .context_dim = 10, .volume_dims = {8, 16, 16, 8}},
-    .sampler = {.name = "ddim", .steps = 3, .eta = 1, .cfg_scale = 2, .sample_num = 1,
-                .batch_view_num = V},
+    .sampler = {.name = "ddim", .timesteps = "even", .steps = 3, .eta = 1, .cfg_scale = 2,
+                .sample_num = 1, .batch_view_num = V},
 };
 
 static struct maker maker;              /* the model, made once */
@@ -560,13 +560,39 @@ test_any_number_of_steps(void **state)
     (void)state;
     ddim_alphas(alphas);
     for (int i = 0; i < 6; i++) {
-        ddim_schedule(&d, alphas, counts[i], 1);
+        assert_ok(ddim_times(&d, counts[i], false));
+        ddim_schedule(&d, alphas, 1);
         assert_int_equal(d.steps, counts[i]);
         for (int k = 0; k < counts[i]; k++) {
             assert_true(d.t[k] < DDIM_TIMES && (!k || d.t[k] > d.t[k - 1]));
             assert_true(isfinite(d.c[k].sigma) && d.c[k].dir > 0 && d.c[k].sqrt_a > 0);
         }
     }
+}
+
+/* Step counts that do not divide 1000 gave another list than SyncDreamer's: every 1000 // S-th time,
+ * plus 1. */
+static void
+test_original_timesteps(void **state)
+{
+    static const struct { int steps, n, last; } lists[] = {
+        {1, 1, 1}, {50, 50, 981}, {30, 31, 991}, {31, 32, 993}, {60, 63, 993}, {200, 200, 996}, {400, 500, 999},
+    };
+    static const int beyond[] = {27, 300, 501, 999};        // 1000 is no time
+    static struct ddim d;
+    (void)state;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        assert_ok(ddim_times(&d, lists[i].steps, true));
+        assert_int_equal(d.steps, lists[i].n);
+        assert_int_equal(d.t[0], 1);
+        assert_int_equal(d.t[d.steps - 1], lists[i].last);
+        for (int k = 1; k < d.steps; k++)
+            assert_int_equal(d.t[k] - d.t[k - 1], DDIM_TIMES / lists[i].steps);
+    }
+    for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++)
+        assert_fails(ddim_times(&d, beyond[i], true), PF_EARG, "ends at time 1000");
+    assert_ok(ddim_times(&d, 30, false));
+    assert_int_equal(d.steps, 30);
 }
 
 int
@@ -591,6 +617,7 @@ main(void)
         cmocka_unit_test(test_sizes_that_do_not_divide_are_refused),
         cmocka_unit_test(test_damaged_weights_stop_the_first_step),
         cmocka_unit_test(test_any_number_of_steps),
+        cmocka_unit_test(test_original_timesteps),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
