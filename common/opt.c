@@ -325,6 +325,17 @@ pf_start(int *argc, char ***argv, const char *operands, const char *summary,
     pf_threads_use(pf_common.threads);
 }
 
+pf_err
+pf_hint_config(pf_err err)
+{
+    char sentence[800];
+    if (err != PF_ESHAPE || pf_common.config)
+        return err;
+    snprintf(sentence, sizeof sentence, "%s", pf_error());
+    return pf_fail(err, "%s; without -c the sizes are the full model's: -c CONFIG says these weights'",
+                   sentence);
+}
+
 /* Text for JSON, which holds UTF-8 alone: other bytes, of a file name say, become '?'. */
 static json_t *
 json_text(const char *s)

@@ -61,7 +61,7 @@ main(int argc, char *argv[])
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     pf_must(pf_checkpoint_open(&weights, pf_common.weights));
     const double start = pf_seconds();
-    pf_must(vit_load(&vit, dev, weights, &pf_conf));
+    pf_must(pf_hint_config(vit_load(&vit, dev, weights, &pf_conf)));
     while ((err = pf_stream_read(in, &doc)) == PF_OK) {
         pf_must(embed(&doc, dev, &vit));
         pf_must(pf_doc_write(&doc, pf_output_file(out)));

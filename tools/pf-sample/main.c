@@ -205,7 +205,7 @@ print_plan(void)
     struct plan plan;
     pf_checkpoint *weights;
     pf_must(pf_checkpoint_open(&weights, pf_common.weights));
-    pf_must(plan_make(&plan, weights, &pf_conf));
+    pf_must(pf_hint_config(plan_make(&plan, weights, &pf_conf)));
     pf_must(plan_print(&plan, stdout));
     pf_checkpoint_close(weights);
 }
@@ -280,7 +280,7 @@ main(int argc, char *argv[])
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     double start = pf_seconds();
     pf_must(pf_checkpoint_open(&weights, pf_common.weights));
-    pf_must(with_advice(model_load(&model, dev, weights, &pf_conf), dev, weights));
+    pf_must(with_advice(pf_hint_config(model_load(&model, dev, weights, &pf_conf)), dev, weights));
     warn_of_elevations(&model);
     pf_stage_time("weights", pf_seconds() - start);
     dump.view = opt.dump_view;

@@ -367,6 +367,18 @@ test_sync_dreamer_at_other_elevations_gets_a_warning(void **state)
 }
 
 static void
+test_weights_of_other_sizes_without_a_config(void **state)
+{
+    (void)state;
+    FAILS(1, "without -c the sizes are the full model's: -c CONFIG",
+          "pf-clip-embed -w model.pf -o x.pf input.pf");
+    FAILS(1, "without -c the sizes are the full model's: -c CONFIG",
+          "pf-sample --plan -d cpu -w model.pf");
+    FAILS(1, "or another float type)\n", "sed 's/output_dim: 12/output_dim: 13/' config.yaml >other.yaml; "
+          "pf-sample --plan -d cpu -c other.yaml -w model.pf");
+}
+
+static void
 test_wrong_input(void **state)
 {
     (void)state;
@@ -415,6 +427,7 @@ main(void)
         cmocka_unit_test(test_nan_in_weights_is_told),
         cmocka_unit_test(test_overflow_in_a_network_is_told),
         cmocka_unit_test(test_sync_dreamer_at_other_elevations_gets_a_warning),
+        cmocka_unit_test(test_weights_of_other_sizes_without_a_config),
         cmocka_unit_test(test_wrong_input),
         cmocka_unit_test(test_verbose),
     };
