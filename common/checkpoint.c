@@ -65,10 +65,8 @@ by_name(const void *a, const void *b)
 static pf_err
 sort_weights(pf_checkpoint *w)
 {
-    if (w->weights == 0)
-        return pf_fail(PF_EFORMAT, "holds no tensors; expected a dictionary of tensors, or one "
-                       "with a state_dict");
-    qsort(w->weight, (size_t)w->weights, sizeof *w->weight, by_name);
+    if (w->weights)
+        qsort(w->weight, (size_t)w->weights, sizeof *w->weight, by_name);
     for (int i = 1; i < w->weights; i++)
         if (by_name(&w->weight[i - 1], &w->weight[i]) == 0)
             return pf_fail(PF_EFORMAT, "tensor %s is there twice", w->weight[i].name);
@@ -138,20 +136,41 @@ load(pf_checkpoint *w, const char *path)
     return err;
 }
 
+/* A header's length is no text: those eight letters would be exabytes. */
+static bool
+is_text(const pf_checkpoint *w)
+{
+    for (int i = 0; i < 8; i++)
+        if (w->bytes[i] < 0x20 && !memchr("\t\r\n", w->bytes[i], 3))
+            return false;
+    return true;
+}
+
+/* Add the tensors of one file, in name order. */
 static pf_err
-parse(pf_checkpoint *w)
+list_file(pf_checkpoint *w)
 {
     pf_err err;
     if (w->size >= 4 && memcmp(w->bytes, "PK\3\4", 4) == 0)
         err = pf_checkpoint_list_zip(w);
-    else if (w->size >= 9 && w->bytes[8] == '{')
+    else if (w->size >= 9 && w->bytes[8] == '{' && !is_text(w))
         err = pf_checkpoint_list_safetensors(w);
     else if (w->size >= 2 && w->bytes[0] == 0x80)
         err = pf_checkpoint_list_legacy(w);
     else
-        return pf_fail(PF_EFORMAT,
-                       "is not a weights file (.safetensors, or a .ckpt or .pt of PyTorch)");
+        err = pf_checkpoint_other_kind(w);
     return err ? err : sort_weights(w);
+}
+
+/* path: where the files of an index lie, or NULL. */
+static pf_err
+parse(pf_checkpoint *w, const char *path)
+{
+    PF_TRY(pf_checkpoint_is_index(w) ? pf_checkpoint_list_index(w, path) : list_file(w));
+    if (w->weights == 0)
+        return pf_checkpoint_without_tensors(w);
+    pf_checkpoint_trim_names(w);
+    return sort_weights(w);
 }
 
 static pf_err
@@ -186,7 +205,21 @@ pf_checkpoint_open(pf_checkpoint **w, const char *path)
     PF_TRY(new_checkpoint(w, path));
     pf_err err = load(*w, path);
     if (!err)
-        err = parse(*w);
+        err = parse(*w, strcmp(path, "-") == 0 ? NULL : path);
+    return finish_open(w, err);
+}
+
+pf_err
+pf_checkpoint_open_part(pf_checkpoint **w, const char *path)
+{
+    PF_TRY(new_checkpoint(w, path));
+    pf_err err = load(*w, path);
+    if (!err && (*w)->kept != PF_MAPPED)
+        err = pf_fail(PF_EFORMAT, "is not a regular file");
+    else if (!err && pf_checkpoint_is_index(*w))
+        err = pf_fail(PF_EFORMAT, "is an index, in an index");
+    if (!err)
+        err = list_file(*w);
     return finish_open(w, err);
 }
 
@@ -197,7 +230,7 @@ pf_checkpoint_open_memory(pf_checkpoint **w, const void *bytes, size_t size, con
     (*w)->kept = PF_BORROWED;
     (*w)->bytes = bytes;
     (*w)->size = size;
-    return finish_open(w, parse(*w));
+    return finish_open(w, parse(*w, NULL));
 }
 
 void
@@ -211,6 +244,9 @@ pf_checkpoint_close(pf_checkpoint *w)
     }
     for (int i = 0; i < w->skips; i++)
         free(w->skipped[i]);
+    for (int i = 0; i < w->parts; i++)
+        pf_checkpoint_close(w->part[i]);
+    free(w->part);
     free(w->weight);
     free(w->skipped);
     pf_st_release(&w->header);
@@ -267,13 +303,40 @@ fits(const pf_tensor *t, int ndim, const int64_t *dim)
     return true;
 }
 
+/* What is said of a tensor that was skipped, " tensor of type F8_E4M3", or NULL. */
+static const char *
+find_skipped(const pf_checkpoint *w, const char *name)
+{
+    const size_t n = strlen(name);
+    for (int i = 0; i < w->skips; i++)
+        if (!strncmp(w->skipped[i], name, n) && w->skipped[i][n] == ':')
+            return w->skipped[i] + n + 1;
+    return NULL;
+}
+
+bool
+pf_checkpoint_knows(const pf_checkpoint *w, const char *name)
+{
+    return find(w, name) >= 0 || find_skipped(w, name);
+}
+
+/* There is no such tensor, or it was skipped: a type that cannot be computed with. */
+static pf_err
+is_missing(const pf_checkpoint *w, const char *name)
+{
+    const char *const skipped = find_skipped(w, name);
+    if (skipped)
+        return pf_fail(PF_EFORMAT, "%s: tensor %s is%s, which cannot be used", w->path, name, skipped);
+    return pf_fail(PF_EFORMAT, "%s: has no tensor %s", w->path, name);
+}
+
 pf_err
 pf_checkpoint_need(pf_checkpoint *w, const char *name, pf_tensor *t, int ndim, const int64_t *dim)
 {
     char is[128], want[128];
     const int i = find(w, name);
     if (i < 0)
-        return pf_fail(PF_EFORMAT, "%s: has no tensor %s", w->path, name);
+        return is_missing(w, name);
     if (!fits(&w->weight[i].t, ndim, dim)) {
         const pf_tensor wanted = pf_tensor_view(NULL, PF_F32, ndim, dim);
         return pf_fail(PF_ESHAPE, "%s: tensor %s is %s, expected %s (or another float type)",
@@ -323,6 +386,12 @@ const char *
 pf_checkpoint_skipped_name(const pf_checkpoint *w, int i)
 {
     return w->skipped[i];
+}
+
+const char *
+pf_checkpoint_cut(const pf_checkpoint *w)
+{
+    return w->cut;
 }
 
 bool

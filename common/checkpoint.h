@@ -9,8 +9,9 @@
  *     pf_must(pf_checkpoint_need(w, "time_embed.0.weight", &t, 2, (int64_t[]){256, 256}));
  *     pf_checkpoint_close(w);
  *
- * Names are those of the state_dict: a "state_dict" entry of the top dictionary is entered, and
- * TorchScript attributes are joined with dots.  One thread at a time. */
+ * Names are those of the state_dict: a "state_dict" entry of the top dictionary is entered (or
+ * "model", "module" and the like), TorchScript attributes are joined with dots, and what all names
+ * begin with because the model was wrapped ("module.") is left out.  One thread at a time. */
 #ifndef PF_CHECKPOINT_H
 #define PF_CHECKPOINT_H
 #include <stdbool.h>
@@ -48,8 +49,10 @@ pf_err pf_checkpoint_need(pf_checkpoint *w, const char *name, pf_tensor *t, int 
  * error names the file, the tensor and the first that is not.  Reads everything. */
 pf_err pf_checkpoint_expect_finite(const pf_checkpoint *w, const char *name, const pf_tensor *t)
     PF_MUST_USE;
-/* Things that were skipped because they are not tensors (other objects of the pickle), as one
- * readable line each; for pf-weights info. */
+/* What was left out of names (module., _orig_mod., model.); "" if nothing. */
+const char *pf_checkpoint_cut(const pf_checkpoint *w);
+/* Things that were skipped because they are not tensors (other objects of the pickle) or of a type that
+ * is not known (F8_E4M3), as one readable line each; for pf-weights info. */
 int pf_checkpoint_skipped(const pf_checkpoint *w);
 const char *pf_checkpoint_skipped_name(const pf_checkpoint *w, int i);
 

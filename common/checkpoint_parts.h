@@ -29,8 +29,11 @@ struct pf_checkpoint {
     int weights, weight_room;
     char **skipped;
     int skips, skip_room;
+    char cut[64];                       /* left out of names: "module." */
     struct pf_st_header header;         /* safetensors */
     struct pf_zip zip;
+    pf_checkpoint **part;               /* the files of an index, whose tensors were taken over */
+    int parts;
 };
 
 /* checkpoint.c: one more tensor, zero but for its name, or NULL and the error is PF_ENOMEM; one
@@ -38,6 +41,24 @@ struct pf_checkpoint {
 struct pf_weight *pf_checkpoint_add(pf_checkpoint *w, const char *name);
 pf_err pf_checkpoint_skip(pf_checkpoint *w, const char *line) PF_MUST_USE;
 pf_err pf_checkpoint_no_memory(void);
+
+/* checkpoint_names.c: leave out of the names what wraps all of them; the failure of a file that has
+ * none. */
+void pf_checkpoint_trim_names(pf_checkpoint *w);
+pf_err pf_checkpoint_without_tensors(const pf_checkpoint *w);
+
+/* checkpoint.c: whether there is such a tensor or it was skipped; open a file of an index, which must be
+ * one that is mapped and no index itself. */
+bool pf_checkpoint_knows(const pf_checkpoint *w, const char *name);
+pf_err pf_checkpoint_open_part(pf_checkpoint **part, const char *path) PF_MUST_USE;
+
+/* checkpoint_kinds.c: the failure of a file that is something else. */
+pf_err pf_checkpoint_other_kind(const pf_checkpoint *w);
+
+/* checkpoint_index.c: whether w->bytes are an index; add the tensors of its files, which lie beside
+ * path (NULL: it has no name). */
+bool pf_checkpoint_is_index(const pf_checkpoint *w);
+pf_err pf_checkpoint_list_index(pf_checkpoint *w, const char *path) PF_MUST_USE;
 
 /* Add the tensors of w->bytes and set w->format.  Errors do not name the file. */
 pf_err pf_checkpoint_list_safetensors(pf_checkpoint *w) PF_MUST_USE;

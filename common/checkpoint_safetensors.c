@@ -1,5 +1,6 @@
 /* checkpoint_safetensors.c - the tensors of a mapped safetensors file (safetensors.h). */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,11 +43,18 @@ pf_checkpoint_list_safetensors(pf_checkpoint *w)
         return pf_fail(PF_EFORMAT,
                        "its header should have %" PRIu64 " bytes, but the file ends after %zu",
                        length, w->size - 8);
-    PF_TRY(pf_st_parse(h, (const char *)w->bytes + 8, length));
+    PF_TRY(pf_st_parse_any(h, (const char *)w->bytes + 8, length));
     if (h->data_size != w->size - 8 - length)
         return pf_fail(PF_EFORMAT, "has %" PRIu64 " bytes of data, expected %" PRIu64,
                        w->size - 8 - length, h->data_size);
     for (int i = 0; i < h->entries; i++) {
+        if (h->entry[i].unknown[0]) {
+            char line[PF_ST_NAME_MAX + 50];
+            snprintf(line, sizeof line, "%s: tensor of type %s", h->entry[i].name,
+                     h->entry[i].unknown);
+            PF_TRY(pf_checkpoint_skip(w, line));
+            continue;
+        }
         struct pf_weight *x = pf_checkpoint_add(w, h->entry[i].name);
         if (!x)
             return PF_ENOMEM;

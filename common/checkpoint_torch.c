@@ -142,22 +142,52 @@ collect(struct reader *r, const pf_py *dict, const char *prefix, int depth)
     return PF_OK;
 }
 
+/* Under which keys trainers put a model's tensors, the likeliest first. */
+static const char *const wrappers[] = {
+    "state_dict", "model_state_dict", "model", "module", "params", "params_ema", "ema_state_dict", "ema",
+};
+enum { WRAPPERS = sizeof wrappers / sizeof *wrappers, MAX_WRAPPED = 4 };
+
+static bool
+has_tensors(const pf_py *dict)
+{
+    for (size_t i = 1; i < dict->list.n; i += 2)
+        if (dict->list.item[i]->kind == PF_PY_TENSOR)
+            return true;
+    return false;
+}
+
+/* The dictionary under one of these keys, rather one with tensors; NULL: dict is not wrapped. */
+static const pf_py *
+find_wrapped(const pf_py *dict)
+{
+    const pf_py *first = NULL;
+    for (int i = 0; i < WRAPPERS; i++) {
+        const pf_py *v = pf_py_get(dict, wrappers[i]);
+        if (!v || v->kind != PF_PY_DICT || (i > 0 && has_tensors(dict)))
+            continue;
+        if (has_tensors(v))
+            return v;
+        first = first ? first : v;
+    }
+    return first;
+}
+
 static pf_err
 collect_root(struct reader *r, const pf_py *root)
 {
     char what[600];
-    const pf_py *inner = pf_py_get(root, "state_dict");
+    const pf_py *inner;
     if (root->kind == PF_PY_OBJECT && root->object.state && root->object.state->kind == PF_PY_DICT)
         return collect(r, root->object.state, "", 1);
     if (root->kind != PF_PY_DICT)
         return pf_fail(PF_EFORMAT, "holds %s, expected a dictionary of tensors",
                        pf_py_describe(what, sizeof what, root));
-    if (!inner || inner->kind != PF_PY_DICT)
-        return collect(r, root, "", 0);
-    for (size_t i = 0; i + 1 < root->list.n; i += 2)
-        if (root->list.item[i + 1] != inner)
-            PF_TRY(skip(r, "", root->list.item[i], root->list.item[i + 1]));
-    return collect(r, inner, "", 0);
+    for (int depth = 0; depth < MAX_WRAPPED && (inner = find_wrapped(root)); depth++, root = inner)
+        for (size_t i = 0; i + 1 < root->list.n; i += 2)
+            if (root->list.item[i + 1] != inner)
+                PF_TRY(skip(r, "", root->list.item[i], root->list.item[i + 1]));
+    return collect(r, root, "", 0);
 }
 
 /* ---- zip: data.pkl names storages data/KEY ---- */

@@ -67,6 +67,20 @@ pf_st_release(struct pf_st_header *h)
     *h = (struct pf_st_header){0};
 }
 
+/* Keep the name of a type that is not known, if it looks like one. */
+static bool
+keep_unknown(struct pf_st_entry *e, const json_t *dtype)
+{
+    const char *const is = json_string_value(dtype);
+    const size_t n = is ? strlen(is) : 0;
+    pf_dtype known;
+    if (!n || n >= sizeof e->unknown || pf_dtype_parse(&known, is) ||
+        strspn(is, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != n)
+        return false;
+    memcpy(e->unknown, is, n + 1);
+    return true;
+}
+
 /* The data type and shape of one tensor. */
 static pf_err
 parse_type(pf_tensor *t, const char *name, const json_t *info)
@@ -90,7 +104,7 @@ parse_type(pf_tensor *t, const char *name, const json_t *info)
 }
 
 static pf_err
-parse_entry(struct pf_st_entry *e, const char *name, const json_t *info)
+parse_entry(struct pf_st_entry *e, const char *name, const json_t *info, bool any)
 {
     const json_t *offsets = json_object_get(info, "data_offsets");
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
@@ -99,7 +113,9 @@ parse_entry(struct pf_st_entry *e, const char *name, const json_t *info)
         return pf_fail(PF_EFORMAT, "a tensor's name is empty, too long or has control characters");
     if (!json_is_object(info))
         return pf_fail(PF_EFORMAT, "tensor %s is not described by an object", name);
-    PF_TRY(parse_type(&e->t, name, info));
+    const bool unknown = any && keep_unknown(e, json_object_get(info, "dtype"));
+    if (!unknown)
+        PF_TRY(parse_type(&e->t, name, info));
     if (!pf_st_shape_ok(e->t.dtype, e->t.ndim, e->t.dim) ||
         pf_shape_bytes(&bytes, e->t.dtype, e->t.ndim, e->t.dim))
         return pf_fail(PF_EFORMAT, "tensor %s: its shape is too large", name);
@@ -108,7 +124,7 @@ parse_entry(struct pf_st_entry *e, const char *name, const json_t *info)
         return pf_fail(PF_EFORMAT, "tensor %s: data_offsets are not two rising numbers", name);
     e->begin = (uint64_t)json_integer_value(begin);
     e->end = (uint64_t)json_integer_value(end);
-    if (e->end - e->begin != bytes)
+    if (!unknown && e->end - e->begin != bytes)
         return pf_fail(PF_EFORMAT, "tensor %s: data_offsets span %llu bytes, its shape needs %zu",
                        name, (unsigned long long)(e->end - e->begin), bytes);
     e->name = strdup(name);
@@ -177,7 +193,7 @@ check_layout(struct pf_st_header *h)
 }
 
 static pf_err
-parse_root(struct pf_st_header *h, json_t *root)
+parse_root(struct pf_st_header *h, json_t *root, bool any)
 {
     const char *key;
     json_t *value;
@@ -190,7 +206,7 @@ parse_root(struct pf_st_header *h, json_t *root)
         if (strcmp(key, "__metadata__") == 0)
             PF_TRY(parse_meta(h, value));
         else
-            PF_TRY(parse_entry(&h->entry[h->entries++], key, value));
+            PF_TRY(parse_entry(&h->entry[h->entries++], key, value, any));
     }
     PF_TRY(check_layout(h));
     qsort(h->entry, (size_t)h->entries, sizeof *h->entry, by_name);
@@ -199,8 +215,8 @@ parse_root(struct pf_st_header *h, json_t *root)
     return PF_OK;
 }
 
-pf_err
-pf_st_parse(struct pf_st_header *h, const char *json, size_t size)
+static pf_err
+parse(struct pf_st_header *h, const char *json, size_t size, bool any)
 {
     json_error_t why;
     *h = (struct pf_st_header){0};
@@ -210,11 +226,23 @@ pf_st_parse(struct pf_st_header *h, const char *json, size_t size)
     json_t *root = json_loadb(json, size, JSON_REJECT_DUPLICATES, &why);        // refuses \u0000
     if (!root)
         return pf_fail(PF_EFORMAT, "the safetensors header is not valid JSON: %s", why.text);
-    const pf_err err = parse_root(h, root);
+    const pf_err err = parse_root(h, root, any);
     json_decref(root);
     if (err)
         pf_st_release(h);
     return err;
+}
+
+pf_err
+pf_st_parse(struct pf_st_header *h, const char *json, size_t size)
+{
+    return parse(h, json, size, false);
+}
+
+pf_err
+pf_st_parse_any(struct pf_st_header *h, const char *json, size_t size)
+{
+    return parse(h, json, size, true);
 }
 
 /* {"dtype": ..., "shape": [...], "data_offsets": [...]}, or NULL without memory. */

@@ -24,6 +24,7 @@ enum {
 struct pf_st_entry {
     char *name;
     pf_tensor t;                        /* type and shape; data is NULL */
+    char unknown[24];                   /* pf_st_parse_any: the name of a type that t cannot have */
     uint64_t begin, end;                /* bytes from the start of the data */
 };
 struct pf_st_meta {
@@ -41,6 +42,8 @@ struct pf_st_header {                   /* owns all that it points to */
  * JSON, a key given twice, an unknown type, a shape that disagrees with its offsets, and data with
  * holes or overlaps. */
 pf_err pf_st_parse(struct pf_st_header *h, const char *json, size_t size) PF_MUST_USE;
+/* The same, but a tensor of an unknown type is an entry with that type's name and no shape. */
+pf_err pf_st_parse_any(struct pf_st_header *h, const char *json, size_t size) PF_MUST_USE;
 void pf_st_release(struct pf_st_header *h);
 
 /* Lay out the entries one after the other in the order they are in, which sets begin, end and

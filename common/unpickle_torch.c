@@ -245,7 +245,7 @@ rebuild(struct pf_vm *vm, pf_py **v, const pf_py *args, const pf_py *own)
     x->storage = arg[0];
     if (!find_dtype(&x->t.dtype, s, own)) {     // complex, quantised: a placeholder named after it
         PF_TRY(pf_vm_new(vm, v, PF_PY_OBJECT));
-        (*v)->object.type = s->type;
+        (*v)->object.type = own && own->kind == PF_PY_GLOBAL ? own : s->type;
         return PF_OK;
     }
     PF_TRY(read_sizes(vm, x->t.dim, &x->t.ndim, arg[2]));

@@ -76,6 +76,135 @@ test_other_spellings_of_a_tensor(void **state)
     }
 }
 
+/* What trainers and compilers put around a model was "holds no tensors", or names that nobody asks
+ * for. */
+static void
+test_wrappers_and_prefixes_are_left_out(void **state)
+{
+    static const struct { const char *file, *cut; } cases[] = {
+        {FILES "under_model.ckpt", ""}, {FILES "under_model_state_dict.ckpt", ""},
+        {FILES "under_module.ckpt", ""}, {FILES "under_params_ema.ckpt", ""},
+        {FILES "under_ema.ckpt", ""}, {FILES "under_three.ckpt", "_orig_mod.module."},
+        {FILES "prefixes.safetensors", "_orig_mod.module.model."},
+    };
+    pf_checkpoint *w;
+    pf_tensor t;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        w = open_file(cases[i].file);
+        assert_tensor(w, "a.weight", PF_F32, 6, (float[]){0, 1, 2, 3, 4, 5});
+        assert_string_equal(pf_checkpoint_cut(w), cases[i].cut);
+        pf_checkpoint_close(w);
+    }
+    w = open_file(FILES "prefixes.safetensors");
+    assert_tensor(w, "b.x", PF_F32, 1, (float[]){8});
+    assert_tensor(w, "c_orig_mod.x", PF_F32, 1, (float[]){9});
+    assert_fails(pf_checkpoint_need(w, "y", &t, 1, (int64_t[]){1}), PF_EFORMAT, "of type C64");
+    pf_checkpoint_close(w);
+    w = open_file(FILES "unet_alone.safetensors");
+    assert_string_equal(pf_checkpoint_name(w, 0), "model.diffusion_model.a.weight");
+    pf_checkpoint_close(w);
+}
+
+static void
+test_several_files_by_their_index(void **state)
+{
+    pf_checkpoint *w = open_file(FILES "parts.index.json");
+    (void)state;
+    assert_string_equal(pf_checkpoint_format(w), "index");
+    assert_int_equal(pf_checkpoint_count(w), 2);
+    assert_tensor(w, "a.weight", PF_F32, 6, (float[]){0, 1, 2, 3, 4, 5});
+    assert_tensor(w, "b.weight", PF_F32, 1, (float[]){7});
+    assert_ok(pf_checkpoint_verify(w, 1));
+    pf_checkpoint_drop(w, 0);
+    assert_tensor(w, "a.weight", PF_F32, 6, (float[]){0, 1, 2, 3, 4, 5});
+    pf_checkpoint_close(w);
+}
+
+/* Each index is refused for the mistake that it is named after. */
+static void
+test_hostile_indices_are_refused(void **state)
+{
+    static const struct { const char *file, *words; pf_err err; } cases[] = {
+        {"leaves_folder", "\"../checkpoint/part-1.safetensors\" is not the name of a file beside", PF_EFORMAT},
+        {"absolute", "\"/etc/passwd\" is not the name of a file beside", PF_EFORMAT},
+        {"file_is_no_text", "\"(no text)\" is not the name", PF_EFORMAT},
+        {"file_missing", "part-3.safetensors: cannot be opened", PF_EIO},
+        {"tensor_elsewhere", "tensor module.a.weight is not in part-2.ckpt", PF_EFORMAT},
+        {"in_itself", "parts.index.json: is an index, in an index", PF_EFORMAT},
+        {"tensor_twice", "tensor module.a.weight is there twice", PF_EFORMAT},
+        {"map_is_a_list", "weight_map is not an object", PF_EFORMAT},
+        {"truncated", "not valid JSON", PF_EFORMAT},
+        {"map_empty", "holds no tensors", PF_EFORMAT},
+    };
+    static const char json[] = "{\"weight_map\": {\"a\": \"b\"}}";
+    pf_checkpoint *w;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[200];
+        snprintf(path, sizeof path, FILES "%s.index.json", cases[i].file);
+        assert_fails(pf_checkpoint_open(&w, path), cases[i].err, cases[i].words);
+        assert_null(w);
+    }
+    assert_fails(pf_checkpoint_open_memory(&w, json, sizeof json - 1, "stdin"), PF_EFORMAT,
+                 "stdin: is an index of several files: give its name");
+}
+
+/* What people have instead of the file was "not a weights file". */
+static void
+test_other_files_are_called_by_their_name(void **state)
+{
+#define FILE_OF(BYTES, WORDS) {BYTES, sizeof BYTES - 1, WORDS}
+    static const struct { const char *bytes; size_t n; const char *words; } cases[] = {
+        FILE_OF("version https://git-lfs.github.com/spec/v1\noid sha256:", "is a Git LFS pointer"),
+        FILE_OF("<!DOCTYPE html><html>", "is an HTML page"),
+        FILE_OF("\n  <html lang=\"en\">", "is an HTML page"),
+        FILE_OF("<?xml version=\"1.0\"?><Error>", "is XML"),
+        FILE_OF("{\"error\": \"not found\"}", "is JSON, but no index"),
+        FILE_OF("{\"a\":  {}, \"b\": 1}", "is JSON, but no index"),          // '{' where safetensors has it
+        FILE_OF("[1, 2]", "is JSON, but no index"),
+        FILE_OF("\x1f\x8b\x08\0\0\0\0\0", "is packed with gzip"),
+        FILE_OF("7z\xbc\xaf\x27\x1c\0\4", "is a 7z archive"),
+        FILE_OF("\x28\xb5\x2f\xfd\x24\x05", "is packed with zstd"),
+        FILE_OF("\xfd" "7zXZ\0", "is packed with xz"),
+        FILE_OF("BZh91AY", "is packed with bzip2"),
+        FILE_OF("GGUF\3\0\0\0\0", "is a GGUF file"),
+        FILE_OF("\x89HDF\r\n\x1a\n", "is an HDF5 file"),
+        FILE_OF("\x93NUMPY\1\0v\0{'descr'", "is a NumPy array"),
+        FILE_OF("\x08\x08\x12\x07pytorch\x1a", "is an ONNX model"),
+        FILE_OF("weights", "is not a weights file"),
+    };
+    char tar[512] = "model.ckpt";
+    pf_checkpoint *w;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_fails(pf_checkpoint_open_memory(&w, cases[i].bytes, cases[i].n, "model.ckpt"), PF_EFORMAT,
+                     cases[i].words);
+    memcpy(tar + 257, "ustar", 6);
+    assert_fails(pf_checkpoint_open_memory(&w, tar, sizeof tar, "model.ckpt"), PF_EFORMAT, "is a tar archive");
+}
+
+/* One F8 tensor had the whole file refused. */
+static void
+test_types_not_known_are_refused_when_needed(void **state)
+{
+    pf_checkpoint *w = open_file(FILES "types_unknown.safetensors");
+    pf_tensor t;
+    (void)state;
+    assert_int_equal(pf_checkpoint_count(w), 1);
+    assert_tensor(w, "a.weight", PF_F32, 6, (float[]){0, 1, 2, 3, 4, 5});
+    assert_int_equal(pf_checkpoint_skipped(w), 3);
+    assert_string_equal(pf_checkpoint_skipped_name(w, 1), "c.tiny: tensor of type F4");
+    assert_fails(pf_checkpoint_need(w, "b.small", &t, 1, (int64_t[]){4}), PF_EFORMAT,
+                 "tensor b.small is tensor of type F8_E4M3, which cannot be used");
+    pf_checkpoint_close(w);
+    w = open_file(FILES "float8.ckpt");
+    assert_tensor(w, "a.weight", PF_F32, 6, (float[]){0, 1, 2, 3, 4, 5});
+    assert_fails(pf_checkpoint_need(w, "b.small", &t, 1, (int64_t[]){2}), PF_EFORMAT,
+                 "tensor b.small is object of class torch.float8_e4m3fn, which cannot be used");
+    pf_checkpoint_close(w);
+}
+
 static void
 test_skipped_objects_are_named(void **state)
 {
@@ -183,6 +312,7 @@ test_hostile_files_are_refused(void **state)
         {"name_with_nul.ckpt", "control characters"},
         {"name_not_utf8.ckpt", "not UTF-8"},
         {"no_tensors.ckpt", "holds no tensors"},
+        {"under_generator.ckpt", "; found epoch: int, generator: dict of 1"},
         {"not_a_dictionary.ckpt", "holds list of 1"},
         {"deep_nesting.pt", "nested too deep"},
         {"deep_modules.pt", "nested too deep"},
@@ -233,7 +363,7 @@ test_hostile_files_are_refused(void **state)
         {"hole.safetensors", "hole"},
         {"overlap.safetensors", "overlapping"},
         {"trailing_bytes.safetensors", "has 8 bytes of data, expected 4"},
-        {"dtype_unknown.safetensors", "F8_E4M3"},
+        {"dtype_unknown.safetensors", "found w: tensor of type F8_E4M3"},
         {"dtype_missing.safetensors", "dtype"},
         {"shape_overflow.safetensors", "too large"},
         {"shape_zero_overflow.safetensors", "too large"},
@@ -386,6 +516,11 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_tensors_in_every_format),
         cmocka_unit_test(test_other_spellings_of_a_tensor),
+        cmocka_unit_test(test_wrappers_and_prefixes_are_left_out),
+        cmocka_unit_test(test_several_files_by_their_index),
+        cmocka_unit_test(test_hostile_indices_are_refused),
+        cmocka_unit_test(test_other_files_are_called_by_their_name),
+        cmocka_unit_test(test_types_not_known_are_refused_when_needed),
         cmocka_unit_test(test_skipped_objects_are_named),
         cmocka_unit_test(test_need_names_file_tensor_and_shapes),
         cmocka_unit_test(test_dropped_tensor_is_read_again),

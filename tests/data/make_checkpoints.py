@@ -158,6 +158,49 @@ def good():
         yield file, safetensors({"__metadata__": {"pf.crc32": crc(F(1))}, "w.x": entry("F32", [1], 0, 4)}, data)
 
 
+def wrapped():
+    """What trainers and compilers put around a model."""
+    for key in "model", "model_state_dict", "module", "params_ema", "ema":
+        yield "under_%s.ckpt" % key, archive(pickle(dic(("epoch", num(3)), (key, dic(("a.weight", W))))), [("0", RAMP)])
+    inner = dic(("state_dict", dic(("module._orig_mod.a.weight", W))))
+    yield "under_three.ckpt", archive(
+        pickle(dic(("ema", dic(("decay", num(1)))), ("model", dic(("module", inner))))), [("0", RAMP)])
+    yield "prefixes.safetensors", safetensors(
+        {"module.model._orig_mod.a.weight": entry("F32", [2, 3], 0, 24), "module.model.b._orig_mod.x": entry("F32", [1], 24, 28),
+         "module.model.c_orig_mod.x": entry("F32", [1], 28, 32), "module.model.y": entry("C64", [1], 32, 40)},
+        RAMP + F(8, 9, 1, 2))
+    yield "unet_alone.safetensors", safetensors({"model.diffusion_model.a.weight": entry("F32", [2, 3], 0, 24)}, RAMP)
+    yield "types_unknown.safetensors", safetensors(
+        {"a.weight": entry("F32", [2, 3], 4, 28), "b.small": entry("F8_E4M3", [4], 0, 4),
+         "c.tiny": entry("F4", [3], 28, 30), "d.pair": entry("C64", [1], 30, 38)}, bytes(4) + RAMP + bytes(10))
+    untyped = tup(text("storage"), name("torch.storage", "UntypedStorage"), text("0"), text("cpu"), num(24)) + b"Q"
+    v3 = tup(untyped, num(1), tup(num(2)), tup(num(1)), b"\x89", b"N", name("torch", "float8_e4m3fn"), b"N")
+    yield "float8.ckpt", archive(
+        pickle(dic(("a.weight", W), ("b.small", name("torch._utils", "_rebuild_tensor_v3") + v3 + b"R"))), [("0", RAMP)])
+    yield "under_generator.ckpt", archive(
+        pickle(dic(("epoch", num(3)), ("generator", dic(("a.weight", W))))), [("0", RAMP)])
+
+
+def sharded():
+    index = lambda names: json.dumps({"metadata": {"total_size": 28}, "weight_map": names}, indent=2).encode() + b"\n"
+    yield "part-1.safetensors", safetensors({"module.a.weight": entry("F32", [2, 3], 0, 24)}, RAMP)
+    yield "part-2.ckpt", archive(
+        pickle(dic(("module.b.weight", tensor(storage("Float", "0", 1), 0, (1,), (1,))))), [("0", F(7))])
+    yield "parts.index.json", index({"module.a.weight": "part-1.safetensors", "module.b.weight": "part-2.ckpt"})
+    a = "module.a.weight"
+    yield "leaves_folder.index.json", index({a: "../checkpoint/part-1.safetensors"})
+    yield "absolute.index.json", index({a: "/etc/passwd"})
+    yield "file_is_no_text.index.json", index({a: 5})
+    yield "file_missing.index.json", index({a: "part-3.safetensors"})
+    yield "tensor_elsewhere.index.json", index({a: "part-2.ckpt"})
+    yield "in_itself.index.json", index({a: "parts.index.json"})
+    yield "tensor_twice.index.json", index({a: "part-1.safetensors", "a.weight": "under_model.ckpt", "w": "name_with_w.safetensors"})
+    yield "name_with_w.safetensors", safetensors({"w": entry("F32", [1], 0, 4), a: entry("F32", [1], 4, 8)}, F(1, 2))
+    yield "map_is_a_list.index.json", b'{"weight_map": ["part-1.safetensors"]}'
+    yield "truncated.index.json", index({a: "part-1.safetensors"})[:60]
+    yield "map_empty.index.json", index({})
+
+
 def bad_pickles():
     def t(*args):
         return tensor(storage("Float", "0", 6), *args)
@@ -293,7 +336,7 @@ def bad_safetensors():
 
 def main():
     os.makedirs(OUT, exist_ok=True)
-    for make in good, bad_pickles, bad_legacy, bad_zips, bad_safetensors:
+    for make in good, wrapped, sharded, bad_pickles, bad_legacy, bad_zips, bad_safetensors:
         for file, data in make():
             with open(os.path.join(OUT, file), "wb") as f:
                 f.write(data)

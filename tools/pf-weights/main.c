@@ -48,11 +48,28 @@ info(pf_checkpoint *w)
     }
     for (int i = 0; i < skipped && (i < SHOWN || pf_common.verbose); i++)
         printf("skipped %s\n", pf_checkpoint_skipped_name(w, i));
+    if (*pf_checkpoint_cut(w))
+        printf("left out of the names: %s\n", pf_checkpoint_cut(w));
     if (skipped > SHOWN && !pf_common.verbose)
         printf("skipped %d more (-v lists them)\n", skipped - SHOWN);
     printf("%s: %s, %d tensors, %" PRId64 " parameters, %" PRIu64 " bytes\n", pf_checkpoint_path(w),
            pf_checkpoint_format(w), n, numbers, bytes);
     return PF_OK;
+}
+
+/* Tensors of types that are not known are neither looked at nor converted: say so. */
+static void
+warn_of_unread(const pf_checkpoint *w)
+{
+    int unread = 0, first = 0;
+    for (int i = pf_checkpoint_skipped(w) - 1; i >= 0; i--)
+        if (strstr(pf_checkpoint_skipped_name(w, i), ": tensor of type ")) {
+            unread++;
+            first = i;
+        }
+    if (unread)
+        pf_warn("%s: %d tensors of types that are not known are left out, the first is %s",
+                pf_checkpoint_path(w), unread, pf_checkpoint_skipped_name(w, first));
 }
 
 /* ---- check ---- */
@@ -110,6 +127,7 @@ check(pf_checkpoint *w)
 {
     const int n = pf_checkpoint_count(w);
     int bad = 0, first = 0;
+    warn_of_unread(w);
     for (int i = 0; i < n; i++) {
         pf_tensor t;
         PF_TRY(pf_checkpoint_verify(w, i));
@@ -259,6 +277,7 @@ static pf_err
 convert(pf_checkpoint *w)
 {
     pf_doc meta = {0};
+    warn_of_unread(w);
     pf_err err = describe(&meta, w);
     if (err || (err = write_header(pf_output_file(out), &meta, w)))
         goto out;

@@ -48,6 +48,15 @@ ok "... and leaves no file" test ! -e no.safetensors
 fails "a full disk is an error" 1 "No space left" pf-weights convert "$C/small.ckpt" -o /dev/full
 fails "info to a full disk is an error" 1 "No space left" sh -c "pf-weights info '$C/small.ckpt' >/dev/full"
 
+# what people have: wrapped models, several files, types of which no network needs any
+ok "info says what it left out of the names" says "left out of the names: module." pf-weights info "$C/parts.index.json"
+ok "several files convert to one" sh -c "pf-weights convert '$C/parts.index.json' | pf-weights info | grep -q '2 tensors, 7 parameters'"
+fails "a file of the index is missing" 1 "part-3.safetensors: cannot be opened" pf-weights info "$C/file_missing.index.json"
+fails "an index without a name" 1 "give its name" sh -c "pf-weights info <'$C/parts.index.json'"
+ok "info lists types that are not known" says "skipped b.small: tensor of type F8_E4M3" pf-weights info "$C/types_unknown.safetensors"
+ok "convert says that it leaves them out" sh -c "pf-weights convert '$C/types_unknown.safetensors' 2>&1 >left.safetensors |
+    grep -q '3 tensors of types that are not known are left out, the first is b.small' && pf-weights check left.safetensors"
+
 # refusals
 for f in names_system.ckpt names_subprocess.ckpt names_os_inside.ckpt names_eval-legacy.ckpt; do
     fails "convert refuses $f" 1 "refused: the pickle names" pf-weights convert "$C/$f" -o no.safetensors
