@@ -170,6 +170,10 @@ parse(pf_checkpoint *w, const char *path)
     if (w->weights == 0)
         return pf_checkpoint_without_tensors(w);
     pf_checkpoint_trim_names(w);
+    PF_TRY(sort_weights(w));
+    if (!w->ema)
+        return PF_OK;
+    PF_TRY(pf_checkpoint_take_ema(w));
     return sort_weights(w);
 }
 
@@ -199,14 +203,27 @@ finish_open(pf_checkpoint **w, pf_err err)
     return err;
 }
 
-pf_err
-pf_checkpoint_open(pf_checkpoint **w, const char *path)
+static pf_err
+open_file(pf_checkpoint **w, const char *path, bool ema)
 {
     PF_TRY(new_checkpoint(w, path));
+    (*w)->ema = ema;
     pf_err err = load(*w, path);
     if (!err)
         err = parse(*w, strcmp(path, "-") == 0 ? NULL : path);
     return finish_open(w, err);
+}
+
+pf_err
+pf_checkpoint_open(pf_checkpoint **w, const char *path)
+{
+    return open_file(w, path, false);
+}
+
+pf_err
+pf_checkpoint_open_ema(pf_checkpoint **w, const char *path)
+{
+    return open_file(w, path, true);
 }
 
 pf_err
@@ -261,8 +278,8 @@ pf_checkpoint_close(pf_checkpoint *w)
 
 /* ---- what there is ---- */
 
-static int
-find(const pf_checkpoint *w, const char *name)
+int
+pf_checkpoint_find(const pf_checkpoint *w, const char *name)
 {
     const struct pf_weight key = {.name = (char *)name};
     const struct pf_weight *x =
@@ -270,9 +287,21 @@ find(const pf_checkpoint *w, const char *name)
     return x ? (int)(x - w->weight) : -1;
 }
 
+/* The same for the average where it stands for the model. */
+static int
+find(const pf_checkpoint *w, const char *name)
+{
+    char ema[PF_ST_NAME_MAX + 20];
+    const bool other = w->ema_alone && pf_checkpoint_ema_name(ema, name);
+    return pf_checkpoint_find(w, other ? ema : name);
+}
+
 bool
 pf_checkpoint_has(const pf_checkpoint *w, const char *prefix)
 {
+    char ema[PF_ST_NAME_MAX + 20];
+    if (w->ema_alone && pf_checkpoint_ema_name(ema, prefix))
+        prefix = ema;
     int from = 0, to = w->weights;              // the first name that is not before the prefix
     while (from < to) {
         const int middle = from + (to - from) / 2;
@@ -324,10 +353,13 @@ pf_checkpoint_knows(const pf_checkpoint *w, const char *name)
 static pf_err
 is_missing(const pf_checkpoint *w, const char *name)
 {
+    char ema[PF_ST_NAME_MAX + 20];
     const char *const skipped = find_skipped(w, name);
     if (skipped)
         return pf_fail(PF_EFORMAT, "%s: tensor %s is%s, which cannot be used", w->path, name, skipped);
-    return pf_fail(PF_EFORMAT, "%s: has no tensor %s", w->path, name);
+    return pf_fail(PF_EFORMAT, "%s: has no tensor %s%s", w->path, name,
+                   !w->ema && pf_checkpoint_ema_name(ema, name) && pf_checkpoint_find(w, ema) >= 0
+                       ? ", but its EMA weights: --ema takes them" : "");
 }
 
 pf_err

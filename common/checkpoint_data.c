@@ -174,6 +174,27 @@ pf_checkpoint_drop(pf_checkpoint *w, int i)
     x->data = x->owned = NULL;
 }
 
+int
+pf_checkpoint_checksums(const pf_checkpoint *w)
+{
+    int n = 0;
+    for (int i = 0; i < w->weights; i++)
+        n += w->weight[i].entry || w->weight[i].has_crc;
+    return n;
+}
+
+pf_err
+pf_checkpoint_verify_all(pf_checkpoint *w)
+{
+    if (!pf_checkpoint_checksums(w))
+        pf_warn("%s: carries no checksums", w->path);
+    for (int i = 0; i < w->weights; i++) {
+        PF_TRY(pf_checkpoint_verify(w, i));
+        pf_checkpoint_drop(w, i);
+    }
+    return PF_OK;
+}
+
 pf_err
 pf_checkpoint_verify(pf_checkpoint *w, int i)
 {

@@ -29,6 +29,9 @@ struct pf_checkpoint {
     int weights, weight_room;
     char **skipped;
     int skips, skip_room;
+    bool ema;                           /* the averages are wanted */
+    bool ema_entered, ema_beside;       /* their dictionary was read, was skipped */
+    bool ema_alone;                     /* model_ema.* and no parameters that they belong to */
     char cut[64];                       /* left out of names: "module." */
     struct pf_st_header header;         /* safetensors */
     struct pf_zip zip;
@@ -51,6 +54,14 @@ pf_err pf_checkpoint_without_tensors(const pf_checkpoint *w);
  * one that is mapped and no index itself. */
 bool pf_checkpoint_knows(const pf_checkpoint *w, const char *name);
 pf_err pf_checkpoint_open_part(pf_checkpoint **part, const char *path) PF_MUST_USE;
+
+/* checkpoint.c: the index of the tensor of exactly this name, or -1. */
+int pf_checkpoint_find(const pf_checkpoint *w, const char *name);
+
+/* checkpoint_ema.c: the name of a parameter's average, false if it is not one of model.*; put the
+ * averages in the parameters' place. */
+bool pf_checkpoint_ema_name(char ema[PF_ST_NAME_MAX + 20], const char *name);
+pf_err pf_checkpoint_take_ema(pf_checkpoint *w) PF_MUST_USE;
 
 /* checkpoint_kinds.c: the failure of a file that is something else. */
 pf_err pf_checkpoint_other_kind(const pf_checkpoint *w);

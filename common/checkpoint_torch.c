@@ -142,11 +142,12 @@ collect(struct reader *r, const pf_py *dict, const char *prefix, int depth)
     return PF_OK;
 }
 
-/* Under which keys trainers put a model's tensors, the likeliest first. */
+/* Under which keys trainers put a model's tensors, the likeliest first, those of its average last. */
 static const char *const wrappers[] = {
-    "state_dict", "model_state_dict", "model", "module", "params", "params_ema", "ema_state_dict", "ema",
+    "state_dict", "model_state_dict", "model", "module", "params",
+    "params_ema", "ema_state_dict", "model_ema", "ema",
 };
-enum { WRAPPERS = sizeof wrappers / sizeof *wrappers, MAX_WRAPPED = 4 };
+enum { WRAPPERS = sizeof wrappers / sizeof *wrappers, AVERAGES = 5, MAX_WRAPPED = 4 };
 
 static bool
 has_tensors(const pf_py *dict)
@@ -157,11 +158,31 @@ has_tensors(const pf_py *dict)
     return false;
 }
 
+/* The dictionary of the average, if it has tensors or what it wraps has them; else NULL. */
+static const pf_py *
+find_average(const pf_py *dict)
+{
+    for (int i = AVERAGES; i < WRAPPERS; i++) {
+        const pf_py *const v = pf_py_get(dict, wrappers[i]);
+        const pf_py *inner = v && v->kind == PF_PY_DICT ? v : NULL;
+        for (int k = 0; inner && !has_tensors(inner) && k < AVERAGES; k++) {
+            const pf_py *const in = pf_py_get(v, wrappers[k]);
+            if (in && in->kind == PF_PY_DICT && has_tensors(in))
+                inner = in;
+        }
+        if (inner && has_tensors(inner))
+            return v;
+    }
+    return NULL;
+}
+
 /* The dictionary under one of these keys, rather one with tensors; NULL: dict is not wrapped. */
 static const pf_py *
-find_wrapped(const pf_py *dict)
+find_wrapped(const pf_py *dict, bool ema)
 {
     const pf_py *first = NULL;
+    if (ema && (first = find_average(dict)))
+        return first;
     for (int i = 0; i < WRAPPERS; i++) {
         const pf_py *v = pf_py_get(dict, wrappers[i]);
         if (!v || v->kind != PF_PY_DICT || (i > 0 && has_tensors(dict)))
@@ -183,10 +204,14 @@ collect_root(struct reader *r, const pf_py *root)
     if (root->kind != PF_PY_DICT)
         return pf_fail(PF_EFORMAT, "holds %s, expected a dictionary of tensors",
                        pf_py_describe(what, sizeof what, root));
-    for (int depth = 0; depth < MAX_WRAPPED && (inner = find_wrapped(root)); depth++, root = inner)
+    for (int depth = 0; depth < MAX_WRAPPED && (inner = find_wrapped(root, r->w->ema)); depth++, root = inner) {
+        const pf_py *const average = find_average(root);
+        r->w->ema_entered |= average == inner;
+        r->w->ema_beside |= average && average != inner;
         for (size_t i = 0; i + 1 < root->list.n; i += 2)
             if (root->list.item[i + 1] != inner)
                 PF_TRY(skip(r, "", root->list.item[i], root->list.item[i + 1]));
+    }
     return collect(r, root, "", 0);
 }
 

@@ -106,6 +106,50 @@ test_wrappers_and_prefixes_are_left_out(void **state)
     pf_checkpoint_close(w);
 }
 
+/* EMA weights beside the model, or instead of it, were no names that anybody asks for. */
+static void
+test_averages_take_the_place_of_the_model(void **state)
+{
+    pf_checkpoint *w;
+    pf_tensor t;
+    (void)state;
+    w = open_file(FILES "ema_beside.safetensors");
+    assert_true(pf_checkpoint_has_ema(w));
+    assert_tensor(w, "model.a.weight", PF_F32, 1, (float[]){1});
+    pf_checkpoint_close(w);
+    assert_ok(pf_checkpoint_open_ema(&w, FILES "ema_beside.safetensors"));
+    assert_int_equal(pf_checkpoint_count(w), 3);
+    assert_tensor(w, "model.a.weight", PF_F32, 1, (float[]){4});
+    assert_tensor(w, "model.table", PF_F32, 1, (float[]){2});
+    assert_tensor(w, "other.b", PF_F32, 1, (float[]){3});
+    assert_false(pf_checkpoint_has_ema(w));
+    pf_checkpoint_close(w);
+
+    w = open_file(FILES "ema_alone.safetensors");
+    assert_fails(pf_checkpoint_need(w, "model.a.weight", &t, 1, (int64_t[]){1}), PF_EFORMAT,
+                 "has no tensor model.a.weight, but its EMA weights: --ema takes them");
+    pf_checkpoint_close(w);
+    assert_ok(pf_checkpoint_open_ema(&w, FILES "ema_alone.safetensors"));
+    assert_tensor(w, "model.a.weight", PF_F32, 1, (float[]){4});
+    assert_tensor(w, "other.b", PF_F32, 1, (float[]){3});
+    assert_true(pf_checkpoint_has(w, "model.a."));
+    assert_false(pf_checkpoint_has(w, "model.b."));
+    pf_checkpoint_close(w);
+
+    w = open_file(FILES "ema_beside.ckpt");
+    assert_true(pf_checkpoint_has_ema(w));
+    assert_tensor(w, "a.weight", PF_F32, 6, (float[]){0, 1, 2, 3, 4, 5});
+    pf_checkpoint_close(w);
+    assert_ok(pf_checkpoint_open_ema(&w, FILES "ema_beside.ckpt"));
+    assert_tensor(w, "a.weight", PF_F32, 6, (float[]){5, 4, 3, 2, 1, 0});
+    pf_checkpoint_close(w);
+
+    assert_fails(pf_checkpoint_open_ema(&w, FILES "small.ckpt"), PF_EFORMAT, "small.ckpt: holds no EMA weights");
+    assert_fails(pf_checkpoint_open_ema(&w, FILES "ema_shape.safetensors"), PF_EFORMAT,
+                 "tensor model.a.weight: its EMA weights have another shape");
+    assert_fails(pf_checkpoint_open_ema(&w, FILES "ema_of_two.safetensors"), PF_EFORMAT, "are another's, too");
+}
+
 static void
 test_several_files_by_their_index(void **state)
 {
@@ -517,6 +561,7 @@ main(void)
         cmocka_unit_test(test_same_tensors_in_every_format),
         cmocka_unit_test(test_other_spellings_of_a_tensor),
         cmocka_unit_test(test_wrappers_and_prefixes_are_left_out),
+        cmocka_unit_test(test_averages_take_the_place_of_the_model),
         cmocka_unit_test(test_several_files_by_their_index),
         cmocka_unit_test(test_hostile_indices_are_refused),
         cmocka_unit_test(test_other_files_are_called_by_their_name),

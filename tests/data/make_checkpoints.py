@@ -181,6 +181,24 @@ def wrapped():
         pickle(dic(("epoch", num(3)), ("generator", dic(("a.weight", W))))), [("0", RAMP)])
 
 
+def averaged():
+    """EMA weights: LitEma's, whose names drop the dots, and those of other trainers."""
+    one = lambda i: entry("F32", [1], 4 * i, 4 * i + 4)
+    yield "ema_beside.safetensors", safetensors(
+        {"model.a.weight": one(0), "model.table": one(1), "other.b": one(2), "model_ema.aweight": one(3),
+         "model_ema.decay": one(4)}, F(1, 2, 3, 4, 5))
+    yield "ema_alone.safetensors", safetensors(
+        {"other.b": one(0), "model_ema.aweight": one(1), "model_ema.decay": one(2)}, F(3, 4, 5))
+    yield "ema_shape.safetensors", safetensors(
+        {"model.a.weight": one(0), "model_ema.aweight": entry("F32", [2], 4, 12)}, F(1, 2, 3))
+    yield "ema_of_two.safetensors", safetensors(
+        {"model.a.bc": one(0), "model.a.b.c": one(1), "model_ema.abc": one(2)}, F(1, 2, 3))
+    mean = tensor(storage("Float", "1", 6), 0, (2, 3), (3, 1))
+    yield "ema_beside.ckpt", archive(
+        pickle(dic(("model", dic(("a.weight", W))), ("ema", dic(("state_dict", dic(("a.weight", mean))))))),
+        [("0", RAMP), ("1", F(5, 4, 3, 2, 1, 0))])
+
+
 def sharded():
     index = lambda names: json.dumps({"metadata": {"total_size": 28}, "weight_map": names}, indent=2).encode() + b"\n"
     yield "part-1.safetensors", safetensors({"module.a.weight": entry("F32", [2, 3], 0, 24)}, RAMP)
@@ -336,7 +354,7 @@ def bad_safetensors():
 
 def main():
     os.makedirs(OUT, exist_ok=True)
-    for make in good, wrapped, sharded, bad_pickles, bad_legacy, bad_zips, bad_safetensors:
+    for make in good, wrapped, averaged, sharded, bad_pickles, bad_legacy, bad_zips, bad_safetensors:
         for file, data in make():
             with open(os.path.join(OUT, file), "wb") as f:
                 f.write(data)

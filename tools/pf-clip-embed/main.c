@@ -8,7 +8,10 @@
 #include "common/stream.h"
 #include "tools/pf-clip-embed/vit.h"
 
+static bool verify;
+
 static const struct pf_opt opts[] = {
+    PF_OPT_FLAG(0, "verify", verify, "compare the weights with their checksums first"),
     PF_OPT_END
 };
 
@@ -60,6 +63,8 @@ main(int argc, char *argv[])
     pf_must(pf_stream_open(&in, argc ? argv[0] : "-"));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     pf_must(pf_checkpoint_open(&weights, pf_common.weights));
+    if (verify)
+        pf_must(pf_checkpoint_verify_all(weights));
     const double start = pf_seconds();
     pf_must(pf_hint_config(vit_load(&vit, dev, weights, &pf_conf)));
     while ((err = pf_stream_read(in, &doc)) == PF_OK) {

@@ -19,7 +19,7 @@ static struct {
     struct pf_list elevation_deg;
     const char *noise, *dump, *png;
     int dump_view;
-    bool latents, plan;
+    bool latents, plan, ema, verify;
 } opt = {.elevation_deg = {1, {30}}, .dump_view = 3};
 
 static const struct pf_opt opts[] = {
@@ -44,6 +44,8 @@ static const struct pf_opt opts[] = {
                255),
     PF_OPT_FLAG(0, "latents", opt.latents, "also write views.latent"),
     PF_OPT_STR(0, "png", opt.png, "DIR", "also write DIR/0.png ..., N views side by side"),
+    PF_OPT_FLAG(0, "ema", opt.ema, "take the EMA of the weights, their moving average"),
+    PF_OPT_FLAG(0, "verify", opt.verify, "compare the weights with their checksums first"),
     PF_OPT_FLAG(0, "plan", opt.plan, "say how much memory the run will take, and do not run"),
     PF_OPT_END};
 
@@ -198,13 +200,25 @@ warn_of_elevations(const struct model *m)
             }
 }
 
+/* -w, with --ema and --verify. */
+static pf_checkpoint *
+open_weights(void)
+{
+    pf_checkpoint *w;
+    pf_must((opt.ema ? pf_checkpoint_open_ema : pf_checkpoint_open)(&w, pf_common.weights));
+    if (!opt.ema && pf_checkpoint_has_ema(w) && !pf_common.quiet)
+        pf_warn("%s: there are EMA weights, too: --ema takes them", pf_checkpoint_path(w));
+    if (opt.verify)
+        pf_must(pf_checkpoint_verify_all(w));
+    return w;
+}
+
 /* --plan. */
 static void
 print_plan(void)
 {
     struct plan plan;
-    pf_checkpoint *weights;
-    pf_must(pf_checkpoint_open(&weights, pf_common.weights));
+    pf_checkpoint *const weights = open_weights();
     pf_must(pf_hint_config(plan_make(&plan, weights, &pf_conf)));
     pf_must(plan_print(&plan, stdout));
     pf_checkpoint_close(weights);
@@ -279,7 +293,7 @@ main(int argc, char *argv[])
     pf_must(noise_open(&noise, opt.noise, pf_common.seed));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     double start = pf_seconds();
-    pf_must(pf_checkpoint_open(&weights, pf_common.weights));
+    weights = open_weights();
     pf_must(with_advice(pf_hint_config(model_load(&model, dev, weights, &pf_conf)), dev, weights));
     warn_of_elevations(&model);
     pf_stage_time("weights", pf_seconds() - start);

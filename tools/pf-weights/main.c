@@ -23,11 +23,15 @@
 
 enum { BLOCK = 1 << 16, SHOWN = 20 };   /* elements converted at once; skipped objects listed */
 
-static struct { const char *dtype; } opt;
+static struct {
+    const char *dtype;
+    bool ema;
+} opt;
 
 static const struct pf_opt opts[] = {
     PF_OPT_CHOICE(0, "dtype", opt.dtype, "f32|f16|bf16",
                   "convert: store floats like this (default: as they are)"),
+    PF_OPT_FLAG(0, "ema", opt.ema, "take the model's moving average (EMA) in its place"),
     PF_OPT_END
 };
 
@@ -50,6 +54,8 @@ info(pf_checkpoint *w)
         printf("skipped %s\n", pf_checkpoint_skipped_name(w, i));
     if (*pf_checkpoint_cut(w))
         printf("left out of the names: %s\n", pf_checkpoint_cut(w));
+    if (!opt.ema && pf_checkpoint_has_ema(w))
+        printf("EMA weights are there, too: --ema takes them\n");
     if (skipped > SHOWN && !pf_common.verbose)
         printf("skipped %d more (-v lists them)\n", skipped - SHOWN);
     printf("%s: %s, %d tensors, %" PRId64 " parameters, %" PRIu64 " bytes\n", pf_checkpoint_path(w),
@@ -139,7 +145,8 @@ check(pf_checkpoint *w)
     if (bad)
         return pf_fail(PF_EFORMAT, "%s: %d of %d tensors hold NaN or infinity, the first is %s",
                        pf_checkpoint_path(w), bad, n, pf_checkpoint_name(w, first));
-    printf("%s: %d tensors, all finite\n", pf_checkpoint_path(w), n);
+    printf("%s: %d tensors, all finite, %d with checksums that hold\n", pf_checkpoint_path(w), n,
+           pf_checkpoint_checksums(w));
     return PF_OK;
 }
 
@@ -277,6 +284,9 @@ static pf_err
 convert(pf_checkpoint *w)
 {
     pf_doc meta = {0};
+    if (opt.ema && pf_checkpoint_has_ema(w))
+        pf_die("%s: has EMA weights alone, whose names (model_ema.*) are not the model's; pf-sample --ema "
+               "reads it as it is", pf_checkpoint_path(w));
     warn_of_unread(w);
     pf_err err = describe(&meta, w);
     if (err || (err = write_header(pf_output_file(out), &meta, w)))
@@ -321,7 +331,7 @@ main(int argc, char *argv[])
         pf_usage("-o and --dtype belong to convert, %s prints", argv[0]);
     if (run == convert)
         pf_must(pf_output_open(&out, pf_common.out));
-    pf_must(pf_checkpoint_open(&w, argc > 1 ? argv[1] : "-"));
+    pf_must((opt.ema ? pf_checkpoint_open_ema : pf_checkpoint_open)(&w, argc > 1 ? argv[1] : "-"));
     pf_must(run(w));
     if (fflush(stdout))
         pf_die("stdout: %s", strerror(errno));

@@ -366,6 +366,77 @@ test_sync_dreamer_at_other_elevations_gets_a_warning(void **state)
     RUNS("pf-sample -q -c config.yaml -w sync.pf --steps 1 -o sync-views.pf clip.pf");
 }
 
+/* Put every parameter of the UNet under its average's name too, or instead. */
+static void
+add_averages(pf_doc *doc, bool instead)
+{
+    static const char model[] = "model.";
+    const int n = doc->tensors;
+    for (int i = 0; i < n; i++) {
+        char name[300] = "model_ema.", was[300];
+        size_t k = strlen(name);
+        snprintf(was, sizeof was, "%s", doc->tensor[i].name);
+        if (strncmp(was, model, strlen(model)) != 0)
+            continue;
+        for (const char *c = was + strlen(model); *c; c++)
+            if (*c != '.')
+                name[k++] = *c;
+        assert_ok(pf_doc_put(doc, name, pf_doc_get(doc, was)));
+        pf_tensor *const t = (pf_tensor *)pf_doc_get(doc, was);
+        memset(t->data, 0, pf_tensor_bytes(t));
+    }
+    for (int i = doc->tensors - 1; instead && i >= 0; i--)
+        if (!strncmp(doc->tensor[i].name, model, strlen(model))) {
+            char name[300];
+            snprintf(name, sizeof name, "%s", doc->tensor[i].name);
+            pf_doc_drop(doc, name);
+        }
+}
+
+/* LitEma's names drop the dots: such weights were ignored, or "has no tensor". */
+static void
+test_ema_weights(void **state)
+{
+    (void)state;
+    RUNS(SAMPLE "-o plain.pf clip.pf");
+    for (int instead = 0; instead < 2; instead++) {
+        pf_doc model = {0}, plain = {0}, ema = {0};
+        read_document(&model, "model.pf");
+        add_averages(&model, instead);
+        write_document(&model, "ema-weights.pf");
+        pf_doc_release(&model);
+        if (instead)
+            FAILS(1, "but its EMA weights: --ema takes them",
+                  "pf-sample -q -c config.yaml -w ema-weights.pf -o x.pf clip.pf");
+        else
+            SAYS("ema-weights.pf: there are EMA weights, too: --ema takes them",
+                 "pf-sample --plan -d cpu -c config.yaml -w ema-weights.pf >/dev/null");
+        RUNS("pf-sample -q --ema -c config.yaml -w ema-weights.pf -o ema.pf clip.pf");
+        read_document(&plain, "plain.pf");
+        read_document(&ema, "ema.pf");
+        same_tensor(&plain, &ema, "views.image");
+        pf_doc_release(&plain);
+        pf_doc_release(&ema);
+    }
+    FAILS(1, "holds no EMA weights", SAMPLE "--ema -o x.pf clip.pf");
+}
+
+/* Weights whose second half was zeros made pictures. */
+static void
+test_verify_compares_checksums(void **state)
+{
+    (void)state;
+    RUNS("pf-weights convert -o summed.safetensors model.pf");
+    RUNS("pf-sample -q --verify -c config.yaml -w summed.safetensors --steps 1 -o one.pf clip.pf");
+    RUNS("size=$(wc -c <summed.safetensors); head -c $((size / 2)) summed.safetensors >zeros.safetensors; "
+         "truncate -s $size zeros.safetensors");
+    FAILS(1, "checksum", "pf-sample -q --verify -c config.yaml -w zeros.safetensors --steps 1 -o x.pf clip.pf");
+    FAILS(1, "checksum", "pf-clip-embed --verify -c config.yaml -w zeros.safetensors -o x.pf input.pf");
+    FAILS(1, "checksum", "pf-weights check zeros.safetensors");
+    SAYS("plain.safetensors: carries no checksums",
+         "sed s/pf.crc32/pf.crc33/ model.pf >plain.safetensors; pf-clip-embed --verify -c config.yaml -w plain.safetensors -o one.pf input.pf");
+}
+
 static void
 test_weights_of_other_sizes_without_a_config(void **state)
 {
@@ -427,6 +498,8 @@ main(void)
         cmocka_unit_test(test_nan_in_weights_is_told),
         cmocka_unit_test(test_overflow_in_a_network_is_told),
         cmocka_unit_test(test_sync_dreamer_at_other_elevations_gets_a_warning),
+        cmocka_unit_test(test_ema_weights),
+        cmocka_unit_test(test_verify_compares_checksums),
         cmocka_unit_test(test_weights_of_other_sizes_without_a_config),
         cmocka_unit_test(test_wrong_input),
         cmocka_unit_test(test_verbose),

@@ -57,6 +57,17 @@ ok "info lists types that are not known" says "skipped b.small: tensor of type F
 ok "convert says that it leaves them out" sh -c "pf-weights convert '$C/types_unknown.safetensors' 2>&1 >left.safetensors |
     grep -q '3 tensors of types that are not known are left out, the first is b.small' && pf-weights check left.safetensors"
 
+# EMA weights
+ok "info says that there are EMA weights" says "EMA weights are there, too" pf-weights info "$C/ema_beside.safetensors"
+ok "convert --ema takes them" sh -c "pf-weights convert --ema '$C/ema_beside.safetensors' -o ema.safetensors &&
+    pf-weights info ema.safetensors | grep -q '3 tensors'"
+ok "... and no others" sh -c "! pf-weights info ema.safetensors | grep -q model_ema"
+fails "--ema wants some" 1 "holds no EMA weights" pf-weights convert --ema "$C/small.ckpt" -o no.safetensors
+fails "their names alone are not the model's" 1 "whose names (model_ema.*) are not the model's" \
+    pf-weights convert --ema "$C/ema_alone.safetensors" -o no.safetensors
+ok "check counts checksums" says "4 with checksums that hold" pf-weights check "$C/small.ckpt"
+ok "... and says if there are none" says "0 with checksums" pf-weights check "$C/large.safetensors"
+
 # refusals
 for f in names_system.ckpt names_subprocess.ckpt names_os_inside.ckpt names_eval-legacy.ckpt; do
     fails "convert refuses $f" 1 "refused: the pickle names" pf-weights convert "$C/$f" -o no.safetensors
