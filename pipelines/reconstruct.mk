@@ -3,6 +3,10 @@
 #   make -f pipelines/reconstruct.mk INPUT=alarm.png OUTPUT=out/alarm CKPT=model.safetensors \
 #       INPUT_ELEVATION=20 TARGET_ELEVATION=50
 #
+# What SyncDreamer's README types as
+#   generate.py --ckpt W --input P --output DIR --sample_num 4 --cfg_scale 2.0 --elevation 30 --crop_size 200
+# is here CKPT=W INPUT=P OUTPUT=DIR SAMPLE_NUM=4 CFG_SCALE=2.0 INPUT_ELEVATION=30 CROP_SIZE=200.
+#
 # Every stage is a file in OUTPUT, so make redoes only what changed, -j runs mesh and video side by
 # side, and a stage that fails leaves nothing that looks finished.  File names without spaces.
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
@@ -21,6 +25,9 @@ DEVICE           ?= auto
 CROP_SIZE        ?=
 # 1: a photo without transparency is all object.
 OPAQUE           ?=
+# So many samples are drawn in 0.png; number SAMPLE of them, from 0 on, becomes the mesh.
+SAMPLE_NUM       ?=
+SAMPLE           ?= 0
 CFG_SCALE        ?=
 SAMPLE_STEPS     ?=
 NEUS_STEPS       ?=
@@ -28,6 +35,8 @@ RESOLUTION       ?=
 FRAMES           ?=
 
 option = $(if $(2),$(1) $(2))
+comma := ,
+ELEVATIONS := $(words $(subst $(comma), ,$(TARGET_ELEVATION)))
 O := $(OUTPUT)
 
 .PHONY: all
@@ -40,8 +49,13 @@ $(O)/input.pf: $(INPUT) $(CONFIG) $(CKPT)
 	  pf-clip-embed -c $(CONFIG) -w $(CKPT) -d $(DEVICE) -o $@
 $(O)/views.pf: $(O)/input.pf
 	pf-sample -c $(CONFIG) -w $(CKPT) -d $(DEVICE) --seed $(SEED) --target-elevation $(TARGET_ELEVATION) \
-	  $(call option,--cfg-scale,$(CFG_SCALE)) $(call option,--steps,$(SAMPLE_STEPS)) -o $@ $<
-$(O)/masked.pf: $(O)/views.pf
+	  $(call option,--sample-num,$(SAMPLE_NUM)) $(call option,--cfg-scale,$(CFG_SCALE)) \
+	  $(call option,--steps,$(SAMPLE_STEPS)) -o $@ $<
+# One sample of each elevation: others show the object otherwise, and no field fits all.
+$(O)/sample.pf: $(O)/views.pf
+	for e in $$(seq 0 $$(($(ELEVATIONS) - 1))); do \
+	  pf-stream cat --index $$((e * $(or $(SAMPLE_NUM),1) + $(SAMPLE))) $<; done | pf-stream cat -o $@
+$(O)/masked.pf: $(if $(filter-out 1,$(SAMPLE_NUM)),$(O)/sample.pf,$(O)/views.pf)
 	pf-mask -o $@ $<
 $(O)/field.pf: $(O)/masked.pf $(NEUS_CONFIG)
 	pf-neus -c $(NEUS_CONFIG) -d $(DEVICE) --seed $(SEED) $(call option,--steps,$(NEUS_STEPS)) --log $(O)/loss.csv -o $@ $<

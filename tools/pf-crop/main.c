@@ -13,9 +13,11 @@
 static struct {
     struct fit fit;
     double elevation_deg, azimuth_deg;
+    const char *input;
 } opt = {.fit = {.alpha_threshold = 0.05}, .elevation_deg = 30};
 
 static const struct pf_opt opts[] = {
+    PF_OPT_STR(0, "input", opt.input, "PHOTO", "the photo, as the operand"),
     PF_OPT_INT(0, "crop-size", opt.fit.crop_px, "PX", "longer side of the object in the view; 0 is "
                "200 of 256, -1 fits the whole photo", -1, 4096),
     PF_OPT_REAL(0, "alpha-threshold", opt.fit.alpha_threshold, "0..1",
@@ -84,11 +86,13 @@ main(int argc, char *argv[])
     pf_start(&argc, &argv, "[PHOTO]", "Put the object of a photo into a square view.", opts);
     if (argc > 1)
         pf_usage("one photo at a time, not %d", argc);
+    if (argc && opt.input)
+        pf_usage("--input %s and the operand %s: one photo at a time", opt.input, argv[0]);
     opt.fit.side = pf_conf.model.image_size;
     if (!opt.fit.crop_px)
         opt.fit.crop_px = (opt.fit.side * 200 + 128) / 256;     /* the original's usual one */
     pf_must(pf_output_open(&out, pf_common.out));
-    pf_must(pf_photo_open(&photo, argc ? argv[0] : "-"));
+    pf_must(pf_photo_open(&photo, argc ? argv[0] : opt.input ? opt.input : "-"));
     pf_must(fit_view(&view, &touches, &photo, &opt.fit));           // [S, S, 4]
     warn(&photo, touches);
     pf_must(describe(&doc, &view));

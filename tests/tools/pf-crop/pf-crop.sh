@@ -89,6 +89,10 @@ fails "a folder" 1 "Is a directory" pf-crop . -o x.pf
 fails "NaN" 2 "--input-elevation is nan, not a finite number" pf-crop --input-elevation nan "$I/photo.png" -o x.pf
 fails "elevation 90" 2 "out of range: -89 to 89" pf-crop --input-elevation 90 "$I/photo.png" -o x.pf
 fails "alpha threshold 2" 2 "out of range: 0 to 1" pf-crop --alpha-threshold 2 "$I/photo.png" -o x.pf
+ok "--input is the photo, as the original has it" bash -c \
+    "pf-crop '$I/photo.png' -o a.pf && pf-crop --input '$I/photo.png' --crop_size 0 --elevation 30 --output b.pf &&
+     cmp <(pf-stream get input.image a.pf) <(pf-stream get input.image b.pf)"
+fails "--input and a photo" 2 "one photo at a time" pf-crop --input "$I/photo.png" "$I/photo.png" -o x.pf
 fails "two photos" 2 "one photo at a time" pf-crop "$I/photo.png" "$I/photo.png" -o x.pf
 ok "a failure leaves nothing" test ! -e x.pf
 fails "a full disk" 1 "No space left" bash -c 'pf-crop "$0" >/dev/full' "$I/photo.png"

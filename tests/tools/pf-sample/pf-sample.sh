@@ -23,6 +23,22 @@ fi
 
 ok "a plan has a row for each batch" sh -c "pf-sample --plan -d cpu -c $D/config.yaml -w $D/weights.safetensors --batch-view-num 5 |
     awk '/ this run/ { own = \$1 } / [0-9.]* MB  *[0-9.]* MB/ { all = all \" \" \$1 } END { exit !(own == 5 && all == \" 1 2 4 5 8 16\") }'"
+# Of several samples of two elevations, number 1 of each goes on: SyncDreamer's --sample_num 2.
+make_samples() {
+    make -f "$ROOT/pipelines/reconstruct.mk" out/sample.pf INPUT="$D/photos/ball-20.png" OUTPUT=out CONFIG="$D/config.yaml" \
+        CKPT="$D/weights.safetensors" DEVICE=cpu SAMPLE_NUM=2 SAMPLE=1 TARGET_ELEVATION=0,30 SAMPLE_STEPS=1 CROP_SIZE=-1
+}
+same_views() { cmp <(pf-stream get --index "$1" views.image out/views.pf) <(pf-stream get --index "$2" views.image out/sample.pf); }
+if [ -n "${PF_SAN:-}" ]; then
+    skip "reconstruct.mk takes one sample of each elevation" "a minute under sanitizers"
+else
+    ok "reconstruct.mk takes one sample of each elevation" make_samples
+    ok "of the first" same_views 1 0
+    ok "of the second" same_views 3 1
+    ok "and no more" test "$(pf-stream info out/sample.pf | grep -c 'document ')" = 2
+    rm -rf out
+fi
+
 plans() { sample --plan "$@" | grep -q '^total  *[0-9.]* MB$'; }
 ok "it needs no stream" plans </dev/null
 ok "it reads none" plans no-such-stream
