@@ -356,7 +356,8 @@ is_missing(const pf_checkpoint *w, const char *name)
     char ema[PF_ST_NAME_MAX + 20];
     const char *const skipped = find_skipped(w, name);
     if (skipped)
-        return pf_fail(PF_EFORMAT, "%s: tensor %s is%s, which cannot be used", w->path, name, skipped);
+        return pf_fail(PF_EFORMAT, "%s: tensor %s is%s, which cannot be used", w->path, name,
+                       skipped);
     return pf_fail(PF_EFORMAT, "%s: has no tensor %s%s", w->path, name,
                    !w->ema && pf_checkpoint_ema_name(ema, name) && pf_checkpoint_find(w, ema) >= 0
                        ? ", but its EMA weights: --ema takes them" : "");

@@ -26,8 +26,9 @@ typedef struct pf_checkpoint pf_checkpoint;     /* opaque, owned by whoever open
 
 /* Open path; "-" is stdin.  A regular file is mapped, a pipe is read into memory. */
 pf_err pf_checkpoint_open(pf_checkpoint **w, const char *path) PF_MUST_USE;
-/* The same, and take the model's moving average (EMA) where it and the model itself are there: model_ema.*
- * under the names of model.*, or a dictionary under "ema" and the like.  Fails if there is none. */
+/* The same, and take the model's moving average (EMA) where it and the model itself are there:
+ * model_ema.* under the names of model.*, or a dictionary under "ema" and the like.  Fails if there
+ * is none. */
 pf_err pf_checkpoint_open_ema(pf_checkpoint **w, const char *path) PF_MUST_USE;
 /* The same for bytes in memory, borrowed until close; name is for messages. */
 pf_err pf_checkpoint_open_memory(pf_checkpoint **w, const void *bytes, size_t size,
@@ -48,16 +49,16 @@ bool pf_checkpoint_has(const pf_checkpoint *w, const char *prefix);
  * names the file, the tensor and both shapes. */
 pf_err pf_checkpoint_need(pf_checkpoint *w, const char *name, pf_tensor *t, int ndim,
                           const int64_t *dim) PF_MUST_USE;
-/* Whether the data of the tensor t that get or need gave under this name are finite, all of them.  The
- * error names the file, the tensor and the first that is not.  Reads everything. */
+/* Whether the data of the tensor t that get or need gave under this name are finite, all of them.
+ * The error names the file, the tensor and the first that is not.  Reads everything. */
 pf_err pf_checkpoint_expect_finite(const pf_checkpoint *w, const char *name, const pf_tensor *t)
     PF_MUST_USE;
 /* Whether there is an average that was not asked for, or has the names of model_ema.* still. */
 bool pf_checkpoint_has_ema(const pf_checkpoint *w);
 /* What was left out of names (module., _orig_mod., model.); "" if nothing. */
 const char *pf_checkpoint_cut(const pf_checkpoint *w);
-/* Things that were skipped because they are not tensors (other objects of the pickle) or of a type that
- * is not known (F8_E4M3), as one readable line each; for pf-weights info. */
+/* Things that were skipped because they are not tensors (other objects of the pickle) or of a type
+ * that is not known (F8_E4M3), as one readable line each; for pf-weights info. */
 int pf_checkpoint_skipped(const pf_checkpoint *w);
 const char *pf_checkpoint_skipped_name(const pf_checkpoint *w, int i);
 

@@ -156,8 +156,8 @@ pf_checkpoint_expect_finite(const pf_checkpoint *w, const char *name, const pf_t
     int64_t first = 0;
     while (!count((const char *)t->data + (size_t)first * item, 1, mask))
         first++;
-    return pf_fail(PF_EFORMAT, "%s: tensor %s: element %" PRId64 " is not finite; the file is damaged",
-                   w->path, name, first);
+    return pf_fail(PF_EFORMAT, "%s: tensor %s: element %" PRId64 " is not finite; the file is "
+                   "damaged", w->path, name, first);
 }
 
 void

@@ -55,9 +55,9 @@ static pf_err
 rename_averages(pf_checkpoint *w, const int *twin)
 {
     for (int i = 0; i < w->weights; i++) {
-        struct pf_weight *const x = &w->weight[i], *const y = twin[i] < 0 ? NULL : &w->weight[twin[i]];
-        if (!y)
+        if (twin[i] < 0)
             continue;
+        struct pf_weight *const x = &w->weight[i], *const y = &w->weight[twin[i]];
         if (!same_shape(&x->t, &y->t))
             return pf_fail(PF_EFORMAT, "tensor %s: its EMA weights have another shape", x->name);
         if (strncmp(y->name, average, sizeof average - 1) != 0)
@@ -78,16 +78,18 @@ pf_checkpoint_take_ema(pf_checkpoint *w)
     if (w->ema_entered)
         return PF_OK;
     if (!pf_checkpoint_has(w, average))
-        return pf_fail(PF_EFORMAT, "holds no EMA weights (model_ema.*, or a dictionary under ema or "
-                       "params_ema)");
+        return pf_fail(PF_EFORMAT, "holds no EMA weights (model_ema.*, or a dictionary under "
+                       "ema or params_ema)");
     int *const twin = malloc(((size_t)w->weights + 1) * sizeof *twin);
     if (!twin)
         return pf_checkpoint_no_memory();
     for (int i = 0; i < w->weights; i++) {
-        twin[i] = pf_checkpoint_ema_name(name, w->weight[i].name) ? pf_checkpoint_find(w, name) : -1;
+        twin[i] = -1;
+        if (pf_checkpoint_ema_name(name, w->weight[i].name))
+            twin[i] = pf_checkpoint_find(w, name);
         any |= twin[i] >= 0;
     }
-    w->ema_alone = !any;                        /* names are then translated when they are asked for */
+    w->ema_alone = !any;                        // names are translated when they are asked for
     const pf_err err = any ? rename_averages(w, twin) : PF_OK;
     free(twin);
     return err;

@@ -1,5 +1,5 @@
-/* checkpoint_index.c - weights in several files, and the *.index.json beside them that says which tensor
- * is in which: {"weight_map": {"tensor": "file", ...}}, as Hugging Face writes it. */
+/* checkpoint_index.c - weights in several files, and the *.index.json beside them that says which
+ * tensor is in which: {"weight_map": {"tensor": "file", ...}}, as Hugging Face writes it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +14,9 @@ bool
 pf_checkpoint_is_index(const pf_checkpoint *w)
 {
     /* A safetensors header of this length, text read as a number, would have exabytes. */
-    return w->size >= 8 && w->bytes[7] && (w->bytes[0] == '{' || memchr(" \t\r\n", w->bytes[0], 4)) &&
-           memmem(w->bytes, w->size < PF_ST_HEADER_MAX ? w->size : PF_ST_HEADER_MAX, "\"weight_map\"", 12);
+    const size_t looked = w->size < PF_ST_HEADER_MAX ? w->size : PF_ST_HEADER_MAX;
+    return w->size >= 8 && w->bytes[7] && memchr("{ \t\r\n", w->bytes[0], 5) &&
+           memmem(w->bytes, looked, "\"weight_map\"", 12);
 }
 
 /* A name beside the index: files elsewhere are none of its business. */
@@ -45,15 +46,17 @@ list_files(const char ***files, size_t *n, json_t *map)
     json_object_foreach(map, key, value) {
         const char *const file = json_string_value(value);
         if (!file || !is_beside(file))
-            return pf_fail(PF_EFORMAT, "tensor %.100s: \"%.100s\" is not the name of a file beside the "
-                           "index", key, file ? file : "(no text)");
+            return pf_fail(PF_EFORMAT, "tensor %.100s: \"%.100s\" is not the name of a file beside "
+                           "the index", key, file ? file : "(no text)");
         list[all++] = file;
     }
     qsort(list, all, sizeof *list, by_text);
     for (size_t i = 0; i < all; i++)
         if (!*n || strcmp(list[*n - 1], list[i]) != 0)
             list[(*n)++] = list[i];
-    return *n <= MAX_FILES ? PF_OK : pf_fail(PF_EFORMAT, "names more than %d files", (int)MAX_FILES);
+    if (*n > MAX_FILES)
+        return pf_fail(PF_EFORMAT, "names more than %d files", (int)MAX_FILES);
+    return PF_OK;
 }
 
 /* Move the tensors and what was skipped of one file over; the file itself stays open. */
@@ -61,7 +64,8 @@ static pf_err
 take_over(pf_checkpoint *w, pf_checkpoint *part)
 {
     for (int i = 0; i < part->weights; i++) {
-        struct pf_weight *const from = &part->weight[i], *const to = pf_checkpoint_add(w, from->name);
+        struct pf_weight *const from = &part->weight[i];
+        struct pf_weight *const to = pf_checkpoint_add(w, from->name);
         if (!to)
             return PF_ENOMEM;
         char *const name = to->name;
@@ -127,8 +131,8 @@ pf_checkpoint_list_index(pf_checkpoint *w, const char *path)
     else if (!json_is_object(map))
         err = pf_fail(PF_EFORMAT, "its weight_map is not an object");
     else if (!(err = list_files(&file, &n, map)) && !path)
-        err = pf_fail(PF_EFORMAT, "is an index of several files: give its name, they are looked for "
-                      "beside it");
+        err = pf_fail(PF_EFORMAT, "is an index of several files: give its name, they are looked "
+                      "for beside it");
     else if (!err)
         err = add_files(w, map, file, n, folder);
     free(file);

@@ -1,5 +1,5 @@
-/* checkpoint_kinds.c - what a file is that is not a weights file: people have downloaded a page, or not
- * unpacked an archive. */
+/* checkpoint_kinds.c - what a file is that is not a weights file: people have downloaded a page, or
+ * not unpacked an archive. */
 #include <string.h>
 
 #include "common/checkpoint_parts.h"
@@ -11,7 +11,8 @@ static const struct kind {
     const char *what;
 } kinds[] = {
 #define KIND(AT, BYTES, WHAT) {AT, BYTES, sizeof BYTES - 1, WHAT}
-    KIND(0, "version https://git-lfs", "is a Git LFS pointer, not the file itself: get it with git lfs pull"),
+    KIND(0, "version https://git-lfs",
+         "is a Git LFS pointer, not the file itself: get it with git lfs pull"),
     KIND(0, "<!DOCTYPE", "is an HTML page: the download gave a web page instead of the file"),
     KIND(0, "<!doctype", "is an HTML page: the download gave a web page instead of the file"),
     KIND(0, "<html", "is an HTML page: the download gave a web page instead of the file"),
@@ -60,6 +61,8 @@ pf_checkpoint_other_kind(const pf_checkpoint *w)
     if (start < w->size && (w->bytes[start] == '{' || w->bytes[start] == '['))
         return pf_fail(PF_EFORMAT, "is JSON, but no index of weights (no weight_map)");
     if (is_onnx(w->bytes, w->size))
-        return pf_fail(PF_EFORMAT, "is an ONNX model, which is not read: the .safetensors or .ckpt is");
-    return pf_fail(PF_EFORMAT, "is not a weights file (.safetensors, or a .ckpt or .pt of PyTorch)");
+        return pf_fail(PF_EFORMAT, "is an ONNX model, which is not read: the model's .safetensors "
+                       "or .ckpt is");
+    return pf_fail(PF_EFORMAT, "is not a weights file (.safetensors, or a .ckpt or .pt of "
+                   "PyTorch)");
 }

@@ -1,5 +1,5 @@
-/* checkpoint_names.c - the names of tensors without what wraps a model while it is trained or compiled,
- * and a sentence about a file in which none is found. */
+/* checkpoint_names.c - the names of tensors without what wraps a model while it is trained or
+ * compiled, and a sentence about a file in which none is found. */
 #include <stdio.h>
 #include <string.h>
 
@@ -93,6 +93,6 @@ pf_checkpoint_without_tensors(const pf_checkpoint *w)
     if (w->skips > SHOWN)
         snprintf(found + strlen(found), sizeof found - strlen(found), " and %d more",
                  w->skips - SHOWN);
-    return pf_fail(PF_EFORMAT, "holds no tensors that can be read: expected a dictionary of them, or "
-                   "one under state_dict, model or the like%s", found);
+    return pf_fail(PF_EFORMAT, "holds no tensors that can be read: expected a dictionary of them, "
+                   "or one under state_dict, model or the like%s", found);
 }

@@ -50,8 +50,8 @@ pf_err pf_checkpoint_no_memory(void);
 void pf_checkpoint_trim_names(pf_checkpoint *w);
 pf_err pf_checkpoint_without_tensors(const pf_checkpoint *w);
 
-/* checkpoint.c: whether there is such a tensor or it was skipped; open a file of an index, which must be
- * one that is mapped and no index itself. */
+/* checkpoint.c: whether there is such a tensor or it was skipped; open a file of an index, which
+ * must be one that is mapped and no index itself. */
 bool pf_checkpoint_knows(const pf_checkpoint *w, const char *name);
 pf_err pf_checkpoint_open_part(pf_checkpoint **part, const char *path) PF_MUST_USE;
 

@@ -142,7 +142,7 @@ collect(struct reader *r, const pf_py *dict, const char *prefix, int depth)
     return PF_OK;
 }
 
-/* Under which keys trainers put a model's tensors, the likeliest first, those of its average last. */
+/* Under which keys trainers put a model's tensors, the likeliest first, its average's last. */
 static const char *const wrappers[] = {
     "state_dict", "model_state_dict", "model", "module", "params",
     "params_ema", "ema_state_dict", "model_ema", "ema",
@@ -204,7 +204,9 @@ collect_root(struct reader *r, const pf_py *root)
     if (root->kind != PF_PY_DICT)
         return pf_fail(PF_EFORMAT, "holds %s, expected a dictionary of tensors",
                        pf_py_describe(what, sizeof what, root));
-    for (int depth = 0; depth < MAX_WRAPPED && (inner = find_wrapped(root, r->w->ema)); depth++, root = inner) {
+    for (int depth = 0; depth < MAX_WRAPPED; depth++, root = inner) {
+        if (!(inner = find_wrapped(root, r->w->ema)))
+            break;
         const pf_py *const average = find_average(root);
         r->w->ema_entered |= average == inner;
         r->w->ema_beside |= average && average != inner;

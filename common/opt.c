@@ -332,8 +332,8 @@ pf_hint_config(pf_err err)
     if (err != PF_ESHAPE || pf_common.config)
         return err;
     snprintf(sentence, sizeof sentence, "%s", pf_error());
-    return pf_fail(err, "%s; without -c the sizes are the full model's: -c CONFIG says these weights'",
-                   sentence);
+    return pf_fail(err, "%s; without -c the sizes are the full model's: -c CONFIG says these "
+                   "weights'", sentence);
 }
 
 /* Text for JSON, which holds UTF-8 alone: other bytes, of a file name say, become '?'. */

@@ -81,8 +81,8 @@ void pf_start(int *argc, char ***argv, const char *operands, const char *summary
               const struct pf_opt *opts);
 /* Wrong usage that only the tool can see: one sentence, exit 2. */
 void pf_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
-/* Let the sentence of a PF_ESHAPE from loading weights say, where no -c was given, that the sizes are
- * the defaults; other results pass through. */
+/* Let the sentence of a PF_ESHAPE from loading weights say, where no -c was given, that the sizes
+ * are the defaults; other results pass through. */
 pf_err pf_hint_config(pf_err err) PF_MUST_USE;
 /* This run for pf.history: {"tool", "version", "options": {...}, "seed"} as JSON; caller frees. */
 char *pf_history_entry(void);

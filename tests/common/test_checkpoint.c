@@ -144,10 +144,12 @@ test_averages_take_the_place_of_the_model(void **state)
     assert_tensor(w, "a.weight", PF_F32, 6, (float[]){5, 4, 3, 2, 1, 0});
     pf_checkpoint_close(w);
 
-    assert_fails(pf_checkpoint_open_ema(&w, FILES "small.ckpt"), PF_EFORMAT, "small.ckpt: holds no EMA weights");
+    assert_fails(pf_checkpoint_open_ema(&w, FILES "small.ckpt"), PF_EFORMAT,
+                 "small.ckpt: holds no EMA weights");
     assert_fails(pf_checkpoint_open_ema(&w, FILES "ema_shape.safetensors"), PF_EFORMAT,
                  "tensor model.a.weight: its EMA weights have another shape");
-    assert_fails(pf_checkpoint_open_ema(&w, FILES "ema_of_two.safetensors"), PF_EFORMAT, "are another's, too");
+    assert_fails(pf_checkpoint_open_ema(&w, FILES "ema_of_two.safetensors"), PF_EFORMAT,
+                 "are another's, too");
 }
 
 static void
@@ -170,7 +172,8 @@ static void
 test_hostile_indices_are_refused(void **state)
 {
     static const struct { const char *file, *words; pf_err err; } cases[] = {
-        {"leaves_folder", "\"../checkpoint/part-1.safetensors\" is not the name of a file beside", PF_EFORMAT},
+        {"leaves_folder", "\"../checkpoint/part-1.safetensors\" is not the name of a file",
+         PF_EFORMAT},
         {"absolute", "\"/etc/passwd\" is not the name of a file beside", PF_EFORMAT},
         {"file_is_no_text", "\"(no text)\" is not the name", PF_EFORMAT},
         {"file_missing", "part-3.safetensors: cannot be opened", PF_EIO},
@@ -205,7 +208,7 @@ test_other_files_are_called_by_their_name(void **state)
         FILE_OF("\n  <html lang=\"en\">", "is an HTML page"),
         FILE_OF("<?xml version=\"1.0\"?><Error>", "is XML"),
         FILE_OF("{\"error\": \"not found\"}", "is JSON, but no index"),
-        FILE_OF("{\"a\":  {}, \"b\": 1}", "is JSON, but no index"),          // '{' where safetensors has it
+        FILE_OF("{\"a\":  {}, \"b\": 1}", "is JSON, but no index"),  // '{' is byte 8
         FILE_OF("[1, 2]", "is JSON, but no index"),
         FILE_OF("\x1f\x8b\x08\0\0\0\0\0", "is packed with gzip"),
         FILE_OF("7z\xbc\xaf\x27\x1c\0\4", "is a 7z archive"),
@@ -222,10 +225,11 @@ test_other_files_are_called_by_their_name(void **state)
     pf_checkpoint *w;
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_fails(pf_checkpoint_open_memory(&w, cases[i].bytes, cases[i].n, "model.ckpt"), PF_EFORMAT,
-                     cases[i].words);
+        assert_fails(pf_checkpoint_open_memory(&w, cases[i].bytes, cases[i].n, "model.ckpt"),
+                     PF_EFORMAT, cases[i].words);
     memcpy(tar + 257, "ustar", 6);
-    assert_fails(pf_checkpoint_open_memory(&w, tar, sizeof tar, "model.ckpt"), PF_EFORMAT, "is a tar archive");
+    assert_fails(pf_checkpoint_open_memory(&w, tar, sizeof tar, "model.ckpt"), PF_EFORMAT,
+                 "is a tar archive");
 }
 
 /* One F8 tensor had the whole file refused. */

@@ -23,8 +23,8 @@ embed(pf_doc *doc, pf_dev *dev, const struct vit *vit)
     pf_err err;
     PF_TRY(pf_doc_need(doc, "input.image", PF_F32, 3, (int64_t[]){3, -1, -1}, &image));
     if (image.dim[1] != image.dim[2] || image.dim[1] < 1 || image.dim[1] > 32768)
-        return pf_fail(PF_ESHAPE,
-                       "input.image is %lld by %lld, expected a square view as pf-crop makes it",
+        return pf_fail(PF_ESHAPE, "input.image is %lld by %lld, expected a square view as pf-crop "
+                       "makes it",
                        (long long)image.dim[2], (long long)image.dim[1]);
     PF_TRY(pf_tensor_expect_range(&image, "input.image", -1 - 1e-6, 1 + 1e-6, "-1 to 1"));
     if ((err = vit_preprocess(&input, &image, vit->side)) ||            // [3, side, side]
@@ -32,8 +32,8 @@ embed(pf_doc *doc, pf_dev *dev, const struct vit *vit)
         goto out;
     for (int64_t i = 0; i < clip.dim[1] && !err; i++)
         if (!isfinite(((float *)clip.data)[i]))
-            err = pf_fail(PF_EFORMAT,
-                          "CLIP's embedding of this view is not finite; are the weights damaged?");
+            err = pf_fail(PF_EFORMAT, "CLIP's embedding of this view is not finite; are the "
+                          "weights damaged?");
     if (err || (err = pf_doc_put(doc, "input.clip", &clip)))
         goto out;
     err = pf_doc_add_history(doc);

@@ -28,8 +28,8 @@ ddim_times(struct ddim *d, int steps, bool original)
     const int first = steps < DDIM_TIMES;       // 0 where all thousand steps are taken
     const int stride = DDIM_TIMES / steps;
     if (original && first && (DDIM_TIMES - 1) % stride == 0)
-        return pf_fail(PF_EARG, "the original's list of %d steps ends at time %d, but the last is %d; "
-                       "take another number of steps, or even time steps", steps, DDIM_TIMES,
+        return pf_fail(PF_EARG, "the original's list of %d steps ends at time %d, but the last is "
+                       "%d; take another number of steps, or even time steps", steps, DDIM_TIMES,
                        DDIM_TIMES - 1);
     d->steps = original ? (DDIM_TIMES - 1) / stride + 1 : steps;
     for (int k = 0; k < d->steps; k++)

@@ -40,8 +40,8 @@ static const struct pf_opt opts[] = {
                "views in one evaluation: memory, not the result", 1, 256),
     PF_OPT_STR(0, "noise", opt.noise, "FILE", "take every random number from FILE"),
     PF_OPT_STR(0, "dump", opt.dump, "FILE", "write activations of one view and states to FILE"),
-    PF_OPT_INT(0, "dump-view", opt.dump_view, "N", "the view whose activations --dump writes", 0,
-               255),
+    PF_OPT_INT(0, "dump-view", opt.dump_view, "N", "the view whose activations --dump writes",
+               0, 255),
     PF_OPT_FLAG(0, "latents", opt.latents, "also write views.latent"),
     PF_OPT_STR(0, "png", opt.png, "DIR", "also write DIR/0.png ..., N views side by side"),
     PF_OPT_FLAG(0, "ema", opt.ema, "take the EMA of the weights, their moving average"),
@@ -163,14 +163,14 @@ sample_elevation(struct model *m, struct photo *p, double elevation_deg, struct 
         goto out;
     pf_stage_time("cameras", pf_seconds() - start);
     for (int i = 0; i < m->conf.sampler.sample_num && !err; i++) {
-        pf_tensor latents = {0}, pictures = {0}, raw = {0};
+        pf_tensor latents = {0}, pictures = {0}, raw = {0};             // pictures [N, S, S, 3]
         noise_key(noise, elevation_deg, i);
         start = pf_seconds();
         err = sampler_run(&s, &latents, &p->moments, noise);            // [N, z, h, w]
         if (!err) {
             pf_stage_time("sampling", pf_seconds() - start);
             start = pf_seconds();
-            err = sampler_decode(m, &pictures, m->run.dump ? &raw : NULL, &latents); // [N, S, S, 3]
+            err = sampler_decode(m, &pictures, m->run.dump ? &raw : NULL, &latents);
         }
         if (!err) {
             pf_stage_time("decoding", pf_seconds() - start);
@@ -194,8 +194,8 @@ warn_of_elevations(const struct model *m)
     if (unet_is_sync_dreamer(&m->unet))
         for (int i = 0; i < opt.elevation_deg.n; i++)
             if (opt.elevation_deg.v[i] != 30) {
-                pf_warn("--target-elevation %g: these weights, SyncDreamer's, were trained for views at 30 "
-                        "degrees alone", opt.elevation_deg.v[i]);
+                pf_warn("--target-elevation %g: these weights, SyncDreamer's, were trained for "
+                        "views at 30 degrees alone", opt.elevation_deg.v[i]);
                 return;
             }
 }
@@ -276,7 +276,8 @@ main(int argc, char *argv[])
         pf_usage("-w WEIGHTS is missing: the diffusion checkpoint");
     if (pf_conf.sampler.cfg_scale == 0)
         pf_warn("--cfg-scale 0: the views do not depend on the photo");
-    if (ddim_times(&(struct ddim){0}, pf_conf.sampler.steps, !strcmp(pf_conf.sampler.timesteps, "original")))
+    if (ddim_times(&(struct ddim){0}, pf_conf.sampler.steps,
+                   !strcmp(pf_conf.sampler.timesteps, "original")))
         pf_usage("%s", pf_error());
     if (opt.dump && !strcmp(opt.dump, "-"))
         pf_usage("--dump needs the name of a file, not standard output");
@@ -314,12 +315,9 @@ main(int argc, char *argv[])
         pf_must(write_dump(&dump, dumped));
     pf_must(pf_output_close(out));
     if (pf_common.verbose)
-        fprintf(stderr,
-                "pf-sample: memory: %.1f MB of weights and constants, %.1f MB of activations at "
-                "most, %.1f MB "
-                "in all, on %s\n",
-                (double)pf_dev_kept(dev) / 1e6, (double)pf_dev_peak(dev) / 1e6,
-                (double)pf_dev_need(dev) / 1e6, pf_dev_name(dev));
+        fprintf(stderr, "pf-sample: memory: %.1f MB of weights and constants, %.1f MB of "
+                "activations at most, %.1f MB in all, on %s\n", (double)pf_dev_kept(dev) / 1e6,
+                (double)pf_dev_peak(dev) / 1e6, (double)pf_dev_need(dev) / 1e6, pf_dev_name(dev));
     for (int i = 0; i < n; i++) {
         pf_doc_release(&photos[i].doc);
         pf_tensor_release(&photos[i].moments);

@@ -42,8 +42,8 @@ check_sizes(const struct pf_config *c)
     return PF_OK;
 }
 
-/* Whether a table went through 16 bits on its way, and the formula's would have given it: near 1 there
- * are few such numbers, in BF16 the first is 1 itself. */
+/* Whether a table went through 16 bits on its way, and the formula's would have given it: near 1
+ * there are few such numbers, in BF16 the first is 1 itself. */
 static bool
 is_rounded(const float table[DDIM_TIMES], const float formula[DDIM_TIMES])
 {

@@ -1,6 +1,6 @@
 /* pf-weights - look into a checkpoint, check its numbers, convert it to safetensors.
- * in:  .safetensors, .ckpt or .pt      out: text, or (convert) a safetensors document of kind
- * weights
+ * in:  .safetensors, .ckpt or .pt
+ * out: text, or (convert) a safetensors document of kind weights
  *
  * One tensor at a time is in memory, and of that one a block: files may be larger than memory. */
 #include <errno.h>
@@ -123,8 +123,8 @@ report_bad(const char *name, const pf_tensor *t)
         infinite += isinf(v) != 0;
     }
     if (nans + infinite)
-        printf("%s: %" PRId64 " NaN, %" PRId64 " infinite of %" PRId64 "\n", name, nans, infinite,
-               n);
+        printf("%s: %" PRId64 " NaN, %" PRId64 " infinite of %" PRId64 "\n", name, nans,
+               infinite, n);
     return nans + infinite;
 }
 
@@ -160,9 +160,7 @@ target(const pf_checkpoint *w, int i)
     const pf_dtype is = pf_checkpoint_shape(w, i)->dtype;
     if (!opt.dtype || !is_float(is) || !strchr(pf_checkpoint_name(w, i), '.'))
         return is;
-    return strcmp(opt.dtype, "f32") == 0   ? PF_F32
-           : strcmp(opt.dtype, "f16") == 0 ? PF_F16
-                                           : PF_BF16;
+    return !strcmp(opt.dtype, "f32") ? PF_F32 : !strcmp(opt.dtype, "f16") ? PF_F16 : PF_BF16;
 }
 
 /* Elements k .. k + n of t as the type to, in buf.  A finite number must stay finite. */
@@ -212,8 +210,9 @@ convert_tensor(struct sink *to, pf_checkpoint *w, int i)
             err = take(to, buf, (size_t)n * item);
     }
     pf_checkpoint_drop(w, i);
-    return err ? pf_fail_in(err, "%s: tensor %s", pf_checkpoint_path(w), pf_checkpoint_name(w, i))
-               : PF_OK;
+    if (!err)
+        return PF_OK;
+    return pf_fail_in(err, "%s: tensor %s", pf_checkpoint_path(w), pf_checkpoint_name(w, i));
 }
 
 /* pf.crc32 of what will be written.  This pass also finds numbers that are too large, before
@@ -285,8 +284,8 @@ convert(pf_checkpoint *w)
 {
     pf_doc meta = {0};
     if (opt.ema && pf_checkpoint_has_ema(w))
-        pf_die("%s: has EMA weights alone, whose names (model_ema.*) are not the model's; pf-sample --ema "
-               "reads it as it is", pf_checkpoint_path(w));
+        pf_die("%s: has EMA weights alone, whose names (model_ema.*) are not the model's; "
+               "pf-sample --ema reads it as it is", pf_checkpoint_path(w));
     warn_of_unread(w);
     pf_err err = describe(&meta, w);
     if (err || (err = write_header(pf_output_file(out), &meta, w)))

@@ -570,13 +570,14 @@ test_any_number_of_steps(void **state)
     }
 }
 
-/* Step counts that do not divide 1000 gave another list than SyncDreamer's: every 1000 // S-th time,
- * plus 1. */
+/* Step counts that do not divide 1000 gave another list than SyncDreamer's: every 1000 // S-th
+ * time, plus 1. */
 static void
 test_original_timesteps(void **state)
 {
     static const struct { int steps, n, last; } lists[] = {
-        {1, 1, 1}, {50, 50, 981}, {30, 31, 991}, {31, 32, 993}, {60, 63, 993}, {200, 200, 996}, {400, 500, 999},
+        {1, 1, 1}, {50, 50, 981}, {30, 31, 991}, {31, 32, 993}, {60, 63, 993},
+        {200, 200, 996}, {400, 500, 999},
     };
     static const int beyond[] = {27, 300, 501, 999};        // 1000 is no time
     static struct ddim d;
