@@ -5,6 +5,7 @@ streams and the golden data are.  The dead computations of networks.md, 9 are sk
 import json
 import math
 import struct
+import zlib
 
 import numpy as np
 import torch
@@ -26,10 +27,11 @@ def read_safetensors(path):
 
 
 def write_safetensors(path, tensors, meta):
-    """Tensors in name order, data from a 64-byte boundary, as pf-stream(5) has it."""
+    """Tensors in name order, their checksums, data from a 64-byte boundary, as pf-stream(5) has it."""
     names = {v: k for k, v in DTYPES.items()}
     arrays = {k: np.ascontiguousarray(v.detach().cpu().numpy()) for k, v in sorted(tensors.items())}
-    head, at = {'__metadata__': meta}, 0
+    crc = {k: '%08x' % zlib.crc32(a.tobytes()) for k, a in arrays.items()}
+    head, at = {'__metadata__': {**meta, 'pf.crc32': json.dumps(crc, separators=(',', ':'))}}, 0
     for k, a in arrays.items():
         head[k] = {'dtype': names[a.dtype.type], 'shape': list(a.shape), 'data_offsets': [at, at + a.nbytes]}
         at += a.nbytes

@@ -68,6 +68,9 @@ fails "their names alone are not the model's" 1 "whose names (model_ema.*) are n
 ok "check counts checksums" says "4 with checksums that hold" pf-weights check "$C/small.ckpt"
 ok "... and says if there are none" says "0 with checksums" pf-weights check "$C/large.safetensors"
 
+ok "every tensor of the weights that ship has a checksum" sh -c \
+    "pf-weights check '$ROOT/configs/demo/weights.safetensors' | awk '{exit !(\$2 > 1000 && \$2 == \$6)}'"
+
 # refusals
 for f in names_system.ckpt names_subprocess.ckpt names_os_inside.ckpt names_eval-legacy.ckpt; do
     fails "convert refuses $f" 1 "refused: the pickle names" pf-weights convert "$C/$f" -o no.safetensors
