@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/camera.h"
 #include "common/output.h"
@@ -213,6 +214,23 @@ open_weights(void)
     return w;
 }
 
+/* -o FOLDER, as the original has it: its pictures 0.png ... and, of ours, views.pf. */
+static void
+output_into_folder(void)
+{
+    static char views[4096];
+    struct stat st;
+    const char *const folder = pf_common.out;
+    const bool slash = folder[strlen(folder) - 1] == '/';
+    if (!slash && (stat(folder, &st) || !S_ISDIR(st.st_mode)))
+        return;
+    if (snprintf(views, sizeof views, "%s%sviews.pf", folder, slash ? "" : "/") >= (int)sizeof views)
+        pf_die("-o: the name of the folder is too long");
+    pf_must(pf_output_folder(folder));
+    pf_common.out = views;
+    opt.png = opt.png ? opt.png : folder;
+}
+
 /* --plan. */
 static void
 print_plan(void)
@@ -285,6 +303,7 @@ main(int argc, char *argv[])
         print_plan();
         return 0;
     }
+    output_into_folder();
     pf_must(pf_output_open(&out, pf_common.out));
     if (opt.png)
         pf_must(pf_output_folder(opt.png));

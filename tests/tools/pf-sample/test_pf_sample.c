@@ -198,6 +198,17 @@ test_strip(void **state)
     pf_doc_release(&doc);
 }
 
+/* The original's --output is a folder: "is a directory" it was here. */
+static void
+test_output_may_be_a_folder(void **state)
+{
+    (void)state;
+    RUNS(SAMPLE "--sample_num 2 --steps 1 --output folder/ clip.pf");
+    assert_true(exists("folder/views.pf") && exists("folder/0.png") && exists("folder/1.png"));
+    RUNS("rm folder/*; " SAMPLE "--steps 1 --output folder --png elsewhere clip.pf");
+    assert_true(exists("folder/views.pf") && !exists("folder/0.png") && exists("elsewhere/0.png"));
+}
+
 /* With --noise nothing is left to the seed; a file for fewer steps is refused. */
 static void
 test_noise_from_a_file(void **state)
@@ -495,6 +506,7 @@ main(void)
         cmocka_unit_test(test_elevations_do_not_depend_on_each_other),
         cmocka_unit_test(test_several_photos),
         cmocka_unit_test(test_strip),
+        cmocka_unit_test(test_output_may_be_a_folder),
         cmocka_unit_test(test_noise_from_a_file),
         cmocka_unit_test(test_dump_has_the_golden_names),
         cmocka_unit_test(test_wrong_usage),
