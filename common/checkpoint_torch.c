@@ -249,6 +249,22 @@ find_beside_pickle(const struct reader *r, const char *name)
     return pf_zip_find(&r->w->zip, path);
 }
 
+/* Some other zip archive: the first name in it shows what it is. */
+static pf_err
+without_pickle(const struct pf_zip *zip)
+{
+    char name[100] = "nothing";
+    if (zip->entries)
+        snprintf(name, sizeof name, "%.*s",
+                 zip->entry->name_length < 90 ? (int)zip->entry->name_length : 90,
+                 zip->entry->name);
+    for (char *c = name; *c; c++)
+        if (*c < 0x20 || *c > 0x7e)
+            *c = '?';
+    return pf_fail(PF_EFORMAT, "is a zip archive without data.pkl, so not one of PyTorch; in it is "
+                   "%s: if that is a weights file, unpack it", name);
+}
+
 static pf_err
 check_byte_order(const struct reader *r)
 {
@@ -275,7 +291,7 @@ pf_checkpoint_list_zip(pf_checkpoint *w)
     w->format = "zip";
     PF_TRY(pf_zip_open(&w->zip, w->bytes, w->size));
     if (!(e = find_pickle(&r)))
-        return pf_fail(PF_EFORMAT, "is a zip archive without data.pkl, so not one of PyTorch");
+        return without_pickle(&w->zip);
     if (find_beside_pickle(&r, "constants.pkl"))
         w->format = "torchscript";
     PF_TRY(check_byte_order(&r));

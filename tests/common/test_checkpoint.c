@@ -395,7 +395,7 @@ test_hostile_files_are_refused(void **state)
         {"view_beyond_storage-legacy.ckpt", "does not lie within"},
         {"truncated_directory.ckpt", "no end record"},
         {"truncated_start.ckpt", "no end record"},
-        {"no_pickle.ckpt", "without data.pkl"},
+        {"no_pickle.ckpt", "without data.pkl, so not one of PyTorch; in it is a/b/data.pkl"},
         {"entry_twice.ckpt", "there twice"},
         {"entry_beyond_file.ckpt", "no local header"},
         {"entry_sizes_differ.ckpt", "two different sizes"},
