@@ -1,6 +1,7 @@
 /* checkpoint.c - open a weights file whatever its format, and find its tensors by name. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -349,18 +350,26 @@ pf_checkpoint_knows(const pf_checkpoint *w, const char *name)
     return find(w, name) >= 0 || find_skipped(w, name);
 }
 
-/* There is no such tensor, or it was skipped: a type that cannot be computed with. */
+/* There is no such tensor, or it was skipped: a type that cannot be computed with.  Where there is
+ * nothing of that part of a model at all, the names that are there show why. */
 static pf_err
 is_missing(const pf_checkpoint *w, const char *name)
 {
-    char ema[PF_ST_NAME_MAX + 20];
+    char ema[PF_ST_NAME_MAX + 20], part[100];
     const char *const skipped = find_skipped(w, name);
+    const int n = (int)strcspn(name, ".");
     if (skipped)
         return pf_fail(PF_EFORMAT, "%s: tensor %s is%s, which cannot be used", w->path, name,
                        skipped);
-    return pf_fail(PF_EFORMAT, "%s: has no tensor %s%s", w->path, name,
-                   !w->ema && pf_checkpoint_ema_name(ema, name) && pf_checkpoint_find(w, ema) >= 0
-                       ? ", but its EMA weights: --ema takes them" : "");
+    if (!w->ema && pf_checkpoint_ema_name(ema, name) && pf_checkpoint_find(w, ema) >= 0)
+        return pf_fail(PF_EFORMAT, "%s: has no tensor %s, but its EMA weights: --ema takes them",
+                       w->path, name);
+    snprintf(part, sizeof part, "%.*s.", n, name);
+    if (!name[n] || pf_checkpoint_has(w, part))
+        return pf_fail(PF_EFORMAT, "%s: has no tensor %s", w->path, name);
+    return pf_fail(PF_EFORMAT, "%s: has no tensor %s, nor any other of %s; it has %s%s%s", w->path,
+                   name, part, w->weight[0].name, w->weights > 1 ? " to " : "",
+                   w->weights > 1 ? w->weight[w->weights - 1].name : "");
 }
 
 pf_err

@@ -279,6 +279,10 @@ test_need_names_file_tensor_and_shapes(void **state)
     assert_fails(pf_checkpoint_need(w, "b.step", &t, 0, NULL), PF_ESHAPE, "b.step is I64");
     assert_fails(pf_checkpoint_need(w, "c", &t, 0, NULL), PF_EFORMAT,
                  "small.ckpt: has no tensor c");
+    assert_fails(pf_checkpoint_need(w, "a.c", &t, 0, NULL), PF_EFORMAT,
+                 "small.ckpt: has no tensor a.c");
+    assert_fails(pf_checkpoint_need(w, "c.weight", &t, 0, NULL), PF_EFORMAT,    // another network's
+                 "has no tensor c.weight, nor any other of c.; it has a.turned to b.step");
     assert_false(pf_checkpoint_get(w, "c", &t));
     pf_checkpoint_close(w);
 }
