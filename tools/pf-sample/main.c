@@ -224,7 +224,8 @@ output_into_folder(void)
     const bool slash = folder[strlen(folder) - 1] == '/';
     if (!slash && (stat(folder, &st) || !S_ISDIR(st.st_mode)))
         return;
-    if (snprintf(views, sizeof views, "%s%sviews.pf", folder, slash ? "" : "/") >= (int)sizeof views)
+    if (snprintf(views, sizeof views, "%s%sviews.pf", folder, slash ? "" : "/") >=
+        (int)sizeof views)
         pf_die("-o: the name of the folder is too long");
     pf_must(pf_output_folder(folder));
     pf_common.out = views;
