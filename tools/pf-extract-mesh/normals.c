@@ -1,10 +1,7 @@
 #include "tools/pf-extract-mesh/normals.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
-
-#include <omp.h>
 
 void
 pf_mesh_face_normal(float normal[3], const struct pf_mesh *mesh, int64_t f)
@@ -41,42 +38,20 @@ settle(float normal[3], const float around[3])
         normal[k] = (float)(from[k] / length);
 }
 
-/* Add the faces' normals to the vertices from `first` to `end`, in the order of the faces. */
-static void
-add_faces(float *around, const struct pf_mesh *mesh, int64_t first, int64_t end)
-{
-    for (int64_t f = 0; f < mesh->faces; f++) {
-        const uint32_t *const face = mesh->face + 3 * f;
-        float n[3];
-        bool known = false;
-        for (int i = 0; i < 3; i++) {
-            if (face[i] < first || face[i] >= end)
-                continue;
-            if (!known)
-                pf_mesh_face_normal(n, mesh, f);
-            known = true;
-            for (int k = 0; k < 3; k++)
-                around[3 * (int64_t)face[i] + k] += n[k];
-        }
-    }
-}
-
 pf_err
 pf_mesh_set_normals(struct pf_mesh *mesh)
 {
-    float *around = calloc((size_t)mesh->vertices + 1, 3 * sizeof *around);
+    float *around = calloc((size_t)mesh->vertices + 1, 3 * sizeof *around), n[3];
     if (!around)
         return pf_fail(PF_ENOMEM, "no memory for the normals of %lld vertices",
                        (long long)mesh->vertices);
-    // Every thread reads all faces and has vertices of its own: sums do not depend on their number.
-#pragma omp parallel
-    {
-        const int64_t threads = omp_get_num_threads(), t = omp_get_thread_num();
-        const int64_t first = mesh->vertices * t / threads, end = mesh->vertices * (t + 1) / threads;
-        add_faces(around, mesh, first, end);
-        for (int64_t v = first; v < end; v++)
-            settle(mesh->normal + 3 * v, around + 3 * v);
+    for (int64_t f = 0; f < mesh->faces; f++) {
+        pf_mesh_face_normal(n, mesh, f);
+        for (int i = 0; i < 9; i++)
+            around[3 * (int64_t)mesh->face[3 * f + i / 3] + i % 3] += n[i % 3];
     }
+    for (int64_t v = 0; v < mesh->vertices; v++)
+        settle(mesh->normal + 3 * v, around + 3 * v);
     free(around);
     return PF_OK;
 }
