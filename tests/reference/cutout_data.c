@@ -390,6 +390,7 @@ mesh_render(const struct mesh *o, const unsigned char *drawn, const struct mater
     free(index);
 }
 
-/* Positions and materials are changed where they lie. */
+/* The caller may change these where they lie. */
 float *mesh_positions(struct mesh *o) { return o->p; }
+float *mesh_normals(struct mesh *o) { return o->n; }
 int *mesh_indices(struct mesh *o) { return o->m; }

@@ -4,6 +4,7 @@
     cutout_data.py sprites --root DIR --out FILE.npz [--pass N] [--views N]   views of sweethome3d-furniture's models
     cutout_data.py made --out FILE.npz [--count N]                            views of objects.py's procedural objects
     cutout_data.py photos --root DIR --out FILE.npz                           wallpapers, and textures of the models
+    cutout_data.py pictures --out FILE.npz --pictures PICTURE...           photographs to look at, which have no truth
     cutout_data.py attribution --root DIR --out FILE                          who made what
 
 DIR is a folder into which the Debian packages were unpacked (`dpkg -x`): sweethome3d-furniture, and for photos
@@ -35,10 +36,12 @@ import objects
 HERE = os.path.dirname(os.path.abspath(__file__))
 LEFT_OUT = os.path.join(HERE, '..', '..', 'configs', 'cutout', 'left-out.txt')
 SIDE, PHOTO_SIDE, MARGIN = 224, 384, 4
-GCC = ('gcc', '-D_GNU_SOURCE', '-std=c11', '-O3', '-march=native', '-ffast-math', '-fno-finite-math-only', '-shared', '-fPIC')
+GCC = ('gcc', '-D_GNU_SOURCE', '-std=c11', '-O3', '-march=native', '-ffast-math', '-fno-finite-math-only', '-shared',
+       '-fPIC')
 # Wallpapers that show one thing in their middle, which a cutter ought to find: no backgrounds.
-SUBJECTS = ('FlyingKonqui OneStandsOut LadyBird YellowFlower FreshFlower Fossa Dragonfly Kleiber goldfish the-mouse Elephants '
-            'calla Aqua TwoWings Kite Bridge screenshot').split()
+SUBJECTS = ('FlyingKonqui OneStandsOut LadyBird YellowFlower FreshFlower Fossa Dragonfly Kleiber goldfish the-mouse '
+            'Elephants calla Aqua TwoWings Kite Bridge Picture_0B firstgeneration free_by friends_by greentock Garden '
+            'SafeLanding Float-into screenshot').split()
 
 
 # ---- colours as cosine transforms ----
@@ -71,8 +74,8 @@ def encoded(rgb):
 
 
 def filled(rgba):
-    """Colours continued beyond the object, each pixel from the finest average that has some of it, so that neither the cosine
-    transform nor bilinear samples mix in black."""
+    """Colours continued beyond the object, each pixel from the finest average that has some of it, so that neither the
+    cosine transform nor bilinear samples mix in black."""
     a = rgba[..., 3:].astype(np.float32) / 255
     colour, weight = rgba[..., :3] * a, a
     levels = [(colour, weight)]
@@ -116,7 +119,8 @@ def catalogue(root):
             entries.setdefault(int(k), {})[key] = value.encode().decode('unicode_escape')
         for e in entries.values():
             model = e['model'].lstrip('/')
-            out.append(dict(library=library, archive=archive, model=model, name='%s:%s' % (library, model.split('/')[-2]),
+            out.append(dict(library=library, archive=archive, model=model,
+                            name='%s:%s' % (library, model.split('/')[-2]),
                             file='%s:%s' % (library, os.path.splitext(os.path.basename(model))[0]),
                             rotation=e.get('modelRotation'), title=e.get('name', ''), author=e.get('creator', '')))
     return sorted(out, key=lambda e: (e['name'], e['model']))
@@ -167,7 +171,7 @@ class Model:
         self.archive, self.folder = entry['archive'], os.path.dirname(entry['model'])
         self.members = {n.lower(): n for n in self.archive.namelist()}
         c = self.c = objects.library('cutout_data.c', GCC)
-        for f in (c.mesh_read, c.mesh_material, c.mesh_positions, c.mesh_indices):
+        for f in (c.mesh_read, c.mesh_material, c.mesh_positions, c.mesh_normals, c.mesh_indices):
             f.restype = ctypes.c_void_p
         c.mesh_count.restype = ctypes.c_long
         text = self.archive.read(entry['model'])
@@ -179,8 +183,9 @@ class Model:
         n = c.mesh_count(self.mesh)
         if n == 0:
             raise ValueError('no triangles')
-        self.p = np.ctypeslib.as_array(ctypes.cast(c.mesh_positions(self.mesh), ctypes.POINTER(ctypes.c_float)), (n, 3, 3))
-        index = np.ctypeslib.as_array(ctypes.cast(c.mesh_indices(self.mesh), ctypes.POINTER(ctypes.c_int)), (n,))
+        view = lambda f, kind, shape: np.ctypeslib.as_array(ctypes.cast(f(self.mesh), ctypes.POINTER(kind)), shape)
+        self.p, self.n = (view(f, ctypes.c_float, (n, 3, 3)) for f in (c.mesh_positions, c.mesh_normals))
+        index = view(c.mesh_indices, ctypes.c_int, (n,))
         self.drawn = np.ones(n, np.uint8)
         self.set_materials(text, index)
         if entry['rotation']:
@@ -192,7 +197,8 @@ class Model:
         self.p[:] = (self.p - (low + high) / 2) / (high - low).max()
 
     def turn(self, r):
-        self.p[:] = self.p @ r.T.astype(np.float32)     # normals stay: rotated models are few, and shade() checks normals by faces
+        for v in (self.p, self.n):
+            v[:] = v @ r.T.astype(np.float32)
 
     def member(self, name):
         return self.members.get(os.path.normpath(os.path.join(self.folder, name.replace('\\', '/').strip())).lower())
@@ -234,11 +240,11 @@ class Model:
         axes = np.ascontiguousarray(np.stack([right, -np.cross(back, right), -back]), np.float32)
         eye = np.ascontiguousarray(back * rng.uniform(1.4, 4), np.float32)
         lamp = np.array([rng.normal(0, 0.8), -rng.uniform(0.2, 1), -rng.uniform(-0.2, 1)])
-        light = np.array([*lamp / np.linalg.norm(lamp), rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.6), rng.uniform(0.08, 0.3),
-                          rng.choice([0, rng.uniform(0.05, 0.5)]), rng.uniform(6, 60)], np.float32)
+        light = np.array([*lamp / np.linalg.norm(lamp), rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.6),
+                          rng.uniform(0.08, 0.3), rng.choice([0, rng.uniform(0.05, 0.5)]), rng.uniform(6, 60)], np.float32)
         out = np.empty((SIDE, SIDE, 4), np.uint8)
-        self.c.mesh_render(self.mesh, pointer(self.drawn), self.materials, pointer(axes), pointer(eye), pointer(light), SIDE, 3,
-                           MARGIN, pointer(out))
+        self.c.mesh_render(self.mesh, pointer(self.drawn), self.materials, pointer(axes), pointer(eye), pointer(light),
+                           SIDE, 3, MARGIN, pointer(out))
         return out
 
     def __del__(self):
@@ -290,7 +296,8 @@ def make_procedural(o):
         box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
         image = Image.fromarray(objects.to_bytes(picture)).crop(box)
         scale = (SIDE - 2 * MARGIN) / max(image.size)
-        image = image.convert('RGBa').resize([max(1, round(s * scale)) for s in image.size], Image.BICUBIC).convert('RGBA')
+        size = [max(1, round(s * scale)) for s in image.size]
+        image = image.convert('RGBa').resize(size, Image.BICUBIC).convert('RGBA')
         canvas = Image.new('RGBA', (SIDE, SIDE))
         canvas.paste(image, ((SIDE - image.size[0]) // 2, (SIDE - image.size[1]) // 2))
         out.add(np.asarray(canvas), held, 'objects.py:%d' % seed)
@@ -316,7 +323,12 @@ def squares(image, rng, count):
         side = int(min(k, rng.uniform(1, 2.2) * PHOTO_SIDE))
         x, y = rng.integers(0, w - side + 1), rng.integers(0, h - side + 1)
         out.append(image.crop((x, y, x + side, y + side)))
-    return [np.asarray(i.resize((PHOTO_SIDE, PHOTO_SIDE), Image.BOX if i.size[0] > PHOTO_SIDE else Image.BICUBIC)) for i in out]
+    return [np.asarray(i.resize((PHOTO_SIDE, PHOTO_SIDE), Image.BOX if i.size[0] > PHOTO_SIDE else Image.BICUBIC))
+            for i in out]
+
+
+def plain(picture):
+    return picture.std((0, 1)).max() < 4
 
 
 def model_textures(root):
@@ -349,12 +361,14 @@ def make_photos(o):
         word = re.sub(r'.*/(wallpapers|backgrounds)/', '', path)
         word = re.split(r'[-_/.]', re.sub(r'^(gnome|mate/\w+)/', '', word))[0]
         for part in squares(image, np.random.default_rng([5, k]), 4):
+            if plain(part):
+                continue
             colours.append(encoded(part))
             held.append(number(word) % 5 == 0)
             names.append(os.path.relpath(path, o.root))
     for name, is_held, image in model_textures(o.root):
         part = squares(image, np.random.default_rng([number(name)]), 0)[0]
-        if part.std((0, 1)).max() < 4:
+        if plain(part):
             continue
         colours.append(encoded(part))
         held.append(is_held)
@@ -362,30 +376,47 @@ def make_photos(o):
     save(o.out, colours, held, names)
 
 
+def make_pictures(o):
+    """Squeezed to 320 x 320, u1 [n, 3, 320, 320]; averaged where they shrink, as the author's preparation does."""
+    images = [Image.open(f).convert('RGB').resize((320, 320), Image.BILINEAR) for f in o.pictures]
+    np.savez_compressed(o.out, pictures=np.stack([np.asarray(i).transpose(2, 0, 1) for i in images]))
+
+
 # ---- who made what ----
 
-LICENCES = {'BlendSwap-CC-0': 'CC0 1.0', 'BlendSwap-CC-BY': 'CC-BY 3.0', 'KatorLegaz': 'CC-BY 3.0 US', 'Reallusion': 'CC-BY 3.0 US',
-            'Scopia': 'CC-BY 3.0'}
+LICENCES = {'BlendSwap-CC-0': 'CC0 1.0', 'BlendSwap-CC-BY': 'CC-BY 3.0', 'KatorLegaz': 'CC-BY 3.0 US',
+            'Reallusion': 'CC-BY 3.0 US', 'Scopia': 'CC-BY 3.0'}
 
 
 def make_attribution(o):
     with open(o.out, 'w') as f:
-        f.write('weights.safetensors was trained on pictures of the following works; none of them is in this repository.\n'
-                'Models: Debian package sweethome3d-furniture 1.8-1 (http://www.sweethome3d.com/importModels.jsp), OBJ conversions by\n'
-                'Emmanuel Puybaret / eTeks; changed: drawn from random sides under random lights.  "held": used to measure only.\n'
-                'CC0: http://creativecommons.org/publicdomain/zero/1.0/  CC-BY 3.0: http://creativecommons.org/licenses/by/3.0/\n'
-                'CC-BY 3.0 US: http://creativecommons.org/licenses/by/3.0/us/\n\nmodel\ttitle\tauthor\tlicence\tuse\n')
+        f.write(ABOUT)
         for e in allowed(o.root):
-            f.write('%s\t%s\t%s\t%s\t%s\n' % (e['name'], e['title'], e['author'] or LIBRARY_AUTHORS.get(e['library'], ''),
-                                              LICENCES[e['library']], 'held' if e['held'] else 'training'))
-        f.write('\nPhotographs and drawings, as backgrounds: the pictures of these Debian packages; authors and licences as the\n'
-                'packages and their pictures\' own files (usr/share/doc/PACKAGE/copyright, metadata.json) state them.\n\n')
-        f.write('picture\tauthor\tlicence\n')
+            author = e['author'] or LIBRARY_AUTHORS.get(e['library'], '')
+            use = 'held' if e['held'] else 'training'
+            f.write('\t'.join([e['name'], e['title'], author, LICENCES[e['library']], use]) + '\n')
+        f.write(ABOUT_PICTURES)
         for path in wallpapers(o.root):
             f.write('%s\t%s\n' % (os.path.relpath(path, o.root), '\t'.join(picture_author(o.root, path))))
 
 
-LIBRARY_AUTHORS = {'KatorLegaz': 'Andrew Kator & Jennifer Legaz', 'Reallusion': 'Reallusion (http://www.reallusion.com)',
+ABOUT = """weights.safetensors was trained on pictures of the following works; none of them is in this repository.
+
+Models: Debian package sweethome3d-furniture 1.8-1 (http://www.sweethome3d.com/importModels.jsp), OBJ conversions by
+Emmanuel Puybaret / eTeks; changed: drawn from random sides under random lights.  held: used to measure only.
+CC0: http://creativecommons.org/publicdomain/zero/1.0/  CC-BY 3.0: http://creativecommons.org/licenses/by/3.0/
+CC-BY 3.0 US: http://creativecommons.org/licenses/by/3.0/us/
+
+model	title	author	licence	use
+"""
+ABOUT_PICTURES = """
+Photographs and drawings, as backgrounds: authors and licences as the Debian packages state them, in
+usr/share/doc/PACKAGE/copyright and the pictures' metadata.json.
+
+picture	author	licence
+"""
+LIBRARY_AUTHORS = {'KatorLegaz': 'Andrew Kator & Jennifer Legaz',
+                   'Reallusion': 'Reallusion (http://www.reallusion.com)',
                    'Scopia': 'Scopia Visual Interfaces Systems, s.l. (http://www.scopia.es)'}
 
 
@@ -405,8 +436,9 @@ def picture_author(root, path):
                 author = re.search(r'Copyright:(.*?)\nLicense:', block, re.S)
                 return (re.sub(r'\s*\n\s*', '; ', author.group(1).strip()) if author else '',
                         re.search(r'License:\s*(\S+)', block).group(1))
-    listed = {'ukui': ('Ubuntu Kylin community contributors', 'CC-BY-SA-3.0'), 'gnome': ('gnome-backgrounds (Jakub Steiner and '
-              'others)', 'CC-BY-SA-3.0'), 'mate': ('mate-backgrounds', 'GPL-2+')}
+    listed = {'ukui': ('Ubuntu Kylin community contributors', 'CC-BY-SA-3.0'),
+              'gnome': ('gnome-backgrounds (Jakub Steiner and others)', 'CC-BY-SA-3.0'),
+              'mate': ('mate-backgrounds', 'GPL-2+')}
     for key, value in listed.items():
         if '/backgrounds/%s/' % key in path:
             return value
@@ -415,14 +447,16 @@ def picture_author(root, path):
 
 def main():
     p = argparse.ArgumentParser(description='Pictures for train_cutout.py.')
-    p.add_argument('what', choices=['sprites', 'made', 'photos', 'attribution'])
+    p.add_argument('what', choices=['sprites', 'made', 'photos', 'pictures', 'attribution'])
+    p.add_argument('--pictures', nargs='+', metavar='PICTURE')
     p.add_argument('--root', metavar='DIR', help='where the packages were unpacked')
     p.add_argument('--out', required=True, metavar='FILE')
-    p.add_argument('--pass', dest='number', type=int, default=0, help='another number gives other views (default %(default)s)')
+    p.add_argument('--pass', dest='number', type=int, default=0, help='another number gives other views')
     p.add_argument('--views', type=int, default=2, help='of each model (default %(default)s)')
     p.add_argument('--count', type=int, default=300, help='of procedural objects (default %(default)s)')
     o = p.parse_args()
-    {'sprites': make_sprites, 'made': make_procedural, 'photos': make_photos, 'attribution': make_attribution}[o.what](o)
+    {'sprites': make_sprites, 'made': make_procedural, 'photos': make_photos, 'pictures': make_pictures,
+     'attribution': make_attribution}[o.what](o)
 
 
 if __name__ == '__main__':

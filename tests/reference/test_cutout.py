@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Self-tests of train_cutout.py and cutout_data.py (make check-reference); they need python3-torch.  The network is compared with
-the author's where there is golden data: PF_GOLDEN or ../shared/golden."""
+"""Self-tests of train_cutout.py and cutout_data.py (make check-reference); they need python3-torch.  The network is
+compared with the author's where there is golden data: PF_GOLDEN or ../shared/golden."""
 import contextlib
 import io
 import os
@@ -21,7 +21,8 @@ import cutout_data
 import networks
 import train_cutout
 
-GOLDEN = os.environ.get('PF_GOLDEN', os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', '..', 'shared', 'golden'))
+HERE = os.path.dirname(os.path.abspath(__file__))
+GOLDEN = os.environ.get('PF_GOLDEN', os.path.join(HERE, '..', '..', '..', 'shared', 'golden'))
 
 
 def golden_noise(seed, count):
@@ -40,7 +41,9 @@ def golden_tensor(key, shape):
     if key.endswith('running_var'):
         return 1 + 0.25 * np.abs(n)
     if len(shape) == 4:
-        gain = 1 if key.endswith('.rebnconvin.conv_s1.weight') or key.startswith('outconv') else 4 if key.startswith('side') else 2
+        gain = 4 if key.startswith('side') else 2
+        if key.endswith('.rebnconvin.conv_s1.weight') or key.startswith('outconv'):
+            gain = 1
         return n * np.float32(np.sqrt(gain / np.prod(shape[1:])))
     return np.float32(0.125) * n + np.float32(key.endswith('weight'))
 
@@ -54,7 +57,8 @@ class Architecture(unittest.TestCase):
         golden, _ = networks.read_safetensors(os.path.join(GOLDEN, 'background', 'u2netp-67x101.safetensors'))
         net = train_cutout.Network().eval()
         state = {k: v for k, v in net.state_dict().items() if v.dtype.is_floating_point}
-        net.load_state_dict({k: torch.from_numpy(golden_tensor(k, tuple(v.shape))) for k, v in state.items()}, strict=False)
+        made = {k: torch.from_numpy(golden_tensor(k, tuple(v.shape))) for k, v in state.items()}
+        net.load_state_dict(made, strict=False)
         with torch.no_grad():
             maps = [torch.sigmoid(m) for m in net(golden['input'])]
         for k in (0, 1, 2, 6):
@@ -107,14 +111,14 @@ class Training(unittest.TestCase):
             self.call(*common, '--out', at('whole'), '--steps', '4')
             self.call(*common, '--out', at('first'), '--steps', '2')
             self.call(*common, '--out', at('second'), '--steps', '4', '--resume', at('first'))
-            a, b = (networks.read_safetensors(os.path.join(at(n), 'weights.safetensors'))[0] for n in ('whole', 'second'))
-            c = networks.read_safetensors(os.path.join(at('first'), 'weights.safetensors'))[0]
+            a, b, c = (networks.read_safetensors(os.path.join(at(n), 'weights.safetensors'))[0]
+                       for n in ('whole', 'second', 'first'))
             self.assertEqual(len(a), 686)
             self.assertTrue(all(torch.equal(a[k], b[k]) for k in a))
             self.assertFalse(all(torch.equal(a[k], c[k]) for k in a))
 
     def test_masks_lie_on_the_object(self):
-        """Where the mask is full the picture has the disc's hue, on a background of grey noise, more often than elsewhere."""
+        """A red disc of known size on grey: the mask is where the red is."""
         with tempfile.TemporaryDirectory() as d, contextlib.redirect_stdout(io.StringIO()):
             pack(d, np.random.default_rng(2))
             p = train_cutout.Pictures(d, False, 'cpu')

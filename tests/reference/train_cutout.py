@@ -18,6 +18,7 @@ The picture that the network sees is prepared as the author does: 320 x 320, div
 (v - mean) / deviation with ImageNet's numbers.  Objects, photographs and textures marked as held out are seen by the
 measurement only."""
 import argparse
+import functools
 import glob
 import json
 import math
@@ -66,7 +67,8 @@ class Block(nn.Module):
         self.depth, self.flat = depth, flat
         self.rebnconvin = Unit(i, o)
         for k in range(1, depth + 1):
-            setattr(self, 'rebnconv%d' % k, Unit(o if k == 1 else mid, mid, 2 ** (k - 1) if flat else 2 if k == depth else 1))
+            dilation = 2 ** (k - 1) if flat else 2 if k == depth else 1
+            setattr(self, 'rebnconv%d' % k, Unit(o if k == 1 else mid, mid, dilation))
         for k in range(depth - 1, 0, -1):
             setattr(self, 'rebnconv%dd' % k, Unit(2 * mid, o if k == 1 else mid, 2 ** (k - 1) if flat else 1))
 
@@ -87,8 +89,9 @@ class Network(nn.Module):
     def __init__(self):
         super().__init__()
         self.stage1, self.stage2, self.stage3 = Block(7, 3, 16, 64), Block(6, 64, 16, 64), Block(5, 64, 16, 64)
-        self.stage4, self.stage5, self.stage6 = Block(4, 64, 16, 64), Block(4, 64, 16, 64, True), Block(4, 64, 16, 64, True)
-        self.stage5d, self.stage4d, self.stage3d = Block(4, 128, 16, 64, True), Block(4, 128, 16, 64), Block(5, 128, 16, 64)
+        self.stage4, self.stage5 = Block(4, 64, 16, 64), Block(4, 64, 16, 64, True)
+        self.stage6, self.stage5d = Block(4, 64, 16, 64, True), Block(4, 128, 16, 64, True)
+        self.stage4d, self.stage3d = Block(4, 128, 16, 64), Block(5, 128, 16, 64)
         self.stage2d, self.stage1d = Block(6, 128, 16, 64), Block(7, 128, 16, 64)
         for k in range(1, 7):
             setattr(self, 'side%d' % k, nn.Conv2d(64, 1, 3, padding=1))
@@ -107,10 +110,16 @@ class Network(nn.Module):
         return [self.outconv(torch.cat(sides, 1))] + sides
 
 
+@functools.lru_cache(None)
+def constant(values, device):
+    """A few numbers on the device.  Kept, because each copy from the host waits until the device is idle."""
+    return torch.tensor(values, device=device)
+
+
 def prepared(picture):
     """What the network sees of pictures in 0..1, [n, 3, side, side]."""
     v = picture / picture.amax((1, 2, 3), keepdim=True).clamp(min=1e-6)
-    mean, deviation = (torch.tensor(x, device=v.device).view(1, 3, 1, 1) for x in (MEAN, DEVIATION))
+    mean, deviation = (constant(x, v.device).view(1, 3, 1, 1) for x in (MEAN, DEVIATION))
     return ((v - mean) / deviation).contiguous(memory_format=torch.channels_last)
 
 
@@ -155,6 +164,12 @@ def decoded(colours, device):
     return out
 
 
+@functools.lru_cache(None)
+def unpacked(path):
+    with np.load(path) as f:
+        return {k: f[k] for k in f.files}
+
+
 class Pictures:
     """Sprites (u1 [n, 4, 224, 224], and halves of them for small objects) and photographs (u1 [n, 3, 384, 384])."""
 
@@ -166,7 +181,7 @@ class Pictures:
         self.half = torch.cat([F.avg_pool2d(x.float(), 2).round().to(torch.uint8) for x in self.full.split(256)])
         self.names = [n for f in sprites for n in f['names']]
         self.photos = torch.cat([decoded(f['colours'], device) for f in photos])
-        rows = (alpha > 127).any(3)[:, 0].float()               # how far down an object reaches from its middle, in 0..1
+        rows = (alpha > 127).any(3)[:, 0].float()               # foot: how far below the middle an object reaches, 0..1
         at = torch.arange(rows.shape[1], device=device).float()
         self.foot = (rows * at).amax(1) / (rows.shape[1] / 2) - 1
 
@@ -174,9 +189,8 @@ class Pictures:
     def load(folder, pattern, held):
         out = []
         for path in sorted(glob.glob(os.path.join(folder, pattern))):
-            f = np.load(path)
-            chosen = f['held'] == held
-            out.append({k: f[k][chosen] for k in f.files})
+            arrays = unpacked(path)
+            out.append({k: a[arrays['held'] == held] for k, a in arrays.items()})
         if not out:
             sys.exit('train_cutout.py: there is no %s in %s' % (pattern, folder))
         return out
@@ -207,7 +221,7 @@ def jpeg(x, coarse):
 
 
 class Composer:
-    """Pictures and masks from a random generator: compose(n, side) -> [n, 3, side, side] in 0..1, [n, 1, side, side]."""
+    """Pictures and masks from a random generator: compose(n, side) -> [n, 3, side, side] and [n, 1, side, side] in 0..1."""
 
     def __init__(self, pictures, generator):
         self.p, self.g, self.device = pictures, generator, pictures.full.device
@@ -252,21 +266,23 @@ class Composer:
 
     def noise(self, xy):
         n = len(xy)
-        return self.colour(n) + self.field(xy) * self.normal(n, 1, 1, 1) * 0.25 * (0.6 + 0.4 * self.u(-1, 1, n, 3, 1, 1))
+        tint = 0.6 + 0.4 * self.u(-1, 1, n, 3, 1, 1)
+        return self.colour(n) + self.field(xy) * self.normal(n, 1, 1, 1) * 0.25 * tint
 
     def turned(self, xy, low, high):
         """Coordinates turned by any angle and scaled, u and v [n, 1, h, w]."""
         n = len(xy)
         a, k = self.u(0, 2 * math.pi, n, 1, 1), torch.exp(self.u(math.log(low), math.log(high), n, 1, 1))
-        x, y = xy.unbind(3)
-        return ((torch.cos(a) * x + torch.sin(a) * y) * k)[:, None], ((torch.cos(a) * y - torch.sin(a) * x) * k)[:, None]
+        x, y, c, s = *xy.unbind(3), torch.cos(a) * k, torch.sin(a) * k
+        return (c * x + s * y)[:, None], (c * y - s * x)[:, None]
 
     def checks(self, xy):
         """Checks, or stripes."""
         n = len(xy)
         u, v = self.turned(xy, 4, 50)
         stripes = self.coin(0.5, n).view(n, 1, 1, 1)
-        wave = torch.sin(u) * torch.where(stripes > 0, torch.ones_like(v), torch.sin(v * torch.exp(self.normal(n, 1, 1, 1) * 0.3)))
+        across = torch.sin(v * torch.exp(self.normal(n, 1, 1, 1) * 0.3))
+        wave = torch.sin(u) * torch.where(stripes > 0, torch.ones_like(v), across)
         k = torch.sigmoid(wave * self.u(1, 30, n, 1, 1, 1))
         a = self.colour(n)
         return a + (self.colour(n) - a) * k * self.u(0.1, 1, n, 1, 1, 1) + 0.03 * self.field(xy)
@@ -277,7 +293,7 @@ class Composer:
         grain = torch.cat([u * 0.05, v * 0.3], 1).permute(0, 2, 3, 1)
         rings = torch.sin(v * 2 + 4 * self.field(grain, (6, 12)) + u * self.u(-0.2, 0.2, n, 1, 1, 1))
         fine = self.field(grain, (64, 128, 256))
-        brown = torch.tensor([0.55, 0.36, 0.2], device=self.device).view(1, 3, 1, 1) * self.u(0.4, 1.6, n, 1, 1, 1)
+        brown = constant((0.55, 0.36, 0.2), self.device).view(1, 3, 1, 1) * self.u(0.4, 1.6, n, 1, 1, 1)
         brown = brown + self.u(-0.12, 0.12, n, 3, 1, 1)
         return brown * (1 + 0.15 * self.u(0, 1, n, 1, 1, 1) * rings + 0.2 * self.u(0, 1, n, 1, 1, 1) * fine)
 
@@ -292,7 +308,7 @@ class Composer:
     def texture(self, xy, shares):
         """One of photograph, noise, checks, wood, gradient, by shares."""
         n = len(xy)
-        kind = torch.multinomial(torch.tensor(shares, device=self.device).expand(n, -1), 1, generator=self.g)[:, :, None, None]
+        kind = torch.multinomial(constant(shares, self.device).expand(n, -1), 1, generator=self.g)[:, :, None, None]
         out = 0
         for k, f in enumerate((self.photo, self.noise, self.checks, self.wood, self.gradient)):
             out = out + f(xy) * (kind == k)
@@ -302,11 +318,11 @@ class Composer:
         """A texture, or for two in five a wall and a table in perspective below a horizon."""
         at = (torch.arange(side, device=self.device) + 0.5) / side * 2 - 1
         y, x = (a.expand(n, side, side) for a in (at[:, None], at))
-        wall = self.texture(torch.stack([x, y], 3), [0.62, 0.1, 0.07, 0.06, 0.15])
+        wall = self.texture(torch.stack([x, y], 3), (0.62, 0.1, 0.07, 0.06, 0.15))
         below = y - self.u(-0.7, 0.5, n, 1, 1) - x * self.normal(n, 1, 1) * 0.06
         c = self.u(0.3, 2, n, 1, 1)
         depth = (c + 0.5) / (below.clamp(min=0) + c)
-        table = self.texture(torch.stack([x * depth, 2 * depth - 2], 3), [0.4, 0.15, 0.1, 0.25, 0.1])
+        table = self.texture(torch.stack([x * depth, 2 * depth - 2], 3), (0.4, 0.15, 0.1, 0.25, 0.1))
         table = table * self.u(0.6, 1.3, n, 1, 1, 1)
         k = (below * self.u(20, 200, n, 1, 1)).clamp(0, 1)[:, None] * self.coin(0.4, n).view(n, 1, 1, 1)
         return (wall + (table - wall) * k).clamp(0, 1)
@@ -341,7 +357,7 @@ class Composer:
         at = (torch.arange(side, device=self.device) + 0.5) / side * 2 - 1
         xy = torch.stack([at.expand(side, side), at[:, None].expand(side, side)], 2).expand(n, side, side, 2)
         grey = rgb.mean(1, keepdim=True)
-        other = self.texture(xy, [0.6, 0.15, 0.1, 0.05, 0.1]) * (0.25 + 1.1 * grey)
+        other = self.texture(xy, (0.6, 0.15, 0.1, 0.05, 0.1)) * (0.25 + 1.1 * grey)
         rgb = torch.where(self.coin(0.2, n).view(n, 1, 1, 1) > 0, other, rgb)
         rgb = grey + (rgb - grey) * self.u(0.3, 1.4, n, 1, 1, 1)
         rgb = rgb.clamp(1e-4, 1) ** torch.exp(self.normal(n, 1, 1, 1) * 0.25)
@@ -350,7 +366,7 @@ class Composer:
         return (rgb * (1 + ramp) * self.u(0.5, 1.3, n, 1, 1, 1) * (1 + self.normal(n, 3, 1, 1) * 0.06)).clamp(0, 1)
 
     def shadow(self, index, matrix, x, y, size, side):
-        """How dark the ground or the wall is behind an object: its shape, laid on the ground or moved aside, blurred."""
+        """Light left on what is behind an object: its shape, laid on the ground or moved aside, blurred."""
         n = len(x)
         o, one = torch.zeros_like(x), torch.ones_like(x)
         foot, aside = y + size * self.p.foot[index], self.u(-1, 1, n)
@@ -358,7 +374,8 @@ class Composer:
         laid = [[one, aside / flat, -aside * foot / flat], [o, 1 / flat, foot - foot / flat], [o, o, one]]
         moved = [[one, o, -self.normal(n) * 0.12 * size], [o, one, -self.u(-0.02, 0.15, n) * size], [o, o, one]]
         total = 1
-        for rows, strength in ((laid, self.coin(0.5, n) * self.u(0.1, 0.8, n)), (moved, self.coin(0.6, n) * self.u(0.1, 0.6, n))):
+        for rows, share, most in ((laid, 0.5, 0.8), (moved, 0.6, 0.6)):
+            strength = self.coin(share, n) * self.u(0.1, most, n)
             m = torch.stack([torch.stack(r, 1) for r in rows], 1)
             a = self.sample(index, matrix @ m, side, size, slice(3, 4))
             a = blurred(a, torch.exp(self.u(math.log(0.7), math.log(14), n)) * side / SIDE).clamp(0, 1)
@@ -390,7 +407,9 @@ class Composer:
         n = len(x)
         x = blurred(x, self.coin(0.5, n) * self.u(0.3, 1.4, n) * x.shape[2] / SIDE).clamp(1e-4, 1)
         x = x ** torch.exp(self.normal(n, 1, 1, 1) * 0.2)
-        x = x * torch.exp(self.normal(n, 1, 1, 1) * 0.25) * (1 + self.normal(n, 3, 1, 1) * 0.05)
+        # Cameras choose their exposure by what they see.
+        gain = (self.u(0.22, 0.6, n, 1, 1, 1) / x.mean((1, 2, 3), keepdim=True)).clamp(0.6, 3)
+        x = x * gain * (1 + self.normal(n, 3, 1, 1) * 0.05)
         at = (torch.arange(x.shape[2], device=self.device) + 0.5) / x.shape[2] * 2 - 1
         x = x * (1 - self.u(0, 0.3, n, 1, 1, 1) * self.coin(0.5, n).view(n, 1, 1, 1) * (at[:, None] ** 2 + at ** 2) / 2)
         grain = self.normal(n, 3, *x.shape[2:]) * (self.coin(0.7, n) * self.u(0, 0.06, n) ** 1.5 * 4).view(n, 1, 1, 1)
@@ -407,15 +426,16 @@ class Composer:
         x, y = ((self.normal(n) * 0.25).clamp(-1, 1) for _ in range(2))
         x, y = torch.minimum(torch.maximum(x, -room), room), torch.minimum(torch.maximum(y, -room), room)
         x = x + cut * (1 - 2 * self.coin(0.5, n)) * (room + self.u(0, 0.3, n) * size)
-        others = torch.multinomial(torch.tensor([0.3, 0.3, 0.25, 0.15], device=self.device).expand(n, 4), 1,
-                                   generator=self.g)[:, 0] * (1 - cut)
+        shares = constant((0.3, 0.3, 0.25, 0.15), self.device).expand(n, 4)
+        others = torch.multinomial(shares, 1, generator=self.g)[:, 0] * (1 - cut)
         canvas = self.background(n, side)
         for k in range(3):
             canvas, _ = self.layer(canvas, self.index(count, n), *self.beside(n, size, 0.3), (others > k).float())
         canvas = blurred(canvas, self.coin(0.45, n) * self.u(0, 4, n) * side / SIDE)
         main = self.index(count, n)
         canvas, mask = self.layer(canvas, main, x, y, size, torch.ones_like(x))
-        canvas, front = self.layer(canvas, self.index(count, n), *self.beside(n, size, 0), (others > 0) * self.coin(0.12, n))
+        in_front = (others > 0) * self.coin(0.12, n)
+        canvas, front = self.layer(canvas, self.index(count, n), *self.beside(n, size, 0), in_front)
         self.main = main
         return self.camera(canvas), mask * (1 - front)
 
@@ -423,7 +443,7 @@ class Composer:
 # ---- measuring ----
 
 class Measurement:
-    """The same held-out pictures each time, made by the same rules from objects and photographs that training never sees."""
+    """The same held-out pictures each time, composed by the same rules from what training never sees."""
 
     def __init__(self, folder, device, count, side):
         pictures = Pictures(folder, True, device)
@@ -481,19 +501,14 @@ def loss_of(maps, mask):
     return total + (1 - iou).mean()
 
 
-def average(kept, net, step):
-    """Moving average of parameters and statistics."""
-    k = 1 - min(0.999, (1 + step) / (10 + step))
-    for a, b in zip(kept.state_dict().values(), net.state_dict().values()):
-        if a.dtype.is_floating_point:
-            a.lerp_(b, k)
-        else:
-            a.copy_(b)
+def numbers(net):
+    """Parameters and statistics, the network's own memory."""
+    return [v for v in net.state_dict().values() if v.dtype.is_floating_point]
 
 
 def write_weights(path, net, meta):
     """F16 safetensors, names in order, data from a 64-byte boundary.  Counters of batches stay out."""
-    arrays = {k: v.detach().half().cpu().numpy() for k, v in sorted(net.state_dict().items()) if v.dtype.is_floating_point}
+    arrays = {k: v.half().cpu().numpy() for k, v in sorted(net.state_dict().items()) if v.dtype.is_floating_point}
     head, at = {'__metadata__': meta}, 0
     for k, a in arrays.items():
         head[k] = {'dtype': 'F16', 'shape': list(a.shape), 'data_offsets': [at, at + a.nbytes]}
@@ -514,15 +529,19 @@ class Training:
         self.kept.load_state_dict(self.net.state_dict())
         decay = [p for p in self.net.parameters() if p.dim() > 1]
         rest = [p for p in self.net.parameters() if p.dim() <= 1]
-        self.optimiser = torch.optim.AdamW([{'params': decay, 'weight_decay': 1e-2}, {'params': rest, 'weight_decay': 0}], lr=o.rate)
+        groups = [{'params': decay, 'weight_decay': 1e-2}, {'params': rest, 'weight_decay': 0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=o.rate)
         self.generator = torch.Generator(self.device).manual_seed(7)
         self.step, self.spent = 0, 0.0                          # spent: seconds of training, over all calls
+        self.numbers, self.averages = numbers(self.net), numbers(self.kept)
         if o.resume:
             self.load(o.resume)
         self.composer = Composer(Pictures(o.data, False, self.device), self.generator)
         self.measurement = Measurement(o.data, self.device, o.held_out, o.side)
-        self.log('%d sprites, %d photographs; held out: %d pictures of %d models'
-                 % (len(self.composer.p.full), len(self.composer.p.photos), o.held_out, len(set(self.measurement.names))))
+        unpacked.cache_clear()
+        p = self.composer.p
+        self.log('%d sprites, %d photographs and textures; held out: %d pictures of %d models'
+                 % (len(p.full), len(p.photos), o.held_out, len(set(self.measurement.names))))
 
     def log(self, text):
         print('%4.0f s  %s' % (time.time() - START, text), flush=True)
@@ -538,9 +557,9 @@ class Training:
 
     def save(self):
         """Two files, because each may have 16 MiB; each is complete or not there."""
-        parts = {'model': {'net': self.net.state_dict(), 'kept': self.kept.state_dict(), 'generator': self.generator.get_state(),
-                           'step': self.step, 'spent': self.spent}, 'optimiser': {'optimiser': self.optimiser.state_dict()}}
-        for name, part in parts.items():
+        model = {'net': self.net.state_dict(), 'kept': self.kept.state_dict(), 'generator': self.generator.get_state(),
+                 'step': self.step, 'spent': self.spent}
+        for name, part in (('model', model), ('optimiser', {'optimiser': self.optimiser.state_dict()})):
             path = os.path.join(self.o.out, 'state-%s.pt' % name)
             torch.save(part, path + '.part')
             os.rename(path + '.part', path)
@@ -560,8 +579,9 @@ class Training:
         loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
         self.optimiser.step()
-        with torch.no_grad():
-            average(self.kept, self.net, self.step)
+        k = 1 - min(0.999, (1 + self.step) / (10 + self.step))  # moving average of parameters and statistics
+        torch._foreach_mul_(self.averages, 1 - k)
+        torch._foreach_add_(self.averages, self.numbers, alpha=k)
         self.step += 1
         return loss.detach(), side
 
@@ -601,14 +621,15 @@ class Training:
                        'held_out_mean_iou': '%.4f' % mean})
         order = sorted(range(len(ious)), key=lambda k: ious[k])
         with open(os.path.join(o.out, 'table.tsv'), 'w') as f:
-            f.write('picture\tobject\tiou\n' + ''.join('%d\t%s\t%.4f\n' % (k, self.measurement.names[k], ious[k]) for k in order))
+            f.write('picture\tobject\tiou\n')
+            f.writelines('%d\t%s\t%.4f\n' % (k, self.measurement.names[k], ious[k]) for k in order)
         byte = (made * 255).round().to(torch.uint8)
         write_png(os.path.join(o.out, 'worst.png'),
                   sheet([[self.measurement.pictures[k], self.measurement.masks[k], byte[k]] for k in order[:10]]))
         self.sheet_of_pictures(rounded)
         q = [ious[order[int(f * (len(ious) - 1))]] for f in (0.05, 0.25, 0.5)]
-        self.log('%d steps; F16 weights on %d held-out pictures: mean IoU %.4f; 5 %%, 25 %%, 50 %% are below %.3f, %.3f, %.3f'
-                 % (self.step, len(ious), mean, *q))
+        self.log('%d steps; F16 weights on %d held-out pictures: mean IoU %.4f; 5 %%, 25 %%, 50 %% are below %.3f, %.3f, '
+                 '%.3f' % (self.step, len(ious), mean, *q))
 
     def sheet_of_pictures(self, net):
         pictures = [torch.from_numpy(p) for path in sorted(glob.glob(os.path.join(self.o.data, 'pictures*.npz')))
@@ -624,10 +645,10 @@ def main():
     p.add_argument('--out', required=True, metavar='DIR')
     p.add_argument('--resume', metavar='DIR', help="where a call before left state-*.pt")
     p.add_argument('--seconds', type=float, default=540, help='this call ends in time (default %(default)s)')
-    p.add_argument('--plan', type=float, default=1000, help='seconds of training over all calls (default %(default)s)')
-    p.add_argument('--reserve', type=float, default=25, help='kept for the last measurement (default %(default)s)')
+    p.add_argument('--plan', type=float, default=940, help='seconds of training over all calls (default %(default)s)')
+    p.add_argument('--reserve', type=float, default=20, help='kept for the last measurement (default %(default)s)')
     p.add_argument('--check', type=float, default=90, help='seconds between measurements (default %(default)s)')
-    p.add_argument('--batch', type=int, default=48, help='pictures at the full size; twice as many small ones (default %(default)s)')
+    p.add_argument('--batch', type=int, default=48, help='of full-size pictures; twice as many small ones')
     p.add_argument('--rate', type=float, default=2e-3, help='the highest learning rate (default %(default)s)')
     p.add_argument('--side', type=int, default=SIDE, help='for tests of this program (default %(default)s)')
     p.add_argument('--small-side', type=int, default=SMALL_SIDE, help='for tests of this program (default %(default)s)')
