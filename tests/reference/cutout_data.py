@@ -241,7 +241,8 @@ class Model:
         eye = np.ascontiguousarray(back * rng.uniform(1.4, 4), np.float32)
         lamp = np.array([rng.normal(0, 0.8), -rng.uniform(0.2, 1), -rng.uniform(-0.2, 1)])
         light = np.array([*lamp / np.linalg.norm(lamp), rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.6),
-                          rng.uniform(0.08, 0.3), rng.choice([0, rng.uniform(0.05, 0.5)]), rng.uniform(6, 60)], np.float32)
+                          rng.uniform(0.08, 0.3), rng.choice([0, rng.uniform(0.05, 0.5)]), rng.uniform(6, 60)],
+                         np.float32)
         out = np.empty((SIDE, SIDE, 4), np.uint8)
         self.c.mesh_render(self.mesh, pointer(self.drawn), self.materials, pointer(axes), pointer(eye), pointer(light),
                            SIDE, 3, MARGIN, pointer(out))

@@ -221,7 +221,7 @@ def jpeg(x, coarse):
 
 
 class Composer:
-    """Pictures and masks from a random generator: compose(n, side) -> [n, 3, side, side] and [n, 1, side, side] in 0..1."""
+    """Pictures [n, 3, side, side] and masks [n, 1, side, side], in 0..1, from a random generator."""
 
     def __init__(self, pictures, generator):
         self.p, self.g, self.device = pictures, generator, pictures.full.device
@@ -628,8 +628,8 @@ class Training:
                   sheet([[self.measurement.pictures[k], self.measurement.masks[k], byte[k]] for k in order[:10]]))
         self.sheet_of_pictures(rounded)
         q = [ious[order[int(f * (len(ious) - 1))]] for f in (0.05, 0.25, 0.5)]
-        self.log('%d steps; F16 weights on %d held-out pictures: mean IoU %.4f; 5 %%, 25 %%, 50 %% are below %.3f, %.3f, '
-                 '%.3f' % (self.step, len(ious), mean, *q))
+        self.log('%d steps; F16 weights on %d held-out pictures: mean IoU %.4f; 5 %%, 25 %%, 50 %% are below %s'
+                 % (self.step, len(ious), mean, ', '.join('%.3f' % v for v in q)))
 
     def sheet_of_pictures(self, net):
         pictures = [torch.from_numpy(p) for path in sorted(glob.glob(os.path.join(self.o.data, 'pictures*.npz')))
