@@ -96,9 +96,12 @@ def save(path, colours, held, names, alpha=None):
     arrays = {'colours': np.stack(colours), 'held': np.array(held, bool), 'names': np.array(names)}
     if alpha is not None:
         arrays['alpha'] = np.stack(alpha)
-    part = path + '.part.npz'
-    np.savez_compressed(part, **arrays)
-    os.rename(part, path)
+    # np.load reads what bzip2 packed, a quarter smaller here than numpy's own compression.
+    with zipfile.ZipFile(path + '.part', 'w', zipfile.ZIP_BZIP2) as archive:
+        for name, a in arrays.items():
+            with archive.open(name + '.npy', 'w', force_zip64=True) as f:
+                np.lib.format.write_array(f, a)
+    os.rename(path + '.part', path)
     print('%s: %d, %d of them held out, %.1f MB' % (path, len(names), sum(held), os.path.getsize(path) / 1e6))
 
 

@@ -27,6 +27,7 @@ import struct
 import sys
 import time
 import zlib
+from multiprocessing.pool import ThreadPool
 
 import numpy as np
 import torch
@@ -187,13 +188,12 @@ class Pictures:
 
     @staticmethod
     def load(folder, pattern, held):
-        out = []
-        for path in sorted(glob.glob(os.path.join(folder, pattern))):
-            arrays = unpacked(path)
-            out.append({k: a[arrays['held'] == held] for k, a in arrays.items()})
-        if not out:
+        paths = sorted(glob.glob(os.path.join(folder, pattern)))
+        if not paths:
             sys.exit('train_cutout.py: there is no %s in %s' % (pattern, folder))
-        return out
+        with ThreadPool(len(paths)) as pool:
+            files = pool.map(unpacked, paths)
+        return [{k: a[f['held'] == held] for k, a in f.items()} for f in files]
 
 
 # ---- composing ----
