@@ -1,7 +1,9 @@
 /* cutout_data.c - OBJ files to triangles, and pictures of them, for the sprites of train_cutout.py.
  *
- * A picture is a perspective view of one object by itself, fitted to the frame: red, green, blue in sRGB and
- * the coverage of the pixel.  cutout_data.py compiles this file at its first use and owns every array. */
+ * A picture is a perspective view of one object by itself, fitted to the frame: red, green, blue in
+ * sRGB and
+ * the coverage of the pixel.  cutout_data.py compiles this file at its first use and owns every
+ * array. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +11,8 @@
 
 enum { MOST_CORNERS = 1024 };
 
-/* Corner k of triangle t: position p[9t + 3k], texture coordinates uv[6t + 2k], normal n[9t + 3k]; m[t]: its material, or -1. */
+/* Corner k of triangle t: position p[9t + 3k], texture coordinates uv[6t + 2k], normal n[9t + 3k];
+ * m[t]: its material, or -1. */
 struct mesh {
     long count, room;
     float *p, *uv, *n;
@@ -74,7 +77,8 @@ add_triangle(struct mesh *o, const struct list at[3], const struct corner *c[3],
 static double
 area(const float *a, const float *b, const float *c, int x, int y)
 {
-    return ((double)b[x] - a[x]) * ((double)c[y] - a[y]) - ((double)b[y] - a[y]) * ((double)c[x] - a[x]);
+    return ((double)b[x] - a[x]) * ((double)c[y] - a[y]) -
+           ((double)b[y] - a[y]) * ((double)c[x] - a[x]);
 }
 
 /* A polygon by clipping ears; one without ears (it crosses itself) loses corners in turn. */
@@ -85,7 +89,8 @@ add_polygon(struct mesh *o, const struct list at[3], struct corner *c, int count
     for (int i = 0; i < count; i++) {
         const float *a = at[0].v + 3 * c[i].p, *b = at[0].v + 3 * c[(i + 1) % count].p;
         for (int k = 0; k < 3; k++)
-            normal[k] += (double)a[(k + 1) % 3] * b[(k + 2) % 3] - (double)a[(k + 2) % 3] * b[(k + 1) % 3];
+            normal[k] +=
+                (double)a[(k + 1) % 3] * b[(k + 2) % 3] - (double)a[(k + 2) % 3] * b[(k + 1) % 3];
     }
     int axis = 0;
     for (int k = 1; k < 3; k++)
@@ -214,7 +219,8 @@ mesh_free(struct mesh *o)
 static const unsigned char *
 texel(const struct material *m, float u, float v)
 {
-    const int x = (int)((u - floorf(u)) * (float)m->w), y = (int)((1.0f - (v - floorf(v))) * (float)m->h);
+    const int x = (int)((u - floorf(u)) * (float)m->w),
+              y = (int)((1.0f - (v - floorf(v))) * (float)m->h);
     return m->rgba + 4 * ((long)(y >= m->h ? m->h - 1 : y) * m->w + (x >= m->w ? m->w - 1 : x));
 }
 
@@ -234,14 +240,17 @@ normalised(float v[3])
     return l;
 }
 
-/* Colour of one sample in linear light.  light: direction to the lamp in the camera's axes [3], its strength, the light from
- * the sky and from the ground, gloss and its exponent.  Faces have two sides: the normal is turned to the viewer. */
+/* Colour of one sample in linear light.  light: direction to the lamp in the camera's axes [3], its
+ * strength, the light from
+ * the sky and from the ground, gloss and its exponent.  Faces have two sides: the normal is turned
+ * to the viewer. */
 static void
-shade(const struct mesh *o, long t, const float b[3], const struct material *materials, const float axes[9],
-      const float light[8], const float eye[3], float out[3])
+shade(const struct mesh *o, long t, const float b[3], const struct material *materials,
+      const float axes[9], const float light[8], const float eye[3], float out[3])
 {
     const float *p = o->p + 9 * t;
-    float n[3], face[3], at[3], uv[2], colour[3] = {0.8f, 0.8f, 0.8f}, view[3], facing = 0, l = 0, h[3], gloss = 0;
+    float n[3], face[3], at[3], uv[2], colour[3] = {0.8f, 0.8f, 0.8f}, view[3], facing = 0, l = 0,
+                                       h[3], gloss = 0;
     mixed(o->n + 9 * t, 3, b, n);
     mixed(p, 3, b, at);
     mixed(o->uv + 6 * t, 2, b, uv);
@@ -269,7 +278,7 @@ shade(const struct mesh *o, long t, const float b[3], const struct material *mat
                 colour[k] = (float)texel(m, uv[0], uv[1])[k] / 255.0f;
     }
     float lamp[3];
-    for (int k = 0; k < 3; k++)                                 // axes: rows right, down, forward in the world
+    for (int k = 0; k < 3; k++) // axes: rows right, down, forward in the world
         lamp[k] = light[0] * axes[k] + light[1] * axes[3 + k] + light[2] * axes[6 + k];
     for (int k = 0; k < 3; k++) {
         l += n[k] * lamp[k];
@@ -287,26 +296,34 @@ shade(const struct mesh *o, long t, const float b[3], const struct material *mat
 
 /* Depth test of triangle t, projected to u, v (samples) and w = 1 / depth. */
 static void
-cover(const struct mesh *o, long t, const double u[3], const double v[3], const double w[3], const struct material *materials,
-      long side, float *near, int *index, float *weights)
+cover(const struct mesh *o, long t, const double u[3], const double v[3], const double w[3],
+      const struct material *materials, long side, float *near, int *index, float *weights)
 {
     const double d = (u[1] - u[0]) * (v[2] - v[0]) - (v[1] - v[0]) * (u[2] - u[0]);
     if (fabs(d) < 1e-9)
         return;
-    const long x0 = (long)fmax(0, ceil(fmin(u[0], fmin(u[1], u[2])))), x1 = (long)fmin(side - 1, fmax(u[0], fmax(u[1], u[2])));
-    const long y0 = (long)fmax(0, ceil(fmin(v[0], fmin(v[1], v[2])))), y1 = (long)fmin(side - 1, fmax(v[0], fmax(v[1], v[2])));
-    const struct material *m = o->m[t] >= 0 && materials[o->m[t]].holes ? &materials[o->m[t]] : NULL;
+    const long x0 = (long)fmax(0, ceil(fmin(u[0], fmin(u[1], u[2])))),
+               x1 = (long)fmin(side - 1, fmax(u[0], fmax(u[1], u[2])));
+    const long y0 = (long)fmax(0, ceil(fmin(v[0], fmin(v[1], v[2])))),
+               y1 = (long)fmin(side - 1, fmax(v[0], fmax(v[1], v[2])));
+    const struct material *m =
+        o->m[t] >= 0 && materials[o->m[t]].holes ? &materials[o->m[t]] : NULL;
     for (long y = y0; y <= y1; y++) {
         for (long x = x0; x <= x1; x++) {
-            const double a = ((v[1] - v[2]) * ((double)x - u[2]) + (u[2] - u[1]) * ((double)y - v[2])) / d;
-            const double b = ((v[2] - v[0]) * ((double)x - u[2]) + (u[0] - u[2]) * ((double)y - v[2])) / d, c = 1 - a - b;
+            const double a =
+                ((v[1] - v[2]) * ((double)x - u[2]) + (u[2] - u[1]) * ((double)y - v[2])) / d;
+            const double b = ((v[2] - v[0]) * ((double)x - u[2]) +
+                              (u[0] - u[2]) * ((double)y - v[2])) /
+                             d,
+                         c = 1 - a - b;
             if (a < -1e-9 || b < -1e-9 || c < -1e-9)
                 continue;
             const double z = a * w[0] + b * w[1] + c * w[2];
             const long i = y * side + x;
             if (z <= (double)near[i])
                 continue;
-            const float e[3] = {(float)(a * w[0] / z), (float)(b * w[1] / z), (float)(c * w[2] / z)};
+            const float e[3] = {(float)(a * w[0] / z), (float)(b * w[1] / z),
+                                (float)(c * w[2] / z)};
             float uv[2];
             mixed(o->uv + 6 * t, 2, e, uv);
             if (m && texel(m, uv[0], uv[1])[3] < 128)
@@ -318,9 +335,11 @@ cover(const struct mesh *o, long t, const double u[3], const double v[3], const 
     }
 }
 
-/* Where the corners of the drawn triangles lie on the plane at distance 1: u, v, w [3 count]; their bounds: low u, low v, high u, high v. */
+/* Where the corners of the drawn triangles lie on the plane at distance 1: u, v, w [3 count]; their
+ * bounds: low u, low v, high u, high v. */
 static void
-project(const struct mesh *o, const unsigned char *drawn, const float axes[9], const float eye[3], double *uvw, double bounds[4])
+project(const struct mesh *o, const unsigned char *drawn, const float axes[9], const float eye[3],
+        double *uvw, double bounds[4])
 {
     bounds[0] = bounds[1] = 1e9;
     bounds[2] = bounds[3] = -1e9;
@@ -341,20 +360,23 @@ project(const struct mesh *o, const unsigned char *drawn, const float axes[9], c
     }
 }
 
-/* A picture rgba [side, side, 4] of the drawn triangles, seen from eye, its longer side filling the frame but for `margin`
- * pixels on each side, with `samples` squared samples a pixel. */
+/* A picture rgba [side, side, 4] of the drawn triangles, seen from eye, its longer side filling the
+ * frame but for `margin` pixels on each side, with `samples` squared samples a pixel. */
 void
-mesh_render(const struct mesh *o, const unsigned char *drawn, const struct material *materials, const float axes[9],
-            const float eye[3], const float light[8], int side, int samples, int margin, unsigned char *rgba)
+mesh_render(const struct mesh *o, const unsigned char *drawn, const struct material *materials,
+            const float axes[9], const float eye[3], const float light[8], int side, int samples,
+            int margin, unsigned char *rgba)
 {
     const long m = (long)side * samples;
     double *uvw = grown(NULL, (size_t)o->count * 9 * sizeof *uvw), bounds[4];
-    float *near = calloc((size_t)(m * m), sizeof *near), *weights = grown(NULL, (size_t)(m * m) * 3 * sizeof *weights);
+    float *near = calloc((size_t)(m * m), sizeof *near),
+          *weights = grown(NULL, (size_t)(m * m) * 3 * sizeof *weights);
     int *index = grown(NULL, (size_t)(m * m) * sizeof *index);
     if (!near)
         abort();
     project(o, drawn, axes, eye, uvw, bounds);
-    const double scale = (side - 2 * margin) * samples / fmax(bounds[2] - bounds[0], bounds[3] - bounds[1]);
+    const double scale =
+        (side - 2 * margin) * samples / fmax(bounds[2] - bounds[0], bounds[3] - bounds[1]);
     for (long t = 0; t < o->count; t++) {
         double u[3], v[3], w[3];
         for (int k = 0; k < 3; k++) {
@@ -370,7 +392,8 @@ mesh_render(const struct mesh *o, const unsigned char *drawn, const struct mater
         float sum[3] = {0, 0, 0}, c[3];
         int covered = 0;
         for (int s = 0; s < samples * samples; s++) {
-            const long at = (i / side * samples + s / samples) * m + i % side * samples + s % samples;
+            const long at =
+                (i / side * samples + s / samples) * m + i % side * samples + s % samples;
             if (near[at] <= 0)
                 continue;
             shade(o, index[at], weights + 3 * at, materials, axes, light, eye, c);

@@ -243,8 +243,8 @@ print_plan(void)
     pf_checkpoint_close(weights);
 }
 
-/* Where memory was short: how much the run needs, and which option lowers it.  The device is closed,
- * so that what is free is what the next try will find. */
+/* Where memory was short: how much the run needs, and which option lowers it.  The device is
+ * closed, so that what is free is what the next try will find. */
 static pf_err
 with_advice(pf_err err, pf_dev *dev, pf_checkpoint *weights)
 {
