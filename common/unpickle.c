@@ -1,4 +1,5 @@
-/* unpickle.c - a pickle is a program for a small stack machine.  This one pushes inert values. */
+/* unpickle.c - a pickle is a program for a small stack machine.  This one pushes inert values.
+ * One file, though long: a function of a few lines for each opcode, and the table of them. */
 #include "common/unpickle.h"
 
 #include <stdalign.h>

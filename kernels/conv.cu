@@ -20,7 +20,7 @@
  * On Hopper conv_hopper.cu does what it takes and is expected to be faster at.  What is left
  * there for by_mma has channels that are no multiple of 64 (the first convolutions of the
  * networks, of 3 or 4), rows of y that are no multiple of 16 bytes (the last ones, to 3 or 4),
- * or is tiny. */
+ * or is tiny.  One file, though long: its kernels are one loop, and share its blocks and tables. */
 #include <climits>
 
 #include "kernels/conv.cuh"

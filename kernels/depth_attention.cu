@@ -36,7 +36,9 @@ fold(struct softmax *s, float (&score)[AT_ONCE])
     return shrink;
 }
 
-/* P pixels to a batch element, E = heads * d channels, teams = B P heads. */
+/* P pixels to a batch element, E = heads * d channels, teams = B P heads.  A long function:
+ * queries, sums and the samples on their way are registers, which its parts would have to hand
+ * around. */
 template <typename T, int M> static __global__ void __launch_bounds__(THREADS)
 attend(T *y, const T *q, const T *kv, int64_t teams, int64_t P,
        int64_t E, int64_t D, int lanes, float scale)

@@ -3,7 +3,8 @@
  * Each shape that a layer meets gets one primitive.  Weights are packed when the first of them is
  * made, in the order that it likes best; later shapes take the same order where oneDNN has a fast
  * primitive for it, so there is nearly always one copy.  Scratch memory comes from the arena.
- * Measured against cblas_sgemm and inner products: kernels/SPEED.md. */
+ * Measured against cblas_sgemm and inner products: kernels/SPEED.md.  One file, though long: all of
+ * it is about descriptors of oneDNN, which nobody else sees. */
 #include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
 #include <string.h>

@@ -277,6 +277,23 @@ write_dump(struct dump *d, pf_output *out)
     return pf_output_close(out);
 }
 
+/* What only the tool can see of a wrong call. */
+static void
+check_call(int argc)
+{
+    if (argc > 1)
+        pf_usage("one stream at a time, not %d", argc);
+    if (!pf_common.weights)
+        pf_usage("-w WEIGHTS is missing: the diffusion checkpoint");
+    if (pf_conf.sampler.cfg_scale == 0)
+        pf_warn("--cfg-scale 0: the views do not depend on the photo");
+    if (ddim_times(&(struct ddim){0}, pf_conf.sampler.steps,
+                   !strcmp(pf_conf.sampler.timesteps, "original")))
+        pf_usage("%s", pf_error());
+    if (opt.dump && !strcmp(opt.dump, "-"))
+        pf_usage("--dump needs the name of a file, not standard output");
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -289,17 +306,7 @@ main(int argc, char *argv[])
     pf_dev *dev;
 
     pf_start(&argc, &argv, "[STREAM]", "Make views of a photo's object from all around.", opts);
-    if (argc > 1)
-        pf_usage("one stream at a time, not %d", argc);
-    if (!pf_common.weights)
-        pf_usage("-w WEIGHTS is missing: the diffusion checkpoint");
-    if (pf_conf.sampler.cfg_scale == 0)
-        pf_warn("--cfg-scale 0: the views do not depend on the photo");
-    if (ddim_times(&(struct ddim){0}, pf_conf.sampler.steps,
-                   !strcmp(pf_conf.sampler.timesteps, "original")))
-        pf_usage("%s", pf_error());
-    if (opt.dump && !strcmp(opt.dump, "-"))
-        pf_usage("--dump needs the name of a file, not standard output");
+    check_call(argc);
     if (opt.plan) {
         print_plan();
         return 0;

@@ -103,3 +103,65 @@ pf_info_print(FILE *to, const pf_doc *doc)
         print_tensor(to, &doc->tensor[i]);
     print_history(to, pf_doc_get_meta(doc, "pf.history"));
 }
+
+/* ---- JSON ---- */
+
+/* Only finite numbers can be written; none, or no memory, is NULL, which json_pack refuses. */
+static json_t *
+number(double v, bool exists)
+{
+    return exists ? json_real(v) : json_null();
+}
+
+static json_t *
+tensor_object(const struct pf_doc_tensor *tensor)
+{
+    const struct statistics s = measure(&tensor->t);
+    const bool any = s.finite > 0;
+    json_t *shape = json_array();
+    for (int i = 0; i < tensor->t.ndim; i++)
+        if (json_array_append_new(shape, json_integer(tensor->t.dim[i])))
+            return json_decref(shape), NULL;
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:I}", "name", tensor->name, "dtype",
+                     pf_dtype_name(tensor->t.dtype), "shape", shape, "min", number(s.min, any),
+                     "max", number(s.max, any), "mean", number(s.sum / (double)s.finite, any),
+                     "nan", (json_int_t)s.nan, "infinite", (json_int_t)s.infinite);
+}
+
+static json_t *
+document_object(const pf_doc *doc, const char *stream, int index)
+{
+    const char *text = pf_doc_get_meta(doc, "pf.history");
+    json_t *history = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *metadata = json_object(), *tensors = json_array();
+    bool good = true;
+    for (int i = 0; i < doc->metas && good; i++)
+        if (strcmp(doc->meta[i].key, "pf.history"))
+            good =
+                !json_object_set_new(metadata, doc->meta[i].key, json_string(doc->meta[i].value));
+    for (int i = 0; i < doc->tensors && good; i++)
+        good = !json_array_append_new(tensors, tensor_object(&doc->tensor[i]));
+    json_t *all = json_pack("{s:s, s:i, s:o, s:o, s:o}", "stream", stream, "document", index,
+                            "metadata", metadata, "tensors", tensors, "history",
+                            history ? history : json_array());
+    if (good)
+        return all;
+    json_decref(all);
+    return NULL;
+}
+
+pf_err
+pf_info_print_json(FILE *to, const pf_doc *doc, const char *stream, int index)
+{
+    json_t *all = document_object(doc, stream, index);
+    char *line = all ? json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(all);
+    if (!line)
+        return pf_fail(PF_EFORMAT,
+                       "document %d cannot be written as JSON: a name in it is not UTF-8, "
+                       "or there is no memory",
+                       index);
+    fprintf(to, "%s\n", line);
+    free(line);
+    return PF_OK;
+}

@@ -7,5 +7,8 @@
 
 /* Print metadata, tensors with their statistics, and history.  Control characters show as "?". */
 void pf_info_print(FILE *to, const pf_doc *doc);
+/* The same as one line of JSON, {"stream", "document", "metadata", "tensors", "history"}; min, max
+ * and mean are null where no element is finite. */
+pf_err pf_info_print_json(FILE *to, const pf_doc *doc, const char *stream, int index) PF_MUST_USE;
 
 #endif

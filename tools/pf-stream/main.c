@@ -2,6 +2,7 @@
  * pictures and their cameras.
  * in:  any documents; for pack pictures, transforms.json or COLMAP's text
  * out: text, a stream, .npy or PNG */
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,12 +21,14 @@ static struct {
     const char *images, *masks;
     struct pf_list center;      /* empty: not given */
     double scale;
+    bool json;
 } opt = {.index = -1};
 
 static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "index", opt.index, "N",
                "only document N, counted from 0; -1: all, of which get takes the first", -1,
                1000000000),
+    PF_OPT_FLAG(0, "json", opt.json, "info: a line of JSON for each document"),
     PF_OPT_STR(0, "tensor", opt.tensor, "NAME", "png: draw this tensor"),
     PF_OPT_STR(0, "images", opt.images, "DIR",
                "pack: where the pictures of COLMAP's images.txt are"),
@@ -79,6 +82,10 @@ static pf_err
 print_document(void *to, pf_doc *doc, const char *name, int index)
 {
     const char *kind = pf_doc_get_meta(doc, "pf.kind");
+    if (opt.json) {
+        PF_TRY(pf_info_print_json(to, doc, pf_file_title(name), index));
+        return ferror((FILE *)to) ? pf_fail(PF_EIO, "cannot write") : PF_OK;
+    }
     fprintf(to, "%s: document %d%s%s\n", pf_file_title(name), index, kind ? ", " : "",
             kind ? kind : "");
     pf_info_print(to, doc);

@@ -9,6 +9,10 @@ ok 'info lists tensors with shape and statistics' says \
     'views.pose  F32 [1, 3, 4]  min -1  max 1.5  mean 0.208333  NaN 0' pf-stream info views.pf
 ok 'info lists metadata' says 'pf.kind: field' pf-stream info field.pf
 ok 'info lists the history' says 'history 1: pf-neus ' pf-stream info field.pf
+ok 'info --json is a line for each document' sh -c '
+    pf-stream cat views.pf field.pf | pf-stream info --json >lines && [ "$(wc -l <lines)" = 2 ] &&
+    grep -qF "{\"name\":\"views.pose\",\"dtype\":\"F32\",\"shape\":[1,3,4],\"min\":-1.0,\"max\":1.5,\"mean\":" lines &&
+    tail -n 1 lines | grep -q "^{\"stream\":\"stdin\",\"document\":1,.*\"history\":\[{\"tool\":\"pf-neus\""'
 ok 'info reads a pipe' sh -c 'pf-stream info <views.pf | grep -q "^stdin: document 0"'
 ok 'info counts what is not a number' sh -c '
     n=$(($(head -c 2 views.pf | od -An -tu2) + 8))
