@@ -48,7 +48,7 @@ struct entry {
     size_t offset;
     int count;                  /* a list of so many; 0: one value */
     double lo, hi;
-    const char *choices;
+    const char *choices;        /* of a word; NULL: who reads it knows them (kinds of field) */
 };
 #define AT(s, k) offsetof(struct pf_config, s.k)
 #define I(s, k, lo, hi) {#s, #k, INT, AT(s, k), 0, lo, hi, 0}
@@ -77,7 +77,7 @@ static const struct entry schema[] = {
     I(sampler, batch_view_num, 1, 256),
     T(mask, method, "auto|alpha|white"), R(mask, threshold, 0, 1), I(mask, open, 0, 64),
     I(mask, close, 0, 64), R(mask, soft, 0, 64),
-    T(neus, field, "hash|mlp"), I(neus, steps, 0, 10000000), I(neus, warm_up, 0, 10000000),
+    T(neus, field, NULL), I(neus, steps, 0, 10000000), I(neus, warm_up, 0, 10000000),
     I(neus, batch_rays, 1, 1 << 20), I(neus, foreground_rays, 0, 1 << 20), R(neus, lr, 0, 1),
     R(neus, lr_end, 0, 1), R(neus, lambda_rgb, 0, 1e6), R(neus, lambda_mask, 0, 1e6),
     R(neus, lambda_eikonal, 0, 1e6), R(neus, bound, 0.05, 1.4), I(neus, anneal_steps, 0, 10000000),
@@ -144,7 +144,7 @@ unknown(const struct reader *r, const yaml_node_t *node, const char *section)
 static pf_err
 store_text(const char **to, const struct entry *e, const char *text)
 {
-    if (!pf_is_choice(text, e->choices))
+    if (e->choices && !pf_is_choice(text, e->choices))
         return pf_fail(PF_EFORMAT, "%s.%s is one of %s, not \"%s\"", e->section, e->key,
                        e->choices, text);
     *to = strdup(text);
