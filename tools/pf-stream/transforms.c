@@ -31,6 +31,15 @@ more_bytes(void *to, size_t room, void *from)
     return ferror(s->f) || s->left < 0 ? (size_t)-1 : n;
 }
 
+/* Windows' programs put a byte order mark before UTF-8. */
+static void
+skip_mark(FILE *f)
+{
+    char mark[3];
+    if (fread(mark, 1, 3, f) != 3 || memcmp(mark, "\xef\xbb\xbf", 3) != 0)
+        rewind(f);
+}
+
 static pf_err
 load(json_t **all, const char *path)
 {
@@ -39,6 +48,7 @@ load(json_t **all, const char *path)
     pf_err err = PF_OK;
     if (!s.f)
         return pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
+    skip_mark(s.f);
     *all = json_load_callback(more_bytes, &s, JSON_REJECT_DUPLICATES, &error);
     if (ferror(s.f))
         err = pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));

@@ -47,3 +47,8 @@ head -c 3000 field.pf >cut.pf
 fails 'a truncated stream is an error' 1 'cut.pf' pf-stream cat -o out.pf cut.pf
 ok 'a failure leaves no file behind' sh -c '! ls | grep -q "^out[.]pf"'
 fails 'a full disk is an error' 1 'No space left' sh -c 'pf-stream cat field.pf >/dev/full'
+
+printf '\357\273\277{"frames": []}' >mark.json
+fails 'a byte order mark was no JSON' 1 'mark.json names no picture' pf-stream pack mark.json
+printf '\357\273{}' >half.json
+fails '... half of one is none' 1 'half.json:1' pf-stream pack half.json
