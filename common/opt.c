@@ -1,12 +1,14 @@
 /* opt.c - one table is the parser, the help and the history (opt.h). */
 #include "common/opt.h"
 
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <jansson.h>
 
@@ -228,6 +230,14 @@ print_option(const struct pf_opt *o)
         printf("%*salso --%s\n", COLUMN, "", o->alias);
 }
 
+static _Noreturn void
+end_text(void)
+{
+    if (fflush(stdout))
+        pf_die("cannot write to standard output: %s", strerror(errno));
+    exit(0);
+}
+
 static void
 print_help(void)
 {
@@ -240,7 +250,7 @@ print_help(void)
     printf("\ncommon options, pf(7):\n");
     for (int i = 0; i < COMMON; i++)
         print_option(common_opts + i);
-    exit(fflush(stdout) ? 1 : 0);
+    end_text();
 }
 
 static void
@@ -255,7 +265,7 @@ got(const struct pf_opt *o, const char *text, bool config_only)
     if (o->letter == 'h')
         print_help();
     printf("%s (posefusion) " PF_VERSION "\n", pf_program());
-    exit(fflush(stdout) ? 1 : 0);
+    end_text();
 }
 
 /* One pass over the arguments; returns how many operands were moved to the front of argv. */
@@ -292,6 +302,8 @@ parse(int argc, char **argv, bool config_only)
                 break;
             }
         } else {
+            if (!*a)
+                pf_usage("an operand is an empty word");
             if (!config_only)
                 operand[n] = a;
             n++;
@@ -323,6 +335,16 @@ pf_start(int *argc, char ***argv, const char *operands, const char *summary,
     if (!pf_parse_device(&(int){0}, pf_common.device))
         pf_usage("--device is auto, cpu, cuda or cuda:N, not \"%s\"", pf_common.device);
     pf_threads_use(pf_common.threads);
+}
+
+void
+pf_need_ending(const char *ending)
+{
+    const char *slash = strrchr(pf_common.out, '/');
+    const char *dot = strrchr(slash ? slash : pf_common.out, '.');
+    if (dot && strcasecmp(dot + 1, ending) != 0)
+        pf_usage("the name of the output, %s, does not end in .%s, which is what is written",
+                 pf_common.out, ending);
 }
 
 pf_err

@@ -81,6 +81,8 @@ void pf_start(int *argc, char ***argv, const char *operands, const char *summary
               const struct pf_opt *opts);
 /* Wrong usage that only the tool can see: one sentence, exit 2. */
 void pf_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+/* Wrong usage unless --output's name ends in .ending, in capitals or not, or in nothing. */
+void pf_need_ending(const char *ending);
 /* Let the sentence of a PF_ESHAPE from loading weights say, where no -c was given, that the sizes
  * are the defaults; other results pass through. */
 pf_err pf_hint_config(pf_err err) PF_MUST_USE;

@@ -9,6 +9,11 @@ fails "whole bounds are written whole" 2 "0 to 9007199254740992" pf-crop --seed 
 fails "an angle that is no number is a mistake of the call" 2 "not a finite number" \
     pf-crop --input-elevation inf "$P" -o x.pf
 
+for t in "$BIN"/pf-*; do
+    t=$(basename "$t")
+    fails "$t: an operand that is an empty word was a file without a name" 2 "an operand is an empty word" "$t" info ""
+done
+
 mkdir folder
 fails "a folder as config" 1 "cannot read folder: Is a directory" pf-crop -c folder "$P" -o x.pf
 printf 'sampler: {steps: 3}\n---\nsampler: {steps: 4}\n' >two.yaml

@@ -18,6 +18,15 @@ fails 'an empty name of a checkpoint' 2 '--checkpoint needs a value' neus --chec
 fails 'a log on a pipe' 2 '--log' neus --log - -o x.pf views.pf
 fails 'a dump on a pipe' 2 '--dump' pf-sample -w none.ckpt --dump - views.pf
 
+fails 'a PNG was written under the name of a JPEG' 2 'x.jpg, does not end in .png' pf-stream png -o x.jpg views.pf
+fails 'an .npy under the name of an .npz' 2 'x.npz, does not end in .npy' pf-stream get views.pose -o x.npz views.pf
+fails 'safetensors under the name of a checkpoint' 2 'x.ckpt, does not end in .safetensors' pf-weights convert -o x.ckpt "$CKPT"
+ok 'an ending in capitals was none' pf-stream png -o X.PNG views.pf
+ok 'a dot of a folder was an ending' sh -c 'mkdir -p a.b && pf-stream png -o a.b/sheet views.pf'
+fails 'a checkpoint replaced the field' 2 '--checkpoint and --output are one file' neus --checkpoint x -o x views.pf
+fails 'a log replaced the field' 2 '--log and --output are one file' neus --log x -o x views.pf
+fails 'a log replaced the checkpoint' 2 '--log and --checkpoint are one file' neus --log x --checkpoint x -o y views.pf
+
 # ---- before the work ----
 # The input is a FIFO that nobody writes: who reads first never ends.
 mkfifo never
@@ -108,5 +117,6 @@ closed 'of pf-stream png' pf-stream png views.pf
 closed 'of pf-weights info' pf-weights info "$CKPT"
 closed 'of pf-weights convert' pf-weights convert "$CKPT"
 closed 'of -h' pf-crop -h
+fails 'a full disk ended -h without a sentence' 1 'No space left' sh -c 'pf-crop -h >/dev/full'
 mkfifo pipe
 closed 'a FIFO whose reader goes away was an error' bash -c "(: <pipe) & exec pf-crop -o pipe '$PHOTO'"

@@ -173,6 +173,7 @@ get(int operands, char **operand)
     if (operands < 1 || operands > 2)
         pf_usage("get takes the name of a tensor and one stream");
     opt.index = opt.index < 0 ? 0 : opt.index;
+    pf_need_ending("npy");
     pf_must(pf_output_open(&out, pf_common.out));
     struct wanted wanted = {operand[0], pf_output_file(out)};
     pf_must(visit(operands - 1, operand + 1, get_tensor, &wanted));
@@ -195,6 +196,7 @@ png(int streams, char **names)
 {
     pf_image sheet = {0};
     pf_output *out;
+    pf_need_ending("png");
     pf_must(pf_output_open(&out, pf_common.out));
     pf_must(visit(streams, names, draw_document, &sheet));      // [documents * H, N * W, C]
     pf_must(pf_image_write_png(&sheet, pf_output_file(out)));

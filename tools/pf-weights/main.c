@@ -328,8 +328,10 @@ main(int argc, char *argv[])
     pf_err (*const run)(pf_checkpoint *w) = find_command(argv[0]);
     if (run != convert && (opt.dtype || strcmp(pf_common.out, "-") != 0))
         pf_usage("-o and --dtype belong to convert, %s prints", argv[0]);
-    if (run == convert)
+    if (run == convert) {
+        pf_need_ending("safetensors");
         pf_must(pf_output_open(&out, pf_common.out));
+    }
     pf_must((opt.ema ? pf_checkpoint_open_ema : pf_checkpoint_open)(&w, argc > 1 ? argv[1] : "-"));
     pf_must(run(w));
     if (fflush(stdout))
