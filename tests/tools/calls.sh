@@ -45,6 +45,10 @@ offers() {
 }
 ok "bash completes options" test "$(offers pf-extract-mesh --reso)" = --resolution
 ok "bash completes choices" test "$(offers pf-extract-mesh --format p)" = ply
+ok "bash offered files where a command is needed" test "$(offers pf-stream pa)" = pack
+ok "... and commands where there are none" test "$(touch info.pf; offers pf-crop inf)" = info.pf
+ok "... and commands again behind one" test "$(offers pf-weights info inf)" = info.pf
+ok "zsh, too" sh -c '"$0/man/completion" zsh pf-weights | grep -q "1:command:(info check convert )"' "$ROOT"
 ok "bash completes aliases" test "$(offers pf-sample --elevation-t)" = --elevation-target
 ok "bash completes files" test "$(touch abcdef.yaml; offers pf-crop -c abcd)" = abcdef.yaml
 for t in "$BIN"/pf-*; do
