@@ -2,6 +2,7 @@
  *
  *   conv(x)[b, i, j, k] = sum over u, v, c of x[b, s i + u - p, s j + v - p, c] W[k, c, u, v]
  *   H' = (H + before + after - kernel) / s + 1 on each axis; s stride, p before
+ *   dilated by d, which then is p for 3 x 3: x[b, i + d u - p, j + d v - p, c] in its place
  *   transposed: y[b, o, k] = sum of x[b, i, c] W[c, k, u] over i, u with o = 2 i + u - 1; H' = 2 H
  *
  *   y, residual f32 [B, H', W', K] or [B, D', H', W', K]   x f32 [B, H, W, C] or [B, D, H, W, C]
@@ -57,6 +58,36 @@ pf_conv(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int st
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), n, dim));
     PF_TRY(pf_epilogue_check(e, y));
     return PF_DISPATCH_SCRATCH(dev, pf_conv, y, x, w, stride, before, after, e);
+}
+
+pf_err
+pf_conv_dilated(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int dilation,
+                const struct pf_epilogue *e)
+{
+    if (w->spatial != 2 || w->kernel[1] % 2 == 0 || w->kernel[1] != w->kernel[2] || dilation < 1)
+        return pf_fail(PF_ESHAPE,
+                       "a dilated convolution takes an odd square kernel and a dilation of 1 or "
+                       "more, not %lld x %lld and %d",
+                       (long long)w->kernel[1], (long long)w->kernel[2], dilation);
+    PF_TRY(pf_tensor_expect(x, "x", pf_dev_dtype(dev), 4, (int64_t[]){-1, -1, -1, w->C}));
+    PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), 4,
+                            (int64_t[]){x->dim[0], x->dim[1], x->dim[2], w->K}));
+    PF_TRY(pf_epilogue_check(e, y));
+    if (pf_dev_is_cuda(dev))
+        return pf_fail(PF_EDEV, "pf_conv_dilated computes on the CPU alone: -d cpu");
+    return pf_conv_dilated_cpu(dev, y, x, w, dilation, e);
+}
+
+pf_err
+pf_conv_dilated_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int dilation,
+                    const struct pf_epilogue *e)
+{
+    const struct pf_product shape = {.src = {x->dim[0], w->C, x->dim[1], x->dim[2]},
+                                     .dst = {y->dim[0], w->K, y->dim[1], y->dim[2]},
+                                     .stride = 1,
+                                     .dilation = dilation,
+                                     .before = dilation * (w->kernel[1] / 2)};
+    return pf_onednn_run(dev, w, &shape, y, x, e);
 }
 
 static pf_err

@@ -174,7 +174,8 @@ describe_operation(void *op, const pf_layer *l, const struct pf_product *s,
 {
     const int axes = axes_of(l);
     dnnl_memory_desc_t src, dst, bias;
-    dnnl_dims_t bias_dim = {l->K}, strides, before, after;
+    dnnl_dims_t bias_dim = {l->K}, strides, gaps, before, after;
+    const int64_t apart = s->dilation ? s->dilation : 1;
     dnnl_status_t st = describe_activation(&src, s->src, axes);
     if (st == dnnl_success)
         st = describe_activation(&dst, s->dst, axes);
@@ -191,15 +192,18 @@ describe_operation(void *op, const pf_layer *l, const struct pf_product *s,
     if (st != dnnl_success)
         return st;
     for (int i = 0; i < l->spatial; i++) {
-        const int64_t needs = (s->dst[2 + i] - 1) * s->stride + l->kernel[i + 3 - l->spatial];
+        const int64_t span = (l->kernel[i + 3 - l->spatial] - 1) * apart + 1;
+        const int64_t needs = (s->dst[2 + i] - 1) * s->stride + span;
         const int64_t more = needs - s->before - s->src[2 + i];
         strides[i] = s->stride;
+        gaps[i] = apart - 1;
         before[i] = s->before;
         after[i] = more > 0 ? more : 0;
     }
-    return dnnl_convolution_forward_desc_init(op, dnnl_forward_inference, dnnl_convolution_direct,
-                                              &src, weight, s->bias ? &bias : NULL, &dst, strides,
-                                              before, after);
+    return dnnl_dilated_convolution_forward_desc_init(op, dnnl_forward_inference,
+                                                      dnnl_convolution_direct, &src, weight,
+                                                      s->bias ? &bias : NULL, &dst, strides, gaps,
+                                                      before, after);
 }
 
 static dnnl_status_t

@@ -406,6 +406,43 @@ test_cuda_gives_the_same_bytes_twice(void **state)
     }
 }
 
+/* A dilated kernel is a larger one with zeros between its taps. */
+static void
+test_dilated_matches_a_kernel_with_gaps(void **state)
+{
+    enum { H = 9, W = 7, C = 5, K = 6 };
+    (void)state;
+    for (int d = 1; d <= 8; d *= 2) {
+        const int n = 2 * d + 1;
+        pf_tensor x = UNIFORM(1, 2, H, W, C), w = UNIFORM(2, K, C, 3, 3), bias = UNIFORM(3, K);
+        pf_tensor wide = EMPTY(K, C, n, n), y = EMPTY(2, H, W, K), z = EMPTY(2, H, W, K);
+        memset(wide.data, 0, pf_tensor_bytes(&wide));
+        for (int i = 0; i < K * C * 9; i++)
+            floats(&wide)[(i / 9 * n + i % 9 / 3 * d) * n + i % 3 * d] = floats(&w)[i];
+        pf_layer *l, *large;
+        assert_ok(pf_layer_new(cpu, &l, &w, &bias, false));
+        assert_ok(pf_layer_new(cpu, &large, &wide, &bias, false));
+        const struct pf_epilogue e = {.act = PF_RELU};
+        assert_ok(pf_conv_dilated(cpu, &y, &x, l, d, &e));
+        assert_ok(pf_conv(cpu, &z, &x, large, 1, d, d, &e));
+        assert_rel(floats(&y), floats(&z), pf_tensor_count(&y), 1e-6);
+    }
+}
+
+static void
+test_what_cannot_be_dilated_is_refused(void **state)
+{
+    pf_tensor x = UNIFORM(1, 1, 4, 4, 2), w = UNIFORM(2, 3, 2, 3, 3), even = UNIFORM(2, 3, 2, 2, 2);
+    pf_tensor y = EMPTY(1, 4, 4, 3), small = EMPTY(1, 2, 2, 3);
+    pf_layer *l, *bad;
+    (void)state;
+    assert_ok(pf_layer_new(cpu, &l, &w, NULL, false));
+    assert_ok(pf_layer_new(cpu, &bad, &even, NULL, false));
+    assert_fails(pf_conv_dilated(cpu, &y, &x, l, 0, NULL), PF_ESHAPE, "not 3 x 3 and 0");
+    assert_fails(pf_conv_dilated(cpu, &y, &x, bad, 1, NULL), PF_ESHAPE, "not 2 x 2 and 1");
+    assert_fails(pf_conv_dilated(cpu, &small, &x, l, 2, NULL), PF_ESHAPE, "y is");
+}
+
 int
 main(void)
 {
@@ -415,6 +452,8 @@ main(void)
         cmocka_unit_test(test_epilogue_is_what_the_steps_would_do),
         cmocka_unit_test(test_convolution_commutes_with_shifts),
         cmocka_unit_test(test_wrong_shapes_are_refused),
+        cmocka_unit_test(test_dilated_matches_a_kernel_with_gaps),
+        cmocka_unit_test(test_what_cannot_be_dilated_is_refused),
         cmocka_unit_test(test_cuda_matches_cpu),
         cmocka_unit_test(test_cuda_matches_cpu_in_whole_steps),
         cmocka_unit_test(test_cuda_matches_cpu_at_production_sizes),

@@ -1,0 +1,66 @@
+#include "tests/kernels/operator.h"
+
+static void
+test_worked_example(void **state)
+{
+    float in[] = {0, 4}, out[4], back[1];
+    pf_tensor x = PF_VIEW(in, PF_F32, 1, 1, 2, 1), y = PF_VIEW(out, PF_F32, 1, 1, 4, 1);
+    pf_tensor z = PF_VIEW(back, PF_F32, 1, 1, 1, 1);
+    (void)state;
+    assert_ok(pf_bilinear(cpu, &y, &x));
+    assert_near(out, ((float[]){0, 1, 3, 4}), 4, 0);
+    assert_ok(pf_bilinear(cpu, &z, &x));
+    assert_near(back, ((float[]){2}), 1, 0);
+}
+
+/* x at a position of one axis, clamped to the pixels' centres. */
+static double
+at(const float *x, int H, int W, int C, int c, double v, double u)
+{
+    v = fmin(fmax(v, 0), H - 1);
+    u = fmin(fmax(u, 0), W - 1);
+    const int i = (int)v, j = (int)u, below = i + 1 < H ? i + 1 : i, right = j + 1 < W ? j + 1 : j;
+    const double a = v - i, b = u - j;
+    return (1 - a) * ((1 - b) * x[(i * W + j) * C + c] + b * x[(i * W + right) * C + c]) +
+           a * ((1 - b) * x[(below * W + j) * C + c] + b * x[(below * W + right) * C + c]);
+}
+
+static void
+test_larger_and_smaller_match_the_definition(void **state)
+{
+    enum { B = 2, H = 5, W = 7, C = 11 };
+    static const int size[][2] = {{10, 13}, {3, 7}, {5, 7}, {1, 20}};
+    pf_tensor x = UNIFORM(1, B, H, W, C);
+    (void)state;
+    for (int n = 0; n < 4; n++) {
+        const int h = size[n][0], w = size[n][1];
+        pf_tensor y = EMPTY(B, h, w, C);
+        assert_ok(pf_bilinear(cpu, &y, &x));
+        for (int i = 0; i < B * h * w * C; i++) {
+            const int c = i % C, u = i / C % w, v = i / C / w % h, b = i / C / w / h;
+            const double want = at(floats(&x) + b * H * W * C, H, W, C, c,
+                                   (v + 0.5) * H / h - 0.5, (u + 0.5) * W / w - 0.5);
+            assert_true(fabs(floats(&y)[i] - want) < 2e-6);
+        }
+    }
+}
+
+static void
+test_wrong_shapes_are_refused(void **state)
+{
+    pf_tensor x = UNIFORM(1, 1, 2, 2, 3), y = EMPTY(1, 4, 5, 4), flat = UNIFORM(1, 4, 3);
+    (void)state;
+    assert_fails(pf_bilinear(cpu, &y, &x), PF_ESHAPE, "y is F32 [1, 4, 5, 4], expected F32 [1, ");
+    assert_fails(pf_bilinear(cpu, &y, &flat), PF_ESHAPE, "x is");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_worked_example),
+        cmocka_unit_test(test_larger_and_smaller_match_the_definition),
+        cmocka_unit_test(test_wrong_shapes_are_refused),
+    };
+    return RUN_OPERATOR_TESTS(tests);
+}
