@@ -38,8 +38,8 @@ PF_OP(pf_linear, pf_tensor *y, const pf_tensor *x, const pf_layer *w, const stru
 PF_OP(pf_conv, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride, int before,
       int after, const struct pf_epilogue *e);
 
-/* pf_conv_dilated: a 2-D convolution whose taps lie dilation pixels apart, stride 1, zero padding so
- * that y is as large as x; kernels have odd sides.  On the CPU alone.
+/* pf_conv_dilated: a 2-D convolution whose taps lie dilation pixels apart, stride 1, zero padding
+ * so that y is as large as x; kernels have odd sides.  On the CPU alone.
  *   y act [B, H, W, K]   x act [B, H, W, C] */
 PF_OP(pf_conv_dilated, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int dilation,
       const struct pf_epilogue *e);

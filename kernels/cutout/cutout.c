@@ -274,7 +274,7 @@ ascend(const struct run *r, pf_tensor *y, pf_tensor e[], int i)
         const size_t mark = pf_dev_mark(r->dev);
         pf_tensor pair;
         PF_TRY(join(r->dev, &pair, &e[k], &e[k - 1]));
-        pf_tensor *const to = k == 1 ? y : &e[k - 1];   /* in place: the pair holds its old values */
+        pf_tensor *const to = k == 1 ? y : &e[k - 1];   /* the pair holds its old values */
         PF_TRY(unit(r, to, &pair, s->up[k - 1], dilation_of(p, k, true)));
         snprintf(name, sizeof name, ".rebnconv%dd", k);
         PF_TRY(show(r, p->name, name, to));

@@ -41,8 +41,8 @@ int pf_cutout_side(enum pf_cutout_kind kind);
 
 /* Batch norms are folded into the convolutions before them.  weights may be closed afterwards. */
 pf_err pf_cutout_load(pf_cutout *net, pf_dev *dev, pf_checkpoint *weights) PF_MUST_USE;
-/* mask f32 [H, W] 0..1, the caller's, from the prepared picture f32 [1, H, W, 3], both in the host's
- * memory.  Any size.  watch may be NULL. */
+/* mask f32 [H, W] 0..1, the caller's, from the prepared picture f32 [1, H, W, 3], both in the
+ * host's memory.  Any size.  watch may be NULL. */
 pf_err pf_cutout_run(pf_dev *dev, const pf_cutout *net, pf_tensor *mask, const pf_tensor *input,
                      const struct pf_cutout_watch *watch) PF_MUST_USE;
 

@@ -22,7 +22,8 @@ test_the_largest_of_what_is_inside(void **state)
         float most = -INFINITY;
         for (int k = 0; k < 4; k++)
             if (2 * v + k / 2 < H && 2 * u + k % 2 < W)
-                most = fmaxf(most, floats(&x)[((b * H + 2 * v + k / 2) * W + 2 * u + k % 2) * C + c]);
+                most = fmaxf(most, floats(&x)[((b * H + 2 * v + k / 2) * W + 2 * u + k % 2) * C +
+                                              c]);
         assert_true(floats(&y)[i] == most);
     }
 }

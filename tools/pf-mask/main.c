@@ -8,9 +8,9 @@
 #include "common/config.h"
 #include "common/opt.h"
 #include "common/output.h"
+#include "common/plain.h"
 #include "common/stream.h"
 #include "tools/pf-mask/strip.h"
-#include "tools/pf-mask/white.h"
 
 static struct {
     struct pf_list elevation_deg;       /* empty: not given */
@@ -85,9 +85,9 @@ put_white(pf_doc *doc, const pf_tensor *image, const uint8_t ground[3], bool pla
                 ground[2]);
     PF_TRY(PF_TENSOR_NEW(&alpha, PF_F32, N, H, W));
     for (int64_t n = 0; n < N && !err; n++)
-        err = plain_alpha((float *)alpha.data + n * H * W,
-                          (const uint8_t *)image->data + n * H * W * 3, (int)W, (int)H, ground,
-                          &pf_conf);
+        err = pf_plain_alpha((float *)alpha.data + n * H * W,
+                             (const uint8_t *)image->data + n * H * W * 3, (int)W, (int)H, ground,
+                             &pf_conf);
     if (!err)
         err = set_views(doc, image, &alpha, ground, true);
     pf_tensor_release(&alpha);
@@ -115,8 +115,8 @@ put_alpha(pf_doc *doc, const pf_tensor *image, int k)
     const char *method = pf_conf.mask.method;
     const bool has_alpha = pf_doc_get(doc, "views.alpha");
     uint8_t ground[3];
-    const bool plain = plain_background(ground, image->data, image->dim[0], (int)image->dim[2],
-                                        (int)image->dim[1], &pf_conf);
+    const bool plain = pf_plain_background(ground, image->data, image->dim[0], (int)image->dim[2],
+                                           (int)image->dim[1], 0.5, &pf_conf);
 
     if (opt.masks)
         return put_masks(doc, image, k, ground, plain);

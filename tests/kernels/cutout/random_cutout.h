@@ -1,6 +1,6 @@
-/* random_cutout.h - weights of the networks that cut out, by golden/background/README.md's rule: every
- * tensor is a function of its name and shape.  The names are written down once more here, so that a
- * wrong one in the network cannot agree with itself. */
+/* random_cutout.h - weights of the networks that cut out, by golden/background/README.md's rule:
+ * every tensor is a function of its name and shape.  The names are written down once more here, so
+ * that a wrong one in the network cannot agree with itself. */
 #ifndef PF_TEST_RANDOM_CUTOUT_H
 #define PF_TEST_RANDOM_CUTOUT_H
 #include <zlib.h>
@@ -69,8 +69,9 @@ random_stage(struct random_cutout *r, const char *stage, int L, int in, int mid,
 static inline void
 random_names(struct random_cutout *r, const char *net)
 {
-    static const char *const stage[] = {"stage1",  "stage2",  "stage3",  "stage4",  "stage5", "stage6",
-                                        "stage5d", "stage4d", "stage3d", "stage2d", "stage1d"};
+    static const char *const stage[] = {"stage1",  "stage2",  "stage3",  "stage4",
+                                        "stage5",  "stage6",  "stage5d", "stage4d",
+                                        "stage3d", "stage2d", "stage1d"};
     static const int L[] = {7, 6, 5, 4, 4, 4, 4, 4, 5, 6, 7};
     static const int in[] = {3, 64, 128, 256, 512, 512, 1024, 1024, 512, 256, 128};
     static const int mid[] = {32, 32, 64, 128, 256, 256, 256, 128, 64, 32, 16};
@@ -81,7 +82,8 @@ random_names(struct random_cutout *r, const char *net)
     if (isnet)
         random_conv(r, "conv_in", 64, 3, 3);
     for (int i = 0; i < 11; i++)
-        random_stage(r, stage[i], L[i], i == 0 ? (isnet ? 64 : 3) : !small ? in[i] : i < 6 ? 64 : 128,
+        random_stage(r, stage[i], L[i],
+                     i == 0 ? (isnet ? 64 : 3) : !small ? in[i] : i < 6 ? 64 : 128,
                      small ? 16 : mid[i], small ? 64 : out[i]);
     for (int k = 0; k < 6; k++) {
         snprintf(name, sizeof name, "side%d", k + 1);

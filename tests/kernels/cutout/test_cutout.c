@@ -1,5 +1,5 @@
-/* The networks that cut out, against the originals' numbers (golden/background) and by what must hold
- * without them. */
+/* The networks that cut out, against the originals' numbers (golden/background) and by what must
+ * hold without them. */
 #include "kernels/cutout/cutout.h"
 
 #include "tests/kernels/cutout/random_cutout.h"
@@ -43,7 +43,7 @@ struct golden {
     const pf_doc *doc;
     int units;                  /* that were compared */
     double worst;
-    char where[64];
+    char where[96];
 };
 
 static void

@@ -1,6 +1,6 @@
-/* white.c - see white.h: flood from the border, tidy up, then a soft edge from how near its colour
+/* plain.c - see plain.h: flood from the border, tidy up, then a soft edge from how near its colour
  * is to the background's. */
-#include "tools/pf-mask/white.h"
+#include "common/plain.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -96,13 +96,13 @@ border_median(uint8_t median[3], const uint8_t *rgb, int64_t N, int W, int H)
 }
 
 bool
-plain_background(uint8_t color[3], const uint8_t *rgb, int64_t N, int width, int height,
-                 const struct pf_config *conf)
+pf_plain_background(uint8_t color[3], const uint8_t *rgb, int64_t N, int width, int height,
+                    double share, const struct pf_config *conf)
 {
     static const uint8_t white[3] = {255, 255, 255};
     const double threshold = conf->mask.threshold;
     border_median(color, rgb, N, width, height);
-    const bool plain = share_of(color, rgb, N, width, height, threshold) >= 0.5;
+    const bool plain = share_of(color, rgb, N, width, height, threshold) >= share;
     if (!plain || is_ground(color, white, threshold))
         memcpy(color, white, sizeof white);
     return plain;
@@ -297,8 +297,8 @@ soften(float *alpha, struct work *w, double soft)
 }
 
 pf_err
-plain_alpha(float *alpha, const uint8_t *rgb, int width, int height, const uint8_t ground[3],
-            const struct pf_config *conf)
+pf_plain_alpha(float *alpha, const uint8_t *rgb, int width, int height, const uint8_t ground[3],
+               const struct pf_config *conf)
 {
     const int open = conf->mask.open, close = conf->mask.close;
     struct work w;

@@ -1,8 +1,7 @@
 /* The mask from a plain background: what is object, what is not, and how soft its edge is. */
-// uses: tools/pf-mask/white.c
 #include "tests/check.h"
 
-#include "tools/pf-mask/white.h"
+#include "common/plain.h"
 
 enum { S = 64 };
 
@@ -39,7 +38,7 @@ static int
 object_pixels(const struct pf_config *conf)
 {
     int n = 0;
-    assert_ok(plain_alpha(alpha, rgb, S, S, white, conf));
+    assert_ok(pf_plain_alpha(alpha, rgb, S, S, white, conf));
     for (int i = 0; i < S * S; i++)
         n += alpha[i] > 0;
     return n;
@@ -52,7 +51,7 @@ test_a_hard_square_is_found_exactly(void **state)
     (void)state;
     blank();
     paint(20, 10, 40, 30, 60);
-    assert_ok(plain_alpha(alpha, rgb, S, S, white, &conf));
+    assert_ok(pf_plain_alpha(alpha, rgb, S, S, white, &conf));
     for (int i = 0; i < S * S; i++)
         assert_true(alpha[i] == (i % S >= 20 && i % S < 40 && i / S >= 10 && i / S < 30));
 }
@@ -152,7 +151,7 @@ test_worked_example_of_the_soft_edge(void **state)
     blank();
     paint(20, 20, 40, 40, 55);
     paint(19, 20, 20, 40, 155);                 // (255 + 55) / 2
-    assert_ok(plain_alpha(alpha, rgb, S, S, white, &conf));
+    assert_ok(pf_plain_alpha(alpha, rgb, S, S, white, &conf));
     assert_near(&alpha[30 * S + 19], ((float[]){0.51f}), 1, 0.01);
     assert_true(alpha[30 * S + 18] == 0 && alpha[30 * S + 20] == 1 && alpha[30 * S + 39] > 0.99f);
 }
@@ -175,7 +174,7 @@ test_soft_edge_recovers_coverage(void **state)
         for (int c = 0; c < 3; c++)
             rgb[3 * i + c] = (uint8_t)(cover[i] * (40 + 50 * c) + (1 - cover[i]) * 255 + 0.5);
     }
-    assert_ok(plain_alpha(alpha, rgb, S, S, white, &soft));
+    assert_ok(pf_plain_alpha(alpha, rgb, S, S, white, &soft));
     for (int i = 0; i < S * S; i++)
         if (cover[i] > 0 && cover[i] < 1) {
             error += fabs(alpha[i] - cover[i]);
@@ -198,10 +197,10 @@ test_mirrored_views_have_mirrored_masks(void **state)
     paint(7, 9, 30, 50, 90);
     paint(30, 20, 45, 24, 140);
     paint(12, 50, 13, 60, 30);
-    assert_ok(plain_alpha(first, rgb, S, S, white, &conf));
+    assert_ok(pf_plain_alpha(first, rgb, S, S, white, &conf));
     for (int i = 0; i < S * S; i++)
         memcpy(mirror + 3 * i, rgb + 3 * (i / S * S + S - 1 - i % S), 3);
-    assert_ok(plain_alpha(alpha, mirror, S, S, white, &conf));
+    assert_ok(pf_plain_alpha(alpha, mirror, S, S, white, &conf));
     for (int i = 0; i < S * S; i++)
         assert_near(&alpha[i], &first[i / S * S + S - 1 - i % S], 1, 1e-6);
 }
@@ -215,9 +214,9 @@ test_grey_background_is_found(void **state)
     (void)state;
     memset(rgb, 240, sizeof rgb);
     paint(20, 10, 40, 30, 60);
-    assert_true(plain_background(ground, rgb, 1, S, S, &conf));
+    assert_true(pf_plain_background(ground, rgb, 1, S, S, 0.5, &conf));
     assert_memory_equal(ground, ((uint8_t[]){240, 240, 240}), 3);
-    assert_ok(plain_alpha(alpha, rgb, S, S, ground, &conf));
+    assert_ok(pf_plain_alpha(alpha, rgb, S, S, ground, &conf));
     for (int i = 0; i < S * S; i++)
         assert_true(alpha[i] == (i % S >= 20 && i % S < 40 && i / S >= 10 && i / S < 30));
 }
@@ -233,10 +232,10 @@ test_noisy_colored_background_is_found(void **state)
     for (int i = 0; i < S * S * 3; i++)
         rgb[i] = (uint8_t)((i % 3 == 1 ? 180 : 20) + (i * 7 % 5) - 2);
     paint(0, S - 8, S, S, 60);
-    assert_true(plain_background(ground, rgb, 1, S, S, &conf));
+    assert_true(pf_plain_background(ground, rgb, 1, S, S, 0.5, &conf));
     assert_in_range(ground[0], 19, 21);
     assert_in_range(ground[1], 179, 181);
-    assert_ok(plain_alpha(alpha, rgb, S, S, ground, &conf));
+    assert_ok(pf_plain_alpha(alpha, rgb, S, S, ground, &conf));
     for (int i = 0; i < S * S; i++)
         n += alpha[i] > 0;
     assert_int_equal(n, 8 * S);
@@ -251,7 +250,7 @@ test_white_of_250_is_white(void **state)
     (void)state;
     memset(rgb, 250, sizeof rgb);
     paint(0, 0, S, S / 2 - 2, 60);
-    assert_true(plain_background(ground, rgb, 1, S, S, &conf));
+    assert_true(pf_plain_background(ground, rgb, 1, S, S, 0.5, &conf));
     assert_memory_equal(ground, white, 3);
 }
 
@@ -263,7 +262,7 @@ test_gradient_is_not_plain(void **state)
     (void)state;
     for (int y = 0; y < S; y++)
         paint(0, y, S, y + 1, (uint8_t)(3 * y));
-    assert_false(plain_background(ground, rgb, 1, S, S, &conf));
+    assert_false(pf_plain_background(ground, rgb, 1, S, S, 0.5, &conf));
     assert_memory_equal(ground, white, 3);
 }
 
@@ -277,7 +276,7 @@ test_soft_edge_before_a_color(void **state)
     (void)state;
     for (int i = 0; i < S * S; i++)
         memcpy(rgb + 3 * i, i % S < 20 ? green : i % S == 20 ? half : inside, 3);
-    assert_ok(plain_alpha(alpha, rgb, S, S, green, &conf));
+    assert_ok(pf_plain_alpha(alpha, rgb, S, S, green, &conf));
     assert_near(&alpha[30 * S + 20], ((float[]){0.51f}), 1, 0.02);
     assert_true(alpha[30 * S + 19] == 0 && alpha[30 * S + 21] == 1);
 }
@@ -294,8 +293,8 @@ test_wide_views(void **state)
     paint(7, 9, 30, 25, 90);
     paint(30, 12, 45, 16, 140);
     memcpy(wide, rgb, sizeof wide);
-    assert_ok(plain_alpha(alpha, rgb, S, S, white, &conf));
-    assert_ok(plain_alpha(wide_alpha, wide, S, S / 2, white, &conf));
+    assert_ok(pf_plain_alpha(alpha, rgb, S, S, white, &conf));
+    assert_ok(pf_plain_alpha(wide_alpha, wide, S, S / 2, white, &conf));
     assert_near(wide_alpha, alpha, S / 2 * S, 0);
     assert_true(wide_alpha[12 * S + 20] == 1);
 }
