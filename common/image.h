@@ -112,7 +112,11 @@ pf_err pf_image_save_png(const pf_image *image, const char *path) PF_MUST_USE;
 /* Pillow's Image.resize(BICUBIC), bit for bit; RGBA through premultiplied alpha (crop.md, 2).
  * to is overwritten and must not be from. */
 pf_err pf_image_resize(pf_image *to, const pf_image *from, int width, int height) PF_MUST_USE;
-/* The same for a picture that comes row by row, in any order; a row that does not come is
+/* The same by another of Pillow's filters. */
+enum pf_filter { PF_BICUBIC, PF_BILINEAR, PF_LANCZOS };
+pf_err pf_image_resize_by(pf_image *to, const pf_image *from, int width, int height,
+                          enum pf_filter filter) PF_MUST_USE;
+/* pf_image_resize for a picture that comes row by row, in any order; a row that does not come is
  * 0.  Columns are scaled first for one that is to be transposed: that gives the bytes of the
  * transposed one.  Memory is that of height rows of the new width; columns first, of four times
  * to_height rows. */

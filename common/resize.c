@@ -1,5 +1,5 @@
-/* resize.c - Pillow 10's bicubic resize of 8-bit pictures, bit for bit (crop.md, 2): antialiased,
- * separable, in 22-bit fixed point, rounded to bytes between the two passes. */
+/* resize.c - Pillow 10's resize of 8-bit pictures, bit for bit (crop.md, 2): antialiased, separable,
+ * in 22-bit fixed point, rounded to bytes between the two passes. */
 #include <math.h>
 #include <omp.h>
 #include <stdbool.h>
@@ -36,14 +36,39 @@ cubic(double x)
     return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
 }
 
+static double
+triangle(double x)
+{
+    return fmax(1 - fabs(x), 0);
+}
+
+static double
+sinc(double x)
+{
+    const double pi = 3.14159265358979323846;
+    return x != 0 ? sin(pi * x) / (pi * x) : 1;
+}
+
+static double
+lanczos(double x)
+{
+    return x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0;
+}
+
+static const struct kernel {
+    double (*value)(double x);
+    double support;             /* it is 0 from here on */
+} kernels[] = {[PF_BICUBIC] = {cubic, 2}, [PF_BILINEAR] = {triangle, 1}, [PF_LANCZOS] = {lanczos, 3}};
+
 /* Weights of the source pixels first .. first+count-1 around center, in fixed point. */
 static void
-weigh(int32_t *weight, double *w, int first, int count, double center, double shrink)
+weigh(int32_t *weight, double *w, int first, int count, double center, double shrink,
+      double (*value)(double x))
 {
     double sum = 0;
 
     for (int k = 0; k < count; k++)
-        sum += w[k] = cubic((k + first - center + 0.5) * (1 / shrink));
+        sum += w[k] = value((k + first - center + 0.5) * (1 / shrink));
     for (int k = 0; k < count; k++) {
         const double v = (sum != 0 ? w[k] / sum : w[k]) * (1 << BITS);
         weight[k] = (int32_t)(v < 0 ? v - 0.5 : v + 0.5);
@@ -51,9 +76,10 @@ weigh(int32_t *weight, double *w, int first, int count, double center, double sh
 }
 
 static pf_err
-axis_init(struct axis *a, int from, int to)
+axis_init(struct axis *a, int from, int to, enum pf_filter filter)
 {
-    const double scale = (double)from / to, shrink = fmax(scale, 1), support = 2 * shrink;
+    const double scale = (double)from / to, shrink = fmax(scale, 1);
+    const double support = kernels[filter].support * shrink;
 
     a->size = to;
     a->most = 2 * (int)ceil(support) + 1;
@@ -70,7 +96,8 @@ axis_init(struct axis *a, int from, int to)
         const double low = center - support + 0.5, high = center + support + 0.5;
         a->first[i] = low < 0 ? 0 : (int)low;
         a->count[i] = (high > from ? from : (int)high) - a->first[i];
-        weigh(a->weight + (size_t)i * a->most, w, a->first[i], a->count[i], center, shrink);
+        weigh(a->weight + (size_t)i * a->most, w, a->first[i], a->count[i], center, shrink,
+              kernels[filter].value);
     }
     free(w);
     return PF_OK;
@@ -172,7 +199,7 @@ resize_free(pf_resize *r)
 }
 
 static pf_err
-resize_init(pf_resize *r, int height, int to_width, int to_height)
+resize_init(pf_resize *r, int height, int to_width, int to_height, enum pf_filter filter)
 {
     r->same = to_width == r->width && to_height == height;
     if (r->columns_first ? to_width != r->width : to_height != height)
@@ -180,9 +207,9 @@ resize_init(pf_resize *r, int height, int to_width, int to_height)
     PF_TRY(pf_image_new(&r->half, r->columns_first ? r->width : to_width,
                         r->columns_first ? to_height : height, r->channels));
     if (to_width != r->width)
-        PF_TRY(axis_init(&r->x, r->width, to_width));
+        PF_TRY(axis_init(&r->x, r->width, to_width, filter));
     if (to_height != height)
-        PF_TRY(axis_init(&r->y, height, to_height));
+        PF_TRY(axis_init(&r->y, height, to_height, filter));
     if (r->channels == 4 && !r->same)
         r->premultiplied = malloc((size_t)omp_get_max_threads() * r->width * 4);
     if (r->columns_first && r->y.size)
@@ -193,9 +220,9 @@ resize_init(pf_resize *r, int height, int to_width, int to_height)
     return PF_OK;
 }
 
-pf_err
-pf_resize_begin(pf_resize **r, int width, int height, int channels, int to_width, int to_height,
-                bool columns_first)
+static pf_err
+begin(pf_resize **r, int width, int height, int channels, int to_width, int to_height,
+      bool columns_first, enum pf_filter filter)
 {
     pf_err err;
 
@@ -206,11 +233,18 @@ pf_resize_begin(pf_resize **r, int width, int height, int channels, int to_width
     if (!(*r = calloc(1, sizeof **r)))
         return pf_fail(PF_ENOMEM, "no memory to resize a picture");
     **r = (pf_resize){.width = width, .channels = channels, .columns_first = columns_first};
-    if ((err = resize_init(*r, height, to_width, to_height))) {
+    if ((err = resize_init(*r, height, to_width, to_height, filter))) {
         resize_free(*r);
         *r = NULL;
     }
     return err;
+}
+
+pf_err
+pf_resize_begin(pf_resize **r, int width, int height, int channels, int to_width, int to_height,
+                bool columns_first)
+{
+    return begin(r, width, height, channels, to_width, to_height, columns_first, PF_BICUBIC);
 }
 
 /* What row y gives to those rows of the result that it is a part of. */
@@ -282,12 +316,18 @@ pf_resize_end(pf_image *to, pf_resize *r)
 pf_err
 pf_image_resize(pf_image *to, const pf_image *from, int width, int height)
 {
+    return pf_image_resize_by(to, from, width, height, PF_BICUBIC);
+}
+
+pf_err
+pf_image_resize_by(pf_image *to, const pf_image *from, int width, int height,
+                   enum pf_filter filter)
+{
     const size_t stride = (size_t)from->width * from->channels;
     pf_resize *r;
 
     *to = (pf_image){0};
-    PF_TRY(pf_resize_begin(&r, from->width, from->height, from->channels, width, height,
-                           false));
+    PF_TRY(begin(&r, from->width, from->height, from->channels, width, height, false, filter));
 #pragma omp parallel for
     for (int y = 0; y < from->height; y++)
         pf_resize_row(r, from->pixel + y * stride, y);

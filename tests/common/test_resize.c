@@ -49,6 +49,24 @@ test_worked_example_with_alpha(void **state)
     pf_image_release(&to);
 }
 
+/* Two pixels to four by the triangle: shares of the second pixel of 0, 0.25, 0.75 and 1. */
+static void
+test_worked_example_of_other_filters(void **state)
+{
+    uint8_t two[] = {0, 200};
+    const pf_image row = {2, 1, 1, two};
+    pf_image wide;
+    (void)state;
+    assert_ok(pf_image_resize_by(&wide, &row, 4, 1, PF_BILINEAR));
+    assert_memory_equal(wide.pixel, ((uint8_t[]){0, 50, 150, 200}), 4);
+    pf_image_release(&wide);
+    /* L(0.25) = 0.8901, L(1.25) = -0.1329, L(0.75) = 0.2702; the second pixel's share of a pair is
+     * L(1.25) / (L(0.25) + L(1.25)) = -0.1755 and L(0.75) / (L(0.25) + L(0.75)) = 0.2329 */
+    assert_ok(pf_image_resize_by(&wide, &row, 4, 1, PF_LANCZOS));
+    assert_memory_equal(wide.pixel, ((uint8_t[]){0, 47, 153, 235}), 4);
+    pf_image_release(&wide);
+}
+
 /* Columns are made after rows and from bytes: the first row becomes 0 41 159 218, the second stays
  * 0, and of the four rows each has its share of the first, 1.0882, 0.7929, 0.2071, -0.0882. */
 static void
@@ -156,6 +174,7 @@ main(void)
         cmocka_unit_test(test_worked_example_of_growing),
         cmocka_unit_test(test_worked_example_of_shrinking),
         cmocka_unit_test(test_worked_example_with_alpha),
+        cmocka_unit_test(test_worked_example_of_other_filters),
         cmocka_unit_test(test_columns_follow_rows),
         cmocka_unit_test(test_resize_is_pillows_bit_for_bit),
         cmocka_unit_test(test_a_uniform_picture_stays_uniform),
