@@ -1,5 +1,5 @@
-/* resize.c - Pillow 10's resize of 8-bit pictures, bit for bit (crop.md, 2): antialiased, separable,
- * in 22-bit fixed point, rounded to bytes between the two passes. */
+/* resize.c - Pillow 10's resize of 8-bit pictures, bit for bit (crop.md, 2): antialiased,
+ * separable, in 22-bit fixed point, rounded to bytes between the two passes. */
 #include <math.h>
 #include <omp.h>
 #include <stdbool.h>
@@ -58,7 +58,8 @@ lanczos(double x)
 static const struct kernel {
     double (*value)(double x);
     double support;             /* it is 0 from here on */
-} kernels[] = {[PF_BICUBIC] = {cubic, 2}, [PF_BILINEAR] = {triangle, 1}, [PF_LANCZOS] = {lanczos, 3}};
+} kernels[] = {
+    [PF_BICUBIC] = {cubic, 2}, [PF_BILINEAR] = {triangle, 1}, [PF_LANCZOS] = {lanczos, 3}};
 
 /* Weights of the source pixels first .. first+count-1 around center, in fixed point. */
 static void

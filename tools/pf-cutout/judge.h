@@ -15,9 +15,9 @@ struct verdict {
 
 /* alpha: 1 channel. */
 pf_err judge(struct verdict *v, const pf_image *alpha) PF_MUST_USE;
-/* How sure a network is of its mask 0..1: if each value is the probability that its pixel belongs to
- * the object, about the intersection over union with the truth that is to be expected of all pixels
- * above one half.  0 if there are none. */
+/* How sure a network is of its mask 0..1: if each value is the probability that its pixel belongs
+ * to the object, about the intersection over union with the truth that is to be expected of all
+ * pixels above one half.  0 if there are none. */
 double sureness(const pf_tensor *mask);
 
 #endif
