@@ -83,6 +83,9 @@ void pf_start(int *argc, char ***argv, const char *operands, const char *summary
 void pf_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 /* Wrong usage unless --output's name ends in .ending, in capitals or not, or in nothing. */
 void pf_need_ending(const char *ending);
+/* The same for streams, whose ending is free: wrong usage if it is that of a picture, film, mesh or
+ * array, which a user expects then, or has: pf-crop -o photo.png photo.png. */
+void pf_need_stream_name(void);
 /* Let the sentence of a PF_ESHAPE from loading weights say, where no -c was given, that the sizes
  * are the defaults; other results pass through. */
 pf_err pf_hint_config(pf_err err) PF_MUST_USE;

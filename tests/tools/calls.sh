@@ -29,8 +29,8 @@ for t in pf-clip-embed pf-sample; do
     fails "$t says that the command before may have failed" 1 "did the command before this one fail?" \
         "$t" -w "$D/weights.safetensors" -c "$D/config.yaml" -o x.pf </dev/null
 done
-for t in pf-mask pf-neus pf-extract-mesh; do
-    fails "$t does too" 1 "did the command before this one fail?" "$t" -o x.ply </dev/null
+for t in pf-mask pf-neus "pf-extract-mesh --format ply"; do
+    fails "$t does too" 1 "did the command before this one fail?" $t -o x.pf </dev/null
 done
 fails "pf-render-video does too" 1 "did the command before this one fail?" pf-render-video -o x.mp4 </dev/null
 

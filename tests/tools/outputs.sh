@@ -21,6 +21,16 @@ fails 'a dump on a pipe' 2 '--dump' pf-sample -w none.ckpt --dump - views.pf
 fails 'a PNG was written under the name of a JPEG' 2 'x.jpg, does not end in .png' pf-stream png -o x.jpg views.pf
 fails 'an .npy under the name of an .npz' 2 'x.npz, does not end in .npy' pf-stream get views.pose -o x.npz views.pf
 fails 'safetensors under the name of a checkpoint' 2 'x.ckpt, does not end in .safetensors' pf-weights convert -o x.ckpt "$CKPT"
+cp "$PHOTO" own.png
+fails 'a photo was replaced by its stream' 2 'own.png is no name for a stream' pf-crop -o own.png own.png
+ok '... which is as it was' cmp own.png "$PHOTO"
+fails 'a field was called a mesh' 2 'mesh.PLY is no name for a stream' neus -o mesh.PLY views.pf
+for t in pf-clip-embed pf-sample; do
+    fails "$t called a stream a picture" 2 'v.jpg is no name for a stream' $t -w "$CKPT" -o v.jpg views.pf
+done
+for t in pf-mask 'pf-stream cat' 'pf-stream pack'; do
+    fails "$t called a stream a picture" 2 'v.jpg is no name for a stream' $t -o v.jpg views.pf
+done
 ok 'an ending in capitals was none' pf-stream png -o X.PNG views.pf
 ok 'a dot of a folder was an ending' sh -c 'mkdir -p a.b && pf-stream png -o a.b/sheet views.pf'
 fails 'a checkpoint replaced the field' 2 '--checkpoint and --output are one file' neus --checkpoint x -o x views.pf

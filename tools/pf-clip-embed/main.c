@@ -59,6 +59,7 @@ main(int argc, char *argv[])
         pf_usage("one stream at a time, not %d", argc);
     if (!pf_common.weights)
         pf_usage("-w WEIGHTS is missing: the diffusion checkpoint, or CLIP's own file");
+    pf_need_stream_name();
     pf_must(pf_output_open(&out, pf_common.out));
     pf_must(pf_stream_open(&in, argc ? argv[0] : "-"));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));

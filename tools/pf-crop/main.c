@@ -91,6 +91,7 @@ main(int argc, char *argv[])
     opt.fit.side = pf_conf.model.image_size;
     if (!opt.fit.crop_px)
         opt.fit.crop_px = (opt.fit.side * 200 + 128) / 256;     /* the original's usual one */
+    pf_need_stream_name();
     pf_must(pf_output_open(&out, pf_common.out));
     pf_must(pf_photo_open(&photo, argc ? argv[0] : opt.input ? opt.input : "-"));
     pf_must(fit_view(&view, &touches, &photo, &opt.fit));           // [S, S, 4]

@@ -262,6 +262,7 @@ main(int argc, char *argv[])
     if (argc > 1)
         pf_usage("one stream or strip at a time, not %d", argc);
     const char *path = argc ? argv[0] : "-";
+    pf_need_stream_name();
     pf_must(pf_output_open(&out, pf_common.out));
     if (opt.png)
         pf_must(pf_output_folder(opt.png));

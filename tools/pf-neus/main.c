@@ -213,6 +213,7 @@ main(int argc, char *argv[])
     need_two_names("--checkpoint", file.checkpoint, "--output", pf_common.out);
     need_two_names("--log", file.log, "--output", pf_common.out);
     need_two_names("--log", file.log, "--checkpoint", file.checkpoint);
+    pf_need_stream_name();
     pf_must(pf_output_open(&out, pf_common.out));
     if (file.checkpoint)
         pf_must(pf_output_try(file.checkpoint));

@@ -312,6 +312,7 @@ main(int argc, char *argv[])
         return 0;
     }
     output_into_folder();
+    pf_need_stream_name();
     pf_must(pf_output_open(&out, pf_common.out));
     if (opt.png)
         pf_must(pf_output_folder(opt.png));

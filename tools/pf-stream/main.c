@@ -137,6 +137,7 @@ cat(int streams, char **names)
 {
     struct all all = {0};
     pf_output *out;
+    pf_need_stream_name();
     pf_must(pf_output_open(&out, pf_common.out));
     pf_must(visit(streams, names, keep_document, &all));
     for (int i = 0; i < all.n; i++) {
@@ -221,6 +222,7 @@ pack_views(int operands, char **operand)
                                      .center = opt.center.n ? opt.center.v : NULL,
                                      .scale = opt.scale,
                                      .tell = pf_common.quiet ? NULL : stderr};
+    pf_need_stream_name();
     pf_must(pf_output_open(&out, pf_common.out));
     pf_must(pack(&doc, operand[0], &how));                      // [N, H, W, 3]
     pf_must(pf_doc_set_position(&doc, 0, 1));
