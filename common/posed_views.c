@@ -41,7 +41,8 @@ check_pose(const struct pf_posed_views *v)
 }
 
 /* Rays need K's inverse; ours are upper triangular.  Wider lenses than 127 degrees are no pinholes,
- * so a focal length below a quarter of the picture is none in pixels. */
+ * so a focal length below a quarter of the picture is none in pixels.  Nor is one of a thousand
+ * pictures: the whole view is a twentieth of a degree wide, and its rays are one. */
 static pf_err
 check_intrinsics(const struct pf_posed_views *v)
 {
@@ -52,11 +53,12 @@ check_intrinsics(const struct pf_posed_views *v)
             K[6] != 0 || K[7] != 0 || K[8] != 1)
             return pf_fail(PF_EFORMAT, "views.intrinsics: view %d is not [fx s cx; 0 fy cy; 0 0 1]",
                            n);
-        if (K[0] < 0.25 * side || K[4] < 0.25 * side)
-            return pf_fail(PF_EFORMAT,
-                           "views.intrinsics: the focal length of view %d is %g, expected "
-                           "pixels, at least a quarter of the longer side, %d",
-                           n, (double)(K[0] < K[4] ? K[0] : K[4]), side);
+        for (int i = 0; i < 5; i += 4)
+            if (K[i] < 0.25 * side || K[i] > 1000.0 * side)
+                return pf_fail(PF_EFORMAT,
+                               "views.intrinsics: the focal length of view %d is %g, expected "
+                               "pixels, a quarter to a thousand times the longer side, %d",
+                               n, (double)K[i], side);
     }
     return PF_OK;
 }

@@ -243,6 +243,9 @@ test_lenses_that_are_none_are_refused(void **state)
     K[0] = focal / W;                           // for pictures of side 1
     assert_fails(check(&doc), PF_EFORMAT, "the focal length of view 2 is 1.09375, expected pixels");
     K[0] = focal;
+    K[4] = 1e30f;                               // every row is one ray
+    assert_fails(check(&doc), PF_EFORMAT, "the focal length of view 2 is 1e+30, expected pixels");
+    K[4] = focal;
     K[2] = NAN;
     assert_fails(check(&doc), PF_EFORMAT, "views.intrinsics: view 2 is not");
     memcpy(K, identity, sizeof identity);
