@@ -23,6 +23,10 @@ SEED             ?= 6033
 DEVICE           ?= auto
 # Empty: as the tool or the config has it.
 CROP_SIZE        ?=
+# auto: pf-cutout cuts the object out of a photo without transparency; off: such a photo is refused.
+CUTOUT           ?= auto
+# Empty: the network that ships.
+CUTOUT_WEIGHTS   ?=
 # 1: a photo without transparency is all object.
 OPAQUE           ?=
 # So many samples are drawn in 0.png; number SAMPLE of them, from 0 on, becomes the mesh.
@@ -42,10 +46,18 @@ O := $(OUTPUT)
 .PHONY: all
 all: $(O)/0.png $(O)/masks.png $(O)/mesh.ply $(O)/mesh.glb $(O)/rendering.mp4
 
-$(O)/input.pf: $(INPUT) $(CONFIG) $(CKPT)
+ifeq ($(filter auto off,$(CUTOUT)),)
+$(error CUTOUT is auto or off, not "$(CUTOUT)")
+endif
+PHOTO := $(if $(OPAQUE)$(filter off,$(CUTOUT)),$(INPUT),$(O)/cutout.png)
+
+$(O)/cutout.png: $(INPUT) $(CUTOUT_WEIGHTS)
+	mkdir -p $(O)
+	pf-cutout -q $(call option,-w,$(CUTOUT_WEIGHTS)) -o $@ $(INPUT)
+$(O)/input.pf: $(PHOTO) $(CONFIG) $(CKPT)
 	mkdir -p $(O)
 	pf-crop -c $(CONFIG) $(call option,--crop-size,$(CROP_SIZE)) $(if $(OPAQUE),--opaque) \
-	  --input-elevation $(INPUT_ELEVATION) $(INPUT) | \
+	  --input-elevation $(INPUT_ELEVATION) $(PHOTO) | \
 	  pf-clip-embed -c $(CONFIG) -w $(CKPT) -d $(DEVICE) -o $@
 $(O)/views.pf: $(O)/input.pf
 	pf-sample -c $(CONFIG) -w $(CKPT) -d $(DEVICE) --seed $(SEED) --target-elevation $(TARGET_ELEVATION) \
