@@ -43,6 +43,7 @@ mkfifo never
 early() { fails "$1" 1 "$2" timeout 20 "${@:3}"; }
 N=/nonexistent/x
 early 'pf-crop read before it tried -o' "cannot write $N" pf-crop -o $N never
+early 'pf-cutout read before it tried -o' "cannot write $N" pf-cutout -o $N never
 early 'pf-clip-embed read before it tried -o' "cannot write $N" pf-clip-embed -w "$CKPT" -o $N never
 early 'pf-sample read before it tried -o' "cannot write $N" pf-sample -w "$CKPT" -o $N never
 early 'pf-mask read before it tried -o' "cannot write $N" pf-mask -o $N never

@@ -110,8 +110,8 @@ find_object(struct box *object, const pf_photo *photo, const struct fit *fit)
         PF_TRY(pf_photo_rows(photo, search_row, &s));
     if (photo->channels == 3 || (s.least > s.threshold && s.least > 127)) {     /* 255 or nearly */
         if (!fit->opaque)
-            return pf_fail(PF_ESHAPE, "%s has no transparency: cut the object out first, or say "
-                           "--opaque to take the whole frame", photo->name);
+            return pf_fail(PF_ESHAPE, "%s has no transparency: cut the object out first with "
+                           "pf-cutout, or say --opaque to take the whole frame", photo->name);
         s.box = (struct box){0, 0, photo->width, photo->height};
     } else if (!s.most) {
         return pf_fail(PF_ESHAPE, "%s: the alpha channel is 0 everywhere, so there is no object",

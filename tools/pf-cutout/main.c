@@ -33,6 +33,8 @@ static const struct pf_opt opts[] = {
 /* The share of the border that one colour must have: all but what a large object covers, where that
  * is to be found out; half, where a person says that the background is plain. */
 static const double PLAIN_AUTO = 0.9, PLAIN_ASKED = 0.5;
+/* Masks that the network is less sure of (judge.h) are told. */
+static const double DOUBT = 0.7;
 
 #define say(...)                                                \
     do {                                                        \
@@ -145,7 +147,7 @@ preset_wanted(enum preset *preset, const pf_checkpoint *weights, enum pf_cutout_
 
 static pf_err
 run_network(pf_image *alpha, pf_dev *dev, const pf_cutout *net, const pf_image *rgb,
-            enum preset preset)
+            const char *name, enum preset preset)
 {
     pf_tensor input, mask;
     const double start = pf_seconds();
@@ -158,13 +160,16 @@ run_network(pf_image *alpha, pf_dev *dev, const pf_cutout *net, const pf_image *
     const double sure = sureness(&mask);
     say("on %s; sure to %.2f: that intersection over union is to be expected", pf_dev_name(dev),
         sure);
+    if (sure > 0 && sure < DOUBT)
+        pf_warn("%s: the network is not sure what the object is (%.2f of 1): look at the mask",
+                name, sure);
     err = finish(alpha, dev, &mask, rgb->width, rgb->height, net->kind, preset);
     pf_tensor_release(&mask);
     return err;
 }
 
 static pf_err
-cut_by_network(pf_image *alpha, const pf_image *rgb)
+cut_by_network(pf_image *alpha, const pf_image *rgb, const char *name)
 {
     char shipped[PATH_MAX];
     pf_checkpoint *weights = NULL;
@@ -179,7 +184,7 @@ cut_by_network(pf_image *alpha, const pf_image *rgb)
     if (!(err = pf_checkpoint_open(&weights, pf_common.weights ? pf_common.weights : shipped)) &&
         !(err = pf_cutout_load(&net, dev, weights)) &&
         !(err = preset_wanted(&preset, weights, net.kind)))
-        err = run_network(alpha, dev, &net, rgb, preset);
+        err = run_network(alpha, dev, &net, rgb, name, preset);
     pf_checkpoint_close(weights);
     pf_dev_close(dev);
     return err;
@@ -222,7 +227,7 @@ cut(pf_image *alpha, pf_image *rgb, const char *name)
         return pf_fail(PF_ESHAPE, "%s: the background is not plain: no colour fills half of the "
                        "border", name);
     if (!plain)
-        return cut_by_network(alpha, rgb);
+        return cut_by_network(alpha, rgb, name);
     say("the background is plain, (%d, %d, %d): no network is needed", ground[0], ground[1],
         ground[2]);
     return cut_plain(alpha, rgb, ground);
@@ -258,7 +263,9 @@ main(int argc, char *argv[])
     pf_must(pf_output_open(&out, pf_common.out));
     pf_must(pf_image_read(&photo, path));
     if (is_cut_out(&photo)) {
-        pf_warn("%s has transparency, so it is cut out already: it stays as it is", name);
+        if (!pf_common.quiet)
+            fprintf(stderr, "%s: %s has transparency, so it is cut out already: it stays as it "
+                    "is\n", pf_program(), name);
         pf_must(pf_image_write_png(&photo, pf_output_file(out)));
     } else {
         pf_must(cut_out(&rgba, &photo, name));

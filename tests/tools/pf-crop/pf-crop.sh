@@ -37,7 +37,7 @@ done
 ok "same input, same bytes" bash -c 'pf-crop "$0" -o c.pf; pf-crop "$0" -o d.pf; cmp <(tail -c 100000 c.pf) <(tail -c 100000 d.pf)' "$I/photo.png"
 for photo in photo.jpg photo_progressive.jpg photo_grey.jpg photo_rgb.webp photo_rgb.png grey.png grey_1bit.png; do
     ok "takes the whole of $photo" pf-crop --opaque --crop-size -1 --size 32 "$I/$photo" -o e.pf
-    fails "$photo has no transparency" 1 "$photo has no transparency: cut the object out first, or say --opaque" \
+    fails "$photo has no transparency" 1 "$photo has no transparency: cut the object out first with pf-cutout, or say --opaque" \
         pf-crop "$I/$photo" -o x.pf
 done
 ok "padding has no alpha" test "$(at e.pf input.alpha)" = 0

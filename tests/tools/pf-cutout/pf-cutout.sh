@@ -1,0 +1,60 @@
+# pf-cutout: what passes, what is cut, what is refused.
+. "$(dirname "$0")/../lib.sh"
+I=$DATA/images
+
+# says NAME WORDS COMMAND...: succeeds, and its stderr contains WORDS (nothing, if WORDS is empty).
+says() {
+    local name=$1 words=$2; shift 2
+    ok "$name" sh -c 'words=$1; shift; "$@" 2>said || exit 1
+        if [ "$words" ]; then grep -qF -- "$words" said; else ! [ -s said ]; fi' - "$words" "$@"
+}
+
+says "a photo that is cut out already stays as it is" "has transparency, so it is cut out already" \
+    pf-cutout "$I/photo.png" -o same.png
+ok "pf-crop makes the same of it" sh -c 'pf-crop "$0" | tail -c 400000 >a; pf-crop same.png | tail -c 400000 >b; cmp a b' "$I/photo.png"
+says "-q says nothing of it" "" pf-cutout -q "$I/photo.png" -o same.png
+says "a plain background needs no network" "the background is plain, (255, 255, 255)" \
+    pf-cutout -v -w none.safetensors "$I/photo_rgb.png" -o plain.png
+says "and has nothing to warn of" "" pf-cutout "$I/photo_rgb.png" -o again.png
+ok "twice the same bytes" cmp plain.png again.png
+ok "pf-crop takes it" pf-crop plain.png -o view.pf
+ok "through pipes" sh -c 'pf-cutout <"$0" 2>said | cmp - plain.png' "$I/photo_rgb.png"
+for photo in photo.jpg photo.webp photo_grey.jpg flag_16bit.png; do
+    ok "reads $photo" pf-cutout "$I/$photo" -o x.png
+done
+
+fails "what is no picture" 1 "not_a_png.png" pf-cutout "$I/not_a_png.png" -o none.png
+fails "a truncated photo" 1 "truncated.jpg" pf-cutout "$I/truncated.jpg" -o none.png
+fails "no such photo" 1 "nowhere.png" pf-cutout nowhere.png -o none.png
+fails "two photos" 2 "one photo at a time, not 2" pf-cutout a.png b.png -o none.png
+fails "a GPU" 2 "--device cuda:0: this tool computes on the CPU alone" pf-cutout -d cuda:0 "$I/photo.jpg" -o none.png
+fails "a photo without an object" 1 "flag_rgb.png: no object is found" pf-cutout --method net "$I/flag_rgb.png" -o none.png
+fails "a background that is not plain" 1 "the background is not plain" pf-cutout --method plain "$I/flag_rgb.png" -o none.png
+fails "weights that are not there" 1 "none.safetensors" pf-cutout --method net -w none.safetensors "$I/photo.jpg" -o none.png
+fails "weights of something else" 1 "holds no network that cuts out" \
+    pf-cutout --method net -w "$ROOT/configs/demo/weights.safetensors" "$I/photo.jpg" -o none.png
+fails "a method that is none" 2 "auto|net|plain" pf-cutout --method magic "$I/photo.jpg" -o none.png
+ok "nothing was left behind" sh -c '! ls none.png* 2>/dev/null'
+
+# Installed: PREFIX/bin beside PREFIX/share/posefusion.
+mkdir -p there/bin there/share/posefusion alone/bin
+cp "$BIN/pf-cutout" there/bin; cp "$BIN/pf-cutout" alone/bin
+ln -s "$ROOT/configs" there/share/posefusion/configs
+fails "an installed program finds its network" 1 "no object is found" there/bin/pf-cutout --method net "$I/flag_rgb.png" -o none.png
+fails "one that is alone says what it lacks" 1 "say where with -w" alone/bin/pf-cutout --method net "$I/flag_rgb.png" -o none.png
+
+# The pipeline: a photo without transparency is cut out first, or not.
+D=$ROOT/configs/demo
+pipeline() {
+    make -s -f "$ROOT/pipelines/reconstruct.mk" PATH="$PATH" out/input.pf OUTPUT=out CONFIG="$D/config.yaml" \
+        CKPT="$D/weights.safetensors" DEVICE=cpu "$@"
+}
+ok "reconstruct.mk cuts out what is opaque" pipeline INPUT="$I/photo.jpg"
+ok "it keeps the cut-out" test -s out/cutout.png -a -s out/input.pf
+rm -r out
+ok "CUTOUT=off: what is cut out is taken as it is" pipeline INPUT="$I/photo.png" CUTOUT=off
+ok "without pf-cutout" test ! -e out/cutout.png
+rm -r out
+pipeline INPUT="$I/photo.jpg" CUTOUT=off >refused 2>&1 && echo "not refused" >refused
+ok "CUTOUT=off: what is opaque is refused" grep -q "cut the object out first with pf-cutout" refused
+ok "another word is refused" sh -c '! "$@"' - make -s -f "$ROOT/pipelines/reconstruct.mk" out/input.pf INPUT=x OUTPUT=out CKPT=x CUTOUT=on
