@@ -429,6 +429,38 @@ measure_ceilings(void)
                product_rate / 1e12);
 }
 
+/* The networks that cut out: on the CPU alone. */
+static void
+bench_cutout(int64_t side, int64_t C, int dilation)
+{
+    char name[100];
+    const size_t mark = pf_dev_mark(dev);
+    pf_tensor x = TENSOR(1, side, side, C), y = TENSOR(1, side, side, C),
+              half = TENSOR(1, side / 2, side / 2, C), w = WEIGHT(C, C, 3, 3);
+    pf_layer *l;
+    double s;
+    pf_must(pf_layer_new(dev, &l, &w, NULL, false));
+    snprintf(name, sizeof name, "cutout conv_dilated %lldx%lld, %lld channels, dilation %d",
+             (long long)side, (long long)side, (long long)C, dilation);
+    if (wanted(name)) {
+        MEASURE(s, pf_conv_dilated(dev, &y, &x, l, dilation, NULL));
+        print_products(name, s, 18.0 * (double)(side * side * C * C));
+    }
+    snprintf(name, sizeof name, "cutout max_pool %lldx%lld, %lld channels", (long long)side,
+             (long long)side, (long long)C);
+    if (wanted(name)) {
+        MEASURE(s, pf_max_pool(dev, &half, &x));
+        print_bytes(name, s, 1.25 * (double)(side * side * C));
+    }
+    snprintf(name, sizeof name, "cutout bilinear to %lldx%lld, %lld channels", (long long)side,
+             (long long)side, (long long)C);
+    if (wanted(name)) {
+        MEASURE(s, pf_bilinear(dev, &y, &half));
+        print_bytes(name, s, 1.25 * (double)(side * side * C));
+    }
+    pf_dev_reset(dev, mark);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -449,6 +481,9 @@ main(int argc, char *argv[])
     } else {
         bench_unet("tiny", (int64_t[]){64, 64, 128, 128}, 4);
         bench_volume_nets("tiny", (int64_t[]){16, 32, 64, 128});
+        bench_cutout(320, 16, 1);
+        bench_cutout(512, 64, 1);
+        bench_cutout(32, 256, 8);
     }
     bench_unet("full", (int64_t[]){320, 640, 1280, 1280}, 8);
     bench_volume_nets("full", (int64_t[]){64, 128, 256, 512});
