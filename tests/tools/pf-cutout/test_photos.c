@@ -97,7 +97,7 @@ test_a_plain_background_is_exact_and_leaves_no_rim(void **state)
     assert_true(iou("cut.png", truth, SIDE) > 0.98);
     assert_ok(pf_image_read(&made, "cut.png"));
     double rim = 0, kept = 0;
-    for (int i = 0; i < SIDE * SIDE; i++) {             /* against the ball's colours, on its edge */
+    for (int i = 0; i < SIDE * SIDE; i++) {         /* against the ball's colours, on its edge */
         const int x = i % SIDE - AT, y = i / SIDE - AT;
         const uint8_t *const p = ball.pixel + 4 * (y * S + x), *const m = made.pixel + 4 * i;
         if (x < 0 || y < 0 || x >= S || y >= S || p[3] < 64 || p[3] > 191 || m[3] < 32)
