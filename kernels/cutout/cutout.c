@@ -236,11 +236,14 @@ join(pf_dev *dev, pf_tensor *y, const pf_tensor *deep, const pf_tensor *skip)
 {
     pf_tensor resized = *deep;
     PF_TRY(alloc_like(dev, y, skip, deep->dim[3] + skip->dim[3]));
+    const size_t mark = pf_dev_mark(dev);
     if (deep->dim[1] != skip->dim[1] || deep->dim[2] != skip->dim[2]) {
         PF_TRY(alloc_like(dev, &resized, skip, deep->dim[3]));
         PF_TRY(pf_bilinear(dev, &resized, deep));
     }
-    return pf_concat(dev, y, &resized, skip);
+    PF_TRY(pf_concat(dev, y, &resized, skip));
+    pf_dev_reset(dev, mark);
+    return PF_OK;
 }
 
 /* The way down: e[k] is the result of rebnconv(k+1). */

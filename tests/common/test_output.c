@@ -74,7 +74,6 @@ end_of_child(void (*act)(pf_output *half))
     assert_true(pid >= 0);
     if (pid == 0) {
         pf_output *o;
-        signal(SIGINT, SIG_DFL);        // a shell's job in the background ignores it
         if (!freopen("/dev/null", "w", stderr) || pf_output_open(&o, path))
             _exit(99);
         fputs("half of", pf_output_file(o));
@@ -302,5 +301,6 @@ main(void)
         TEST(test_sixteen_at_once),
         TEST(test_terminal_is_refused),
     };
+    signal(SIGINT, SIG_DFL);            // a shell's job in the background ignores it
     return cmocka_run_group_tests_name("output", tests, NULL, NULL);
 }

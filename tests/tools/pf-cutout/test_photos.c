@@ -99,8 +99,10 @@ test_a_plain_background_is_exact_and_leaves_no_rim(void **state)
     double rim = 0, kept = 0;
     for (int i = 0; i < SIDE * SIDE; i++) {         /* against the ball's colours, on its edge */
         const int x = i % SIDE - AT, y = i / SIDE - AT;
+        if (x < 0 || y < 0 || x >= S || y >= S)
+            continue;
         const uint8_t *const p = ball.pixel + 4 * (y * S + x), *const m = made.pixel + 4 * i;
-        if (x < 0 || y < 0 || x >= S || y >= S || p[3] < 64 || p[3] > 191 || m[3] < 32)
+        if (p[3] < 64 || p[3] > 191 || m[3] < 32)
             continue;
         uint8_t c[3];
         ground_at(c, 0, 0, true);
