@@ -159,8 +159,8 @@ test_an_opaque_photo_is_refused(void **state)
     (void)state;
     for (int i = 0; i < 6; i++) {
         assert_fails(fit(&view, photos[i / 2], sizes[i % 2], 64), PF_ESHAPE,
-                     "photo.png has no transparency: cut the object out first with pf-cutout, or say "
-                     "--opaque to take the whole frame");
+                     "photo.png has no transparency: cut the object out first with pf-cutout, "
+                     "or say --opaque to take the whole frame");
         assert_null(view.pixel);
     }
     for (int i = 0; i < 3; i++)
