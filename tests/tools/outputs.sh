@@ -95,9 +95,9 @@ ok 'a living run'\''s file was taken for a dead one'\''s' sh -c "pf-crop -o view
 kill $pid; wait $pid 2>/dev/null
 rm -f view.pf.4194305-0.tmp
 for signal in HUP INT QUIT TERM; do
-    # A shell starts what it does not wait for with INT and QUIT ignored.
+    # A shell starts what it does not wait for with INT and QUIT ignored, and nohup all with HUP.
     ok "SIG$signal left a file" bash -c "
-        env --default-signal=INT,QUIT bash -c 'ulimit -c 0; exec pf-crop -o signal.pf never' & pid=\$!
+        env --default-signal=HUP,INT,QUIT,TERM bash -c 'ulimit -c 0; exec pf-crop -o signal.pf never' & pid=\$!
         for _ in \$(seq 100); do ls signal.pf.*.tmp >/dev/null 2>&1 && break; sleep 0.05; done
         ls signal.pf.*.tmp && kill -$signal \$pid; wait \$pid; ! ls signal.pf.*.tmp"
 done
