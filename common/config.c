@@ -48,13 +48,15 @@ struct entry {
     size_t offset;
     int count;                  /* a list of so many; 0: one value */
     double lo, hi;
-    const char *choices;        /* of a word; NULL: who reads it knows them (kinds of field) */
+    const char *choices;
 };
 #define AT(s, k) offsetof(struct pf_config, s.k)
 #define I(s, k, lo, hi) {#s, #k, INT, AT(s, k), 0, lo, hi, 0}
 #define L(s, k, n, lo, hi) {#s, #k, INT, AT(s, k), n, lo, hi, 0}
 #define R(s, k, lo, hi) {#s, #k, REAL, AT(s, k), 0, lo, hi, 0}
 #define T(s, k, choices) {#s, #k, TEXT, AT(s, k), 0, 0, 0, choices}
+
+#define OR(name) "|" #name
 
 /* Upper bounds keep every product of sizes far inside 63 bits; they are not advice. */
 static const struct entry schema[] = {
@@ -77,7 +79,8 @@ static const struct entry schema[] = {
     I(sampler, batch_view_num, 1, 256),
     T(mask, method, "auto|alpha|white"), R(mask, threshold, 0, 1), I(mask, open, 0, 64),
     I(mask, close, 0, 64), R(mask, soft, 0, 64),
-    T(neus, field, NULL), I(neus, steps, 0, 10000000), I(neus, warm_up, 0, 10000000),
+    T(neus, field, PF_NEUS_FIELDS(OR) + 1), I(neus, steps, 0, 10000000),
+    I(neus, warm_up, 0, 10000000),
     I(neus, batch_rays, 1, 1 << 20), I(neus, foreground_rays, 0, 1 << 20), R(neus, lr, 0, 1),
     R(neus, lr_end, 0, 1), R(neus, lambda_rgb, 0, 1e6), R(neus, lambda_mask, 0, 1e6),
     R(neus, lambda_eikonal, 0, 1e6), R(neus, bound, 0.05, 1.4), I(neus, anneal_steps, 0, 10000000),
@@ -144,7 +147,7 @@ unknown(const struct reader *r, const yaml_node_t *node, const char *section)
 static pf_err
 store_text(const char **to, const struct entry *e, const char *text)
 {
-    if (e->choices && !pf_is_choice(text, e->choices))
+    if (!pf_is_choice(text, e->choices))
         return pf_fail(PF_EFORMAT, "%s.%s is one of %s, not \"%s\"", e->section, e->key,
                        e->choices, text);
     *to = strdup(text);

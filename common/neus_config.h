@@ -3,8 +3,11 @@
 #ifndef PF_NEUS_CONFIG_H
 #define PF_NEUS_CONFIG_H
 
+/* The kinds of field, each once: a folder kernels/field/NAME that defines pf_NAME_ops. */
+#define PF_NEUS_FIELDS(FIELD) FIELD(hash) FIELD(mlp)
+
 struct pf_neus_config {
-    const char *field;          /* hash or mlp */
+    const char *field;          /* one of PF_NEUS_FIELDS */
     int steps, warm_up;
     int batch_rays;                 /* rays of a batch from all pixels */
     int foreground_rays;            /* rays of a batch from the object */

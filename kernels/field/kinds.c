@@ -1,16 +1,13 @@
-/* kinds.c - the kinds of field there are (net.h).  A new one has its files in a folder beside hash/
- * and mlp/, which define pf_NAME_ops, and its name here. */
+/* kinds.c - the kinds of field there are (net.h), by the names of neus_config.h. */
 #include <stdio.h>
 #include <string.h>
 
 #include "kernels/field/net.h"
 
-#define KINDS(KIND) KIND(hash) KIND(mlp)
-
 #define DECLARE(name) extern const struct pf_net_ops pf_##name##_ops;
 #define ROW(name) &pf_##name##_ops,
-KINDS(DECLARE)
-static const struct pf_net_ops *const kinds[] = {KINDS(ROW) NULL};
+PF_NEUS_FIELDS(DECLARE)
+static const struct pf_net_ops *const kinds[] = {PF_NEUS_FIELDS(ROW) NULL};
 
 const struct pf_net_ops *
 pf_net_kind(const char *name)
