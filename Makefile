@@ -135,8 +135,6 @@ lint:
 	for f in $(COMMON) $(filter %.c,$(KERNELS)) $(wildcard tools/*/*.c) $(TESTS) $(BENCH) $(FUZZ); do \
 	  $(CC) $(PF_CFLAGS) $(CFLAGS) -Werror -fsyntax-only $$f || exit 1; done
 	mandoc -Tlint -W warning man/*.[157]
-	command -v groff >/dev/null || exit 0; \
-	for f in man/*.[157]; do ! groff -ww -mandoc -Tutf8 -rLL=80n $$f 2>&1 >/dev/null | grep . || exit 1; done
 	# Columns come out as one word a line in groff's 80 columns: tagged lists instead.
 	! grep -n 'Bl -column' man/*.[157]
 	$(MAKE) --no-print-directory lint-layers lint-columns

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "common/image_format.h"
+#include "common/text.h"
 
 static const size_t MAX_FILE = (size_t)1 << 30;
 
@@ -170,7 +171,7 @@ pf_photo_open(pf_photo *photo, const char *path)
     FILE *from = standard ? stdin : fopen(path, "rb");
     pf_err err;
 
-    *photo = (pf_photo){.name = standard ? "stdin" : path, .orientation = 1};
+    *photo = (pf_photo){.name = pf_file_title(path), .orientation = 1};
     if (!from)
         return pf_fail(PF_EIO, "%s: %s", photo->name, strerror(errno));
     if ((err = slurp(&photo->owned, &photo->size, from))) {

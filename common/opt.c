@@ -337,20 +337,11 @@ pf_start(int *argc, char ***argv, const char *operands, const char *summary,
     pf_threads_use(pf_common.threads);
 }
 
-/* What is behind the last dot of the output's name, or NULL. */
-static const char *
-out_ending(void)
-{
-    const char *slash = strrchr(pf_common.out, '/');
-    const char *dot = strrchr(slash ? slash : pf_common.out, '.');
-    return dot ? dot + 1 : NULL;
-}
-
 void
 pf_need_ending(const char *ending)
 {
-    const char *is = out_ending();
-    if (is && strcasecmp(is, ending) != 0)
+    const char *is = pf_name_ending(pf_common.out);
+    if (*is && strcasecmp(is, ending) != 0)
         pf_usage("the name of the output, %s, does not end in .%s, which is what is written",
                  pf_common.out, ending);
 }
@@ -360,8 +351,8 @@ pf_need_stream_name(void)
 {
     static const char *const others[] = {"png", "jpg", "jpeg", "webp", "gif", "mp4", "mov", "mkv",
                                          "webm", "avi", "y4m", "ply", "obj", "glb", "stl", "npy"};
-    const char *is = out_ending();
-    for (size_t i = 0; is && i < sizeof others / sizeof *others; i++)
+    const char *is = pf_name_ending(pf_common.out);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcasecmp(is, others[i]) == 0)
             pf_usage("%s is no name for a stream, which is what is written: end it in .pf",
                      pf_common.out);

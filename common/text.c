@@ -33,6 +33,13 @@ pf_parse_real(double *v, const char *s)
     return *s && strchr("+-.0123456789", *s) && !*end && isfinite(*v);
 }
 
+const char *
+pf_name_ending(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    return dot ? dot + 1 : "";
+}
+
 bool
 pf_parse_device(int *cuda, const char *s)
 {

@@ -14,6 +14,8 @@ extern "C" {
 
 /* What messages call the file of this name: "-" is stdin. */
 const char *pf_file_title(const char *path);
+/* What is behind the last dot of the file's name, a part of path; "" if it has none. */
+const char *pf_name_ending(const char *path);
 /* A decimal number that fits, and nothing else in s; false otherwise. */
 bool pf_parse_int(int64_t *v, const char *s);
 /* The same for a real number; NaN and infinity are refused. */

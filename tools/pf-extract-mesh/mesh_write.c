@@ -9,15 +9,15 @@
 #include <jansson.h>
 
 #include "common/opt.h"
+#include "common/text.h"
 #include "tools/pf-extract-mesh/normals.h"
 
 bool
 pf_mesh_format_find(enum pf_mesh_format *format, const char *name, const char *path)
 {
     static const char *const names[] = {"ply", "obj", "glb", "stl"};
-    const char *dot = strrchr(path, '.');
     if (strcmp(name, "auto") == 0)
-        name = dot ? dot + 1 : "";
+        name = pf_name_ending(path);
     for (int i = 0; i < 4; i++)
         if (strcasecmp(name, names[i]) == 0) {
             *format = (enum pf_mesh_format)i;

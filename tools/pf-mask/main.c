@@ -10,6 +10,7 @@
 #include "common/output.h"
 #include "common/plain.h"
 #include "common/stream.h"
+#include "common/text.h"
 #include "tools/pf-mask/strip.h"
 
 static struct {
@@ -53,6 +54,12 @@ make_background_white(uint8_t *image, const float *alpha, int64_t pixels, const 
     }
 }
 
+static bool
+is_white(const uint8_t color[3])
+{
+    return color[0] == 255 && color[1] == 255 && color[2] == 255;
+}
+
 static pf_err
 set_views(pf_doc *doc, const pf_tensor *image, const pf_tensor *alpha, const uint8_t ground[3],
           bool plain)
@@ -60,7 +67,7 @@ set_views(pf_doc *doc, const pf_tensor *image, const pf_tensor *alpha, const uin
     pf_tensor white;
     pf_err err = PF_OK;
 
-    if (!plain || ground[0] < 255 || ground[1] < 255 || ground[2] < 255) {
+    if (!plain || !is_white(ground)) {
         PF_TRY(pf_tensor_copy(&white, image));
         make_background_white(white.data, alpha->data, pf_tensor_count(alpha),
                               plain ? ground : NULL);
@@ -80,7 +87,7 @@ put_white(pf_doc *doc, const pf_tensor *image, const uint8_t ground[3], bool pla
     if (!plain)
         pf_warn("the background is not plain: no colour fills the border of the views; give "
                 "--masks");
-    else if (ground[0] < 255 || ground[1] < 255 || ground[2] < 255)
+    else if (!is_white(ground))
         pf_warn("the background is (%d, %d, %d), not white; it is made white", ground[0], ground[1],
                 ground[2]);
     PF_TRY(PF_TENSOR_NEW(&alpha, PF_F32, N, H, W));
@@ -114,19 +121,19 @@ put_alpha(pf_doc *doc, const pf_tensor *image, int k)
 {
     const char *method = pf_conf.mask.method;
     const bool has_alpha = pf_doc_get(doc, "views.alpha");
+    const bool white = !strcmp(method, "white") || (!strcmp(method, "auto") && !has_alpha);
     uint8_t ground[3];
-    const bool plain = pf_plain_background(ground, image->data, image->dim[0], (int)image->dim[2],
-                                           (int)image->dim[1], 0.5, &pf_conf);
 
-    if (opt.masks)
-        return put_masks(doc, image, k, ground, plain);
-    if (!strcmp(method, "white") || (!strcmp(method, "auto") && !has_alpha))
-        return put_white(doc, image, ground, plain);
-    if (!has_alpha)
+    if (!opt.masks && !white && !has_alpha)
         return pf_fail(PF_ESHAPE,
                        "--method alpha: the views have no alpha channel, expected an RGBA "
                        "strip or a stream with views.alpha");
-    return PF_OK;
+    if (!opt.masks && !white)
+        return PF_OK;
+    const bool plain = pf_plain_background(ground, image->data, image->dim[0], (int)image->dim[2],
+                                           (int)image->dim[1], 0.5, &pf_conf);
+    return opt.masks ? put_masks(doc, image, k, ground, plain)
+                     : put_white(doc, image, ground, plain);
 }
 
 /* "views 0 to 3, 7 are WHAT" of the views whose pixels all have this alpha. */
@@ -241,7 +248,7 @@ mask_stream(const char *path, FILE *out)
         pf_usage(
             "--elevation is for a strip, PNG, JPEG or WebP; %s is none of these, and a stream says "
             "where its views were taken",
-            strcmp(path, "-") ? path : "stdin");
+            pf_file_title(path));
     PF_TRY(pf_stream_open(&in, path));
     for (int k = 0; !(err = pf_stream_read(in, &doc)); k++)
         if ((err = mask_document(&doc, k, out)))

@@ -10,6 +10,8 @@
 #include <libavutil/opt.h>
 #include <libswscale/swscale.h>
 
+#include "common/text.h"
+
 /* How frames are encoded.  crf is a quality that hardly can be told from the frames. */
 struct codec {
     const char *name, *encoder, *crf;
@@ -49,8 +51,7 @@ struct pf_video {
 bool
 pf_video_format_find(enum pf_video_format *format, const char *path)
 {
-    const char *dot = strrchr(path, '.');
-    const char *ending = strcmp(path, "-") == 0 ? "y4m" : dot ? dot + 1 : "";
+    const char *ending = strcmp(path, "-") == 0 ? "y4m" : pf_name_ending(path);
     for (int i = 0; i < CONTAINERS; i++)
         if (strcasecmp(ending, containers[i].ending) == 0) {
             *format = (enum pf_video_format)i;

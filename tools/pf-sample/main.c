@@ -264,19 +264,6 @@ with_advice(pf_err err, pf_dev *dev, pf_checkpoint *weights)
                    (double)plan.row[plan.own].need / 1e6, less);
 }
 
-/* Write what was dumped, as a document of its own. */
-static pf_err
-write_dump(struct dump *d, pf_output *out)
-{
-    const pf_err err = pf_doc_write(&d->doc, pf_output_file(out));
-    pf_doc_release(&d->doc);
-    if (err) {
-        pf_output_abandon(out);
-        return err;
-    }
-    return pf_output_close(out);
-}
-
 /* What only the tool can see of a wrong call. */
 static void
 check_call(int argc)
@@ -302,7 +289,7 @@ main(int argc, char *argv[])
     struct noise noise;
     struct photo *photos = NULL;
     pf_checkpoint *weights;
-    pf_output *out, *dumped = NULL;
+    pf_output *out;
     pf_dev *dev;
 
     pf_start(&argc, &argv, "[STREAM]", "Make views of a photo's object from all around.", opts);
@@ -317,7 +304,7 @@ main(int argc, char *argv[])
     if (opt.png)
         pf_must(pf_output_folder(opt.png));
     if (opt.dump)
-        pf_must(pf_output_open(&dumped, opt.dump));
+        pf_must(pf_output_try(opt.dump));
     const int n = read_photos(&photos, argc ? argv[0] : "-");
     pf_must(noise_open(&noise, opt.noise, pf_common.seed));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
@@ -340,7 +327,7 @@ main(int argc, char *argv[])
                                                  index, count, pf_output_file(out)),
                                 dev, weights));
     if (opt.dump)
-        pf_must(write_dump(&dump, dumped));
+        pf_must(pf_doc_write_file(&dump.doc, opt.dump));
     pf_must(pf_output_close(out));
     if (pf_common.verbose)
         fprintf(stderr, "pf-sample: memory: %.1f MB of weights and constants, %.1f MB of "

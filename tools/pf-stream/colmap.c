@@ -17,7 +17,7 @@
 #include "common/text.h"
 #include "tools/pf-stream/capture.h"
 
-enum { MOST_LINE = 8192, MOST_WORDS = 16 };
+enum { MAX_LINE = 8192, MAX_WORDS = 16 };
 
 struct lens {
     int64_t id;
@@ -29,7 +29,7 @@ struct reader {
     const char *name;
     FILE *f;
     int line;
-    char text[MOST_LINE];
+    char text[MAX_LINE];
     char where[CAPTURE_PATH + 64];      /* "images.txt:7" */
 };
 
@@ -57,7 +57,7 @@ next_line(struct reader *r)
                             : PF_END;
     snprintf(r->where, sizeof r->where, "%s:%d", r->name, ++r->line);
     if (!strchr(r->text, '\n') && !feof(r->f))
-        return pf_fail(PF_EFORMAT, "%s: the line is longer than %d bytes", r->where, MOST_LINE - 2);
+        return pf_fail(PF_EFORMAT, "%s: the line is longer than %d bytes", r->where, MAX_LINE - 2);
     r->text[strcspn(r->text, "\r\n")] = 0;
     return PF_OK;
 }
@@ -100,7 +100,7 @@ skip_points(struct reader *r)
 
 /* Cut the first words out of the line; what is left of it stays at *rest. */
 static int
-split(char *word[MOST_WORDS], int most, char **rest)
+split(char *word[MAX_WORDS], int most, char **rest)
 {
     int n = 0;
     char *p = *rest;
@@ -128,10 +128,10 @@ reals(double *v, char **word, int n, const char *where)
 static pf_err
 parse_lens(struct lens *l, struct reader *r)
 {
-    char *word[MOST_WORDS], *rest = r->text;
+    char *word[MAX_WORDS], *rest = r->text;
     int64_t width, height;
     double p[4];
-    const int n = split(word, MOST_WORDS, &rest);
+    const int n = split(word, MAX_WORDS, &rest);
     if (n < 5)
         return pf_fail(PF_EFORMAT, "%s: expected CAMERA_ID MODEL WIDTH HEIGHT PARAMS", r->where);
     const bool simple = !strcmp(word[1], "SIMPLE_PINHOLE");
@@ -209,7 +209,7 @@ static pf_err
 parse_image(struct capture *c, struct reader *r, const char *folder, const struct lens *lens,
             int lenses)
 {
-    char *word[MOST_WORDS], *name = r->text;
+    char *word[MAX_WORDS], *name = r->text;
     struct shot *shot;
     double v[7];
     int64_t id;

@@ -14,7 +14,7 @@
 #include "common/posed_views.h"
 #include "tools/pf-stream/capture.h"
 
-enum { MOST_BYTES = 1 << 26 };
+enum { MAX_BYTES = 1 << 26 };
 
 struct source {
     FILE *f;
@@ -43,7 +43,7 @@ skip_mark(FILE *f)
 static pf_err
 load(json_t **all, const char *path)
 {
-    struct source s = {fopen(path, "rb"), MOST_BYTES};
+    struct source s = {fopen(path, "rb"), MAX_BYTES};
     json_error_t error;
     pf_err err = PF_OK;
     if (!s.f)
@@ -53,7 +53,7 @@ load(json_t **all, const char *path)
     if (ferror(s.f))
         err = pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
     else if (s.left < 0)
-        err = pf_fail(PF_EFORMAT, "%s is longer than %d bytes", path, MOST_BYTES);
+        err = pf_fail(PF_EFORMAT, "%s is longer than %d bytes", path, MAX_BYTES);
     else if (!*all)
         err = pf_fail(PF_EFORMAT, "%s:%d: %s", path, error.line, error.text);
     fclose(s.f);

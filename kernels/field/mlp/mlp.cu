@@ -19,13 +19,13 @@
 
 #include "kernels/field/mlp/mlp.cuh"
 
-enum { MOST_POINTS = 1 << 15 };
+enum { MAX_POINTS = 1 << 15 };
 
 /* One of a few numbers of points that is not below n. */
 static int64_t
 rounded_up(int64_t n)
 {
-    const int64_t step = MOST_POINTS / 8;
+    const int64_t step = MAX_POINTS / 8;
     int64_t p = 64;
     if (n > step)
         return (n + step - 1) / step * step;
@@ -372,9 +372,9 @@ mlp_changed(struct pf_net_cuda *base)
 static pf_err
 mlp_sdf(struct pf_net_cuda *base, float *sdf, const float *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += MOST_POINTS)
+    for (int64_t i = 0; i < n; i += MAX_POINTS)
         PF_TRY(some_sdf((struct mlp_cuda *)base, sdf + i, x + 3 * i,
-                        n - i < MOST_POINTS ? n - i : MOST_POINTS));
+                        n - i < MAX_POINTS ? n - i : MAX_POINTS));
     return PF_OK;
 }
 
@@ -394,8 +394,8 @@ mlp_forward(struct pf_net_cuda *base, float *sdf, float *grad, float *rgb, const
         c->points = n;
         c->color = rgb != NULL;
     }
-    for (int64_t i = 0; i < n; i += MOST_POINTS) {
-        const int64_t points = n - i < MOST_POINTS ? n - i : MOST_POINTS;
+    for (int64_t i = 0; i < n; i += MAX_POINTS) {
+        const int64_t points = n - i < MAX_POINTS ? n - i : MAX_POINTS;
         PF_TRY(pf_mlp_cuda_reserve(c, &t, &s, points, tape ? m->width : m->forward_width));
         PF_TRY(some_forward(c, &t, &s, sdf + i, grad + 3 * i, rgb ? rgb + 3 * i : NULL, x + 3 * i,
                             dir ? dir + 3 * i : NULL, points));
@@ -491,7 +491,7 @@ pf_mlp_cuda_new(struct pf_net_cuda **out, pf_dev *dev, struct pf_net *host)
     if (!c)
         return pf_fail(PF_ENOMEM, "no memory for a field");
     pf_err err = pf_net_cuda_init(&c->net, &ops, dev, host);
-    c->net.chunk = MOST_POINTS;
+    c->net.chunk = MAX_POINTS;
     if (err == PF_OK)
         err = lay_out(c);
     if (err != PF_OK) {
