@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "kernels/field/field_cuda.h"
-#include "kernels/field/hash/hash_team.h"
 #include "kernels/field/rays/ray.h"
 #include "kernels/scan.cuh"
 

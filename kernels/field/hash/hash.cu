@@ -19,6 +19,7 @@
  * 50 us, and 16 MB, 5 us. */
 #include <cstdlib>
 
+#include "kernels/field/hash/hash_team.h"
 #include "kernels/field/net.cuh"
 
 enum { THREADS = 256 };
