@@ -24,12 +24,12 @@ taps_of(int64_t i, int64_t from, int64_t to)
 pf_err
 pf_bilinear(pf_dev *dev, pf_tensor *y, const pf_tensor *x)
 {
-    PF_TRY(pf_tensor_expect(x, "x", pf_dev_dtype(dev), 4, (int64_t[]){-1, -1, -1, -1}));
-    PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), 4,
-                            (int64_t[]){x->dim[0], -1, -1, x->dim[3]}));
+    const pf_dtype type = x->dtype == PF_F32 ? PF_F32 : pf_dev_dtype(dev);
+    PF_TRY(pf_tensor_expect(x, "x", type, 4, (int64_t[]){-1, -1, -1, -1}));
+    PF_TRY(pf_tensor_expect(y, "y", type, 4, (int64_t[]){x->dim[0], -1, -1, x->dim[3]}));
     if (pf_tensor_count(y) && !pf_tensor_count(x))
         return pf_fail(PF_ESHAPE, "bilinear: x has no pixels");
-    return PF_DISPATCH_CPU(dev, pf_bilinear, y, x);
+    return PF_DISPATCH(dev, pf_bilinear, y, x);
 }
 
 pf_err

@@ -73,9 +73,7 @@ pf_conv_dilated(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), 4,
                             (int64_t[]){x->dim[0], x->dim[1], x->dim[2], w->K}));
     PF_TRY(pf_epilogue_check(e, y));
-    if (pf_dev_is_cuda(dev))
-        return pf_fail(PF_EDEV, "pf_conv_dilated computes on the CPU alone: -d cpu");
-    return pf_conv_dilated_cpu(dev, y, x, w, dilation, e);
+    return PF_DISPATCH_SCRATCH(dev, pf_conv_dilated, y, x, w, dilation, e);
 }
 
 pf_err

@@ -8,7 +8,8 @@
  * of f32.  In shared memory a step is BM + BN lines of 128 bytes; piece j of line r is at place j ^
  * (r % 8), which suits ldmatrix and float4 loads alike.  Two steps are on their way while one is
  * multiplied: thread t copies piece t % 8 of every LINES-th line from t / 8 on by cp.async, zeros
- * where the tap falls off x, and only counts (tap, channel) forward.  The products are a machine's:
+ * where the tap falls off x, and only counts (tap, channel) forward; taps may lie several pixels
+ * apart.  The products are a machine's:
  *   by_mma   f16, bf16, tf32: 2 x 2 warps, ldmatrix and mma.sync, f32 sums;
  *   by_fma   f32 exactly: a thread has rows t/16 + 8 i, columns t%16 + 16 j, sums in order of R.
  * At last the sums go through shared memory, so that 16 bytes of y are stored at a time, after
@@ -19,8 +20,8 @@
  *
  * On Hopper conv_hopper.cu does what it takes and is expected to be faster at.  What is left
  * there for by_mma has channels that are no multiple of 64 (the first convolutions of the
- * networks, of 3 or 4), rows of y that are no multiple of 16 bytes (the last ones, to 3 or 4),
- * or is tiny.  One file, though long: its kernels are one loop, and share its blocks and tables. */
+ * networks, of 3 or 4; the 16 and 32 of IS-Net's outer stages), rows of y that are no multiple of 16
+ * bytes (the last ones, to 1, 3 or 4), or is tiny.  One file, though long: its kernels are one loop, and share its blocks and tables. */
 #include <climits>
 
 #include "kernels/conv.cuh"
@@ -88,14 +89,15 @@ template <typename Machine, bool WHOLE> struct loader {
 template <typename L> static __device__ __forceinline__ void
 look(L &l, const struct conv &a)
 {
+    const int z = l.z * a.dilation[0], y = l.y * a.dilation[1], x = l.x * a.dilation[2];
     l.inside = 0;
-    l.shift = (l.z * a.in[1] + l.y) * a.in[2] + l.x;
+    l.shift = (z * a.in[1] + y) * a.in[2] + x;
     if (l.left > 0)
         for (int i = 0; i < L::MX; i++) {
             const struct origin p = l.origins[i * L::LINES];
-            if ((unsigned)(p.z + l.z) < (unsigned)a.in[0] &&
-                (unsigned)(p.y + l.y) < (unsigned)a.in[1] &&
-                (unsigned)(p.x + l.x) < (unsigned)a.in[2])
+            if ((unsigned)(p.z + z) < (unsigned)a.in[0] &&
+                (unsigned)(p.y + y) < (unsigned)a.in[1] &&
+                (unsigned)(p.x + x) < (unsigned)a.in[2])
                 l.inside |= 1u << i;
         }
 }
@@ -606,30 +608,54 @@ run_product(pf_dev *dev, struct conv *a, pf_tensor *y, const pf_tensor *x, const
     return err;
 }
 
+// Sizes of y, x and w; steps of 1 and no padding.
+static pf_err
+take_sizes(struct conv *a, const pf_tensor *y, const pf_tensor *x, const pf_layer *w)
+{
+    for (int i = 0; i < 3; i++) {
+        const int axis = i - (3 - w->spatial);      // among the layer's own; depth of a 2-D one: -1
+        if (axis >= 0 && (x->dim[1 + axis] > MAX_PIXELS || y->dim[1 + axis] > MAX_PIXELS))
+            return pf_fail(PF_ESHAPE,
+                           "convolution: an axis of more than 2^30 is not done on a GPU");
+        a->in[i] = axis >= 0 ? (int)x->dim[1 + axis] : 1;
+        a->out[i] = axis < 0 ? 1 : w->transposed ? a->in[i] : (int)y->dim[1 + axis];
+        a->kernel[i] = (int)w->kernel[i];
+        a->stride[i] = a->dilation[i] = 1;
+    }
+    a->transposed = w->transposed;
+    const int64_t pixels = (int64_t)a->out[0] * a->out[1] * a->out[2];
+    if (pixels * x->dim[0] > MAX_PIXELS)
+        return pf_fail(PF_ESHAPE, "convolution: more than 2^30 pixels are not done on a GPU");
+    a->pixels = (int)pixels;
+    a->M = (int)(pixels * x->dim[0]);
+    return PF_OK;
+}
+
 pf_err
 pf_conv_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride,
              int before, int after, const struct pf_epilogue *e)
 {
     struct conv a = {};
     (void)after;                // follows from y's size
-    for (int i = 0; i < 3; i++) {
-        const int axis = i - (3 - w->spatial);      // among the layer's own; depth of a 2-D one: -1
-        const bool moves = axis >= 0 && !w->transposed;
-        if (axis >= 0 && (x->dim[1 + axis] > MAX_PIXELS || y->dim[1 + axis] > MAX_PIXELS))
-            return pf_fail(PF_ESHAPE,
-                           "convolution: an axis of more than 2^30 is not done on a GPU");
-        a.in[i] = axis >= 0 ? (int)x->dim[1 + axis] : 1;
-        a.out[i] = axis < 0 ? 1 : w->transposed ? a.in[i] : (int)y->dim[1 + axis];
-        a.kernel[i] = (int)w->kernel[i];
-        a.stride[i] = moves ? stride : 1;
-        a.before[i] = moves ? before : 0;
+    PF_TRY(take_sizes(&a, y, x, w));
+    for (int i = 3 - w->spatial; i < 3 && !w->transposed; i++) {
+        a.stride[i] = stride;
+        a.before[i] = before;
     }
-    a.transposed = w->transposed;
-    const int64_t pixels = (int64_t)a.out[0] * a.out[1] * a.out[2];
-    if (pixels * x->dim[0] > MAX_PIXELS)
-        return pf_fail(PF_ESHAPE, "convolution: more than 2^30 pixels are not done on a GPU");
-    a.pixels = (int)pixels;
-    a.M = (int)(pixels * x->dim[0]);
+    return run_product(dev, &a, y, x, w, e);
+}
+
+pf_err
+pf_conv_dilated_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int dilation,
+                     const struct pf_epilogue *e)
+{
+    struct conv a = {};
+    PF_TRY(take_sizes(&a, y, x, w));
+    for (int i = 3 - w->spatial; i < 3; i++) {
+        // As far apart as x is long, all taps but the middle one are outside already.
+        a.dilation[i] = dilation < a.in[i] ? dilation : a.in[i];
+        a.before[i] = a.dilation[i] * (a.kernel[i] / 2);
+    }
     return run_product(dev, &a, y, x, w, e);
 }
 
@@ -642,7 +668,7 @@ pf_linear_kernel(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *
     if (rows > MAX_PIXELS)
         return pf_fail(PF_ESHAPE, "linear map: more than 2^30 rows are not done on a GPU");
     for (int i = 0; i < 3; i++)
-        a.in[i] = a.out[i] = a.kernel[i] = a.stride[i] = 1;
+        a.in[i] = a.out[i] = a.kernel[i] = a.stride[i] = a.dilation[i] = 1;
     a.M = (int)rows;
     a.pixels = y->dim[0] ? (int)(rows / y->dim[0]) : 1;
     return run_product(dev, &a, y, x, w, e);

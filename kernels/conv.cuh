@@ -14,6 +14,7 @@ struct conv {                   // what a kernel must know
     int64_t channel_step;       // from one element of the batch to the next: K or 0
     int in[3], out[3];          // depth, height, width; transposed: out is in, of one parity
     int kernel[3], stride[3], before[3];
+    int dilation[3];            // pixels from one tap to the next
     int M, C, padded, K;
     int pixels;                 // rows of one element of the batch
     int columns;                // tile columns: tiles side by side in y

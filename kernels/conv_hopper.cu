@@ -5,8 +5,9 @@
  * elements of the batch whose sides are powers of 2, and BN columns.  Its x at one tap and 64
  * channels is such a box of x, which one instruction copies: lines of 128 bytes whose 16-byte
  * pieces are at place j ^ (line % 8), zeros where the box reaches over an edge.  For most
- * convolutions the box is kernel - 1 rows higher, a slab: the taps along y are products with the
- * same slab from another line on (shared).  Rows of such patches are whole multiples of 8 lines.
+ * convolutions the box is higher by the rows from its first tap to its last one, a slab: the taps
+ * along y are products with the same slab from another line on (shared).  Rows of such patches are
+ * whole multiples of 8 lines.
  *
  * A block has two groups that work, a warp that brings slabs, one that brings w.  Two blocks are a
  * pair (cluster): their patches differ, their columns do not, and each brings half of w for both.
@@ -187,7 +188,8 @@ bring_slabs(const call &j, unsigned base, signals<R> *s)
 #pragma unroll
             for (int g = 0; g < GROUPS; g++)
                 pf_bring_box(base + (at.at * GROUPS + g) * R::SLAB, &j.x, &s->slab_full[at.at], p.c,
-                             from[g].x + p.x, from[g].y + p.y, from[g].z + p.z, from[g].b);
+                             from[g].x + p.x * j.c.dilation[2], from[g].y + p.y * j.c.dilation[1],
+                             from[g].z + p.z * j.c.dilation[0], from[g].b);
             pf_advance(p, j, t);
             pf_advance(at);
         }
@@ -485,11 +487,18 @@ make_map(CUtensorMap *map, pf_dtype type, const void *data, int n, const cuuint6
     return PF_OK;
 }
 
-/* Rows of x that one of y's sees along height: taps of a slab at most. */
+/* Taps of a slab at most. */
 static int
 taps_down(const struct conv *a)
 {
     return a->transposed ? 2 : a->kernel[1];
+}
+
+/* Rows of a slab for so many of y. */
+static int
+rows_for(const struct conv *a, int height)
+{
+    return height + (taps_down(a) - 1) * a->dilation[1];
 }
 
 static int64_t
@@ -510,7 +519,8 @@ make_maps(struct call *j, const struct hopper_plan *p, pf_dtype type)
     const struct conv *const a = &j->c;
     const cuuint64_t dim[] = {(cuuint64_t)a->C, (cuuint64_t)a->in[2], (cuuint64_t)a->in[1],
                               (cuuint64_t)a->in[0], (cuuint64_t)batch_of(a)};
-    const cuuint32_t high = (cuuint32_t)((1 << p->shift[1]) + (p->shared ? taps_down(a) - 1 : 0));
+    const cuuint32_t high =
+        (cuuint32_t)(p->shared ? rows_for(a, 1 << p->shift[1]) : 1 << p->shift[1]);
     const cuuint32_t step[] = {1, (cuuint32_t)a->stride[2], (cuuint32_t)a->stride[1],
                                (cuuint32_t)a->stride[0], 1};
     const cuuint32_t box[] = {CHANNELS, step[1] << p->shift[2], step[2] * high,
@@ -550,9 +560,9 @@ lines_of(const struct conv *a, const struct hopper_plan *p)
               images = 1 << (p->shift[0] + log_batch(p));
     if (!p->shared)
         return UNIT * p->units;
-    const int lines = width * (height + taps_down(a) - 1) * images;
+    const int64_t lines = (int64_t)width * rows_for(a, height) * images;
     const bool fits = (width == 8 || width == 16) && width * height >= UNIT;
-    return fits && lines <= 80 * p->units ? lines : 0;
+    return fits && lines <= 80 * p->units ? (int)lines : 0;
 }
 
 static int64_t
@@ -688,8 +698,8 @@ call_of(const struct conv *a, const struct hopper_plan *p)
         j.across[i] = (int)across(a, p, i);
     }
     j.lines = lines_of(a, p);
-    j.rows = 1 << p->shift[2];
-    j.unit = j.rows << p->shift[1] >= UNIT * p->units ? UNIT : j.lines / p->units;
+    j.rows = a->dilation[1] << p->shift[2];
+    j.unit = 1 << (p->shift[1] + p->shift[2]) >= UNIT * p->units ? UNIT : j.lines / p->units;
     j.pairs = (p->patches + PAIR * GROUPS - 1) / (PAIR * GROUPS);
     j.split = p->split;
     j.batch = (int)batch_of(a);

@@ -14,7 +14,7 @@ pf_max_pool(pf_dev *dev, pf_tensor *y, const pf_tensor *x)
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), 4,
                             (int64_t[]){x->dim[0], (x->dim[1] + 1) / 2, (x->dim[2] + 1) / 2,
                                         x->dim[3]}));
-    return PF_DISPATCH_CPU(dev, pf_max_pool, y, x);
+    return PF_DISPATCH(dev, pf_max_pool, y, x);
 }
 
 pf_err

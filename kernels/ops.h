@@ -39,7 +39,7 @@ PF_OP(pf_conv, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride, 
       int after, const struct pf_epilogue *e);
 
 /* pf_conv_dilated: a 2-D convolution whose taps lie dilation pixels apart, stride 1, zero padding
- * so that y is as large as x; kernels have odd sides.  On the CPU alone.
+ * so that y is as large as x; kernels have odd sides.
  *   y act [B, H, W, K]   x act [B, H, W, C] */
 PF_OP(pf_conv_dilated, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int dilation,
       const struct pf_epilogue *e);
@@ -87,12 +87,12 @@ PF_OP(pf_slice, pf_tensor *y, const pf_tensor *x, int64_t c0, int64_t c1);
 /* pf_upsample: nearest, twice as high and wide.   y act [B, 2H, 2W, C]   x act [B, H, W, C] */
 PF_OP(pf_upsample, pf_tensor *y, const pf_tensor *x);
 
-/* pf_max_pool: the largest of each 2 x 2 pixels; odd sides round up.  On the CPU alone.
+/* pf_max_pool: the largest of each 2 x 2 pixels; odd sides round up.
  *   y act [B, ceil(H/2), ceil(W/2), C]   x act [B, H, W, C] */
 PF_OP(pf_max_pool, pf_tensor *y, const pf_tensor *x);
 
-/* pf_bilinear: resize, pixels' centres at half numbers, not antialiased.  On the CPU alone.
- *   y act [B, H', W', C]   x act [B, H, W, C] */
+/* pf_bilinear: resize, pixels' centres at half numbers, not antialiased.
+ *   y act [B, H', W', C]   x act [B, H, W, C]   or both f32 */
 PF_OP(pf_bilinear, pf_tensor *y, const pf_tensor *x);
 
 /* pf_unproject: sample every view's feature map at every vertex of the volume (networks.md, 5.2).

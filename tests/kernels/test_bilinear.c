@@ -54,6 +54,46 @@ test_wrong_shapes_are_refused(void **state)
     assert_fails(pf_bilinear(cpu, &y, &flat), PF_ESHAPE, "x is");
 }
 
+/* ---- CUDA ---- */
+
+struct resize_case {
+    int64_t B, H, W, C, h, w;
+};
+static const struct resize_case resizes[] = {
+    {2, 5, 7, 11, 10, 13}, {2, 5, 7, 16, 3, 7},  {1, 5, 7, 1, 1, 20}, {1, 1, 1, 8, 4, 5},
+    {3, 9, 6, 40, 18, 12}, {1, 33, 65, 3, 8, 9}, {1, 20, 30, 64, 40, 60}};
+
+static void
+test_cuda_matches_cpu(void **state)
+{
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = 0; i < sizeof resizes / sizeof *resizes; i++) {
+            const struct resize_case *const s = &resizes[i];
+            const struct pair x = PAIR_UNIFORM(1, s->B, s->H, s->W, s->C);
+            struct pair y = PAIR_EMPTY(s->B, s->h, s->w, s->C);
+            assert_ok(pf_bilinear(cpu, &y.cpu, &x.cpu));
+            assert_ok(pf_bilinear(gpu, &y.gpu, &x.gpu));
+            assert_pair(&y, p);
+        }
+}
+
+/* f32 on any device, bit for bit: what drops the fraction afterwards counts on it. */
+static void
+test_cuda_gives_the_numbers_of_the_cpu_in_f32(void **state)
+{
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = 0; i < sizeof resizes / sizeof *resizes; i++) {
+            const struct resize_case *const s = &resizes[i];
+            const struct pair x = PAIR_F32(1, s->B, s->H, s->W, s->C);
+            struct pair y = PAIR_EMPTY_F32(s->B, s->h, s->w, s->C);
+            assert_ok(pf_bilinear(cpu, &y.cpu, &x.cpu));
+            assert_ok(pf_bilinear(gpu, &y.gpu, &x.gpu));
+            assert_true(pair_error(&y) == 0);
+        }
+}
+
 int
 main(void)
 {
@@ -61,6 +101,8 @@ main(void)
         cmocka_unit_test(test_worked_example),
         cmocka_unit_test(test_larger_and_smaller_match_the_definition),
         cmocka_unit_test(test_wrong_shapes_are_refused),
+        cmocka_unit_test(test_cuda_matches_cpu),
+        cmocka_unit_test(test_cuda_gives_the_numbers_of_the_cpu_in_f32),
     };
     return RUN_OPERATOR_TESTS(tests);
 }

@@ -443,6 +443,45 @@ test_what_cannot_be_dilated_is_refused(void **state)
     assert_fails(pf_conv_dilated(cpu, &small, &x, l, 2, NULL), PF_ESHAPE, "y is");
 }
 
+struct dilated_case {
+    int64_t B, H, W, C, K;
+    int side, dilation;
+};
+
+static void
+check_dilated_on_gpu(const struct dilated_case *s, int p, uint64_t seed)
+{
+    const struct pair x = PAIR_UNIFORM(seed, s->B, s->H, s->W, s->C),
+                      other = PAIR_UNIFORM(seed + 1, s->B, s->H, s->W, s->K);
+    const pf_tensor bias = UNIFORM(seed + 2, s->K);
+    struct pair y = PAIR_EMPTY(s->B, s->H, s->W, s->K);
+    const struct pf_epilogue e[] = {{.act = PF_RELU, .residual = &other.cpu},
+                                    {.act = PF_RELU, .residual = &other.gpu}};
+    pf_layer *layer[2];
+    layer_pair(layer, seed + 3, 4, (int64_t[]){s->K, s->C, s->side, s->side}, &bias, false);
+    assert_ok(pf_conv_dilated(cpu, &y.cpu, &x.cpu, layer[0], s->dilation, &e[0]));
+    assert_ok(pf_conv_dilated(gpu, &y.gpu, &x.gpu, layer[1], s->dilation, &e[1]));
+    assert_product(&y, p, s->C * s->side * s->side);
+}
+
+/* Channels of whole pieces and steps and not, taps that share slabs, taps that do not, and taps
+ * that are all outside. */
+static void
+test_cuda_dilated_matches_cpu(void **state)
+{
+    static const struct dilated_case s[] = {
+        {2, 9, 7, 5, 6, 3, 2},     {2, 9, 7, 3, 16, 3, 1},      {1, 12, 11, 16, 16, 3, 2},
+        {2, 8, 8, 32, 32, 3, 4},   {1, 5, 9, 24, 1, 3, 8},      {2, 11, 13, 6, 1, 5, 2},
+        {3, 16, 16, 64, 64, 3, 1}, {2, 17, 23, 64, 16, 3, 2},   {1, 20, 24, 128, 32, 3, 3},
+        {2, 32, 32, 64, 72, 3, 4}, {1, 32, 32, 256, 136, 3, 8}, {3, 8, 8, 64, 40, 5, 2},
+        {2, 6, 5, 64, 64, 3, 6},   {1, 4, 4, 64, 64, 3, 1000},  {1, 121, 90, 64, 64, 3, 2},
+        {2, 64, 64, 64, 160, 3, 2}};
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = 0; i < (sanitized() ? 14 : sizeof s / sizeof *s); i++)
+            check_dilated_on_gpu(&s[i], p, 10 * i + 800);
+}
+
 int
 main(void)
 {
@@ -460,6 +499,7 @@ main(void)
         cmocka_unit_test(test_cuda_matches_cpu_in_large_tiles),
         cmocka_unit_test(test_cuda_epilogues_match),
         cmocka_unit_test(test_cuda_transposed_epilogue_matches),
+        cmocka_unit_test(test_cuda_dilated_matches_cpu),
         cmocka_unit_test(test_cuda_gives_the_same_bytes_twice),
     };
     return RUN_OPERATOR_TESTS(tests);

@@ -38,6 +38,26 @@ test_wrong_shapes_are_refused(void **state)
     assert_fails(pf_max_pool(cpu, &y, &flat), PF_ESHAPE, "x is");
 }
 
+/* ---- CUDA ---- */
+
+/* Whole vectors and single numbers; the largest is one of them, so that nothing is rounded. */
+static void
+test_cuda_gives_the_numbers_of_the_cpu(void **state)
+{
+    static const int64_t size[][4] = {{2, 5, 8, 19}, {3, 4, 7, 32}, {1, 1, 1, 1}, {2, 33, 65, 64},
+                                      {1, 9, 1, 24}};
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
+            const int64_t *const n = size[i];
+            const struct pair x = PAIR_UNIFORM(1, n[0], n[1], n[2], n[3]);
+            struct pair y = PAIR_EMPTY(n[0], (n[1] + 1) / 2, (n[2] + 1) / 2, n[3]);
+            assert_ok(pf_max_pool(cpu, &y.cpu, &x.cpu));
+            assert_ok(pf_max_pool(gpu, &y.gpu, &x.gpu));
+            assert_true(pair_error(&y) == 0);
+        }
+}
+
 int
 main(void)
 {
@@ -45,6 +65,7 @@ main(void)
         cmocka_unit_test(test_worked_example),
         cmocka_unit_test(test_the_largest_of_what_is_inside),
         cmocka_unit_test(test_wrong_shapes_are_refused),
+        cmocka_unit_test(test_cuda_gives_the_numbers_of_the_cpu),
     };
     return RUN_OPERATOR_TESTS(tests);
 }
