@@ -199,14 +199,29 @@ struct run {
     const struct pf_cutout_watch *watch;
 };
 
+/* t in the host's memory, the caller's. */
+static pf_err
+fetch(pf_dev *dev, pf_tensor *host, const pf_tensor *t)
+{
+    PF_TRY(pf_tensor_new(host, PF_F32, t->ndim, t->dim));
+    const pf_err err = pf_dev_get(dev, host, t);
+    if (err)
+        pf_tensor_release(host);
+    return err;
+}
+
 static pf_err
 show(const struct run *r, const char *stage, const char *unit, const pf_tensor *t)
 {
     char name[64];
+    pf_tensor host;
     if (!r->watch)
         return PF_OK;
     snprintf(name, sizeof name, "%s%s", stage, unit);
-    return r->watch->see(r->watch->user, name, t);
+    PF_TRY(fetch(r->dev, &host, t));
+    const pf_err err = r->watch->see(r->watch->user, name, &host);
+    pf_tensor_release(&host);
+    return err;
 }
 
 /* An activation [1, H, W, C] as large as one of another number of channels. */
@@ -216,10 +231,13 @@ alloc_like(pf_dev *dev, pf_tensor *t, const pf_tensor *like, int64_t C)
     return PF_ALLOC(dev, t, pf_dev_dtype(dev), 1, like->dim[1], like->dim[2], C);
 }
 
+/* residual is added to the unit's result; NULL: none. */
 static pf_err
-unit(const struct run *r, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int dilation)
+unit(const struct run *r, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int dilation,
+     const pf_tensor *residual)
 {
-    return pf_conv_dilated(r->dev, y, x, w, dilation, &(struct pf_epilogue){.act = PF_RELU});
+    const struct pf_epilogue e = {.act = PF_RELU, .residual = residual};
+    return pf_conv_dilated(r->dev, y, x, w, dilation, &e);
 }
 
 static pf_err
@@ -258,7 +276,7 @@ descend(const struct run *r, pf_tensor e[], const pf_tensor *first, int i)
         if (!p->flat && k > 1 && k < p->depth)
             PF_TRY(pool(r->dev, &from, &e[k - 2]));
         PF_TRY(alloc_like(r->dev, &e[k - 1], &from, s->down[k - 1]->K));
-        PF_TRY(unit(r, &e[k - 1], &from, s->down[k - 1], dilation_of(p, k, false)));
+        PF_TRY(unit(r, &e[k - 1], &from, s->down[k - 1], dilation_of(p, k, false), NULL));
         snprintf(name, sizeof name, ".rebnconv%d", k);
         PF_TRY(show(r, p->name, name, &e[k - 1]));
     }
@@ -266,9 +284,9 @@ descend(const struct run *r, pf_tensor e[], const pf_tensor *first, int i)
 }
 
 /* And up again: the result of rebnconvKd takes the place of that of rebnconvK; y has that of the
- * first. */
+ * first, and residual added. */
 static pf_err
-ascend(const struct run *r, pf_tensor *y, pf_tensor e[], int i)
+ascend(const struct run *r, pf_tensor *y, pf_tensor e[], int i, const pf_tensor *residual)
 {
     const struct plan *const p = &plans[i];
     const struct pf_cutout_stage *const s = &r->net->stage[i];
@@ -278,7 +296,8 @@ ascend(const struct run *r, pf_tensor *y, pf_tensor e[], int i)
         pf_tensor pair;
         PF_TRY(join(r->dev, &pair, &e[k], &e[k - 1]));
         pf_tensor *const to = k == 1 ? y : &e[k - 1];   /* the pair holds its old values */
-        PF_TRY(unit(r, to, &pair, s->up[k - 1], dilation_of(p, k, true)));
+        PF_TRY(unit(r, to, &pair, s->up[k - 1], dilation_of(p, k, true),
+                    k == 1 ? residual : NULL));
         snprintf(name, sizeof name, ".rebnconv%dd", k);
         PF_TRY(show(r, p->name, name, to));
         pf_dev_reset(r->dev, mark);
@@ -294,11 +313,12 @@ stage(const struct run *r, pf_tensor *y, const pf_tensor *x, int i)
     pf_tensor e[PF_CUTOUT_DEPTH_MAX], first;
     const size_t mark = pf_dev_mark(r->dev);
     PF_TRY(alloc_like(r->dev, &first, x, s->in->K));
-    PF_TRY(unit(r, &first, x, s->in, 1));
+    PF_TRY(unit(r, &first, x, s->in, 1, NULL));
     PF_TRY(show(r, plans[i].name, ".rebnconvin", &first));
     PF_TRY(descend(r, e, &first, i));
-    PF_TRY(ascend(r, y, e, i));
-    PF_TRY(pf_add(r->dev, y, y, &first, 1));
+    PF_TRY(ascend(r, y, e, i, r->watch ? NULL : &first));
+    if (r->watch)               /* who watches wants to see the last unit without it */
+        PF_TRY(pf_add(r->dev, y, y, &first, 1));
     pf_dev_reset(r->dev, mark);
     return show(r, plans[i].name, "", y);
 }
@@ -394,14 +414,11 @@ run(const struct run *r, pf_tensor *mask, const pf_tensor *input)
     PF_TRY(pf_dev_alloc(r->dev, &x, pf_dev_dtype(r->dev), 4, input->dim));
     PF_TRY(pf_dev_put(r->dev, &x, input));
     PF_TRY(logit(r, &y, &x));
-    PF_TRY(pf_tensor_new(mask, PF_F32, 4, y.dim));
-    const pf_err err = pf_dev_get(r->dev, mask, &y);
-    if (err) {
-        pf_tensor_release(mask);
-        return err;
-    }
+    PF_TRY(fetch(r->dev, mask, &y));
     float *const m = mask->data;
-    for (int64_t i = 0; i < pf_tensor_count(mask); i++)
+    const int64_t n = pf_tensor_count(mask);
+#pragma omp parallel for if (n > 8192)
+    for (int64_t i = 0; i < n; i++)
         m[i] = 1 / (1 + expf(-m[i]));
     mask->ndim = 2;             /* [1, H, W, 1] is [H, W] */
     mask->dim[0] = y.dim[1];

@@ -3,9 +3,7 @@
  *
  *     pf_cutout net;
  *     PF_TRY(pf_cutout_load(&net, dev, weights));      // layers are the device's
- *     PF_TRY(pf_cutout_run(dev, &net, &mask, &input, NULL));
- *
- * The operators that they need work on the CPU alone, so that dev must be one. */
+ *     PF_TRY(pf_cutout_run(dev, &net, &mask, &input, NULL)); */
 #ifndef PF_CUTOUT_H
 #define PF_CUTOUT_H
 #include "common/checkpoint.h"
@@ -29,7 +27,8 @@ typedef struct pf_cutout {
 
 /* Who wants to see what the parts of a network give: "stage1.rebnconv3d", "stage1", "side1". */
 struct pf_cutout_watch {
-    pf_err (*see)(void *user, const char *name, const pf_tensor *output);      /* [1, H, W, C] */
+    /* output f32 [1, H, W, C] in the host's memory */
+    pf_err (*see)(void *user, const char *name, const pf_tensor *output);
     void *user;
 };
 
