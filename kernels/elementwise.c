@@ -1,7 +1,9 @@
 /* elementwise.c - pf_activate, pf_add, pf_geglu: one number in, one number out.
  *
  *   activate  y = act(x)             SiLU x sigmoid(x), ReLU, GELU x Phi(x) (exact, erf form),
- *                                    quick GELU x sigmoid(1.702 x)
+ *                                    quick GELU x sigmoid(1.702 x), sigmoid;
+ *                                    leaky ReLU x, or 0.01 x below 0;
+ *                                    SELU 1.0507 x, or 1.0507 1.6733 (e^x - 1) below 0
  *   add       y = a + scale * b      b of batch 1 is added to every element of the batch
  *   geglu     y = a gelu(g)          x [..., 2C] = [a | g]: networks.md, 6.2; the reference's GEGLU
  *
@@ -20,7 +22,7 @@ part_size(int64_t n, int64_t i)
 pf_err
 pf_activate(pf_dev *dev, pf_tensor *y, const pf_tensor *x, enum pf_act act)
 {
-    if (act < PF_NONE || act > PF_QUICK_GELU)
+    if (act < PF_NONE || act > PF_ACT_LAST)
         return pf_fail(PF_EARG, "there is no activation number %d", (int)act);
     PF_TRY(pf_tensor_expect(x, "x", pf_dev_dtype(dev), x->ndim, x->dim));
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), x->ndim, x->dim));

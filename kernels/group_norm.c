@@ -29,7 +29,7 @@ pf_group_norm(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor *ga
     if (groups < 1 || C % groups)
         return pf_fail(PF_ESHAPE, "group_norm: %lld channels do not divide into %d groups",
                        (long long)C, groups);
-    if (act < PF_NONE || act > PF_QUICK_GELU)
+    if (act < PF_NONE || act > PF_ACT_LAST)
         return pf_fail(PF_EARG, "there is no activation number %d", (int)act);
     PF_TRY(pf_tensor_expect(x, "x", pf_dev_dtype(dev), x->ndim, x->dim));
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), x->ndim, x->dim));

@@ -12,7 +12,7 @@ pf_epilogue_check(const struct pf_epilogue *e, const pf_tensor *y)
 {
     if (!e)
         return PF_OK;
-    if (e->act < PF_NONE || e->act > PF_QUICK_GELU)
+    if (e->act < PF_NONE || e->act > PF_ACT_LAST)
         return pf_fail(PF_EARG, "there is no activation number %d", (int)e->act);
     if (e->residual)
         PF_TRY(pf_tensor_expect(e->residual, "residual", y->dtype, y->ndim, y->dim));

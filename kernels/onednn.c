@@ -215,6 +215,11 @@ append_act(dnnl_post_ops_t ops, enum pf_act act)
     case PF_RELU: return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0);
     case PF_GELU: return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_gelu_erf, 0, 0);
     case PF_QUICK_GELU: return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_swish, 1.702f, 0);
+    case PF_LEAKY_RELU:
+        return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, PF_LEAKY_SLOPE, 0);
+    case PF_SELU:
+        return dnnl_post_ops_append_eltwise(ops, PF_SELU_SCALE, dnnl_eltwise_elu, PF_SELU_ALPHA, 0);
+    case PF_SIGMOID: return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_logistic, 0, 0);
     }
     return dnnl_invalid_arguments;
 }

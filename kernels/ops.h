@@ -14,7 +14,15 @@
 extern "C" {
 #endif
 
-enum pf_act { PF_NONE, PF_SILU, PF_RELU, PF_GELU, PF_QUICK_GELU };     /* GELU: exact, erf */
+/* GELU: exact, erf.  Leaky ReLU: 0.01 x below 0.  SELU: PF_SELU_SCALE (x, or below 0
+ * PF_SELU_ALPHA (e^x - 1)).  elementwise.c has the formulas. */
+enum pf_act {
+    PF_NONE, PF_SILU, PF_RELU, PF_GELU, PF_QUICK_GELU, PF_LEAKY_RELU, PF_SELU, PF_SIGMOID,
+    PF_ACT_LAST = PF_SIGMOID
+};
+#define PF_LEAKY_SLOPE 0.01f
+#define PF_SELU_SCALE 1.05070098f
+#define PF_SELU_ALPHA 1.67326324f
 
 /* What happens to a product before it is stored, in this order:
  *   y = act(product + bias + channel) + residual */

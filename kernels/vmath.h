@@ -123,6 +123,21 @@ pf_act_row(float *y, const float *x, int64_t n, enum pf_act act)
         for (int64_t i = 0; i < n; i++)
             y[i] = x[i] * pf_sigmoid(1.702f * x[i]);
         break;
+    case PF_LEAKY_RELU:
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            y[i] = x[i] > 0 ? x[i] : PF_LEAKY_SLOPE * x[i];
+        break;
+    case PF_SELU:
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            y[i] = PF_SELU_SCALE * (x[i] > 0 ? x[i] : PF_SELU_ALPHA * (pf_exp(x[i]) - 1));
+        break;
+    case PF_SIGMOID:
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            y[i] = pf_sigmoid(x[i]);
+        break;
     }
 }
 

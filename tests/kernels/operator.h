@@ -61,6 +61,9 @@ act_double(double x, enum pf_act act)
     case PF_RELU: return x > 0 ? x : 0;
     case PF_GELU: return x * 0.5 * erfc(-x / sqrt(2));
     case PF_QUICK_GELU: return x / (1 + exp(-1.702 * x));
+    case PF_LEAKY_RELU: return x > 0 ? x : 0.01 * x;
+    case PF_SELU: return 1.0507009873554805 * (x > 0 ? x : 1.6732632423543773 * expm1(x));
+    case PF_SIGMOID: return 1 / (1 + exp(-x));
     default: return x;
     }
 }

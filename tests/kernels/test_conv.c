@@ -116,7 +116,7 @@ test_every_kind_matches_the_definition(void **state)
 static void
 test_epilogue_is_what_the_steps_would_do(void **state)
 {
-    enum { B = 2, C = 24, K = 40 };
+    enum { B = 2, C = 24, K = 40, ACTS = PF_ACT_LAST + 1 };
     pf_tensor w32 = UNIFORM(1, K, C, 3, 3), w = {0}, bias = UNIFORM(2, K), rows = UNIFORM(3, B, K),
               row = UNIFORM(4, 1, K);
     pf_layer *layer;
@@ -130,10 +130,10 @@ test_epilogue_is_what_the_steps_would_do(void **state)
                   y = EMPTY(B, side, side, K);
         pf_tensor other = UNIFORM(6, B, side, side, K), want = EMPTY(B, side, side, K);
         assert_ok(pf_conv(cpu, &plain, &x, layer, 1, 1, 1, NULL));
-        for (int i = 0; i < 5 * 3 * 3; i++) {
-            const enum pf_act act = i % 5;
-            const pf_tensor *const channel = i / 5 % 3 == 0 ? NULL : i / 5 % 3 == 1 ? &row : &rows;
-            const int residual = i / 15;
+        for (int i = 0; i < ACTS * 3 * 3; i++) {
+            const enum pf_act act = i % ACTS;
+            const int each = i / ACTS % 3, residual = i / ACTS / 3;
+            const pf_tensor *const channel = each == 0 ? NULL : each == 1 ? &row : &rows;
             const struct pf_epilogue e = {channel, act,
                                           residual == 0   ? NULL
                                           : residual == 1 ? &other

@@ -28,11 +28,12 @@ test_normal_cdf_is_accurate_in_its_tail_too(void **state)
 static void
 test_activations_of_one(void **state)
 {
-    static const float want[] = {1, 0.731058579f, 1, 0.841344746f, 0.845795764f};
+    static const float want[] = {1, 0.731058579f, 1, 0.841344746f, 0.845795764f,
+                                 1, 1.05070099f,  0.731058579f};
     float in[] = {1}, out[1];
     pf_tensor x = PF_VIEW(in, PF_F32, 1), y = PF_VIEW(out, PF_F32, 1);
     (void)state;
-    for (int act = PF_NONE; act <= PF_QUICK_GELU; act++) {
+    for (int act = PF_NONE; act <= PF_ACT_LAST; act++) {
         assert_ok(pf_activate(cpu, &y, &x, act));
         assert_near(out, want + act, 1, 1e-6f);
     }
@@ -45,7 +46,7 @@ test_activations_match_double(void **state)
     (void)state;
     for (int64_t i = 0; i < 27003; i++)
         floats(&x)[i] *= 20;
-    for (int act = PF_NONE; act <= PF_QUICK_GELU; act++) {
+    for (int act = PF_NONE; act <= PF_ACT_LAST; act++) {
         assert_ok(pf_activate(cpu, &y, &x, act));
         for (int64_t i = 0; i < 27003; i++)
             assert_near(floats(&y) + i, (float[]){(float)act_double(floats(&x)[i], act)}, 1,
@@ -119,7 +120,7 @@ test_cuda_activates_like_the_cpu(void **state)
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
         for (int i = 0; i < 6; i++)
-            for (int act = PF_NONE; act <= PF_QUICK_GELU; act++) {
+            for (int act = PF_NONE; act <= PF_ACT_LAST; act++) {
                 pf_tensor t = UNIFORM(1, size[i]);
                 for (int64_t k = 0; k < size[i]; k++)
                     floats(&t)[k] *= 20;
