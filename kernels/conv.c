@@ -64,9 +64,9 @@ pf_err
 pf_conv_dilated(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int dilation,
                 const struct pf_epilogue *e)
 {
-    if (w->spatial != 2 || w->kernel[1] % 2 == 0 || w->kernel[1] != w->kernel[2] || dilation < 1)
+    if (w->spatial != 2 || w->kernel[1] % 2 == 0 || w->kernel[2] % 2 == 0 || dilation < 1)
         return pf_fail(PF_ESHAPE,
-                       "a dilated convolution takes an odd square kernel and a dilation of 1 or "
+                       "a dilated convolution takes a kernel of odd sides and a dilation of 1 or "
                        "more, not %lld x %lld and %d",
                        (long long)w->kernel[1], (long long)w->kernel[2], dilation);
     PF_TRY(pf_tensor_expect(x, "x", pf_dev_dtype(dev), 4, (int64_t[]){-1, -1, -1, w->C}));
@@ -84,7 +84,8 @@ pf_conv_dilated_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_laye
                                      .dst = {y->dim[0], w->K, y->dim[1], y->dim[2]},
                                      .stride = 1,
                                      .dilation = dilation,
-                                     .before = dilation * (w->kernel[1] / 2)};
+                                     .before = {dilation * (w->kernel[1] / 2),
+                                                dilation * (w->kernel[2] / 2)}};
     return pf_onednn_run(dev, w, &shape, y, x, e);
 }
 
@@ -93,10 +94,11 @@ convolve(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int s
          const struct pf_epilogue *e)
 {
     struct pf_product shape = {
-        .src = {x->dim[0], w->C}, .dst = {y->dim[0], w->K}, .stride = stride, .before = before};
+        .src = {x->dim[0], w->C}, .dst = {y->dim[0], w->K}, .stride = stride};
     for (int i = 0; i < w->spatial; i++) {
         shape.src[2 + i] = x->dim[1 + i];
         shape.dst[2 + i] = y->dim[1 + i];
+        shape.before[i] = before;
     }
     return pf_onednn_run(dev, w, &shape, y, x, e);
 }

@@ -194,10 +194,10 @@ describe_operation(void *op, const pf_layer *l, const struct pf_product *s,
     for (int i = 0; i < l->spatial; i++) {
         const int64_t span = (l->kernel[i + 3 - l->spatial] - 1) * apart + 1;
         const int64_t needs = (s->dst[2 + i] - 1) * s->stride + span;
-        const int64_t more = needs - s->before - s->src[2 + i];
+        const int64_t more = needs - s->before[i] - s->src[2 + i];
         strides[i] = s->stride;
         gaps[i] = apart - 1;
-        before[i] = s->before;
+        before[i] = s->before[i];
         after[i] = more > 0 ? more : 0;
     }
     return dnnl_dilated_convolution_forward_desc_init(op, dnnl_forward_inference,

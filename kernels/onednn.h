@@ -9,7 +9,7 @@
 struct pf_product {
     int64_t src[5], dst[5];
     int64_t stride, dilation;   /* 0: like 1, taps lie side by side */
-    int64_t before;             /* what is added behind an axis follows from the sizes */
+    int64_t before[3];          /* of each axis; what is added behind follows from the sizes */
     enum pf_act act;
     enum { PF_ALONE, PF_PLUS_OTHER, PF_PLUS_ITSELF } residual;  /* y = ... + r, or y += ... */
     int64_t bias;               /* 1 if there is one; wide so that no byte is padding */

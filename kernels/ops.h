@@ -47,7 +47,7 @@ PF_OP(pf_conv, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride, 
       int after, const struct pf_epilogue *e);
 
 /* pf_conv_dilated: a 2-D convolution whose taps lie dilation pixels apart, stride 1, zero padding
- * so that y is as large as x; kernels have odd sides.
+ * so that y is as large as x; kernels have odd sides, not always the same two (1 x 7).
  *   y act [B, H, W, K]   x act [B, H, W, C] */
 PF_OP(pf_conv_dilated, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int dilation,
       const struct pf_epilogue *e);

@@ -408,25 +408,35 @@ test_cuda_gives_the_same_bytes_twice(void **state)
 
 /* A dilated kernel is a larger one with zeros between its taps. */
 static void
-test_dilated_matches_a_kernel_with_gaps(void **state)
+check_dilated(int h, int w, int d)
 {
     enum { H = 9, W = 7, C = 5, K = 6 };
+    const int n = (h > w ? h : w) * d, side = n + 1 - n % 2;    /* odd, and no tap is outside */
+    const int top = side / 2 - h / 2 * d, left = side / 2 - w / 2 * d;
+    pf_tensor x = UNIFORM(1, 2, H, W, C), weight = UNIFORM(2, K, C, h, w), bias = UNIFORM(3, K);
+    pf_tensor wide = EMPTY(K, C, side, side), y = EMPTY(2, H, W, K), z = EMPTY(2, H, W, K);
+    memset(wide.data, 0, pf_tensor_bytes(&wide));
+    for (int i = 0; i < K * C * h * w; i++)
+        floats(&wide)[(i / (h * w) * side + top + i / w % h * d) * side + left + i % w * d] =
+            floats(&weight)[i];
+    pf_layer *l, *large;
+    assert_ok(pf_layer_new(cpu, &l, &weight, &bias, false));
+    assert_ok(pf_layer_new(cpu, &large, &wide, &bias, false));
+    const struct pf_epilogue e = {.act = PF_RELU};
+    assert_ok(pf_conv_dilated(cpu, &y, &x, l, d, &e));
+    assert_ok(pf_conv(cpu, &z, &x, large, 1, side / 2, side / 2, &e));
+    assert_rel(floats(&y), floats(&z), pf_tensor_count(&y), 1e-6);
+}
+
+static void
+test_dilated_matches_a_kernel_with_gaps(void **state)
+{
     (void)state;
-    for (int d = 1; d <= 8; d *= 2) {
-        const int n = 2 * d + 1;
-        pf_tensor x = UNIFORM(1, 2, H, W, C), w = UNIFORM(2, K, C, 3, 3), bias = UNIFORM(3, K);
-        pf_tensor wide = EMPTY(K, C, n, n), y = EMPTY(2, H, W, K), z = EMPTY(2, H, W, K);
-        memset(wide.data, 0, pf_tensor_bytes(&wide));
-        for (int i = 0; i < K * C * 9; i++)
-            floats(&wide)[(i / 9 * n + i % 9 / 3 * d) * n + i % 3 * d] = floats(&w)[i];
-        pf_layer *l, *large;
-        assert_ok(pf_layer_new(cpu, &l, &w, &bias, false));
-        assert_ok(pf_layer_new(cpu, &large, &wide, &bias, false));
-        const struct pf_epilogue e = {.act = PF_RELU};
-        assert_ok(pf_conv_dilated(cpu, &y, &x, l, d, &e));
-        assert_ok(pf_conv(cpu, &z, &x, large, 1, d, d, &e));
-        assert_rel(floats(&y), floats(&z), pf_tensor_count(&y), 1e-6);
-    }
+    for (int d = 1; d <= 8; d *= 2)
+        check_dilated(3, 3, d);
+    check_dilated(1, 7, 1);
+    check_dilated(5, 1, 1);
+    check_dilated(3, 5, 2);
 }
 
 static void
