@@ -139,6 +139,9 @@ pf_activated(float x, enum pf_act act)
     case PF_RELU: return fmaxf(x, 0.0f);
     case PF_GELU: return 0.5f * x * (1.0f + erff(x * 0.70710678f));
     case PF_QUICK_GELU: return x / (1.0f + expf(-1.702f * x));
+    case PF_LEAKY_RELU: return x > 0.0f ? x : PF_LEAKY_SLOPE * x;
+    case PF_SELU: return PF_SELU_SCALE * (x > 0.0f ? x : PF_SELU_ALPHA * expm1f(x));
+    case PF_SIGMOID: return 1.0f / (1.0f + expf(-x));
     default: return x;
     }
 }

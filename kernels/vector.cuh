@@ -195,6 +195,10 @@ pf_activated_as(float x, enum pf_act act)
         return __fdividef(x, 1.0f + __expf(-x));
     if (sizeof(T) == 2 && act == PF_QUICK_GELU)
         return __fdividef(x, 1.0f + __expf(-1.702f * x));
+    if (sizeof(T) == 2 && act == PF_SELU)
+        return PF_SELU_SCALE * (x > 0.0f ? x : PF_SELU_ALPHA * (__expf(x) - 1.0f));
+    if (sizeof(T) == 2 && act == PF_SIGMOID)
+        return __fdividef(1.0f, 1.0f + __expf(-x));
     return pf_activated(x, act);
 }
 
@@ -212,6 +216,9 @@ pf_activate_run(float (&v)[N], enum pf_act act)
     PF_ACTIVATE_(PF_RELU);
     PF_ACTIVATE_(PF_GELU);
     PF_ACTIVATE_(PF_QUICK_GELU);
+    PF_ACTIVATE_(PF_LEAKY_RELU);
+    PF_ACTIVATE_(PF_SELU);
+    PF_ACTIVATE_(PF_SIGMOID);
     default: break;
     }
 #undef PF_ACTIVATE_

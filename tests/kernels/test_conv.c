@@ -341,16 +341,17 @@ test_cuda_epilogues_match(void **state)
 {
     static const int64_t sizes[][4] = {             /* B, side, C, K; the last two in whole steps */
         {2, 5, 8, 40}, {2, 4, 6, 33}, {3, 4, 264, 16}, {9, 16, 64, 72}, {2, 16, 64, 35}};
+    enum { ACTS = PF_ACT_LAST + 1, EACH = 9 * ACTS };
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
-        for (int i = 0; i < 5 * 5 * 3 * 3; i += sanitized() ? 7 : 1) {
-            const int64_t *const n = sizes[i / 45], B = n[0], S = n[1], C = n[2], K = n[3];
-            const int each = i / 5 % 3, residual = i / 15 % 3;
+        for (int i = 0; i < 5 * EACH; i += sanitized() ? 13 : 1) {
+            const int64_t *const n = sizes[i / EACH], B = n[0], S = n[1], C = n[2], K = n[3];
+            const int each = i / ACTS % 3, residual = i / ACTS / 3 % 3;
             const struct pair x = PAIR_UNIFORM(1, B, S, S, C), other = PAIR_UNIFORM(2, B, S, S, K),
                               channel = PAIR_F32(3, each == 1 ? 1 : B, K);
             struct pair y = residual == 2 ? PAIR_UNIFORM(2, B, S, S, K) : PAIR_EMPTY(B, S, S, K);
             const pf_tensor bias = UNIFORM(4, K);
-            struct pf_epilogue e[2] = {{.act = i % 5}, {.act = i % 5}};
+            struct pf_epilogue e[2] = {{.act = i % ACTS}, {.act = i % ACTS}};
             pf_layer *layer[2];
             layer_pair(layer, 5, 4, (int64_t[]){K, C, 3, 3}, &bias, false);
             if (each) {
@@ -454,8 +455,8 @@ test_what_cannot_be_dilated_is_refused(void **state)
 }
 
 struct dilated_case {
-    int64_t B, H, W, C, K;
-    int side, dilation;
+    int64_t B, H, W, C, K, kernel[2];
+    int dilation;
 };
 
 static void
@@ -468,10 +469,11 @@ check_dilated_on_gpu(const struct dilated_case *s, int p, uint64_t seed)
     const struct pf_epilogue e[] = {{.act = PF_RELU, .residual = &other.cpu},
                                     {.act = PF_RELU, .residual = &other.gpu}};
     pf_layer *layer[2];
-    layer_pair(layer, seed + 3, 4, (int64_t[]){s->K, s->C, s->side, s->side}, &bias, false);
+    layer_pair(layer, seed + 3, 4, (int64_t[]){s->K, s->C, s->kernel[0], s->kernel[1]},
+               &bias, false);
     assert_ok(pf_conv_dilated(cpu, &y.cpu, &x.cpu, layer[0], s->dilation, &e[0]));
     assert_ok(pf_conv_dilated(gpu, &y.gpu, &x.gpu, layer[1], s->dilation, &e[1]));
-    assert_product(&y, p, s->C * s->side * s->side);
+    assert_product(&y, p, s->C * s->kernel[0] * s->kernel[1]);
 }
 
 /* Channels of whole pieces and steps and not, taps that share slabs, taps that do not, and taps
@@ -480,15 +482,19 @@ static void
 test_cuda_dilated_matches_cpu(void **state)
 {
     static const struct dilated_case s[] = {
-        {2, 9, 7, 5, 6, 3, 2},     {2, 9, 7, 3, 16, 3, 1},      {1, 12, 11, 16, 16, 3, 2},
-        {2, 8, 8, 32, 32, 3, 4},   {1, 5, 9, 24, 1, 3, 8},      {2, 11, 13, 6, 1, 5, 2},
-        {3, 16, 16, 64, 64, 3, 1}, {2, 17, 23, 64, 16, 3, 2},   {1, 20, 24, 128, 32, 3, 3},
-        {2, 32, 32, 64, 72, 3, 4}, {1, 32, 32, 256, 136, 3, 8}, {3, 8, 8, 64, 40, 5, 2},
-        {2, 6, 5, 64, 64, 3, 6},   {1, 4, 4, 64, 64, 3, 1000},  {1, 121, 90, 64, 64, 3, 2},
-        {2, 64, 64, 64, 160, 3, 2}};
+        {2, 9, 7, 5, 6, {3, 3}, 2},       {2, 9, 7, 3, 16, {3, 3}, 1},
+        {1, 12, 11, 16, 16, {3, 3}, 2},   {2, 8, 8, 32, 32, {3, 3}, 4},
+        {1, 5, 9, 24, 1, {3, 3}, 8},      {2, 11, 13, 6, 1, {5, 5}, 2},
+        {2, 9, 12, 24, 32, {1, 7}, 1},    {3, 16, 16, 64, 64, {3, 3}, 1},
+        {2, 17, 23, 64, 16, {3, 3}, 2},   {1, 20, 24, 128, 32, {3, 3}, 3},
+        {2, 32, 32, 64, 72, {3, 3}, 4},   {1, 32, 32, 256, 136, {3, 3}, 8},
+        {3, 8, 8, 64, 40, {5, 5}, 2},     {2, 20, 20, 64, 32, {5, 1}, 1},
+        {2, 20, 20, 64, 32, {1, 3}, 2},   {2, 6, 5, 64, 64, {3, 3}, 6},
+        {1, 4, 4, 64, 64, {3, 3}, 9},  {1, 121, 90, 64, 64, {3, 3}, 2},
+        {2, 64, 64, 64, 160, {3, 3}, 2}};
     (void)state;
     for (int p = 0; gpu_opened(p); p++)
-        for (size_t i = 0; i < (sanitized() ? 14 : sizeof s / sizeof *s); i++)
+        for (size_t i = 0; i < (sanitized() ? 17 : sizeof s / sizeof *s); i++)
             check_dilated_on_gpu(&s[i], p, 10 * i + 800);
 }
 
