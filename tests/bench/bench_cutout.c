@@ -1,0 +1,97 @@
+/* bench_cutout - how long the networks that cut out take for one picture, all of it: the picture to
+ * the device, the network, the mask back.  Random weights, a fresh picture each time; the median.
+ *
+ *     make bench
+ *     build/release/tests/bench/bench_cutout [-d cuda] [--precision f16] [--net isnet] [--side 1024]
+ *
+ * What a GPU does meanwhile is told by
+ *
+ *     tests/bench/bench_tools --top 30 --profile .../bench_cutout -d cuda ... */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/opt.h"
+#include "common/progress.h"
+#include "kernels/cutout/cutout.h"
+#include "tests/kernels/cutout/random_cutout.h"
+
+static struct {
+    const char *net;
+    int side, runs;
+    bool json;
+} opt = {.net = "isnet", .runs = 9};
+
+static const struct pf_opt opts[] = {
+    PF_OPT_CHOICE(0, "net", opt.net, "isnet|u2net|u2netp", "which network"),
+    PF_OPT_INT(0, "side", opt.side, "N", "of the picture; 0: as it was trained",
+               0, 8192),
+    PF_OPT_INT(0, "runs", opt.runs, "N", "that are timed, after two that are not", 1,
+               1000),
+    PF_OPT_FLAG(0, "json", opt.json, "a line of JSON"),
+    PF_OPT_END
+};
+
+static void
+load(pf_cutout *net, pf_dev *dev)
+{
+    struct random_cutout r;
+    pf_checkpoint *weights;
+    random_cutout(&r, opt.net);
+    pf_must(pf_checkpoint_open_memory(&weights, r.bytes, r.size, opt.net));
+    pf_must(pf_cutout_load(net, dev, weights));
+    pf_checkpoint_close(weights);
+    random_release(&r);
+}
+
+static int
+by_size(const void *a, const void *b)
+{
+    const double d = *(const double *)a - *(const double *)b;
+    return d < 0 ? -1 : d > 0;
+}
+
+static double
+median(double *s, int n)
+{
+    qsort(s, (size_t)n, sizeof *s, by_size);
+    return n % 2 ? s[n / 2] : (s[n / 2 - 1] + s[n / 2]) / 2;
+}
+
+int
+main(int argc, char *argv[])
+{
+    pf_dev *dev;
+    pf_cutout net;
+    pf_tensor input, mask;
+    pf_common.device = "cpu";
+    pf_start(&argc, &argv, "", "Time a network that cuts out.", opts);
+    pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
+    load(&net, dev);
+    const int side = opt.side ? opt.side : pf_cutout_side(net.kind);
+    double *const seconds = calloc((size_t)opt.runs, sizeof *seconds);
+    if (!seconds)
+        pf_must(pf_fail(PF_ENOMEM, "no memory for %d runs", opt.runs));
+    pf_must(PF_TENSOR_NEW(&input, PF_F32, 1, side, side, 3));
+    for (int i = -2; i < opt.runs; i++) {
+        fill_uniform(input.data, pf_tensor_count(&input), (uint64_t)(i + 2));
+        const double start = pf_seconds();
+        pf_must(pf_cutout_run(dev, &net, &mask, &input, NULL));
+        if (i >= 0)
+            seconds[i] = pf_seconds() - start;
+        pf_tensor_release(&mask);
+    }
+    const double s = median(seconds, opt.runs);         /* sorted, now */
+    if (opt.json)
+        printf("{\"net\": \"%s\", \"side\": %d, \"device\": \"%s\", \"ms\": %.4f, \"least\": %.4f, "
+               "\"most\": %.4f, \"MB\": %.1f}\n", opt.net, side, pf_dev_name(dev), 1e3 * s,
+               1e3 * seconds[0], 1e3 * seconds[opt.runs - 1], (double)pf_dev_need(dev) / 1e6);
+    else
+        printf("%s %dx%d on %s: %.2f ms, the median of %d (%.2f to %.2f); %.0f MB\n",
+               pf_cutout_name(net.kind), side, side, pf_dev_name(dev), 1e3 * s, opt.runs,
+               1e3 * seconds[0], 1e3 * seconds[opt.runs - 1], (double)pf_dev_need(dev) / 1e6);
+    pf_tensor_release(&input);
+    free(seconds);
+    pf_dev_close(dev);
+    return 0;
+}
