@@ -3,6 +3,7 @@
  *   conv(x)[b, i, j, k] = sum over u, v, c of x[b, s i + u - p, s j + v - p, c] W[k, c, u, v]
  *   H' = (H + before + after - kernel) / s + 1 on each axis; s stride, p before
  *   dilated by d, which then is p for 3 x 3: x[b, i + d u - p, j + d v - p, c] in its place
+ *   depthwise: y[b, i, j, c] = sum over u, v of x[b, s i + u - p, s j + v - p, c] W[c, u, v]
  *   transposed: y[b, o, k] = sum of x[b, i, c] W[c, k, u] over i, u with o = 2 i + u - 1; H' = 2 H
  *
  *   y, residual f32 [B, H', W', K] or [B, D', H', W', K]   x f32 [B, H, W, C] or [B, D, H, W, C]
@@ -57,6 +58,8 @@ pf_conv(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int st
     dim[n - 1] = w->K;
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), n, dim));
     PF_TRY(pf_epilogue_check(e, y));
+    if (w->depthwise && pf_dev_is_cuda(dev))
+        return pf_fail(PF_EDEV, "depthwise convolutions are computed on the CPU alone: -d cpu");
     return PF_DISPATCH_SCRATCH(dev, pf_conv, y, x, w, stride, before, after, e);
 }
 

@@ -42,22 +42,20 @@ release_layer(pf_dev *dev, void *layer, size_t size)
     free(layer);
 }
 
-pf_err
-pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
-             bool transposed)
+/* A layer that begins as form says. */
+static pf_err
+new_layer(pf_dev *dev, pf_layer **layer, const pf_layer *form, const pf_tensor *bias)
 {
-    *layer = NULL;
-    const int64_t K = weight->dim[transposed ? 1 : 0], C = weight->dim[transposed ? 0 : 1];
-    PF_TRY(check_layer(weight, bias, transposed, K));
     pf_layer *const l = calloc(1, sizeof *l);
     if (!l)
         return pf_fail(PF_ENOMEM, "no memory for a layer");
-    *l = (pf_layer){
-        .K = K, .C = C, .kernel = {1, 1, 1}, .transposed = transposed, .weight = *weight};
-    for (int i = 2; i < weight->ndim; i++) {
-        l->kernel[i + 3 - weight->ndim] = weight->dim[i];
-        if (weight->dim[i] > 1)
-            l->spatial = weight->ndim - 2;
+    *l = *form;
+    for (int i = 0; i < 3; i++)
+        l->kernel[i] = 1;
+    for (int i = 2; i < l->weight.ndim; i++) {
+        l->kernel[i + 3 - l->weight.ndim] = l->weight.dim[i];
+        if (l->weight.dim[i] > 1 || l->depthwise)
+            l->spatial = l->weight.ndim - 2;
     }
     if (bias && bias->data)
         l->bias = *bias;
@@ -74,16 +72,54 @@ pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_te
     return PF_OK;
 }
 
-/* A layer around an f32 weight that it takes: freed when it has been packed. */
+pf_err
+pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
+             bool transposed)
+{
+    *layer = NULL;
+    const pf_layer form = {.K = weight->dim[transposed ? 1 : 0],
+                           .C = weight->dim[transposed ? 0 : 1],
+                           .transposed = transposed,
+                           .weight = *weight};
+    PF_TRY(check_layer(weight, bias, transposed, form.K));
+    return new_layer(dev, layer, &form, bias);
+}
+
+/* The new layer takes its f32 weight: freed when it has been packed. */
+static pf_err
+taken(pf_dev *dev, pf_layer *layer, pf_tensor *weight, pf_err err)
+{
+    if (err || (PF_CUDA && dev->cuda))          /* a GPU has its copy */
+        pf_tensor_release(weight);
+    else
+        pf_onednn_take_weight(layer);
+    return err;
+}
+
 static pf_err
 take_layer(pf_dev *dev, pf_layer **layer, pf_tensor *weight, const pf_tensor *bias)
 {
     const pf_err err = pf_layer_new(dev, layer, weight, bias, false);
-    if (err || (PF_CUDA && dev->cuda))          /* a GPU has its copy */
-        pf_tensor_release(weight);
-    else
-        pf_onednn_take_weight(*layer);
-    return err;
+    return taken(dev, *layer, weight, err);
+}
+
+pf_err
+pf_layer_new_depthwise(pf_dev *dev, pf_layer **layer, const pf_tensor *weight,
+                       const pf_tensor *bias)
+{
+    *layer = NULL;
+    PF_TRY(check_layer(weight, bias, false, weight->dim[0]));
+    if (weight->ndim != 4 || weight->dim[1] != 1)
+        return pf_fail(PF_ESHAPE, "weight of %d axes, the second %lld: a depthwise one is "
+                       "[C, 1, h, w]", weight->ndim, (long long)weight->dim[1]);
+    pf_layer form = {.K = weight->dim[0], .C = weight->dim[0], .depthwise = true,
+                     .weight = *weight};
+    if (dev->dry)                               /* the shape is all that counts */
+        return new_layer(dev, layer, &form, bias);
+    PF_TRY(pf_tensor_new(&form.weight, PF_F32, 4, weight->dim));
+    pf_to_f32(form.weight.data, weight->data, weight->dtype, pf_tensor_count(weight));
+    const pf_err err = new_layer(dev, layer, &form, bias);
+    return taken(dev, *layer, &form.weight, err);
 }
 
 pf_err

@@ -18,6 +18,7 @@ typedef struct pf_layer {
     int64_t kernel[3];          /* depth, height, width; 1 1 1 for linear */
     int spatial;                /* 0 linear, 2 or 3 */
     bool transposed;
+    bool depthwise;             /* each channel by its own kernel: K = C, weight [C, 1, h, w] */
     pf_tensor weight;           /* as given: host */
     pf_tensor bias;             /* f32 [K] on the device; data NULL if none */
     void *priv;                 /* the device's packed form */
@@ -31,6 +32,10 @@ pf_err pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, cons
 /* The same with input channels c0..c1-1 alone (copied). */
 pf_err pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight,
                           const pf_tensor *bias, int64_t c0, int64_t c1) PF_MUST_USE;
+/* The same depthwise: y[..., c] is x[..., c] convolved with weight[c], of [C, 1, h, w] (copied);
+ * bias [C] or NULL.  For pf_conv and pf_conv_dilated, also where h = w = 1. */
+pf_err pf_layer_new_depthwise(pf_dev *dev, pf_layer **layer, const pf_tensor *weight,
+                              const pf_tensor *bias) PF_MUST_USE;
 /* The same with several weights [K_i, C] of one input stacked to [sum K_i, C] (q, k, v in one
  * product); no bias where biases is NULL, else biases[i] for each. */
 pf_err pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,

@@ -133,6 +133,13 @@ axes_of(const pf_layer *l)
     return 2 + l->spatial;
 }
 
+/* oneDNN has the channels of a depthwise weight as an axis of groups, before [K, C] of one each. */
+static int
+weight_axes(const pf_layer *l)
+{
+    return axes_of(l) + l->depthwise;
+}
+
 /* A channels-last tensor of logical sizes [B, C, ...]. */
 static dnnl_status_t
 describe_activation(dnnl_memory_desc_t *d, const int64_t *size, int axes)
@@ -149,17 +156,23 @@ describe_activation(dnnl_memory_desc_t *d, const int64_t *size, int axes)
     return dnnl_memory_desc_init_by_strides(d, axes, dim, dnnl_f32, stride);
 }
 
-/* The weight's logical sizes: [C, K] for linear maps (a matrix product), else [K, C, ...]; and the
- * strides of PyTorch's layout. */
+/* The weight's logical sizes: [C, K] for linear maps (a matrix product), else [K, C, ...] or
+ * [groups, 1, 1, ...]; and the strides of PyTorch's layout. */
 static void
 weight_layout(const pf_layer *l, dnnl_dims_t dim, dnnl_dims_t stride)
 {
-    const int axes = axes_of(l);
+    const int axes = weight_axes(l);
     int64_t taps = 1;
-    for (int i = axes - 1; i > 1; i--) {
+    for (int i = axes - 1; i > axes - 1 - l->spatial; i--) {
         dim[i] = l->kernel[i + 3 - axes];
         stride[i] = taps;
         taps *= dim[i];
+    }
+    if (l->depthwise) {
+        dim[0] = l->K;
+        dim[1] = dim[2] = 1;
+        stride[0] = stride[1] = stride[2] = taps;
+        return;
     }
     const int k = l->spatial ? 0 : 1, c = 1 - k;
     dim[k] = l->K;
@@ -262,7 +275,8 @@ find_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
     dnnl_primitive_attr_t attr;
     *pd = NULL;
     weight_layout(l, dim, stride);
-    TRY_DNNL(dnnl_memory_desc_init_by_tag(&any, axes_of(l), dim, dnnl_f32, dnnl_format_tag_any),
+    TRY_DNNL(dnnl_memory_desc_init_by_tag(&any, weight_axes(l), dim, dnnl_f32,
+                                          dnnl_format_tag_any),
              "weights");
     TRY_DNNL(describe_operation(&op, l, s, order ? order : &any), "a product of this shape");
     TRY_DNNL(dnnl_primitive_attr_create(&attr), "attributes");
@@ -324,7 +338,8 @@ plain_weight(const pf_layer *l, pf_tensor *t, dnnl_memory_desc_t *desc)
         return PF_OK;
     }
     weight_layout(l, dim, stride);
-    TRY_DNNL(dnnl_memory_desc_init_by_strides(desc, axes_of(l), dim, dnnl_f32, stride), "weights");
+    TRY_DNNL(dnnl_memory_desc_init_by_strides(desc, weight_axes(l), dim, dnnl_f32, stride),
+             "weights");
     if (l->weight.dtype == PF_F32) {
         *t = l->weight;
         return PF_OK;

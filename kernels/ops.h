@@ -42,12 +42,14 @@ PF_OP(pf_linear, pf_tensor *y, const pf_tensor *x, const pf_layer *w, const stru
  *   y act [B, H', W', K] or [B, D', H', W', K]   x act [B, H, W, C] or [B, D, H, W, C]
  *   H' = (H + before + after - kernel) / stride + 1; the same on every axis.
  * Transposed layers (k3 s2 p1, output padding 1 on each axis) double every axis: stride 2,
- * before 1, after 1 are then the only values taken. */
+ * before 1, after 1 are then the only values taken.  Depthwise layers, 2-D, convolve each channel
+ * for itself; on the CPU alone. */
 PF_OP(pf_conv, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride, int before,
       int after, const struct pf_epilogue *e);
 
 /* pf_conv_dilated: a 2-D convolution whose taps lie dilation pixels apart, stride 1, zero padding
- * so that y is as large as x; kernels have odd sides, not always the same two (1 x 7).
+ * so that y is as large as x; kernels have odd sides, not always the same two (1 x 7).  Depthwise
+ * layers too.
  *   y act [B, H, W, K]   x act [B, H, W, C] */
 PF_OP(pf_conv_dilated, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int dilation,
       const struct pf_epilogue *e);

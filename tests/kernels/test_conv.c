@@ -440,6 +440,58 @@ test_dilated_matches_a_kernel_with_gaps(void **state)
     check_dilated(3, 5, 2);
 }
 
+/* A depthwise kernel is a full one with zeros between different channels. */
+static void
+check_depthwise(int side, int C, int stride, int before, int after, int dilation)
+{
+    enum { H = 11, W = 10 };
+    const int h = (H + before + after - side) / stride + 1, taps = side * side,
+              w = (W + before + after - side) / stride + 1;
+    pf_tensor x = UNIFORM(1, 2, H, W, C), weight = UNIFORM(2, C, 1, side, side),
+              bias = UNIFORM(3, C), full = EMPTY(C, C, side, side);
+    pf_tensor y = dilation ? EMPTY(2, H, W, C) : EMPTY(2, h, w, C), z = shaped(4, y.dim);
+    pf_layer *l, *large;
+    memset(full.data, 0, pf_tensor_bytes(&full));
+    for (int i = 0; i < C * taps; i++)
+        floats(&full)[i / taps * (C + 1) * taps + i % taps] = floats(&weight)[i];
+    assert_ok(pf_layer_new_depthwise(cpu, &l, &weight, &bias));
+    assert_ok(pf_layer_new(cpu, &large, &full, &bias, false));
+    const struct pf_epilogue e = {.act = PF_SILU};
+    if (dilation) {
+        assert_ok(pf_conv_dilated(cpu, &y, &x, l, dilation, &e));
+        assert_ok(pf_conv_dilated(cpu, &z, &x, large, dilation, &e));
+    } else {
+        assert_ok(pf_conv(cpu, &y, &x, l, stride, before, after, &e));
+        assert_ok(pf_conv(cpu, &z, &x, large, stride, before, after, &e));
+    }
+    assert_rel(floats(&y), floats(&z), pf_tensor_count(&y), 1e-6);
+}
+
+static void
+test_depthwise_keeps_channels_apart(void **state)
+{
+    (void)state;
+    check_depthwise(3, 32, 1, 1, 1, 0);
+    check_depthwise(3, 24, 2, 0, 1, 0);
+    check_depthwise(5, 33, 2, 1, 2, 0);
+    check_depthwise(1, 40, 1, 0, 0, 0);
+    check_depthwise(3, 40, 1, 0, 0, 3);
+    check_depthwise(3, 7, 1, 0, 0, 5);
+}
+
+static void
+test_other_depthwise_weights_are_refused(void **state)
+{
+    pf_tensor full = UNIFORM(1, 4, 2, 3, 3), w = UNIFORM(1, 4, 1, 3, 3), bias = UNIFORM(2, 5),
+              x = UNIFORM(3, 1, 5, 5, 3), y = EMPTY(1, 5, 5, 4);
+    pf_layer *l;
+    (void)state;
+    assert_fails(pf_layer_new_depthwise(cpu, &l, &full, NULL), PF_ESHAPE, "the second 2");
+    assert_fails(pf_layer_new_depthwise(cpu, &l, &w, &bias), PF_ESHAPE, "bias is");
+    assert_ok(pf_layer_new_depthwise(cpu, &l, &w, NULL));
+    assert_fails(pf_conv(cpu, &y, &x, l, 1, 1, 1, NULL), PF_ESHAPE, "x is F32 [1, 5, 5, 3]");
+}
+
 static void
 test_what_cannot_be_dilated_is_refused(void **state)
 {
@@ -509,6 +561,8 @@ main(void)
         cmocka_unit_test(test_wrong_shapes_are_refused),
         cmocka_unit_test(test_dilated_matches_a_kernel_with_gaps),
         cmocka_unit_test(test_what_cannot_be_dilated_is_refused),
+        cmocka_unit_test(test_depthwise_keeps_channels_apart),
+        cmocka_unit_test(test_other_depthwise_weights_are_refused),
         cmocka_unit_test(test_cuda_matches_cpu),
         cmocka_unit_test(test_cuda_matches_cpu_in_whole_steps),
         cmocka_unit_test(test_cuda_matches_cpu_at_production_sizes),
