@@ -58,8 +58,6 @@ pf_conv(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int st
     dim[n - 1] = w->K;
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), n, dim));
     PF_TRY(pf_epilogue_check(e, y));
-    if (w->depthwise && pf_dev_is_cuda(dev))
-        return pf_fail(PF_EDEV, "depthwise convolutions are computed on the CPU alone: -d cpu");
     return PF_DISPATCH_SCRATCH(dev, pf_conv, y, x, w, stride, before, after, e);
 }
 

@@ -295,28 +295,6 @@ template <int BM_, int BN_> struct by_fma {
 
 // ---- storing ----
 
-// y[at..] of row m, columns n..n+N-1, N * sizeof(T) = 16, as many as there are.
-template <typename T, int N> static __device__ __forceinline__ void
-finish(const struct conv &a, float (&v)[N], int m, int64_t at, int n)
-{
-    T *const y = (T *)a.y + at;
-    const T *const residual = (const T *)a.residual + at;
-    if (!a.whole) {
-        const float *const channel =
-            a.channel + (a.channel ? m / a.pixels * a.channel_step + n : 0);
-        for (int k = 0; k < N && n + k < a.K; k++) {
-            float r = v[k] + (a.bias ? a.bias[n + k] : 0.0f) + (a.channel ? channel[k] : 0.0f);
-            r = pf_activated_as<T>(r, a.act);
-            y[k] = pf_store<T>(a.residual ? r + pf_load(residual[k]) : r);
-        }
-        return;
-    }
-    struct pf_pack<T, N> r = {};
-    if (a.residual)
-        r = *(const struct pf_pack<T, N> *)residual;
-    *(struct pf_pack<T, N> *)y = finished<true, T>(a, v, r, m, n);
-}
-
 template <typename T, int BM, int BN> static __device__ __forceinline__ void
 store(const struct conv &a, const float *tile, int m0, int n0, int parity)
 {
@@ -603,6 +581,8 @@ run_product(pf_dev *dev, struct conv *a, pf_tensor *y, const pf_tensor *x, const
         a->channel_step = e->channel && e->channel->dim[0] > 1 ? l->K : 0;
         a->whole = a->whole && pf_is_aligned(a->residual) && pf_is_aligned(a->channel);
     }
+    if (l->depthwise)
+        return pf_conv_depthwise(dev, a, y->dtype);
     PF_FOR_TYPE(y->dtype, T, err = product<T>(dev, a, y->dtype));
     pf_dev_reset(dev, mark);
     return err;

@@ -1,5 +1,5 @@
-/* conv.cuh - what conv.cu and conv_hopper.cu share: a call's sizes, and how a row of y ends.
- * Private to these two, so names are short. */
+/* conv.cuh - what conv.cu, conv_hopper.cu and depthwise.cu share: a call's sizes, and how a row of
+ * y ends.  Private to these three, so names are short. */
 #ifndef PF_CONV_CUH
 #define PF_CONV_CUH
 #include "kernels/layer.cuh"
@@ -54,6 +54,7 @@ time_of_parts(const pf_dev *dev, const struct conv *a, int split)
                                      (dev->cuda->processors * bytes_a_unit);
 }
 
+pf_err pf_conv_depthwise(pf_dev *dev, const struct conv *a, pf_dtype type) PF_MUST_USE;
 struct hopper_plan pf_conv_hopper_plan(const pf_dev *dev, const struct conv *a, pf_dtype type);
 pf_err pf_conv_hopper(pf_dev *dev, const struct conv *a, const struct hopper_plan *p,
                       pf_dtype type) PF_MUST_USE;
@@ -87,6 +88,28 @@ finished(const struct conv &a, float (&v)[N], const struct pf_pack<T, N> &residu
     for (int k = 0; k < N; k++)
         p.v[k] = pf_store<T>(v[k]);
     return p;
+}
+
+/* y[at..] of row m, columns n..n+N-1, as many as there are.  N * sizeof(T) = 16 where a.whole. */
+template <typename T, int N> static __device__ __forceinline__ void
+finish(const struct conv &a, float (&v)[N], int m, int64_t at, int n)
+{
+    T *const y = (T *)a.y + at;
+    const T *const residual = (const T *)a.residual + at;
+    if (!a.whole) {
+        const float *const channel =
+            a.channel + (a.channel ? m / a.pixels * a.channel_step + n : 0);
+        for (int k = 0; k < N && n + k < a.K; k++) {
+            float r = v[k] + (a.bias ? a.bias[n + k] : 0.0f) + (a.channel ? channel[k] : 0.0f);
+            r = pf_activated_as<T>(r, a.act);
+            y[k] = pf_store<T>(a.residual ? r + pf_load(residual[k]) : r);
+        }
+        return;
+    }
+    struct pf_pack<T, N> r = {};
+    if (a.residual)
+        r = *(const struct pf_pack<T, N> *)residual;
+    *(struct pf_pack<T, N> *)y = finished<true, T>(a, v, r, m, n);
 }
 
 /* Where row m of y begins; there are at most 2^30 rows. */

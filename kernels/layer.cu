@@ -70,12 +70,19 @@ pack_from(pf_dev *dev, const pf_layer *l, T *to, const void *from, int64_t first
                     pack_piece(dev, l, to, (const From *)from, first, n, taps));
 }
 
+// Rows of the weight, each of all taps and channels.
+static int64_t
+rows_of(const pf_layer *l)
+{
+    return l->depthwise ? 1 : l->K;
+}
+
 // The layer's weight through the staging buffer; the copies have left host memory when this
 // returns.
 static pf_err
 upload(pf_dev *dev, const pf_layer *l, const pf_tensor *to)
 {
-    const int64_t taps = l->kernel[0] * l->kernel[1] * l->kernel[2], lines = l->K * l->C;
+    const int64_t taps = l->kernel[0] * l->kernel[1] * l->kernel[2], lines = rows_of(l) * l->C;
     const int64_t bytes = taps * (int64_t)pf_dtype_size(l->weight.dtype),
                   most = PF_STAGE_BYTES / bytes;
     if (most < 1 || taps > INT32_MAX)
@@ -111,7 +118,7 @@ new_weight(pf_dev *dev, pf_layer *l, struct pf_weight *w)
     const int64_t whole = 16 / (int64_t)pf_dtype_size(pf_dev_dtype(dev));
     pf_tensor packed;
     w->padded = (l->C + whole - 1) / whole * whole;
-    const int64_t dim[] = {l->K, l->kernel[0] * l->kernel[1] * l->kernel[2], w->padded};
+    const int64_t dim[] = {rows_of(l), l->kernel[0] * l->kernel[1] * l->kernel[2], w->padded};
     PF_TRY(pf_dev_keep(dev, &packed, pf_dev_dtype(dev), 3, dim));
     w->data = packed.data;
     if (dev->dry)                       // there is nothing to fill

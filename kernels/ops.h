@@ -43,7 +43,7 @@ PF_OP(pf_linear, pf_tensor *y, const pf_tensor *x, const pf_layer *w, const stru
  *   H' = (H + before + after - kernel) / stride + 1; the same on every axis.
  * Transposed layers (k3 s2 p1, output padding 1 on each axis) double every axis: stride 2,
  * before 1, after 1 are then the only values taken.  Depthwise layers, 2-D, convolve each channel
- * for itself; on the CPU alone. */
+ * for itself. */
 PF_OP(pf_conv, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride, int before,
       int after, const struct pf_epilogue *e);
 

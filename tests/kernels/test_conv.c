@@ -550,6 +550,50 @@ test_cuda_dilated_matches_cpu(void **state)
             check_dilated_on_gpu(&s[i], p, 10 * i + 800);
 }
 
+/* Whole vectors and single numbers, strides, dilation; sides that are no multiple of what a thread
+ * does. */
+static void
+test_cuda_depthwise_matches_cpu(void **state)
+{
+    static const struct {
+        int64_t B, H, W, C, kernel[2];
+        int stride, before, after, dilation;    /* dilation 0: pf_conv */
+    } s[] = {
+        {2, 11, 10, 32, {3, 3}, 1, 1, 1, 0}, {1, 12, 9, 24, {3, 3}, 2, 0, 1, 0},
+        {3, 11, 13, 33, {5, 5}, 2, 1, 2, 0}, {1, 7, 5, 40, {1, 1}, 1, 0, 0, 0},
+        {2, 9, 17, 40, {3, 3}, 1, 0, 0, 3},  {1, 8, 8, 7, {3, 3}, 1, 0, 0, 9},
+        {1, 6, 21, 16, {1, 7}, 1, 0, 0, 1},  {2, 64, 65, 64, {5, 5}, 1, 2, 2, 0}};
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = 0; i < sizeof s / sizeof *s; i++) {
+            const int64_t *const k = s[i].kernel, pad = s[i].before + s[i].after;
+            const int64_t h = (s[i].H + pad - k[0]) / s[i].stride + 1,
+                          w = (s[i].W + pad - k[1]) / s[i].stride + 1, C = s[i].C;
+            const pf_tensor bias = UNIFORM(1, C);
+            const struct pair x = PAIR_UNIFORM(2, s[i].B, s[i].H, s[i].W, C),
+                              channel = PAIR_F32(3, s[i].B, C),
+                              weight = PAIR_UNIFORM(4, C, 1, k[0], k[1]);
+            struct pair y = s[i].dilation ? PAIR_UNIFORM(5, s[i].B, s[i].H, s[i].W, C)
+                                          : PAIR_UNIFORM(5, s[i].B, h, w, C);
+            const struct pf_epilogue e[] = {{&channel.cpu, PF_SILU, &y.cpu},
+                                            {&channel.gpu, PF_SILU, &y.gpu}};
+            pf_layer *l[2];
+            assert_ok(pf_layer_new_depthwise(cpu, &l[0], &weight.cpu, &bias));
+            assert_ok(pf_layer_new_depthwise(gpu, &l[1], &weight.cpu, &bias));
+            for (int d = 0; d < 2; d++) {
+                pf_dev *const dev = d ? gpu : cpu;
+                pf_tensor *const to = d ? &y.gpu : &y.cpu;
+                const pf_tensor *const from = d ? &x.gpu : &x.cpu;
+                if (s[i].dilation)
+                    assert_ok(pf_conv_dilated(dev, to, from, l[d], s[i].dilation, &e[d]));
+                else
+                    assert_ok(pf_conv(dev, to, from, l[d], s[i].stride, s[i].before, s[i].after,
+                                      &e[d]));
+            }
+            assert_product(&y, p, k[0] * k[1]);
+        }
+}
+
 int
 main(void)
 {
@@ -570,6 +614,7 @@ main(void)
         cmocka_unit_test(test_cuda_epilogues_match),
         cmocka_unit_test(test_cuda_transposed_epilogue_matches),
         cmocka_unit_test(test_cuda_dilated_matches_cpu),
+        cmocka_unit_test(test_cuda_depthwise_matches_cpu),
         cmocka_unit_test(test_cuda_gives_the_same_bytes_twice),
     };
     return RUN_OPERATOR_TESTS(tests);
