@@ -97,13 +97,25 @@ PF_OP(pf_slice, pf_tensor *y, const pf_tensor *x, int64_t c0, int64_t c1);
 /* pf_upsample: nearest, twice as high and wide.   y act [B, 2H, 2W, C]   x act [B, H, W, C] */
 PF_OP(pf_upsample, pf_tensor *y, const pf_tensor *x);
 
-/* pf_max_pool: the largest of each 2 x 2 pixels; odd sides round up.
- *   y act [B, ceil(H/2), ceil(W/2), C]   x act [B, H, W, C] */
-PF_OP(pf_max_pool, pf_tensor *y, const pf_tensor *x);
+/* pf_max_pool: the largest of size x size pixels at every second one; odd sides round up.  Size 1
+ * takes every second pixel, 2 windows that do not overlap, 3 windows around every second pixel.
+ *   y act [B, ceil(H/2), ceil(W/2), C]   x act [B, H, W, C]
+ *   y[b, i, j] = max of x[b, 2i - (size-1)/2 + u, 2j - (size-1)/2 + v], 0 <= u, v < size, inside */
+PF_OP(pf_max_pool, pf_tensor *y, const pf_tensor *x, int size);
 
 /* pf_bilinear: resize, pixels' centres at half numbers, not antialiased.
  *   y act [B, H', W', C]   x act [B, H, W, C]   or both f32 */
 PF_OP(pf_bilinear, pf_tensor *y, const pf_tensor *x);
+
+/* pf_bilinear_corners: the same, but the corners' pixels stay where they are.  On the CPU alone.
+ *   position of y's pixel i: i (H - 1) / (H' - 1), or 0 where H' = 1 */
+PF_OP(pf_bilinear_corners, pf_tensor *y, const pf_tensor *x);
+
+/* pf_average_pool: means of H' x W' cells that cover x; neighbours may share a row or a column.
+ * H' = W' = 1 is the mean of all pixels.  Sums are made in f32 at least.  On the CPU alone.
+ *   y act [B, H', W', C]   x act [B, H, W, C]   1 <= H' <= H, 1 <= W' <= W
+ *   cell i has rows floor(i H / H') .. ceil((i + 1) H / H') - 1, and columns likewise */
+PF_OP(pf_average_pool, pf_tensor *y, const pf_tensor *x);
 
 /* pf_unproject: sample every view's feature map at every vertex of the volume (networks.md, 5.2).
  *   y act [1, S, S, S, V*C]   axes z, y, x; channel = view * C + c

@@ -245,7 +245,7 @@ pool(pf_dev *dev, pf_tensor *y, const pf_tensor *x)
 {
     PF_TRY(PF_ALLOC(dev, y, pf_dev_dtype(dev), 1, (x->dim[1] + 1) / 2, (x->dim[2] + 1) / 2,
                     x->dim[3]));
-    return pf_max_pool(dev, y, x);
+    return pf_max_pool(dev, y, x, 2);
 }
 
 /* y = [deep resized to skip, skip], in new memory. */

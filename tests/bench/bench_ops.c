@@ -449,7 +449,7 @@ bench_cutout(int64_t side, int64_t C, int dilation)
     snprintf(name, sizeof name, "cutout max_pool %lldx%lld, %lld channels", (long long)side,
              (long long)side, (long long)C);
     if (wanted(name)) {
-        MEASURE(s, pf_max_pool(dev, &half, &x));
+        MEASURE(s, pf_max_pool(dev, &half, &x, 2));
         print_bytes(name, s, 1.25 * (double)(side * side * C));
     }
     snprintf(name, sizeof name, "cutout bilinear to %lldx%lld, %lld channels", (long long)side,
