@@ -1,10 +1,11 @@
-/* elementwise.c - pf_activate, pf_add, pf_geglu: one number in, one number out.
+/* elementwise.c - pf_activate, pf_add, pf_multiply, pf_geglu: one number in, one number out.
  *
  *   activate  y = act(x)             SiLU x sigmoid(x), ReLU, GELU x Phi(x) (exact, erf form),
  *                                    quick GELU x sigmoid(1.702 x), sigmoid;
  *                                    leaky ReLU x, or 0.01 x below 0;
  *                                    SELU 1.0507 x, or 1.0507 1.6733 (e^x - 1) below 0
  *   add       y = a + scale * b      b of batch 1 is added to every element of the batch
+ *   multiply  y = a b                b of 1 on an axis serves all of that axis
  *   geglu     y = a gelu(g)          x [..., 2C] = [a | g]: networks.md, 6.2; the reference's GEGLU
  *
  * Each is one pass over memory, in parts that fit a core's cache. */
@@ -72,6 +73,50 @@ pf_add_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *a, const pf_tensor *b, fl
         for (int64_t j = 0; j < m; j++)
             out[j] = p[j] + scale * q[j];
     }
+    return PF_OK;
+}
+
+pf_err
+pf_multiply(pf_dev *dev, pf_tensor *y, const pf_tensor *a, const pf_tensor *b)
+{
+    int64_t dim[4];
+    PF_TRY(pf_tensor_expect(a, "a", pf_dev_dtype(dev), 4, (int64_t[]){-1, -1, -1, -1}));
+    for (int i = 0; i < 4; i++)
+        dim[i] = b->ndim == 4 && b->dim[i] == 1 ? 1 : a->dim[i];
+    PF_TRY(pf_tensor_expect(b, "b", pf_dev_dtype(dev), 4, dim));
+    PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), 4, a->dim));
+    return PF_DISPATCH_CPU(dev, pf_multiply, y, a, b);
+}
+
+pf_err
+pf_multiply_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *a, const pf_tensor *b)
+{
+    const int64_t H = a->dim[1], W = a->dim[2], C = a->dim[3], rows = a->dim[0] * H;
+    int64_t step[4], n = 1;     /* of b on each axis: 0 where it has one for all */
+    (void)dev;
+    for (int i = 3; i >= 0; i--) {
+        step[i] = b->dim[i] == 1 ? 0 : n;
+        n *= b->dim[i];
+    }
+#pragma omp parallel for if (rows * W * C > PART)
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < W; j++) {
+            const int64_t at = (r * W + j) * C;
+            const float *const p = (const float *)a->data + at;
+            const float *const q =
+                (const float *)b->data + r / H * step[0] + r % H * step[1] + j * step[2];
+            float *const out = (float *)y->data + at;
+            if (step[3] == 0) {
+                const float v = *q;
+#pragma omp simd
+                for (int64_t c = 0; c < C; c++)
+                    out[c] = p[c] * v;
+                continue;
+            }
+#pragma omp simd
+            for (int64_t c = 0; c < C; c++)
+                out[c] = p[c] * q[c];
+        }
     return PF_OK;
 }
 

@@ -88,6 +88,12 @@ PF_OP(pf_activate, pf_tensor *y, const pf_tensor *x, enum pf_act act);
  * All three are activations, or all three f32. */
 PF_OP(pf_add, pf_tensor *y, const pf_tensor *a, const pf_tensor *b, float scale);
 
+/* pf_multiply: y = a * b elementwise; y may be a.  An axis of b may be 1 where a's is not: b then
+ * serves all of it (a number a channel [B, 1, 1, C], a number a pixel [B, H, W, 1]).  On the CPU
+ * alone.
+ *   y, a act [B, H, W, C]   b act, each axis like a's or 1 */
+PF_OP(pf_multiply, pf_tensor *y, const pf_tensor *a, const pf_tensor *b);
+
 /* pf_concat: y [..., A + B] = a [..., A], b [..., B] on channels. */
 PF_OP(pf_concat, pf_tensor *y, const pf_tensor *a, const pf_tensor *b);
 

@@ -1,4 +1,4 @@
-/* pf_activate, pf_add, pf_geglu, and the functions of vmath.h under them. */
+/* pf_activate, pf_add, pf_multiply, pf_geglu, and the functions of vmath.h under them. */
 #include "kernels/vmath.h"
 #include "tests/kernels/operator.h"
 
@@ -82,6 +82,28 @@ test_add_at_sizes_around_a_part(void **state)
         for (int64_t j = 0; j < 3 * size[i]; j++)
             assert_true(floats(&y)[j] == floats(&a)[j] + floats(&b)[j % size[i]]);
     }
+}
+
+static void
+test_multiply_repeats_axes_of_one(void **state)
+{
+    enum { B = 2, H = 3, W = 5, C = 37 };
+    pf_tensor a = UNIFORM(1, B, H, W, C), y = EMPTY(B, H, W, C), wrong = UNIFORM(2, B, H, 2, C);
+    (void)state;
+    for (int ones = 0; ones < 16; ones++) {     /* a bit for each axis of b that is 1 */
+        const int64_t dim[] = {ones & 1 ? 1 : B, ones & 2 ? 1 : H, ones & 4 ? 1 : W,
+                               ones & 8 ? 1 : C};
+        pf_tensor b = uniform(3, 4, dim);
+        assert_ok(pf_multiply(cpu, &y, &a, &b));
+        for (int i = 0; i < B * H * W * C; i++) {
+            const int64_t at[] = {i / C / W / H % dim[0], i / C / W % H % dim[1],
+                                  i / C % W % dim[2], i % C % dim[3]};
+            const int64_t k = ((at[0] * dim[1] + at[1]) * dim[2] + at[2]) * dim[3] + at[3];
+            assert_true(floats(&y)[i] == floats(&a)[i] * floats(&b)[k]);
+        }
+    }
+    assert_fails(pf_multiply(cpu, &y, &a, &wrong), PF_ESHAPE, "b is F32 [2, 3, 2, 37]");
+    assert_fails(pf_multiply(cpu, &wrong, &a, &a), PF_ESHAPE, "y is");
 }
 
 static void
@@ -187,6 +209,7 @@ main(void)
         cmocka_unit_test(test_activations_match_double),
         cmocka_unit_test(test_add_scales_and_repeats_a_batch_of_one),
         cmocka_unit_test(test_add_at_sizes_around_a_part),
+        cmocka_unit_test(test_multiply_repeats_axes_of_one),
         cmocka_unit_test(test_geglu_gates_the_first_half_by_the_second),
         cmocka_unit_test(test_cuda_activates_like_the_cpu),
         cmocka_unit_test(test_cuda_adds_like_the_cpu),
