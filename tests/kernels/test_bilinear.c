@@ -46,6 +46,28 @@ test_larger_and_smaller_match_the_definition(void **state)
 }
 
 static void
+test_corners_stay_where_they_are(void **state)
+{
+    enum { B = 2, H = 5, W = 7, C = 3 };
+    static const int size[][2] = {{10, 14}, {3, 7}, {5, 4}, {1, 20}};
+    pf_tensor x = UNIFORM(1, B, H, W, C);
+    (void)state;
+    for (int n = 0; n < 4; n++) {
+        const int h = size[n][0], w = size[n][1];
+        pf_tensor y = EMPTY(B, h, w, C);
+        assert_ok(pf_bilinear_corners(cpu, &y, &x));
+        for (int i = 0; i < B * h * w * C; i++) {
+            const int c = i % C, u = i / C % w, v = i / C / w % h, b = i / C / w / h;
+            const double want = at(floats(&x) + b * H * W * C, H, W, C, c,
+                                   h > 1 ? v * (H - 1.0) / (h - 1) : 0, u * (W - 1.0) / (w - 1));
+            assert_true(fabs(floats(&y)[i] - want) < 2e-6);
+        }
+    }
+    pf_tensor flat = UNIFORM(1, 4, 3), y = EMPTY(1, 2, 2, 3);
+    assert_fails(pf_bilinear_corners(cpu, &y, &flat), PF_ESHAPE, "x is");
+}
+
+static void
 test_wrong_shapes_are_refused(void **state)
 {
     pf_tensor x = UNIFORM(1, 1, 2, 2, 3), y = EMPTY(1, 4, 5, 4), flat = UNIFORM(1, 4, 3);
@@ -100,6 +122,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_worked_example),
         cmocka_unit_test(test_larger_and_smaller_match_the_definition),
+        cmocka_unit_test(test_corners_stay_where_they_are),
         cmocka_unit_test(test_wrong_shapes_are_refused),
         cmocka_unit_test(test_cuda_matches_cpu),
         cmocka_unit_test(test_cuda_gives_the_numbers_of_the_cpu_in_f32),
