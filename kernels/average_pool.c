@@ -20,9 +20,7 @@ pf_average_pool(pf_dev *dev, pf_tensor *y, const pf_tensor *x)
         if (y->dim[i] < 1 || y->dim[i] > x->dim[i])
             return pf_fail(PF_ESHAPE, "average_pool: %lld pixels do not make %lld cells",
                            (long long)x->dim[i], (long long)y->dim[i]);
-    if (pf_dev_is_cuda(dev))
-        return pf_fail(PF_EDEV, "pf_average_pool computes on the CPU alone: -d cpu");
-    return pf_average_pool_cpu(dev, y, x);
+    return PF_DISPATCH_SCRATCH(dev, pf_average_pool, y, x);
 }
 
 struct span {                   /* pixels first .. end - 1 of an axis */

@@ -46,7 +46,7 @@ pf_err
 pf_bilinear_corners(pf_dev *dev, pf_tensor *y, const pf_tensor *x)
 {
     PF_TRY(check(dev, y, x));
-    return PF_DISPATCH_CPU(dev, pf_bilinear_corners, y, x);
+    return PF_DISPATCH(dev, pf_bilinear_corners, y, x);
 }
 
 static void

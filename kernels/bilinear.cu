@@ -1,4 +1,4 @@
-/* bilinear.cu - pf_bilinear on a GPU: a thread has one vector of 16 bytes of y, of four of x.
+/* bilinear.cu - pf_bilinear, pf_bilinear_corners on a GPU: a thread has one vector of 16 bytes of y, of four of x.
  *
  * In f32 y has the bits of the CPU's, no product joins a sum in one rounding: a fraction that is
  * dropped afterwards (pf-cutout, for IS-Net) would make a step of it.  Otherwise pure traffic, as
@@ -19,10 +19,12 @@ struct taps {                   // value = from[first] (1 - t) + from[second] t
 }
 
 static __device__ __forceinline__ taps
-taps_of(int i, int from, float scale)
+taps_of(int i, int from, int to, bool corners)
 {
-    const float at = __fsub_rn(__fmul_rn(scale, (float)i + 0.5f), 0.5f);
-    const int first = at > 0 ? (int)at : 0;
+    const float ends = to > 1 ? (float)(from - 1) / (float)(to - 1) : 0;
+    const float at = corners ? __fmul_rn(ends, (float)i)
+                             : __fsub_rn(__fmul_rn((float)from / (float)to, (float)i + 0.5f), 0.5f);
+    const int below = at > 0 ? (int)at : 0, first = below < from ? below : from - 1;
     return {first, first + (first + 1 < from), at > 0 ? at - (float)first : 0};
 }
 
@@ -34,14 +36,14 @@ mix(float a, float b, float t)
 
 // Blocks: x: along a row of y, y: rows.  n vectors to a pixel.
 template <typename T, int N> static __global__ void
-bilinear(T *y, const T *x, int64_t rows, int h, int w, int H, int W, int n)
+bilinear(T *y, const T *x, int64_t rows, int h, int w, int H, int W, int n, bool corners)
 {
     const int at = blockIdx.x * THREADS + threadIdx.x, j = at / n, c = (at - j * n) * N, C = n * N;
     if (at >= w * n)
         return;
-    const taps u = taps_of(j, W, (float)W / (float)w);
+    const taps u = taps_of(j, W, w, corners);
     for (int64_t r = blockIdx.y; r < rows; r += gridDim.y) {
-        const taps v = taps_of((int)(r % h), H, (float)H / (float)h);
+        const taps v = taps_of((int)(r % h), H, h, corners);
         const T *const above = x + (r / h * H + v.first) * W * C + c,
                 *const below = x + (r / h * H + v.second) * W * C + c;
         float a[N], b[N], p[N], q[N];
@@ -56,8 +58,8 @@ bilinear(T *y, const T *x, int64_t rows, int h, int w, int H, int W, int n)
     }
 }
 
-pf_err
-pf_bilinear_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x)
+static pf_err
+resize(pf_dev *dev, pf_tensor *y, const pf_tensor *x, bool corners)
 {
     const int64_t C = x->dim[3], h = y->dim[1], w = y->dim[2], rows = y->dim[0] * h;
     const bool wide =
@@ -71,6 +73,18 @@ pf_bilinear_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x)
                         (unsigned)(rows < MOST_ROWS ? rows : MOST_ROWS));
         bilinear<T, N><<<grid, THREADS, 0, pf_cuda_stream(dev)>>>(
             (T *)y->data, (const T *)x->data, rows, (int)h, (int)w, (int)x->dim[1],
-            (int)x->dim[2], (int)(C / N))));
+            (int)x->dim[2], (int)(C / N), corners)));
     return pf_launched(dev, "pf_bilinear");
+}
+
+pf_err
+pf_bilinear_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x)
+{
+    return resize(dev, y, x, false);
+}
+
+pf_err
+pf_bilinear_corners_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x)
+{
+    return resize(dev, y, x, true);
 }

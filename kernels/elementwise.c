@@ -85,7 +85,7 @@ pf_multiply(pf_dev *dev, pf_tensor *y, const pf_tensor *a, const pf_tensor *b)
         dim[i] = b->ndim == 4 && b->dim[i] == 1 ? 1 : a->dim[i];
     PF_TRY(pf_tensor_expect(b, "b", pf_dev_dtype(dev), 4, dim));
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), 4, a->dim));
-    return PF_DISPATCH_CPU(dev, pf_multiply, y, a, b);
+    return PF_DISPATCH(dev, pf_multiply, y, a, b);
 }
 
 pf_err

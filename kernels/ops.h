@@ -89,8 +89,7 @@ PF_OP(pf_activate, pf_tensor *y, const pf_tensor *x, enum pf_act act);
 PF_OP(pf_add, pf_tensor *y, const pf_tensor *a, const pf_tensor *b, float scale);
 
 /* pf_multiply: y = a * b elementwise; y may be a.  An axis of b may be 1 where a's is not: b then
- * serves all of it (a number a channel [B, 1, 1, C], a number a pixel [B, H, W, 1]).  On the CPU
- * alone.
+ * serves all of it (a number a channel [B, 1, 1, C], a number a pixel [B, H, W, 1]).
  *   y, a act [B, H, W, C]   b act, each axis like a's or 1 */
 PF_OP(pf_multiply, pf_tensor *y, const pf_tensor *a, const pf_tensor *b);
 
@@ -113,12 +112,12 @@ PF_OP(pf_max_pool, pf_tensor *y, const pf_tensor *x, int size);
  *   y act [B, H', W', C]   x act [B, H, W, C]   or both f32 */
 PF_OP(pf_bilinear, pf_tensor *y, const pf_tensor *x);
 
-/* pf_bilinear_corners: the same, but the corners' pixels stay where they are.  On the CPU alone.
+/* pf_bilinear_corners: the same, but the corners' pixels stay where they are.
  *   position of y's pixel i: i (H - 1) / (H' - 1), or 0 where H' = 1 */
 PF_OP(pf_bilinear_corners, pf_tensor *y, const pf_tensor *x);
 
 /* pf_average_pool: means of H' x W' cells that cover x; neighbours may share a row or a column.
- * H' = W' = 1 is the mean of all pixels.  Sums are made in f32 at least.  On the CPU alone.
+ * H' = W' = 1 is the mean of all pixels.  Sums are made in f32 at least.
  *   y act [B, H', W', C]   x act [B, H, W, C]   1 <= H' <= H, 1 <= W' <= W
  *   cell i has rows floor(i H / H') .. ceil((i + 1) H / H') - 1, and columns likewise */
 PF_OP(pf_average_pool, pf_tensor *y, const pf_tensor *x);

@@ -66,6 +66,25 @@ test_wrong_shapes_are_refused(void **state)
     assert_fails(pf_average_pool(cpu, &y, &flat), PF_ESHAPE, "x is");
 }
 
+/* Sums of all pixels, of cells of which some share rows; channels around a warp's. */
+static void
+test_cuda_matches_cpu(void **state)
+{
+    static const int64_t size[][6] = {      /* B, H, W, C, h, w */
+        {2, 13, 10, 19, 1, 1}, {1, 13, 10, 32, 2, 3}, {3, 12, 9, 33, 6, 6}, {2, 13, 10, 5, 13, 10},
+        {1, 160, 95, 72, 1, 1}};
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
+            const int64_t *const n = size[i];
+            const struct pair x = PAIR_UNIFORM(1, n[0], n[1], n[2], n[3]);
+            struct pair y = PAIR_EMPTY(n[0], n[4], n[5], n[3]);
+            assert_ok(pf_average_pool(cpu, &y.cpu, &x.cpu));
+            assert_ok(pf_average_pool(gpu, &y.gpu, &x.gpu));
+            assert_product(&y, p, n[1] * n[2]);
+        }
+}
+
 int
 main(void)
 {
@@ -74,6 +93,7 @@ main(void)
         cmocka_unit_test(test_cells_match_the_definition),
         cmocka_unit_test(test_many_equal_numbers_keep_their_mean),
         cmocka_unit_test(test_wrong_shapes_are_refused),
+        cmocka_unit_test(test_cuda_matches_cpu),
     };
     return RUN_OPERATOR_TESTS(tests);
 }

@@ -97,6 +97,9 @@ test_cuda_matches_cpu(void **state)
             assert_ok(pf_bilinear(cpu, &y.cpu, &x.cpu));
             assert_ok(pf_bilinear(gpu, &y.gpu, &x.gpu));
             assert_pair(&y, p);
+            assert_ok(pf_bilinear_corners(cpu, &y.cpu, &x.cpu));
+            assert_ok(pf_bilinear_corners(gpu, &y.gpu, &x.gpu));
+            assert_pair(&y, p);
         }
 }
 

@@ -159,6 +159,24 @@ test_cuda_activates_like_the_cpu(void **state)
 }
 
 static void
+test_cuda_multiplies_like_the_cpu(void **state)
+{
+    enum { B = 2, H = 3, W = 5 };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int C = 37; C <= 40; C += 3)
+            for (int ones = 0; ones < 16; ones++) {     /* a bit for each axis of b that is 1 */
+                const struct pair a = PAIR_UNIFORM(1, B, H, W, C),
+                                  b = PAIR_UNIFORM(2, ones & 1 ? 1 : B, ones & 2 ? 1 : H,
+                                                   ones & 4 ? 1 : W, ones & 8 ? 1 : C);
+                struct pair y = PAIR_EMPTY(B, H, W, C);
+                assert_ok(pf_multiply(cpu, &y.cpu, &a.cpu, &b.cpu));
+                assert_ok(pf_multiply(gpu, &y.gpu, &a.gpu, &b.gpu));
+                assert_pair(&y, p);
+            }
+}
+
+static void
 test_cuda_adds_like_the_cpu(void **state)
 {
     static const int64_t size[][3] = {{1, 1, 1},    {3, 3, 7},    {3, 1, 7},
@@ -213,6 +231,7 @@ main(void)
         cmocka_unit_test(test_geglu_gates_the_first_half_by_the_second),
         cmocka_unit_test(test_cuda_activates_like_the_cpu),
         cmocka_unit_test(test_cuda_adds_like_the_cpu),
+        cmocka_unit_test(test_cuda_multiplies_like_the_cpu),
         cmocka_unit_test(test_cuda_gates_like_the_cpu),
     };
     return RUN_OPERATOR_TESTS(tests);
