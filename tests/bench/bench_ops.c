@@ -429,7 +429,7 @@ measure_ceilings(void)
                product_rate / 1e12);
 }
 
-/* The networks that cut out: on the CPU alone. */
+/* The networks that cut out: U^2-Net and IS-Net. */
 static void
 bench_cutout(int64_t side, int64_t C, int dilation)
 {
@@ -461,6 +461,39 @@ bench_cutout(int64_t side, int64_t C, int dilation)
     pf_dev_reset(dev, mark);
 }
 
+/* TRACER-B7's blocks: a depthwise convolution, squeeze, excitation. */
+static void
+bench_tracer(int64_t side, int64_t C, int64_t kernel)
+{
+    char name[100];
+    const size_t mark = pf_dev_mark(dev);
+    pf_tensor x = TENSOR(1, side, side, C), y = TENSOR(1, side, side, C),
+              mean = TENSOR(1, 1, 1, C), w = WEIGHT(C, 1, kernel, kernel);
+    pf_layer *l;
+    double s;
+    pf_must(pf_layer_new_depthwise(dev, &l, &w, NULL));
+    pf_tensor_release(&w);
+    snprintf(name, sizeof name, "tracer depthwise %lldx%lld, %lld channels, %lld x %lld",
+             (long long)side, (long long)side, (long long)C, (long long)kernel, (long long)kernel);
+    if (wanted(name)) {
+        MEASURE(s, pf_conv_dilated(dev, &y, &x, l, 1, &(struct pf_epilogue){.act = PF_SILU}));
+        print_bytes(name, s, 2.0 * (double)(side * side * C));
+    }
+    snprintf(name, sizeof name, "tracer average_pool %lldx%lld, %lld channels", (long long)side,
+             (long long)side, (long long)C);
+    if (wanted(name)) {
+        MEASURE(s, pf_average_pool(dev, &mean, &x));
+        print_bytes(name, s, (double)(side * side * C));
+    }
+    snprintf(name, sizeof name, "tracer multiply %lldx%lld, %lld channels", (long long)side,
+             (long long)side, (long long)C);
+    if (wanted(name)) {
+        MEASURE(s, pf_multiply(dev, &y, &x, &mean));
+        print_bytes(name, s, 2.0 * (double)(side * side * C));
+    }
+    pf_dev_reset(dev, mark);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -481,10 +514,12 @@ main(int argc, char *argv[])
     } else {
         bench_unet("tiny", (int64_t[]){64, 64, 128, 128}, 4);
         bench_volume_nets("tiny", (int64_t[]){16, 32, 64, 128});
-        bench_cutout(320, 16, 1);
-        bench_cutout(512, 64, 1);
-        bench_cutout(32, 256, 8);
     }
+    bench_cutout(320, 16, 1);
+    bench_cutout(512, 64, 1);
+    bench_cutout(32, 256, 8);
+    bench_tracer(160, 288, 3);
+    bench_tracer(40, 960, 5);
     bench_unet("full", (int64_t[]){320, 640, 1280, 1280}, 8);
     bench_volume_nets("full", (int64_t[]){64, 128, 256, 512});
     for (int h = 32; h >= 4; h /= 2)
