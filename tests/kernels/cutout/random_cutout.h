@@ -9,7 +9,7 @@
 #include "common/safetensors.h"
 #include "tests/tools/golden.h"
 
-enum { RANDOM_TENSORS = 700 };
+enum { RANDOM_TENSORS = 1500 };
 
 struct random_cutout {
     struct pf_st_entry entry[RANDOM_TENSORS];
@@ -100,48 +100,64 @@ random_ends(const char *name, const char *end)
     return n >= m && !strcmp(name + n - m, end);
 }
 
+static inline bool
+random_begins(const char *name, const char *begin)
+{
+    return !strncmp(name, begin, strlen(begin));
+}
+
 static inline float
 random_gain(const char *name)
 {
     if (random_ends(name, ".rebnconvin.conv_s1.weight"))
         return 1;
-    if (!strncmp(name, "side", 4))
+    if (random_begins(name, "side"))
         return 4;
-    return !strncmp(name, "outconv", 7) || !strncmp(name, "conv_in", 7) ? 1 : 2;
+    return random_begins(name, "outconv") || random_begins(name, "conv_in") ? 1 : 2;
 }
 
 static inline void
-random_values(float *to, const char *name, const pf_tensor *t)
+random_values(float *to, const char *name, const pf_tensor *t, float gain)
 {
     const int64_t n = pf_tensor_count(t);
     golden_noise(to, n, crc32(0, (const Bytef *)name, (uInt)strlen(name)), 0);
     float s = 0.125f;
     if (t->ndim == 4)
-        s = (float)sqrt(random_gain(name) / (double)(t->dim[1] * t->dim[2] * t->dim[3]));
+        s = (float)sqrt(gain / (double)(t->dim[1] * t->dim[2] * t->dim[3]));
     const bool variance = random_ends(name, "running_var");
     const bool one = t->ndim == 1 && (variance || random_ends(name, ".weight"));
     for (int64_t i = 0; i < n; i++)
         to[i] = (one ? 1 : 0) + (variance ? 0.25f * fabsf(to[i]) : s * to[i]);
 }
 
-/* The file of a network; random_release frees it. */
+/* The file of the tensors that were added; exceptions (NULL: none) are made to each. */
 static inline void
-random_cutout(struct random_cutout *r, const char *net)
+random_write(struct random_cutout *r, float (*gain)(const char *name),
+             void (*exception)(float *to, const char *name, int64_t n))
 {
-    struct pf_st_header h = {0};
+    struct pf_st_header h = {.entry = r->entry, .entries = r->entries};
     char *head;
     size_t begin;
-    *r = (struct random_cutout){0};
-    random_names(r, net);
-    h.entry = r->entry;
-    h.entries = r->entries;
     assert_ok(pf_st_print(&head, &begin, &h));
     r->size = begin + h.data_size;
     r->bytes = realloc(head, r->size);
     assert_non_null(r->bytes);
-    for (int i = 0; i < r->entries; i++)
-        random_values((float *)(void *)(r->bytes + begin + r->entry[i].begin), r->entry[i].name,
-                      &r->entry[i].t);
+    for (int i = 0; i < r->entries; i++) {
+        const struct pf_st_entry *const e = &r->entry[i];
+        float *const to = (float *)(void *)(r->bytes + begin + e->begin);
+        random_values(to, e->name, &e->t, gain(e->name));
+        if (exception)
+            exception(to, e->name, pf_tensor_count(&e->t));
+    }
+}
+
+/* The file of a network; random_release frees it. */
+static inline void
+random_cutout(struct random_cutout *r, const char *net)
+{
+    *r = (struct random_cutout){0};
+    random_names(r, net);
+    random_write(r, random_gain, NULL);
 }
 
 static inline void

@@ -1,0 +1,249 @@
+/* TRACER-B7 and FBA matting, and all that carvekit does around them, against its numbers
+ * (golden/background). */
+// uses: tools/pf-cutout/carvekit.c
+#include "tools/pf-cutout/carvekit.h"
+
+#include <stdlib.h>
+
+#include "kernels/cutout/tracer.h"
+#include "tests/kernels/cutout/random_tracer.h"
+
+static pf_dev *dev;
+
+static int
+setup(void **state)
+{
+    (void)state;
+    return pf_dev_open(&dev, "cpu", NULL);
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    pf_dev_close(dev);
+    return 0;
+}
+
+static pf_image
+golden_picture(const char *name)
+{
+    char path[512], file[64];
+    pf_image photo;
+    snprintf(file, sizeof file, "background/%s", name);
+    if (access(golden_path(path, file), R_OK))
+        skip();
+    assert_ok(pf_image_read(&photo, path));
+    return photo;
+}
+
+/* ---- units of a network ---- */
+
+enum { WIDE = 2048 };
+struct golden {
+    const pf_doc *doc;
+    double tolerance, worst;
+    char where[96];
+    int units;
+};
+
+static void
+note(struct golden *g, const char *unit, double error)
+{
+    if (!(error <= g->worst)) {
+        g->worst = error;
+        snprintf(g->where, sizeof g->where, "%s", unit);
+    }
+    if (!(error <= g->tolerance))
+        fail_msg("%s: error %.3g, allowed %g", unit, error, g->tolerance);
+}
+
+/* The mean and the root mean square of each channel, both measured by the largest of the latter. */
+static void
+expect_statistics(struct golden *g, const char *unit, const pf_tensor *t)
+{
+    const int64_t C = t->dim[3], pixels = t->dim[1] * t->dim[2];
+    const float *const x = t->data;
+    static float mean[WIDE], rms[WIDE];
+    char name[96];
+    int64_t n;
+    assert_true(C <= WIDE);
+    for (int64_t c = 0; c < C; c++) {
+        double sum = 0, square = 0;
+        for (int64_t i = 0; i < pixels; i++) {
+            sum += x[i * C + c];
+            square += (double)x[i * C + c] * x[i * C + c];
+        }
+        mean[c] = (float)(sum / (double)pixels);
+        rms[c] = (float)sqrt(square / (double)pixels);
+    }
+    snprintf(name, sizeof name, "rms.%s", unit);
+    float *const want_rms = golden_floats(g->doc, name, &n);
+    assert_int_equal(n, C);
+    snprintf(name, sizeof name, "mean.%s", unit);
+    float *const want_mean = golden_floats(g->doc, name, &n);
+    float most = 0, error = 0;
+    for (int64_t c = 0; c < C; c++) {
+        most = fmaxf(most, want_rms[c]);
+        error = fmaxf(error, fabsf(mean[c] - want_mean[c]));
+    }
+    note(g, unit, check_rel(rms, want_rms, C));
+    note(g, unit, error / most);
+    free(want_rms);
+    free(want_mean);
+}
+
+/* The golden tensor [1, n, h, w] has n channels, evenly spaced, and every H / h-th pixel. */
+static void
+expect_map(struct golden *g, const char *unit, const pf_tensor *t, int64_t first)
+{
+    const pf_tensor *const want = pf_doc_get(g->doc, unit);
+    if (!want)
+        return;
+    const bool vector = want->ndim == 1;
+    const int64_t h = vector ? 1 : want->dim[2], w = vector ? 1 : want->dim[3];
+    const int64_t n = vector ? want->dim[0] : want->dim[1], C = t->dim[3];
+    const int64_t step = t->dim[1] / h, apart = n > 1 ? C / n : C;
+    float *const got = malloc((size_t)(n * h * w) * sizeof *got);
+    assert_non_null(got);
+    for (int64_t i = 0; i < n * h * w; i++) {
+        const int64_t c = i / (h * w) * apart + first, v = i / w % h * step, u = i % w * step;
+        got[i] = ((const float *)t->data)[(v * t->dim[2] + u) * C + c];
+    }
+    note(g, unit, check_rel(got, want->data, n * h * w));
+    free(got);
+}
+
+/* ---- TRACER ---- */
+
+static pf_err
+see_tracer(void *user, const char *name, const pf_tensor *t)
+{
+    struct golden *const g = user;
+    const bool late = !strncmp(name, "ObjectAttention", 15) || !strcmp(name, "D0");
+    g->tolerance = late ? 2e-5 : 1e-5;
+    g->units++;
+    if (!strcmp(name, "agg.UAM.spatial")) {
+        expect_map(g, "agg.UAM.spatial_q", t, 0);
+        expect_map(g, "agg.UAM.spatial_k", t, 1);
+        expect_map(g, "agg.UAM.spatial_v", t, 2);
+        return PF_OK;
+    }
+    expect_map(g, !strcmp(name, "ObjectAttention2")   ? "D1"
+                  : !strcmp(name, "ObjectAttention1") ? "D2"
+                                                      : name, t, 0);
+    if (strcmp(name, "ObjectAttention1") && strcmp(name, "ObjectAttention2"))
+        expect_statistics(g, strcmp(name, "D0") ? name : "agg", t);
+    return PF_OK;
+}
+
+static void
+load_tracer(pf_tracer *net)
+{
+    struct random_cutout r;
+    pf_checkpoint *w;
+    pf_dev_close(dev);          /* layers live as long as their device */
+    assert_ok(pf_dev_open(&dev, "cpu", NULL));
+    random_tracer(&r);
+    assert_ok(pf_checkpoint_open_memory(&w, r.bytes, r.size, "tracer"));
+    assert_true(pf_tracer_recognise(w));
+    assert_ok(pf_tracer_load(net, dev, w));
+    pf_checkpoint_close(w);
+    random_release(&r);
+}
+
+/* Every step-th row and column of got [H, W, C] is want [1, C, h, w]. */
+static double
+most_apart(const pf_doc *doc, const char *name, const float *got, int64_t W, int64_t C, int step)
+{
+    const pf_tensor *const want = pf_doc_get(doc, name);
+    assert_non_null(want);
+    const int64_t h = want->dim[2], w = want->dim[3];
+    double most = 0;
+    assert_int_equal(want->dim[1], C);
+    for (int64_t i = 0; i < C * h * w; i++) {
+        const int64_t v = i / w % h * step, u = i % w * step;
+        most = fmax(most, fabs((double)got[(v * W + u) * C + i / (h * w)] -
+                               ((const float *)want->data)[i]));
+    }
+    return most;
+}
+
+/* Shrunk with a filter as wide as it must be, and enlarged. */
+static void
+test_the_picture_is_prepared_as_the_original_does(void **state)
+{
+    static const struct {
+        const char *name;
+        int side, step;
+    } sizes[] = {{"tracer.carvekit.64.input_antialias", 64, 1},
+                 {"tracer.carvekit.640.input_every8", 640, 8}};
+    pf_image photo = golden_picture("photo.png");
+    pf_doc doc = {0};
+    pf_tensor input;
+    (void)state;
+    golden_open(&doc, "background/preprocess.safetensors");
+    for (int i = 0; i < 2; i++) {
+        const int side = sizes[i].side;
+        assert_ok(carvekit_prepare(&input, &photo, side));
+        const double error = most_apart(&doc, sizes[i].name, input.data, side, 3, sizes[i].step);
+        printf("# %s: %.2e\n", sizes[i].name, error);
+        assert_true(error <= 1e-5);
+        pf_tensor_release(&input);
+    }
+    pf_doc_release(&doc);
+    pf_image_release(&photo);
+}
+
+/* The networks in full take seconds: make check-long. */
+static void
+need_time(void)
+{
+    if (!getenv("PF_LONG"))
+        skip();
+}
+
+static void
+test_tracer_is_the_original(void **state)
+{
+    need_time();
+    pf_image photo = golden_picture("photo.png"), bytes = golden_picture("tracer-mask-640.png");
+    pf_tensor input, mask;
+    pf_doc doc = {0};
+    pf_tracer net;
+    int off = 0;
+    (void)state;
+    golden_open(&doc, "background/tracer-640.safetensors");
+    struct golden g = {.doc = &doc};
+    load_tracer(&net);
+    assert_ok(carvekit_prepare(&input, &photo, PF_TRACER_SIDE));
+    const double prepared = most_apart(&doc, "input_every4", input.data, 640, 3, 4);
+    assert_ok(pf_tracer_run(dev, &net, &mask, &input, &(struct pf_cutout_watch){see_tracer, &g}));
+    const double error = most_apart(&doc, "mask_every2", mask.data, 640, 1, 2);
+    for (int i = 0; i < 640 * 640; i++) {
+        const int d = abs((int)(255 * ((float *)mask.data)[i]) -
+                          bytes.pixel[(size_t)i * bytes.channels]);
+        assert_true(d <= 1);
+        off += d;
+    }
+    printf("# tracer-640: input %.2e, units rel %.2e at %s, mask %.2e, %d bytes off by 1\n",
+           prepared, g.worst, g.where, error, off);
+    assert_int_equal(g.units, 55 + 3 + 2 + 1 + 6 + 1 + 1 + 2);
+    assert_true(prepared <= 1e-5 && error <= 5e-5);
+    pf_tracer_release(&net);
+    pf_tensor_release(&input);
+    pf_tensor_release(&mask);
+    pf_doc_release(&doc);
+    pf_image_release(&photo);
+    pf_image_release(&bytes);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_picture_is_prepared_as_the_original_does),
+        cmocka_unit_test(test_tracer_is_the_original),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
