@@ -17,7 +17,7 @@ pf_average_pool(pf_dev *dev, pf_tensor *y, const pf_tensor *x)
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), 4,
                             (int64_t[]){x->dim[0], -1, -1, x->dim[3]}));
     for (int i = 1; i < 3; i++)
-        if (y->dim[i] < 1 || y->dim[i] > x->dim[i])
+        if (y->dim[i] < 1 || x->dim[i] < 1)
             return pf_fail(PF_ESHAPE, "average_pool: %lld pixels do not make %lld cells",
                            (long long)x->dim[i], (long long)y->dim[i]);
     return PF_DISPATCH_SCRATCH(dev, pf_average_pool, y, x);

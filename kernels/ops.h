@@ -118,7 +118,7 @@ PF_OP(pf_bilinear_corners, pf_tensor *y, const pf_tensor *x);
 
 /* pf_average_pool: means of H' x W' cells that cover x; neighbours may share a row or a column.
  * H' = W' = 1 is the mean of all pixels.  Sums are made in f32 at least.
- *   y act [B, H', W', C]   x act [B, H, W, C]   1 <= H' <= H, 1 <= W' <= W
+ *   y act [B, H', W', C]   x act [B, H, W, C], none of them 0
  *   cell i has rows floor(i H / H') .. ceil((i + 1) H / H') - 1, and columns likewise */
 PF_OP(pf_average_pool, pf_tensor *y, const pf_tensor *x);
 
