@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/checkpoint_parts.h"
+#include "common/onnx.h"
 #include "common/text.h"
 
 enum { MAX_SKIPPED = 10000 };   /* lines kept */
@@ -158,6 +159,8 @@ list_file(pf_checkpoint *w)
         err = pf_checkpoint_list_safetensors(w);
     else if (w->size >= 2 && w->bytes[0] == 0x80)
         err = pf_checkpoint_list_legacy(w);
+    else if (pf_onnx_is(w->bytes, w->size))
+        err = pf_checkpoint_list_onnx(w);
     else
         err = pf_checkpoint_other_kind(w);
     return err ? err : sort_weights(w);

@@ -1,8 +1,8 @@
 /* checkpoint.h - read weights: .safetensors (mapped), .ckpt and .pt in PyTorch's zip and legacy
- * formats, TorchScript archives.  Nothing in a file is ever executed: the unpickler knows an
- * allow-list of constructors (tensors, storages, plain containers, dtypes, sizes), turns every
- * other object into an inert placeholder, and refuses a file that names a means to run code
- * (unpickle.h).
+ * formats, TorchScript archives, .onnx (mapped).  Nothing in a file is ever executed: the unpickler
+ * knows an allow-list of constructors (tensors, storages, plain containers, dtypes, sizes), turns
+ * every other object into an inert placeholder, and refuses a file that names a means to run code
+ * (unpickle.h); of a graph's operators only the names of their inputs are looked at (onnx.h).
  *
  *     pf_checkpoint *w;
  *     pf_must(pf_checkpoint_open(&w, "model.ckpt"));
@@ -35,7 +35,7 @@ pf_err pf_checkpoint_open_memory(pf_checkpoint **w, const void *bytes, size_t si
                                  const char *name) PF_MUST_USE;
 void pf_checkpoint_close(pf_checkpoint *w);     /* NULL is fine; tensors got from it die here */
 const char *pf_checkpoint_path(const pf_checkpoint *w);
-/* "safetensors", "zip", "legacy" or "torchscript". */
+/* "safetensors", "zip", "legacy", "torchscript" or "onnx". */
 const char *pf_checkpoint_format(const pf_checkpoint *w);
 int pf_checkpoint_count(const pf_checkpoint *w);
 const char *pf_checkpoint_name(const pf_checkpoint *w, int i);  /* in name order */

@@ -9,6 +9,7 @@
 #include <zlib.h>
 
 #include "common/checkpoint_parts.h"
+#include "common/onnx.h"
 
 enum { MIN_DROP = 1 << 20 };    /* smaller mapped tensors are not worth a system call */
 
@@ -85,6 +86,8 @@ copy_weight(struct pf_weight *x)
     PF_TRY(pf_tensor_new(&t, x->t.dtype, x->t.ndim, x->t.dim));
     if (pf_tensor_count(&t) == 0)
         ;
+    else if (x->varints)
+        err = pf_onnx_unpack(t.data, t.dtype, pf_tensor_count(&t), x->block, x->varints);
     else if (x->block)
         copy_strided(t.data, x->block + (size_t)x->first * pf_dtype_size(t.dtype), x);
     else
@@ -101,7 +104,7 @@ pf_checkpoint_read(pf_checkpoint *w, int i, pf_tensor *t)
 {
     struct pf_weight *x = &w->weight[i];
     const size_t item = pf_dtype_size(x->t.dtype);
-    if (!x->data && x->block && is_contiguous(x) && pf_tensor_count(&x->t) > 0 &&
+    if (!x->data && x->block && !x->varints && is_contiguous(x) && pf_tensor_count(&x->t) > 0 &&
         ((uintptr_t)x->block + (size_t)x->first * item) % item == 0)
         x->data = (void *)(x->block + (size_t)x->first * item);
     if (!x->data) {

@@ -36,14 +36,6 @@ static const struct kind {
 #undef KIND
 };
 
-/* An ONNX file is a protobuf: its version as field 1, then the producer's name as field 2. */
-static bool
-is_onnx(const unsigned char *s, size_t size)
-{
-    return size > 8 && s[0] == 0x08 && s[1] < 0x40 && s[2] == 0x12 && s[3] < size - 4 && s[3] > 0 &&
-           s[4] >= 0x20 && s[4] < 0x7f;
-}
-
 pf_err
 pf_checkpoint_other_kind(const pf_checkpoint *w)
 {
@@ -60,9 +52,6 @@ pf_checkpoint_other_kind(const pf_checkpoint *w)
     }
     if (start < w->size && (w->bytes[start] == '{' || w->bytes[start] == '['))
         return pf_fail(PF_EFORMAT, "is JSON, but no index of weights (no weight_map)");
-    if (is_onnx(w->bytes, w->size))
-        return pf_fail(PF_EFORMAT, "is an ONNX model, which is not read: the model's .safetensors "
-                       "or .ckpt is");
-    return pf_fail(PF_EFORMAT, "is not a weights file (.safetensors, or a .ckpt or .pt of "
-                   "PyTorch)");
+    return pf_fail(PF_EFORMAT, "is not a weights file (.safetensors, a .ckpt or .pt of PyTorch, "
+                   "or .onnx)");
 }

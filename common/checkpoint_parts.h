@@ -1,5 +1,5 @@
 /* checkpoint_parts.h - between the parts of the checkpoint reader: the front (checkpoint.c), the
- * formats (checkpoint_safetensors.c, checkpoint_torch.c) and the data of tensors
+ * formats (checkpoint_safetensors.c, checkpoint_torch.c, checkpoint_onnx.c) and the data of tensors
  * (checkpoint_data.c).  Of no use to others. */
 #ifndef PF_CHECKPOINT_PARTS_H
 #define PF_CHECKPOINT_PARTS_H
@@ -13,6 +13,7 @@ struct pf_weight {
     int64_t stride[PF_MAX_DIMS], first; /* elements from the start of the block */
     const unsigned char *block;         /* in memory, or NULL: packed in entry */
     const struct pf_zip_entry *entry;   /* zip only */
+    size_t varints;                     /* ONNX: if elements are varints, the block's bytes, or 0 */
     void *data;                         /* what was handed out, or NULL */
     void *owned;                        /* data, if it is a copy */
     uint32_t crc;                       /* what pf.crc32 says that it is */
@@ -75,5 +76,6 @@ pf_err pf_checkpoint_list_index(pf_checkpoint *w, const char *path) PF_MUST_USE;
 pf_err pf_checkpoint_list_safetensors(pf_checkpoint *w) PF_MUST_USE;
 pf_err pf_checkpoint_list_zip(pf_checkpoint *w) PF_MUST_USE;
 pf_err pf_checkpoint_list_legacy(pf_checkpoint *w) PF_MUST_USE;
+pf_err pf_checkpoint_list_onnx(pf_checkpoint *w) PF_MUST_USE;
 
 #endif

@@ -66,16 +66,26 @@ dilation_of(const struct plan *p, int k, bool up)
 
 /* ---- parameters ---- */
 
+/* Units without names: an exporter to ONNX that folds norms renames what it makes (onnx.h).  They
+ * are conv.0, conv.1, ... in the order of execution, which is that of networks.md, 2 and 3. */
+static bool
+is_nameless(const pf_checkpoint *weights)
+{
+    return pf_checkpoint_has(weights, "conv.0.weight");
+}
+
 pf_err
 pf_cutout_recognise(enum pf_cutout_kind *kind, pf_checkpoint *weights)
 {
+    const char *const second =
+        is_nameless(weights) ? "conv.1.weight" : "stage1.rebnconv1.conv_s1.weight";
     pf_tensor t;
     if (pf_checkpoint_has(weights, "conv_in.weight")) {
         *kind = PF_ISNET;
         return PF_OK;
     }
     if (!pf_checkpoint_has(weights, "outconv.weight") ||
-        !pf_checkpoint_get(weights, "stage1.rebnconv1.conv_s1.weight", &t) || t.ndim != 4)
+        !pf_checkpoint_get(weights, second, &t) || t.ndim != 4)
         return pf_fail(PF_EFORMAT, "%s holds no network that cuts out: neither U^2-Net, U^2-Net-p "
                        "nor IS-Net has such tensors", pf_checkpoint_path(weights));
     *kind = t.dim[0] == 16 ? PF_U2NETP : PF_U2NET;
@@ -115,48 +125,83 @@ fold(const pf_tensor p[PARTS])
     }
 }
 
-/* The convolution PREFIX.weight [K, C, side, side] with its bias, and of a unit with its norm. */
+/* Where the layers of a network come from. */
+struct source {
+    pf_dev *dev;
+    pf_checkpoint *weights;
+    bool normed;                /* there are norms, not folded */
+    bool nameless;
+    int next;                   /* of what has no name */
+};
+
+/* The layer of these parts, of which a unit with a norm has all, others two.  They are released. */
 static pf_err
-load_conv(pf_layer **layer, pf_dev *dev, pf_checkpoint *weights, const char *prefix, int64_t K,
-          int64_t C, int64_t side, bool unit)
+make_layer(pf_layer **layer, const struct source *from, pf_tensor part[PARTS], pf_err err)
 {
-    static const char *const plain[] = {".weight", ".bias"};
-    static const char *const normed[] = {".conv_s1.weight", ".conv_s1.bias",   ".bn_s1.weight",
-                                         ".bn_s1.bias",     ".bn_s1.running_mean",
-                                         ".bn_s1.running_var"};
-    pf_tensor part[PARTS] = {0};
-    pf_err err = PF_OK;
-    for (int i = 0; i < (unit ? PARTS : GAMMA) && !err; i++)
-        err = need(weights, &part[i], prefix, unit ? normed[i] : plain[i], i ? 1 : 4,
-                   i ? &K : (int64_t[]){K, C, side, side});
-    for (int64_t k = 0; unit && k < K && !err; k++)
-        if (((float *)part[VARIANCE].data)[k] < 0)
-            err = pf_fail(PF_EFORMAT, "%s: %s%s has a negative variance",
-                          pf_checkpoint_path(weights), prefix, normed[VARIANCE]);
-    if (unit && !err)
+    const int64_t C = err ? 0 : part[WEIGHT].dim[1];
+    if (!err && part[VARIANCE].data)
         fold(part);
     if (!err)                   /* a slice of all channels is a copy: the device then owns it */
-        err = pf_layer_new_slice(dev, layer, &part[WEIGHT], &part[BIAS], 0, C);
+        err = pf_layer_new_slice(from->dev, layer, &part[WEIGHT], &part[BIAS], 0, C);
     for (int i = 0; i < PARTS; i++)
         pf_tensor_release(&part[i]);
     return err;
 }
 
+/* The convolution PREFIX.weight [K, C, side, side] with its bias. */
 static pf_err
-load_stage(struct pf_cutout_stage *s, pf_dev *dev, pf_checkpoint *weights, const struct plan *p,
-           const int c[3])
+load_conv(pf_layer **layer, struct source *from, const char *prefix, int64_t K, int64_t C,
+          int64_t side)
+{
+    pf_tensor part[PARTS] = {0};
+    pf_err err = need(from->weights, &part[WEIGHT], prefix, ".weight", 4,
+                      (int64_t[]){K, C, side, side});
+    if (!err)
+        err = need(from->weights, &part[BIAS], prefix, ".bias", 1, &K);
+    return make_layer(layer, from, part, err);
+}
+
+/* The unit PREFIX [K, C, 3, 3]: a convolution and its norm, or both folded. */
+static pf_err
+load_unit(pf_layer **layer, struct source *from, const char *prefix, int64_t K, int64_t C)
+{
+    static const char *const norm[PARTS] = {[GAMMA] = ".weight", [BETA] = ".bias",
+                                            [MEAN] = ".running_mean", [VARIANCE] = ".running_var"};
+    char conv[96], bn[96];
+    pf_tensor part[PARTS] = {0};
+    snprintf(conv, sizeof conv, "%s.conv_s1", prefix);
+    snprintf(bn, sizeof bn, "%s.bn_s1", prefix);
+    if (from->nameless) {
+        snprintf(conv, sizeof conv, "conv.%d", from->next);
+        snprintf(bn, sizeof bn, "norm.%d", from->next++);
+    }
+    const bool normed = from->normed || pf_checkpoint_has(from->weights, bn);
+    pf_err err = need(from->weights, &part[WEIGHT], conv, ".weight", 4, (int64_t[]){K, C, 3, 3});
+    if (!err)
+        err = need(from->weights, &part[BIAS], conv, ".bias", 1, &K);
+    for (int i = GAMMA; i < PARTS && normed && !err; i++)
+        err = need(from->weights, &part[i], bn, norm[i], 1, &K);
+    for (int64_t k = 0; normed && k < K && !err; k++)
+        if (((float *)part[VARIANCE].data)[k] < 0)
+            err = pf_fail(PF_EFORMAT, "%s: %s%s has a negative variance",
+                          pf_checkpoint_path(from->weights), bn, norm[VARIANCE]);
+    return make_layer(layer, from, part, err);
+}
+
+static pf_err
+load_stage(struct pf_cutout_stage *s, struct source *from, const struct plan *p, const int c[3])
 {
     char name[64];
     const int mid = c[1], out = c[2];
     snprintf(name, sizeof name, "%s.rebnconvin", p->name);
-    PF_TRY(load_conv(&s->in, dev, weights, name, out, c[0], 3, true));
+    PF_TRY(load_unit(&s->in, from, name, out, c[0]));
     for (int k = 1; k <= p->depth; k++) {
         snprintf(name, sizeof name, "%s.rebnconv%d", p->name, k);
-        PF_TRY(load_conv(&s->down[k - 1], dev, weights, name, mid, k == 1 ? out : mid, 3, true));
+        PF_TRY(load_unit(&s->down[k - 1], from, name, mid, k == 1 ? out : mid));
     }
-    for (int k = 1; k < p->depth; k++) {
+    for (int k = p->depth - 1; k > 0; k--) {
         snprintf(name, sizeof name, "%s.rebnconv%dd", p->name, k);
-        PF_TRY(load_conv(&s->up[k - 1], dev, weights, name, k == 1 ? out : mid, 2 * mid, 3, true));
+        PF_TRY(load_unit(&s->up[k - 1], from, name, k == 1 ? out : mid, 2 * mid));
     }
     return PF_OK;
 }
@@ -171,24 +216,26 @@ stage_of_side(int k)
 pf_err
 pf_cutout_load(pf_cutout *net, pf_dev *dev, pf_checkpoint *weights)
 {
+    struct source from = {
+        .dev = dev, .weights = weights, .nameless = is_nameless(weights),
+        .normed = pf_checkpoint_has(weights, "stage1.rebnconvin.bn_s1.")};
     char name[16];
     int c[3];
     *net = (pf_cutout){0};
     PF_TRY(pf_cutout_recognise(&net->kind, weights));
     if (net->kind == PF_ISNET)
-        PF_TRY(load_conv(&net->conv_in, dev, weights, "conv_in", CONV_IN, 3, 3, false));
+        PF_TRY(load_conv(&net->conv_in, &from, "conv_in", CONV_IN, 3, 3));
     for (int i = 0; i < PF_CUTOUT_STAGES; i++) {
         channels_of(c, net->kind, i);
-        PF_TRY(load_stage(&net->stage[i], dev, weights, &plans[i], c));
+        PF_TRY(load_stage(&net->stage[i], &from, &plans[i], c));
     }
     for (int k = 1; k <= PF_CUTOUT_SIDES; k++) {
         snprintf(name, sizeof name, "side%d", k);
         channels_of(c, net->kind, stage_of_side(k));
-        PF_TRY(load_conv(&net->side[k - 1], dev, weights, name, 1, c[2], 3, false));
+        PF_TRY(load_conv(&net->side[k - 1], &from, name, 1, c[2], 3));
     }
-    return net->kind == PF_ISNET ? PF_OK
-                                 : load_conv(&net->outconv, dev, weights, "outconv", 1,
-                                             PF_CUTOUT_SIDES, 1, false);
+    return net->kind == PF_ISNET
+               ? PF_OK : load_conv(&net->outconv, &from, "outconv", 1, PF_CUTOUT_SIDES, 1);
 }
 
 /* ---- running ---- */

@@ -38,7 +38,8 @@ const char *pf_cutout_name(enum pf_cutout_kind kind);           /* "U^2-Net-p" *
 /* The side of the square picture that it was trained with: 320 or 1024. */
 int pf_cutout_side(enum pf_cutout_kind kind);
 
-/* Batch norms are folded into the convolutions before them.  weights may be closed afterwards. */
+/* Batch norms are folded into the convolutions before them; where the file has none, whoever wrote
+ * it has done so.  weights may be closed afterwards. */
 pf_err pf_cutout_load(pf_cutout *net, pf_dev *dev, pf_checkpoint *weights) PF_MUST_USE;
 /* mask f32 [H, W] 0..1, the caller's, from the prepared picture f32 [1, H, W, 3], both in the
  * host's memory.  Any size.  watch may be NULL. */

@@ -218,7 +218,6 @@ test_other_files_are_called_by_their_name(void **state)
         FILE_OF("GGUF\3\0\0\0\0", "is a GGUF file"),
         FILE_OF("\x89HDF\r\n\x1a\n", "is an HDF5 file"),
         FILE_OF("\x93NUMPY\1\0v\0{'descr'", "is a NumPy array"),
-        FILE_OF("\x08\x08\x12\x07pytorch\x1a", "is an ONNX model"),
         FILE_OF("weights", "is not a weights file"),
     };
     char tar[512] = "model.ckpt";
