@@ -136,7 +136,7 @@ pf_activated(float x, enum pf_act act)
 {
     switch (act) {
     case PF_SILU: return x / (1.0f + expf(-x));
-    case PF_RELU: return fmaxf(x, 0.0f);
+    case PF_RELU: return x < 0 ? 0.0f : x;      // fmaxf would make a NaN 0
     case PF_GELU: return 0.5f * x * (1.0f + erff(x * 0.70710678f));
     case PF_QUICK_GELU: return x / (1.0f + expf(-1.702f * x));
     case PF_LEAKY_RELU: return x > 0.0f ? x : PF_LEAKY_SLOPE * x;

@@ -23,13 +23,14 @@ pf_max_pool(pf_dev *dev, pf_tensor *y, const pf_tensor *x, int size)
     return PF_DISPATCH(dev, pf_max_pool, y, x, size);
 }
 
-/* to[c] = the largest of to[c] and from[c]. */
+/* to[c] = the largest of to[c] and from[c].  A NaN is larger than all: the check behind the network
+ * must see it. */
 static void
 take_larger(float *to, const float *from, int64_t C)
 {
 #pragma omp simd
     for (int64_t c = 0; c < C; c++)
-        to[c] = from[c] > to[c] ? from[c] : to[c];
+        to[c] = from[c] > to[c] || from[c] != from[c] ? from[c] : to[c];
 }
 
 /* The window's first and last pixel on an axis. */

@@ -27,7 +27,7 @@ max_pool(T *y, const T *x, int64_t rows, int h, int w, int H, int W, int n, int 
                 pf_read(v, x + ((r / h * H + p) * W + q) * C + c);
 #pragma unroll
                 for (int k = 0; k < N; k++)
-                    most[k] = fmaxf(most[k], v[k]);
+                    most[k] = v[k] > most[k] || v[k] != v[k] ? v[k] : most[k];     // a NaN stays
             }
         pf_write(y + r * w * C + (int64_t)j * C + c, most);
     }

@@ -300,6 +300,13 @@ find_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
     return PF_OK;
 }
 
+/* oneDNN's ReLU makes a NaN 0, which the check behind the network would not see then. */
+static bool
+may_fuse(const struct pf_product *s)
+{
+    return s->act != PF_RELU && !(s->act != PF_NONE && s->residual == PF_PLUS_ITSELF);
+}
+
 /* Best first: fused with the packed weights' order, fused with any; then the same not fused; at
  * last whatever there is. */
 static pf_err
@@ -308,7 +315,7 @@ choose_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
 {
     const struct onednn *const p = l->priv;
     const bool plain = s->act == PF_NONE && s->residual == PF_ALONE;
-    for (*fused = !(s->act != PF_NONE && s->residual == PF_PLUS_ITSELF);; *fused = false) {
+    for (*fused = may_fuse(s);; *fused = false) {
         for (const struct packed *w = p->packed; w; w = w->next) {
             PF_TRY(find_primitive(dev, pd, l, s, *fused, &w->desc, false));
             if (*pd)
@@ -542,12 +549,12 @@ finish(float *y, const float *product, const float *residual, int64_t n, enum pf
 #pragma omp parallel for
     for (int64_t i = 0; i < n; i += PART) {
         const int64_t m = n - i < PART ? n - i : PART;
-        float part[PART];
-        pf_act_row(part, product + i, m, act);
         if (!residual) {
-            memcpy(y + i, part, (size_t)m * sizeof *y);
+            pf_act_row(y + i, product + i, m, act);
             continue;
         }
+        float part[PART];
+        pf_act_row(part, product + i, m, act);
 #pragma omp simd
         for (int64_t j = 0; j < m; j++)
             y[i + j] = part[j] + residual[i + j];

@@ -111,7 +111,7 @@ pf_act_row(float *y, const float *x, int64_t n, enum pf_act act)
     case PF_RELU:
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
-            y[i] = x[i] > 0 ? x[i] : 0;
+            y[i] = x[i] < 0 ? 0 : x[i];         /* a NaN stays one */
         break;
     case PF_GELU:
 #pragma omp simd

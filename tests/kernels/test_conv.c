@@ -152,6 +152,30 @@ test_epilogue_is_what_the_steps_would_do(void **state)
     }
 }
 
+/* ... nor do they lose what is no number: the check behind the network must see it. */
+static void
+test_epilogue_keeps_what_is_no_number(void **state)
+{
+    enum { S = 5, C = 24, K = 40, N = S * S * K };
+    pf_tensor w = UNIFORM(1, K, C, 3, 3), bias = UNIFORM(2, K), x = UNIFORM(3, 1, S, S, C),
+              other = UNIFORM(4, 1, S, S, K), y = EMPTY(1, S, S, K);
+    pf_layer *layer;
+    (void)state;
+    assert_ok(pf_layer_new(cpu, &layer, &w, &bias, false));
+    floats(&x)[(2 * S + 2) * C + 7] = NAN;              /* seen by all pixels but the border's */
+    for (int i = 0; i < 5 * 3; i++) {
+        const struct pf_epilogue e = {NULL, i % 5, i < 5 ? NULL : i < 10 ? &other : &y};
+        memcpy(y.data, other.data, N * sizeof(float));
+        assert_ok(i < 5 ? pf_conv_dilated(cpu, &y, &x, layer, 1, &e)
+                        : pf_conv(cpu, &y, &x, layer, 1, 1, 1, &e));
+        for (int j = 0; j < N; j++) {
+            const int row = j / (S * K), column = j / K % S;
+            const bool near = row >= 1 && row <= 3 && column >= 1 && column <= 3;
+            assert_true(!isnan(floats(&y)[j]) == !near);
+        }
+    }
+}
+
 static void
 test_convolution_commutes_with_shifts(void **state)
 {
@@ -601,6 +625,7 @@ main(void)
         cmocka_unit_test(test_worked_example),
         cmocka_unit_test(test_every_kind_matches_the_definition),
         cmocka_unit_test(test_epilogue_is_what_the_steps_would_do),
+        cmocka_unit_test(test_epilogue_keeps_what_is_no_number),
         cmocka_unit_test(test_convolution_commutes_with_shifts),
         cmocka_unit_test(test_wrong_shapes_are_refused),
         cmocka_unit_test(test_dilated_matches_a_kernel_with_gaps),

@@ -55,6 +55,24 @@ test_activations_match_double(void **state)
     assert_fails(pf_activate(cpu, &y, &x, (enum pf_act)9), PF_EARG, "activation number 9");
 }
 
+/* What is no number must reach the check behind the network. */
+static void
+test_activations_keep_what_is_no_number(void **state)
+{
+    enum { N = 37 };
+    pf_tensor x = UNIFORM(1, N), y = EMPTY(N);
+    (void)state;
+    for (int act = PF_NONE; act <= PF_ACT_LAST; act++)
+        for (int at = 0; at < N; at++) {
+            const float whole = floats(&x)[at];
+            floats(&x)[at] = NAN;
+            assert_ok(pf_activate(cpu, &y, &x, act));
+            for (int i = 0; i < N; i++)
+                assert_true(!isnan(floats(&y)[i]) == (i != at));
+            floats(&x)[at] = whole;
+        }
+}
+
 static void
 test_add_scales_and_repeats_a_batch_of_one(void **state)
 {
@@ -177,6 +195,24 @@ test_cuda_multiplies_like_the_cpu(void **state)
 }
 
 static void
+test_cuda_keeps_what_is_no_number(void **state)
+{
+    enum { N = 2049 };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int act = PF_NONE; act <= PF_ACT_LAST; act++) {
+            pf_tensor t = UNIFORM(1, N);
+            for (int i = 0; i < N; i += 97)
+                floats(&t)[i] = NAN;
+            struct pair x = pair_of(t, pf_dev_dtype(gpu)), y = PAIR_EMPTY(N);
+            assert_ok(pf_activate(gpu, &y.gpu, &x.gpu, act));
+            assert_ok(pf_dev_get(gpu, &y.cpu, &y.gpu));
+            for (int i = 0; i < N; i++)
+                assert_true(!isnan(floats(&y.cpu)[i]) == (i % 97 != 0));
+        }
+}
+
+static void
 test_cuda_adds_like_the_cpu(void **state)
 {
     static const int64_t size[][3] = {{1, 1, 1},    {3, 3, 7},    {3, 1, 7},
@@ -225,11 +261,13 @@ main(void)
         cmocka_unit_test(test_normal_cdf_is_accurate_in_its_tail_too),
         cmocka_unit_test(test_activations_of_one),
         cmocka_unit_test(test_activations_match_double),
+        cmocka_unit_test(test_activations_keep_what_is_no_number),
         cmocka_unit_test(test_add_scales_and_repeats_a_batch_of_one),
         cmocka_unit_test(test_add_at_sizes_around_a_part),
         cmocka_unit_test(test_multiply_repeats_axes_of_one),
         cmocka_unit_test(test_geglu_gates_the_first_half_by_the_second),
         cmocka_unit_test(test_cuda_activates_like_the_cpu),
+        cmocka_unit_test(test_cuda_keeps_what_is_no_number),
         cmocka_unit_test(test_cuda_adds_like_the_cpu),
         cmocka_unit_test(test_cuda_multiplies_like_the_cpu),
         cmocka_unit_test(test_cuda_gates_like_the_cpu),

@@ -63,6 +63,22 @@ test_odd_sizes_match_the_formula(void **state)
     }
 }
 
+/* What is no number must reach the check behind the network, whatever the activation. */
+static void
+test_what_is_no_number_stays(void **state)
+{
+    enum { P = 31, C = 40, GROUPS = 8 };
+    pf_tensor x = UNIFORM(1, 1, P, C), gamma = UNIFORM(2, C), beta = UNIFORM(3, C),
+              y = EMPTY(1, P, C);
+    (void)state;
+    floats(&x)[7 * C + 12] = NAN;                       /* of the third group */
+    for (int act = PF_NONE; act <= PF_QUICK_GELU; act++) {
+        assert_ok(pf_group_norm(cpu, &y, &x, &gamma, &beta, GROUPS, 1e-5f, act, NULL));
+        for (int i = 0; i < P * C; i++)
+            assert_true(!isnan(floats(&y)[i]) == (i % C / (C / GROUPS) != 2));
+    }
+}
+
 /* Mostly constant background, as the VAE sees it: torch's f32 is off by 0.06 (golden/README). */
 static void
 test_nearly_constant_values_stay_accurate(void **state)
@@ -194,6 +210,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_worked_example),
         cmocka_unit_test(test_odd_sizes_match_the_formula),
+        cmocka_unit_test(test_what_is_no_number_stays),
         cmocka_unit_test(test_nearly_constant_values_stay_accurate),
         cmocka_unit_test(test_in_place_is_the_same),
         cmocka_unit_test(test_wrong_shapes_are_refused),

@@ -97,6 +97,23 @@ test_epilogue_is_what_the_steps_would_do(void **state)
     }
 }
 
+/* ... nor do they lose what is no number. */
+static void
+test_epilogue_keeps_what_is_no_number(void **state)
+{
+    enum { M = 7, C = 20, K = 36 };
+    pf_tensor w = UNIFORM(1, K, C), bias = UNIFORM(2, K), x = UNIFORM(3, M, C), y = EMPTY(M, K);
+    pf_layer *layer;
+    (void)state;
+    assert_ok(pf_layer_new(cpu, &layer, &w, &bias, false));
+    floats(&x)[4 * C + 7] = NAN;
+    for (int act = PF_NONE; act <= PF_QUICK_GELU; act++) {
+        assert_ok(pf_linear(cpu, &y, &x, layer, &(struct pf_epilogue){.act = act}));
+        for (int i = 0; i < M * K; i++)
+            assert_true(!isnan(floats(&y)[i]) == (i / K != 4));
+    }
+}
+
 /* q, k and v in one product are the three products side by side. */
 static void
 test_a_stack_is_its_parts_side_by_side(void **state)
@@ -294,6 +311,7 @@ main(void)
         cmocka_unit_test(test_odd_sizes_match_the_definition),
         cmocka_unit_test(test_weights_are_packed_once),
         cmocka_unit_test(test_epilogue_is_what_the_steps_would_do),
+        cmocka_unit_test(test_epilogue_keeps_what_is_no_number),
         cmocka_unit_test(test_a_stack_is_its_parts_side_by_side),
         cmocka_unit_test(test_slices_of_the_input_add_up),
         cmocka_unit_test(test_wrong_shapes_are_refused),

@@ -36,6 +36,23 @@ test_the_largest_of_what_is_inside(void **state)
 }
 
 static void
+test_what_is_no_number_is_the_largest(void **state)
+{
+    enum { S = 5, C = 19, s = 3 };
+    pf_tensor x = UNIFORM(1, 1, S, S, C), y = EMPTY(1, s, s, C);
+    (void)state;
+    for (int at = 0; at < S * S * C; at++) {
+        const float whole = floats(&x)[at];
+        const int c = at % C, window = at / C / S / 2 * s + at / C % S / 2;
+        floats(&x)[at] = NAN;
+        assert_ok(pf_max_pool(cpu, &y, &x));
+        for (int i = 0; i < s * s * C; i++)
+            assert_true(!isnan(floats(&y)[i]) == (i != window * C + c));
+        floats(&x)[at] = whole;
+    }
+}
+
+static void
 test_wrong_shapes_are_refused(void **state)
 {
     pf_tensor x = UNIFORM(1, 1, 5, 4, 3), y = EMPTY(1, 2, 2, 3), flat = UNIFORM(1, 4, 3);
@@ -74,6 +91,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_worked_example),
         cmocka_unit_test(test_the_largest_of_what_is_inside),
+        cmocka_unit_test(test_what_is_no_number_is_the_largest),
         cmocka_unit_test(test_wrong_shapes_are_refused),
         cmocka_unit_test(test_cuda_gives_the_numbers_of_the_cpu),
     };

@@ -75,7 +75,7 @@ relu(float *y, int C)
 {
 #pragma omp simd
     for (int i = 0; i < C * PF_BLOCK; i++)
-        y[i] = y[i] > 0.0f ? y[i] : 0.0f;
+        y[i] = y[i] < 0.0f ? 0.0f : y[i];                       // a NaN stays one
 }
 
 void

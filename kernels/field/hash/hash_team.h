@@ -22,7 +22,7 @@ PF_FN void
 pf_team_store(float *to, float v, enum pf_team_act act, float *other)
 {
     switch (act) {
-    case PF_MAX_0: *to = v > 0.0f ? v : 0.0f; break;
+    case PF_MAX_0: *to = v < 0.0f ? 0.0f : v; break;            // a NaN stays one
     case PF_LOGISTIC: *to = pf_sigmoid_of(v); break;
     case PF_SOFTPLUS: *to = pf_softplus_100(v, other); break;
     case PF_WHERE_POSITIVE: *to = *other > 0.0f ? v : 0.0f; break;
