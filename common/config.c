@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
 #include <yaml.h>
 
 #include "common/text.h"
@@ -298,4 +299,77 @@ pf_config_load(struct pf_config *conf, const char *path)
     yaml_parser_delete(&parser);
     fclose(file);
     return err;
+}
+
+/* ---- what a run was made with ---- */
+
+static json_t *
+number_or_word(const struct pf_config *conf, const struct entry *e, int i)
+{
+    const char *const at = (const char *)conf + e->offset;
+    switch (e->type) {
+    case INT: return json_integer(((const int *)(const void *)at)[i]);
+    case REAL: return json_real(*(const double *)(const void *)at);
+    default: return json_string(*(const char *const *)(const void *)at);
+    }
+}
+
+static json_t *
+value_of(const struct pf_config *conf, const struct entry *e)
+{
+    if (!e->count)
+        return number_or_word(conf, e, 0);
+    json_t *list = json_array();
+    for (int i = 0; i < e->count; i++)
+        json_array_append_new(list, number_or_word(conf, e, i));
+    return list;
+}
+
+char *
+pf_config_section(const struct pf_config *conf, const char *section)
+{
+    json_t *all = json_object();
+    for (const struct entry *e = schema; e < schema + ENTRIES; e++)
+        if (strcmp(e->section, section) == 0)
+            json_object_set_new(all, e->key, value_of(conf, e));
+    char *text = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(all);
+    return text;
+}
+
+/* Append "neus.steps 6" to a list of words; one that is full stays as it is. */
+static void
+append_setting(char *words, size_t size, const struct entry *e, const json_t *v)
+{
+    const size_t n = strlen(words);
+    char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+    snprintf(words + n, size - n, "%s%s.%s %s", n ? ", " : "", e->section, e->key,
+             text ? text : "?");
+    free(text);
+}
+
+pf_err
+pf_config_compare(char *was, char *is, size_t size, const struct pf_config *conf,
+                  const char *section, const char *text)
+{
+    json_t *old = json_loads(text, 0, NULL);
+
+    *was = *is = 0;
+    if (!json_is_object(old)) {
+        json_decref(old);
+        return pf_fail(PF_EFORMAT, "the settings of %s are no JSON object", section);
+    }
+    for (const struct entry *e = schema; e < schema + ENTRIES; e++) {
+        const json_t *then = json_object_get(old, e->key);
+        if (strcmp(e->section, section) || !then)
+            continue;
+        json_t *now = value_of(conf, e);
+        if (!json_equal(then, now)) {
+            append_setting(was, size, e, then);
+            append_setting(is, size, e, now);
+        }
+        json_decref(now);
+    }
+    json_decref(old);
+    return PF_OK;
 }

@@ -6,6 +6,8 @@
  * nearest known key; values are checked for type and range. */
 #ifndef PF_CONFIG_H
 #define PF_CONFIG_H
+#include <stddef.h>
+
 #include "common/error.h"
 #include "common/neus_config.h"
 
@@ -52,6 +54,13 @@ extern struct pf_config pf_conf;        /* what the tools use; starts as the def
 
 /* Merge the file over what conf holds.  PF_EIO, or PF_EFORMAT "FILE:LINE: ...". */
 pf_err pf_config_load(struct pf_config *conf, const char *path) PF_MUST_USE;
+
+/* A section as JSON, {"steps":1000,...}, to be kept with what it made; caller frees. */
+char *pf_config_section(const struct pf_config *conf, const char *section);
+/* Where conf is not what such a text says: was gets "neus.steps 6, neus.lr 0.01", is the same of
+ * conf; both "" if it is.  Keys that the text lacks are passed over. */
+pf_err pf_config_compare(char *was, char *is, size_t size, const struct pf_config *conf,
+                         const char *section, const char *text) PF_MUST_USE;
 
 #ifdef __cplusplus
 }

@@ -43,6 +43,17 @@ enum { COMMON = sizeof common_opts / sizeof *common_opts };
 static const struct pf_opt *own_opts;
 static int own_count;
 static const char *operands_text, *summary_text;
+static const void *given[128];          /* variables that the command line set */
+static int givens;
+
+bool
+pf_given(const void *value)
+{
+    for (int i = 0; i < givens; i++)
+        if (given[i] == value)
+            return true;
+    return false;
+}
 
 void
 pf_usage(const char *fmt, ...)
@@ -258,8 +269,11 @@ got(const struct pf_opt *o, const char *text, bool config_only)
 {
     const bool is_config = o->value == (void *)&pf_common.config;
 
-    if (is_config == config_only && o->type != PF_OPT_T_END)
+    if (is_config == config_only && o->type != PF_OPT_T_END) {
         set(o, text);
+        if (!pf_given(o->value) && givens < (int)(sizeof given / sizeof *given))
+            given[givens++] = o->value;
+    }
     if (o->type != PF_OPT_T_END || config_only)
         return;
     if (o->letter == 'h')
@@ -321,7 +335,7 @@ pf_start(int *argc, char ***argv, const char *operands, const char *summary,
     pf_set_program(slash ? slash + 1 : *argc ? (*argv)[0] : "posefusion");
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of write, with a sentence */
     own_opts = opts;
-    own_count = 0;
+    own_count = givens = 0;
     while (opts[own_count].type != PF_OPT_T_END)
         own_count++;
     operands_text = operands;

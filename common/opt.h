@@ -79,6 +79,8 @@ extern struct pf_common pf_common;
  * quietly, as it does any filter; output.c removes what is not complete. */
 void pf_start(int *argc, char ***argv, const char *operands, const char *summary,
               const struct pf_opt *opts);
+/* Whether the command line set the option whose variable this is. */
+bool pf_given(const void *value);
 /* Wrong usage that only the tool can see: one sentence, exit 2. */
 void pf_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 /* Wrong usage unless --output's name ends in .ending, in capitals or not, or in nothing. */

@@ -96,6 +96,38 @@ test_choices_are_whole_words(void **state)
     assert_false(pf_is_choice("alp", "auto|alpha|white") || pf_is_choice("", "auto|alpha"));
 }
 
+static void
+test_sections_are_compared(void **state)
+{
+    struct pf_config c = pf_conf;
+    char was[200], is[200], tight[12], *text = pf_config_section(&c, "neus");
+    (void)state;
+    assert_non_null(text);
+    assert_ok(pf_config_compare(was, is, sizeof was, &c, "neus", text));
+    assert_string_equal(was, "");
+    assert_string_equal(is, "");
+    c.neus.steps = 8;
+    c.neus.lr = 0.1;                            /* no short fraction in binary */
+    c.neus.field = "mlp";
+    c.sampler.steps = 3;                        /* of another section */
+    assert_ok(pf_config_compare(was, is, sizeof was, &c, "neus", text));
+    assert_string_equal(was, "neus.field \"hash\", neus.steps 1000, neus.lr 0.01");
+    assert_string_equal(is, "neus.field \"mlp\", neus.steps 8, neus.lr 0.1");
+    assert_ok(pf_config_compare(tight, is, sizeof tight, &c, "neus", text));
+    assert_string_equal(tight, "neus.field ");
+    assert_ok(pf_config_compare(was, is, sizeof was, &c, "neus", "{\"lr\":0.1,\"gone\":2}"));
+    assert_string_equal(is, "");
+    free(text);
+    text = pf_config_section(&c, "volume");
+    assert_non_null(strstr(text, "\"dims\":[64,128,256,512]"));
+    c.volume.dims[3] = 4;
+    assert_ok(pf_config_compare(was, is, sizeof was, &c, "volume", text));
+    assert_string_equal(is, "volume.dims [64,128,256,4]");
+    free(text);
+    assert_fails(pf_config_compare(was, is, sizeof was, &c, "neus", "7"), PF_EFORMAT,
+                 "settings of neus");
+}
+
 int
 main(void)
 {
@@ -106,6 +138,7 @@ main(void)
         cmocka_unit_test(test_wrong_values_are_named),
         cmocka_unit_test(test_numbers_are_parsed_whole),
         cmocka_unit_test(test_choices_are_whole_words),
+        cmocka_unit_test(test_sections_are_compared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -274,10 +274,23 @@ test_history_says_what_was_asked(void **state)
     free(text);
 }
 
+static void
+test_what_the_command_line_set_is_known(void **state)
+{
+    (void)state;
+    START("--seed", "6033", "-f");
+    assert_true(pf_given(&pf_common.seed) && pf_given(&v.flag));
+    assert_false(pf_given(&v.real) || pf_given(&pf_common.out));
+    START("--real=1");
+    assert_false(pf_given(&pf_common.seed));
+    assert_true(pf_given(&v.real));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_the_command_line_set_is_known),
         cmocka_unit_test(test_every_type_is_read),
         cmocka_unit_test(test_without_options_values_stay),
         cmocka_unit_test(test_spellings),

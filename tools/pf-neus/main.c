@@ -17,6 +17,7 @@
 #include "common/stream.h"
 #include "common/text.h"
 #include "tools/pf-neus/all_views.h"
+#include "tools/pf-neus/resume.h"
 
 static struct {
     struct files {
@@ -62,28 +63,32 @@ read_views(struct all_views *v, pf_doc *first, int streams, char **names)
     return err == PF_END ? PF_OK : err;
 }
 
-/* The seed is the checkpoint's, for the history too. */
 static pf_err
-resume(pf_trainer *t, const char *path)
+resume(pf_trainer *t, const struct all_views *v)
 {
-    pf_tensor seed;
+    char what[1000];
     pf_doc doc = {0};
-    PF_TRY(pf_doc_read_file(&doc, path));
-    pf_err err = pf_trainer_load(t, &doc);
-    if (err == PF_OK)
-        err = pf_doc_need(&doc, "train.seed", PF_I64, 1, (int64_t[]){1}, &seed);
-    if (err == PF_OK)
-        pf_common.seed = *(const int64_t *)seed.data;
+    PF_TRY(pf_doc_read_file(&doc, file.resume));
+    pf_err err = resume_check(what, sizeof what, &doc, v);
+    if (!err)
+        err = pf_trainer_load(t, &doc);
     pf_doc_release(&doc);
-    return err ? pf_fail_in(err, "%s", path) : PF_OK;
+    if (!err && opt.stop_at && opt.stop_at < pf_trainer_steps_done(t))
+        err = pf_fail(PF_EARG, "%d steps are done, more than the %d of --stop-at",
+                      pf_trainer_steps_done(t), opt.stop_at);
+    if (err)
+        return pf_fail_in(err, "%s", file.resume);
+    if (*what)
+        pf_warn("%s: %s", file.resume, what);
+    return PF_OK;
 }
 
 static pf_err
-save_checkpoint(const pf_trainer *t)
+save_checkpoint(const pf_trainer *t, const struct all_views *v)
 {
     pf_doc doc = {0};
     pf_err err = pf_trainer_save(t, &doc);
-    if (!err && !(err = pf_doc_add_history(&doc)))
+    if (!err && !(err = resume_record(&doc, v)) && !(err = pf_doc_add_history(&doc)))
         err = pf_doc_write_file(&doc, file.checkpoint);
     pf_doc_release(&doc);
     return err;
@@ -150,7 +155,7 @@ write_log(FILE *log, int step, const struct pf_field_losses *l, double rays_per_
 }
 
 static void
-train(pf_trainer *t, int until)
+train(pf_trainer *t, const struct all_views *v, int until)
 {
     const int start = pf_trainer_steps_done(t);
     FILE *log = file.log ? open_log(start) : NULL;
@@ -167,13 +172,13 @@ train(pf_trainer *t, int until)
         if (log)
             write_log(log, step, &l, rays_per_s, lr);
         if (file.checkpoint && (step + 1) % opt.every == 0 && step + 1 < until)
-            pf_must(save_checkpoint(t));
+            pf_must(save_checkpoint(t, v));
         pf_progress_step(&p, step + 1 - start, "loss %.4f, PSNR %.2f dB, %.0f rays/s",
                          (double)l.total, (double)l.psnr, rays_per_s);
     }
     pf_progress_end(&p);
     if (file.checkpoint)
-        pf_must(save_checkpoint(t));
+        pf_must(save_checkpoint(t, v));
     if (log && fclose(log) != 0)
         pf_die("%s: %s", file.log, strerror(errno));
 }
@@ -227,9 +232,9 @@ main(int argc, char *argv[])
     pf_must(pf_field_new(&field, dev, &pf_conf.neus, (uint64_t)pf_common.seed));
     pf_must(pf_trainer_new(&trainer, field, &posed, &pf_conf.neus, (uint64_t)pf_common.seed));
     if (file.resume)
-        pf_must(resume(trainer, file.resume));
+        pf_must(resume(trainer, &views));
     const bool early = opt.stop_at && opt.stop_at < pf_conf.neus.steps;
-    train(trainer, early ? opt.stop_at : pf_conf.neus.steps);
+    train(trainer, &views, early ? opt.stop_at : pf_conf.neus.steps);
     pf_must(describe(&doc, field, &views));
     pf_must(pf_doc_write(&doc, pf_output_file(out)));
     pf_must(pf_output_close(out));

@@ -65,6 +65,31 @@ ok "and so for the fast field" sh -c '
     hash() { pf-neus -q -d cpu -c hash.yaml --steps 40 "$@" one.pf; }
     hash -o hash.pf && hash --stop-at 21 --checkpoint hash.ck -o part.pf && hash --resume hash.ck | cmp - hash.pf'
 
+# What differs from the run that wrote the checkpoint: refused, or said and done.
+# warns NAME WORDS COMMAND...: succeeds with one line on stderr that contains WORDS.
+warns() { ok "$1" sh -c '[ "$(wc -l <said)" = 1 ] && grep -qF -- "$1" said' sh "$2" "$("${@:3}" 2>said)"; }
+alpha='\0\0\100\77' views pale.pf 8
+fails "a resumed run took another --seed without a word" 1 'part.ck: it was trained with --seed 6033, which cannot become 7' \
+    run --steps 6 --resume part.ck --seed 7 -o x.pf one.pf
+ok "... its own may be given" bash -c 'pf-neus -q -d cpu -c small.yaml --steps 6 --seed 6033 --resume part.ck one.pf | cmp - field.pf'
+fails "... or other views" 1 'part.ck: it was trained on 1 views of 8 x 8 pixels, checksum' run --steps 6 --resume part.ck -o x.pf pale.pf
+fails "... or more of them" 1 'these are 2 views of 8 x 8 pixels, checksum' run --steps 6 --resume part.ck -o x.pf one.pf one.pf
+fails "... or fewer steps than it has behind it" 1 'all.ck: 6 steps are done, more than the 5 of --steps' \
+    run --steps 5 --resume all.ck -o x.pf one.pf
+fails "... or a stop behind it" 1 'all.ck: 6 steps are done, more than the 5 of --stop-at' \
+    run --steps 6 --stop-at 5 --resume all.ck -o x.pf one.pf
+warns "more steps change the rate, without a word" \
+    'part.ck: it was trained with neus.steps 6; from step 2 on with neus.steps 8, which is not what' \
+    run --steps 8 --resume part.ck -o more.pf one.pf
+ok "... and are done" bash -c '! cmp -s more.pf field.pf && pf-stream info more.pf | grep -q "\"step\": *8"'
+warns "so does another rate" 'with neus.lr 0.01; from step 2 on with neus.lr 0.005, which' \
+    run --steps 6 --lr 0.005 --resume part.ck -o x.pf one.pf
+sed 's/batch_rays: 24/batch_rays: 20/' small.yaml >rays.yaml
+warns "and another config" 'with neus.batch_rays 24; from step 2 on with neus.batch_rays 20' \
+    pf-neus -q -d cpu -c rays.yaml --steps 6 --resume part.ck -o x.pf one.pf
+ok "the same run again says nothing" sh -c 'pf-neus -q -d cpu -c small.yaml --steps 6 --resume part.ck one.pf 2>said >x.pf && [ ! -s said ]'
+rm -f x.pf
+
 # The steps of a log, without its times.
 steps() { cut -d, -f1-6,8 "$1"; }
 ok "an interrupted run's log" run --steps 6 --stop-at 5 --log again.csv -o part.pf one.pf
