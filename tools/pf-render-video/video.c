@@ -252,6 +252,19 @@ pf_video_add(pf_video *v, const uint8_t *rgb)
     return err;
 }
 
+/* A GIF's frames last until the next begins, in hundredths of a second; the muxer would show the
+ * last as long as the one before it, which at 30 frames a second may be a hundredth too long. */
+static int
+time_last_frame(pf_video *v)
+{
+    const AVRational from = v->encoder->time_base, to = v->muxer->streams[0]->time_base;
+    const int64_t end = v->frame->pts;
+    if (v->container != &containers[PF_VIDEO_GIF] || !end)
+        return 0;
+    return av_opt_set_int(v->muxer->priv_data, "final_delay",
+                          av_rescale_q(end, from, to) - av_rescale_q(end - 1, from, to), 0);
+}
+
 pf_err
 pf_video_close(pf_video *v)
 {
@@ -259,7 +272,8 @@ pf_video_close(pf_video *v)
     int code = 0;
     if (!v)
         return PF_OK;
-    if (v->muxer && !(err = encode(v, NULL)) && ((code = av_write_trailer(v->muxer)) < 0 ||
+    if (v->muxer && !(err = encode(v, NULL)) && ((code = time_last_frame(v)) < 0 ||
+                                               (code = av_write_trailer(v->muxer)) < 0 ||
                                                (code = avio_closep(&v->muxer->pb)) < 0))
         err = av_fail(code, "write");
     release(v);

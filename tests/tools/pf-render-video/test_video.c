@@ -11,7 +11,7 @@
 
 #include "tools/pf-render-video/video.h"
 
-enum { SIDE = 64, FRAMES = 12, FPS = 25 };
+enum { SIDE = 64, FRAMES = 12, FPS = 30 };
 static const uint8_t color[3] = {180, 90, 40};
 static char folder[] = "/tmp/pf-test-XXXXXX";
 
@@ -58,7 +58,7 @@ struct film {
     char container[64];
     enum AVCodecID codec;
     int frames;
-    double seconds;
+    double seconds, shown;              /* of the container, of all frames */
     uint8_t first[SIDE * SIDE * 3];     /* as RGB */
 };
 
@@ -104,8 +104,10 @@ read_film(struct film *f, const char *path)
     AVCodecContext *decoder = avcodec_alloc_context3(codec);
     assert_true(avcodec_parameters_to_context(decoder, in->streams[0]->codecpar) >= 0);
     assert_true(avcodec_open2(decoder, codec, NULL) >= 0);
-    for (; av_read_frame(in, packet) >= 0; av_packet_unref(packet))
+    for (; av_read_frame(in, packet) >= 0; av_packet_unref(packet)) {
+        f->shown += (double)packet->duration * av_q2d(in->streams[0]->time_base);
         decode(f, decoder, packet);
+    }
     decode(f, decoder, NULL);
     avcodec_free_context(&decoder);
     av_packet_free(&packet);
@@ -235,6 +237,15 @@ test_gif_was_mp4(void **state)
 }
 
 static void
+test_gif_showed_its_last_frame_too_long(void **state)
+{
+    static struct film f;
+    (void)state;
+    read_film(&f, filmed("t.gif"));
+    assert_true(fabs(f.shown - (double)FRAMES / FPS) < 1e-6);
+}
+
+static void
 test_y4m_is_y4m(void **state)
 {
     (void)state;
@@ -293,6 +304,7 @@ main(void)
         cmocka_unit_test(test_mkv_was_mp4),
         cmocka_unit_test(test_webm_was_mp4),
         cmocka_unit_test(test_gif_was_mp4),
+        cmocka_unit_test(test_gif_showed_its_last_frame_too_long),
         cmocka_unit_test(test_y4m_is_y4m),
         cmocka_unit_test(test_avi_was_mp4),
         cmocka_unit_test(test_odd_side_is_refused),
