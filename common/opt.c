@@ -14,6 +14,7 @@
 
 #include "common/config.h"
 #include "common/error.h"
+#include "common/output.h"
 #include "common/text.h"
 #include "common/threads.h"
 
@@ -244,8 +245,7 @@ print_option(const struct pf_opt *o)
 static _Noreturn void
 end_text(void)
 {
-    if (fflush(stdout))
-        pf_die("cannot write to standard output: %s", strerror(errno));
+    pf_must(pf_output_flush(stdout, "standard output"));
     exit(0);
 }
 
@@ -358,6 +358,13 @@ pf_need_ending(const char *ending)
     if (*is && strcasecmp(is, ending) != 0)
         pf_usage("the name of the output, %s, does not end in .%s, which is what is written",
                  pf_common.out, ending);
+}
+
+void
+pf_need_two_names(const char *option, const char *name, const char *other, const char *others)
+{
+    if (name && others && pf_output_same(name, others))
+        pf_usage("%s and %s are one file, %s", option, other, name);
 }
 
 void

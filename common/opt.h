@@ -88,6 +88,9 @@ void pf_need_ending(const char *ending);
 /* The same for streams, whose ending is free: wrong usage if it is that of a picture, film, mesh or
  * array, which a user expects then, or has: pf-crop -o photo.png photo.png. */
 void pf_need_stream_name(void);
+/* Wrong usage if two options name one output, which the later would replace; NULL: not given. */
+void pf_need_two_names(const char *option, const char *name, const char *other,
+                       const char *others);
 /* Let the sentence of a PF_ESHAPE from loading weights say, where no -c was given, that the sizes
  * are the defaults; other results pass through. */
 pf_err pf_hint_config(pf_err err) PF_MUST_USE;

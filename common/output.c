@@ -213,6 +213,30 @@ pf_output_try(const char *path)
     return PF_OK;
 }
 
+/* The name without links and dots; of a file that is not there yet those of its folder. */
+static bool
+resolve(char real[PATH_MAX], const char *path)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    char folder[PATH_MAX];
+    struct stat st;
+
+    if (realpath(path, real))
+        return stat(real, &st) != 0 || S_ISREG(st.st_mode);
+    snprintf(folder, sizeof folder, "%.*s", (int)(base - path), path);
+    if (!realpath(*folder ? folder : ".", real))
+        return false;
+    const size_t n = strlen(real);
+    return snprintf(real + n, PATH_MAX - n, "/%s", base) < (int)(PATH_MAX - n);
+}
+
+bool
+pf_output_same(const char *a, const char *b)
+{
+    char first[PATH_MAX], second[PATH_MAX];
+    return resolve(first, a) && resolve(second, b) && strcmp(first, second) == 0;
+}
+
 pf_err
 pf_output_folder(const char *path)
 {
@@ -250,15 +274,21 @@ forget(pf_output *o)
 }
 
 pf_err
+pf_output_flush(FILE *file, const char *name)
+{
+    /* Where an earlier write failed and nothing is left to write now, errno is still its. */
+    if (fflush(file) == 0 && !ferror(file))
+        return PF_OK;
+    return pf_fail(PF_EIO, "cannot write %s: %s", name, strerror(errno));
+}
+
+pf_err
 pf_output_close(pf_output *o)
 {
     const bool own = o->file != stdout;
-    bool bad = fflush(o->file) != 0 || ferror(o->file);
-    pf_err err = PF_OK;
+    pf_err err = pf_output_flush(o->file, o->path);
 
-    if (!bad && o->temporary && fsync(fileno(o->file)) && errno != EINVAL && errno != EROFS)
-        bad = true;
-    if (bad)
+    if (!err && o->temporary && fsync(fileno(o->file)) && errno != EINVAL && errno != EROFS)
         err = pf_fail(PF_EIO, "cannot write %s: %s", o->path, strerror(errno));
     if (own && fclose(o->file) && !err)
         err = pf_fail(PF_EIO, "cannot write %s: %s", o->path, strerror(errno));

@@ -5,6 +5,7 @@
  *     pf_must(pf_output_close(out)); */
 #ifndef PF_OUTPUT_H
 #define PF_OUTPUT_H
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "common/error.h"
@@ -23,11 +24,17 @@ typedef struct pf_output pf_output;
 pf_err pf_output_open(pf_output **o, const char *path) PF_MUST_USE;
 /* Fail now as pf_output_open(path) would fail later, when the work is done. */
 pf_err pf_output_try(const char *path) PF_MUST_USE;
+/* Whether both names are of one file, which the later of two outputs would replace, however they are
+ * written; a device or FIFO is none. */
+bool pf_output_same(const char *a, const char *b);
 /* Make the folder unless it is there, and try whether files can be written in it. */
 pf_err pf_output_folder(const char *path) PF_MUST_USE;
 FILE *pf_output_file(pf_output *o);
 /* For libraries that open by name (libavformat, libpng by path): the name to write to. */
 const char *pf_output_path(pf_output *o);
+/* Write out what a FILE still holds.  The error names it and says why, also where the write that
+ * failed was an earlier one. */
+pf_err pf_output_flush(FILE *file, const char *name) PF_MUST_USE;
 pf_err pf_output_close(pf_output *o) PF_MUST_USE;               /* frees o, also on failure */
 void pf_output_abandon(pf_output *o);                           /* NULL is fine */
 

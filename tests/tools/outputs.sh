@@ -35,6 +35,9 @@ ok 'an ending in capitals was none' pf-stream png -o X.PNG views.pf
 ok 'a dot of a folder was an ending' sh -c 'mkdir -p a.b && pf-stream png -o a.b/sheet views.pf'
 fails 'a checkpoint replaced the field' 2 '--checkpoint and --output are one file' neus --checkpoint x -o x views.pf
 fails 'a log replaced the field' 2 '--log and --output are one file' neus --log x -o x views.pf
+fails 'a dump replaced the views' 2 '--dump and --output are one file' pf-sample -w "$CKPT" --dump x -o ./x views.pf
+fails 'a log replaced it under another spelling' 2 '--log and --output are one file' neus --log ./x -o "$PWD/x" views.pf
+ok 'two devices were one file' neus --steps 1 --log /dev/null --checkpoint /dev/null -o /dev/null views.pf
 fails 'a log replaced the checkpoint' 2 '--log and --checkpoint are one file' neus --log x --checkpoint x -o y views.pf
 
 # ---- before the work ----
@@ -128,6 +131,30 @@ closed 'of pf-stream png' pf-stream png views.pf
 closed 'of pf-weights info' pf-weights info "$CKPT"
 closed 'of pf-weights convert' pf-weights convert "$CKPT"
 closed 'of -h' pf-crop -h
-fails 'a full disk ended -h without a sentence' 1 'No space left' sh -c 'pf-crop -h >/dev/full'
+
+# ---- a full disk ----
+# full NAME COMMAND...: what it prints goes to a full disk; it says so with the reason.
+full() { fails "$1" 1 'No space left on device' sh -c '"$@" >/dev/full' sh "${@:2}"; }
+for tool in "$BIN"/pf-*; do
+    t=$(basename "$tool")
+    full "a full disk ended $t -h without a sentence" "$t" -h
+    full "... or its --version" "$t" --version
+done
+for c in info 'info --json' cat 'get views.pose' png; do
+    full "a full disk was no reason for pf-stream $c" pf-stream $c views.pf
+done
+for c in info check convert; do
+    full "... for pf-weights $c" pf-weights $c "$ROOT/configs/demo/weights.safetensors"
+done
+full '... for pf-sample --plan' pf-sample --plan -d cpu -c "$ROOT/configs/demo/config.yaml" -w "$ROOT/configs/demo/weights.safetensors"
+for f in ply obj glb stl; do
+    full "... for pf-extract-mesh --format $f" pf-extract-mesh -q --resolution 16 --format $f field.pf
+done
+full '... for pf-render-video' pf-render-video -q --frames 1 --size 16 field.pf
+full '... for pf-crop' pf-crop "$PHOTO"
+full '... for pf-mask' pf-mask --elevation 30 "$STRIP"
+full '... for pf-cutout' pf-cutout --method plain "$DATA/images/photo.jpg"
+full '... for pf-neus' pf-neus -q -d cpu -c small.yaml --steps 0 views.pf
+fails '... for a text in a file' 1 'No space left on device' pf-stream info -o /dev/full views.pf
 mkfifo pipe
 closed 'a FIFO whose reader goes away was an error' bash -c "(: <pipe) & exec pf-crop -o pipe '$PHOTO'"

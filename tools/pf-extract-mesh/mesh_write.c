@@ -1,6 +1,5 @@
 #include "tools/pf-extract-mesh/mesh_write.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include <jansson.h>
 
 #include "common/opt.h"
+#include "common/output.h"
 #include "common/text.h"
 #include "tools/pf-extract-mesh/normals.h"
 
@@ -285,7 +285,5 @@ pf_mesh_write(const struct pf_mesh *mesh, enum pf_mesh_format format, FILE *to)
         write_obj(mesh, to);
     else
         write_ply(mesh, to);
-    if (fflush(to) || ferror(to))
-        return pf_fail(PF_EIO, "cannot write the mesh: %s", strerror(errno));
-    return PF_OK;
+    return pf_output_flush(to, "the mesh");
 }

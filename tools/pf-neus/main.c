@@ -94,14 +94,6 @@ save_checkpoint(const pf_trainer *t, const struct all_views *v)
     return err;
 }
 
-/* The later of two outputs of one name would replace the earlier. */
-static void
-need_two_names(const char *option, const char *name, const char *other, const char *others)
-{
-    if (name && others && strcmp(name, others) == 0)
-        pf_usage("%s and %s are one file, %s", option, other, name);
-}
-
 /* The log is written in place, unlike other outputs. */
 static pf_err
 try_log(void)
@@ -215,9 +207,9 @@ main(int argc, char *argv[])
         pf_usage("--checkpoint needs the name of a file, not standard output");
     if (file.log && !strcmp(file.log, "-"))
         pf_usage("--log needs the name of a file, not standard output");
-    need_two_names("--checkpoint", file.checkpoint, "--output", pf_common.out);
-    need_two_names("--log", file.log, "--output", pf_common.out);
-    need_two_names("--log", file.log, "--checkpoint", file.checkpoint);
+    pf_need_two_names("--checkpoint", file.checkpoint, "--output", pf_common.out);
+    pf_need_two_names("--log", file.log, "--output", pf_common.out);
+    pf_need_two_names("--log", file.log, "--checkpoint", file.checkpoint);
     pf_need_stream_name();
     pf_must(pf_output_open(&out, pf_common.out));
     if (file.checkpoint)

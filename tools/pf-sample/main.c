@@ -279,6 +279,7 @@ check_call(int argc)
         pf_usage("%s", pf_error());
     if (opt.dump && !strcmp(opt.dump, "-"))
         pf_usage("--dump needs the name of a file, not standard output");
+    pf_need_two_names("--dump", opt.dump, "--output", pf_common.out);
 }
 
 int

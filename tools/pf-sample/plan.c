@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "common/opt.h"
+#include "common/output.h"
 #include "tools/pf-sample/plan.h"
 #include "tools/pf-sample/sampler.h"
 
@@ -154,5 +155,5 @@ plan_print(const struct plan *p, FILE *to)
         fprintf(to, "%14d %12.1f MB %12.1f MB%s\n", p->row[i].batch, mb(p->row[i].peak),
                 mb(p->row[i].need), i == p->own ? "  this run" : "");
     print_advice(to, p);
-    return fflush(to) || ferror(to) ? pf_fail(PF_EIO, "cannot write the plan") : PF_OK;
+    return pf_output_flush(to, "the plan");
 }

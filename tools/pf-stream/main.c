@@ -82,14 +82,12 @@ static pf_err
 print_document(void *to, pf_doc *doc, const char *name, int index)
 {
     const char *kind = pf_doc_get_meta(doc, "pf.kind");
-    if (opt.json) {
-        PF_TRY(pf_info_print_json(to, doc, pf_file_title(name), index));
-        return ferror((FILE *)to) ? pf_fail(PF_EIO, "cannot write") : PF_OK;
-    }
+    if (opt.json)
+        return pf_info_print_json(to, doc, pf_file_title(name), index);
     fprintf(to, "%s: document %d%s%s\n", pf_file_title(name), index, kind ? ", " : "",
             kind ? kind : "");
     pf_info_print(to, doc);
-    return ferror((FILE *)to) ? pf_fail(PF_EIO, "cannot write") : PF_OK;
+    return PF_OK;
 }
 
 static void
@@ -100,10 +98,7 @@ info(int streams, char **names)
         pf_must(pf_output_open(&out, pf_common.out));
     FILE *to = out ? pf_output_file(out) : stdout;
     pf_must(visit(streams, names, print_document, to));
-    if (out)
-        pf_must(pf_output_close(out));
-    else if (fflush(stdout) || ferror(stdout))
-        pf_die("cannot write to standard output");
+    pf_must(out ? pf_output_close(out) : pf_output_flush(stdout, "standard output"));
 }
 
 /* ---- cat ---- */

@@ -1,8 +1,9 @@
 #include "tools/pf-stream/npy.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/output.h"
 
 static const char *
 descriptor(pf_dtype dtype)
@@ -45,5 +46,5 @@ pf_npy_write(const pf_tensor *t, FILE *to)
     } else if (n) {
         fwrite(t->data, pf_dtype_size(t->dtype), (size_t)n, to);
     }
-    return fflush(to) || ferror(to) ? pf_fail(PF_EIO, "cannot write: %s", strerror(errno)) : PF_OK;
+    return pf_output_flush(to, "the array");
 }

@@ -188,7 +188,7 @@ take(struct sink *to, const void *bytes, size_t n)
 {
     to->crc = crc32_z(to->crc, bytes, n);
     if (to->file && n && fwrite(bytes, 1, n, to->file) != n)
-        return pf_fail(PF_EIO, "cannot be written: %s", strerror(errno));
+        return pf_fail(PF_EIO, "cannot write the weights: %s", strerror(errno));
     return PF_OK;
 }
 
@@ -271,7 +271,7 @@ write_header(FILE *to, const pf_doc *meta, const pf_checkpoint *w)
     }
     pf_err err = pf_st_print(&bytes, &size, &h);
     if (!err && fwrite(bytes, 1, size, to) != size)
-        err = pf_fail(PF_EIO, "cannot be written: %s", strerror(errno));
+        err = pf_fail(PF_EIO, "cannot write the weights: %s", strerror(errno));
     free(bytes);
     free(h.entry);
     return err;
@@ -334,8 +334,7 @@ main(int argc, char *argv[])
     }
     pf_must((opt.ema ? pf_checkpoint_open_ema : pf_checkpoint_open)(&w, argc > 1 ? argv[1] : "-"));
     pf_must(run(w));
-    if (fflush(stdout))
-        pf_die("stdout: %s", strerror(errno));
+    pf_must(pf_output_flush(stdout, "standard output"));
     pf_checkpoint_close(w);
     return 0;
 }
