@@ -1,46 +1,16 @@
-/* image_photo.c - pictures from files and pipes, row by row, whatever their format; what other
- * formats are called and what converts them. */
+/* image_photo.c - pictures from files and pipes, row by row, whatever their format. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "common/image_format.h"
+#include "common/kind.h"
 #include "common/text.h"
 
 static const size_t MAX_FILE = (size_t)1 << 30;
 
 /* ---- formats ---- */
-
-struct magic {
-    int at;                     /* where the bytes stand */
-    const char *bytes;
-    int n;
-    const char *what;           /* what a person calls it */
-    const char *command;        /* makes photo.png of it; %s is the file's name */
-};
-
-static const struct magic others[] = {
-    {4, "ftypheic", 8, "a HEIC picture", "heif-convert %s photo.png"},
-    {4, "ftypheix", 8, "a HEIC picture", "heif-convert %s photo.png"},
-    {4, "ftyphevc", 8, "a HEIC picture", "heif-convert %s photo.png"},
-    {4, "ftypmif1", 8, "a HEIF picture", "heif-convert %s photo.png"},
-    {4, "ftypmsf1", 8, "a HEIF picture", "heif-convert %s photo.png"},
-    {4, "ftypavif", 8, "an AVIF picture", "avifdec %s photo.png"},
-    {4, "ftypavis", 8, "an AVIF picture", "avifdec %s photo.png"},
-    {4, "ftypcrx ", 8, "a raw picture", "darktable-cli %s photo.png"},
-    {4, "ftyp", 4, "a video", "ffmpeg -i %s -frames:v 1 photo.png"},
-    {0, "II*\0", 4, "a TIFF picture", "convert %s[0] photo.png"},
-    {0, "MM\0*", 4, "a TIFF picture", "convert %s[0] photo.png"},
-    {0, "GIF8", 4, "a GIF picture", "convert %s[0] photo.png"},
-    {0, "\0\0\0\x0cjP  ", 8, "a JPEG 2000 picture", "opj_decompress -i %s -o photo.png"},
-    {0, "\xff\x4f\xff\x51", 4, "a JPEG 2000 picture", "opj_decompress -i %s -o photo.png"},
-    {0, "\0\0\0\x0cJXL ", 8, "a JPEG XL picture", "djxl %s photo.png"},
-    {0, "\xff\x0a", 2, "a JPEG XL picture", "djxl %s photo.png"},
-    {0, "8BPS", 4, "a Photoshop picture", "convert %s[0] photo.png"},
-    {0, "%PDF", 4, "a PDF document", "pdftoppm -png -singlefile -r 300 %s photo"},
-    {0, "version https://git-lfs", 23, "a Git LFS pointer, not the picture", "git lfs pull"},
-};
 
 static bool
 has(const pf_photo *photo, size_t at, const char *bytes, size_t n)
@@ -48,47 +18,26 @@ has(const pf_photo *photo, size_t at, const char *bytes, size_t n)
     return photo->size >= at + n && !memcmp(photo->bytes + at, bytes, n);
 }
 
-/* Whether the file is text that begins with this tag, behind blanks and a byte order mark. */
-static bool
-has_tag(const pf_photo *photo, const char *tag)
-{
-    size_t i = has(photo, 0, "\xef\xbb\xbf", 3) ? 3 : 0;
-
-    while (i < photo->size && strchr(" \t\r\n", photo->bytes[i]) && photo->bytes[i])
-        i++;
-    return photo->size - i >= strlen(tag) &&
-           !strncasecmp((const char *)photo->bytes + i, tag, strlen(tag));
-}
-
-/* The sentence for a file that is a WHAT, with the command that helps. */
-static pf_err
-refuse_as(const pf_photo *photo, const char *what, const char *command)
-{
-    char quoted[512], whole[600];
-
-    snprintf(quoted, sizeof quoted, "'%s'", strcmp(photo->name, "stdin") ? photo->name : "photo");
-    snprintf(whole, sizeof whole, command, quoted);
-    return pf_fail(PF_EFORMAT, "%s is %s; PNG, JPEG and WebP are read: %s", photo->name, what,
-                   whole);
-}
-
-/* A file that is none of ours: named if it can be. */
+/* A file that is none of ours: named if it can be, with the command that helps. */
 static pf_err
 refuse(const pf_photo *photo)
 {
+    const struct pf_kind *const kind = pf_kind_of(photo->bytes, photo->size);
+    char quoted[512], command[600];
+
     if (!photo->size)
         return pf_fail(PF_EFORMAT, "%s is empty", photo->name);
-    if (has_tag(photo, "<!doctype html") || has_tag(photo, "<html"))
-        return refuse_as(photo, "an HTML page, not a picture", "curl -L -o photo.png ADDRESS");
-    if (has_tag(photo, "<svg") ||
-        (has_tag(photo, "<?xml") && memmem(photo->bytes, photo->size, "<svg", 4)))
-        return refuse_as(photo, "an SVG drawing", "rsvg-convert -o photo.png %s");
-    if (has(photo, 0, "BM", 2) && has(photo, 6, "\0\0\0\0", 4))    /* BM alone may be a text */
-        return refuse_as(photo, "a BMP picture", "convert %s photo.png");
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (has(photo, others[i].at, others[i].bytes, others[i].n))
-            return refuse_as(photo, others[i].what, others[i].command);
-    return pf_fail(PF_EFORMAT, "%s is neither a PNG nor a JPEG nor a WebP picture", photo->name);
+    if (!kind)
+        return pf_fail(PF_EFORMAT, "%s is neither a PNG nor a JPEG nor a WebP picture",
+                       photo->name);
+    if (!kind->command) {
+        const pf_err err = pf_kind_fail(kind, "a picture");
+        return pf_fail(err, "%s %s", photo->name, pf_error());
+    }
+    snprintf(quoted, sizeof quoted, "'%s'", strcmp(photo->name, "stdin") ? photo->name : "photo");
+    snprintf(command, sizeof command, kind->command, quoted);
+    return pf_fail(PF_EFORMAT, "%s is %s%s; PNG, JPEG and WebP are read: %s", photo->name,
+                   kind->what, kind->advice ? ", not a picture" : "", command);
 }
 
 static const struct pf_image_format *

@@ -10,6 +10,7 @@
 #include <zlib.h>
 
 #include "common/bytes.h"
+#include "common/kind.h"
 #include "common/output.h"
 #include "common/safetensors.h"
 #include "common/text.h"
@@ -91,6 +92,16 @@ read_some(pf_stream *s, void *to, size_t n, size_t *got)
     return PF_OK;
 }
 
+/* The byte that was read last is the next again. */
+static void
+put_back(pf_stream *s, uint8_t byte)
+{
+    if (s->file)
+        ungetc(byte, s->file);
+    else
+        s->at--;
+}
+
 /* Read exactly n bytes into new memory.  It grows as they come, so that a header's false promise
  * costs no more than what was really sent. */
 static pf_err
@@ -133,14 +144,33 @@ missing(const pf_stream *s, int index, int count)
     return pf_fail(PF_EFORMAT, "%s: document %d of 0 to %d is missing", s->name, index, count - 1);
 }
 
+/* What the file is instead, of which the first n bytes were read. */
+static pf_err
+not_a_document(pf_stream *s, const uint8_t *first, size_t n)
+{
+    uint8_t start[PF_KIND_BYTES];
+    size_t more = 0;
+
+    memcpy(start, first, n);
+    PF_TRY(read_some(s, start + n, sizeof start - n, &more));
+    const struct pf_kind *const kind = s->documents ? NULL : pf_kind_of(start, n + more);
+    if (kind)
+        return pf_fail_in(pf_kind_fail(kind, "a stream of documents"), "%s", s->name);
+    if (n + more < 8)
+        return pf_fail(PF_EFORMAT, "%s: ends inside document %d, after %zu of its first 8 bytes",
+                       s->name, s->documents, n);
+    return pf_fail(PF_EFORMAT, "%s: document %d is not a pf-stream or safetensors document",
+                   s->name, s->documents);
+}
+
 /* The 8 bytes before a document, or PF_END where there are no more. */
 static pf_err
 read_length(pf_stream *s, uint64_t *length)
 {
-    uint8_t b[8];
-    size_t got;
+    uint8_t b[9];               /* and the brace that begins its header */
+    size_t got, brace = 0;
 
-    PF_TRY(read_some(s, b, sizeof b, &got));
+    PF_TRY(read_some(s, b, 8, &got));
     if (got == 0) {
         if (s->documents == 0)
             return pf_fail(PF_EFORMAT, "%s is empty: it holds no document%s", s->name,
@@ -149,15 +179,14 @@ read_length(pf_stream *s, uint64_t *length)
             return missing(s, s->index, s->count);
         return PF_END;
     }
-    if (got < sizeof b)
-        return pf_fail(PF_EFORMAT, "%s: ends inside document %d, after %zu of its first 8 bytes",
-                       s->name, s->documents, got);
-    *length = pf_little(b, 8);
+    *length = got == 8 ? pf_little(b, 8) : 0;
     if (*length < 2 || *length > PF_ST_HEADER_MAX)
-        return pf_fail(PF_EFORMAT,
-                       "%s: document %d is not a pf-stream or safetensors document "
-                       "(header of %" PRIu64 " bytes)",
-                       s->name, s->documents, *length);
+        return not_a_document(s, b, got);
+    PF_TRY(read_some(s, b + 8, 1, &brace));
+    if (brace && b[8] != '{')
+        return not_a_document(s, b, 9);
+    if (brace)
+        put_back(s, b[8]);
     return PF_OK;
 }
 

@@ -624,6 +624,8 @@ test_other_formats_are_named_with_a_command(void **state)
          "an HTML page, not a picture; PNG, JPEG and WebP are read: curl"},
         {"<html", 5, "an HTML page"},
         {"<svg xmlns=", 11, "an SVG drawing"},
+        {"\x1f\x8b\x08\0", 4, "IMG 1 is a gzip file, not a picture: unpack it first"},
+        {"\x10\0\0\0\0\0\0\0{\"__metadata__\":", 24, "is a stream or a safetensors file, not a pic"},
         {"BMW is no picture", 17, "neither a PNG nor a JPEG nor a WebP"},
         {"   ", 3, "neither a PNG nor a JPEG nor a WebP"},
         {"G", 1, "neither a PNG nor a JPEG nor a WebP"}};

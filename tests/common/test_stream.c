@@ -75,6 +75,37 @@ test_data_starts_on_64_bytes(void **state)
     free(bytes);
 }
 
+/* What people give instead of a stream was "a header of 1196314761 bytes". */
+static void
+test_other_files_are_called_by_their_name(void **state)
+{
+#define FILE_OF(BYTES, WORDS) {BYTES, sizeof BYTES - 1, WORDS}
+    static const struct { const char *bytes; size_t n; const char *words; } cases[] = {
+        FILE_OF("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "memory: is a PNG picture, not a stream of doc"),
+        FILE_OF("\x1f\x8b\x08\0\0\0\0\0\0\3", "is a gzip file, not a stream of documents: unpack it"),
+        FILE_OF("<!DOCTYPE html><html>", "is an HTML page, not a stream of documents: the download"),
+        FILE_OF("version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer, not a stream"),
+        FILE_OF("{\"frames\": []}", "is JSON, not a stream"),
+        FILE_OF("[]", "is JSON, not a stream"),         // shorter than a length
+        FILE_OF("{\"a\":  {}, \"b\": 1}", "is JSON, not a stream"),    // '{' is byte 8
+        FILE_OF("PK\3\4\0\0\0\0\0", "is a zip archive or a checkpoint of PyTorch, not a stream"),
+        FILE_OF("\x80\2}q\0\0\0\0\0", "is a checkpoint of PyTorch"),
+        FILE_OF("\x08\x07\x12\x07pytorch\x1a", "is an ONNX model"),
+        FILE_OF("GIF89a\1\0\1\0", "is a GIF picture"),
+        FILE_OF("RIFF\0\0\0\0WEBPVP8L", "is a WebP picture"),
+        FILE_OF("glTF\2\0\0\0\0\1\0\0", "is a GLB mesh"),
+        FILE_OF("ply\nformat", "is a PLY mesh"),
+        FILE_OF("\0\0\0\x18" "ftypisom", "is a video"),
+        FILE_OF("solid cube\n", "document 0 is not a pf-stream or safetensors document"),
+        FILE_OF("\10\0\0\0\0\0\0\0x\2\3\4", "document 0 is not a pf-stream or safetensors document"),
+        FILE_OF("abc", "ends inside document 0, after 3 of its first 8 bytes"),
+    };
+    pf_doc doc = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_fails(read_one(cases[i].bytes, cases[i].n, &doc), PF_EFORMAT, cases[i].words);
+}
+
 static void
 test_every_truncation_is_refused(void **state)
 {
@@ -211,6 +242,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_document_comes_back),
         cmocka_unit_test(test_data_starts_on_64_bytes),
+        cmocka_unit_test(test_other_files_are_called_by_their_name),
         cmocka_unit_test(test_every_truncation_is_refused),
         cmocka_unit_test(test_flipped_bit_of_data_is_found),
         cmocka_unit_test(test_false_promise_costs_no_memory),

@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 
+#include "common/kind.h"
 #include "common/posed_views.h"
 #include "tools/pf-stream/capture.h"
 
@@ -40,6 +41,18 @@ skip_mark(FILE *f)
         rewind(f);
 }
 
+/* What the file is instead, or where it stops to be JSON. */
+static pf_err
+not_json(FILE *f, const char *path, const json_error_t *error)
+{
+    char start[PF_KIND_BYTES];
+    rewind(f);
+    const struct pf_kind *const kind = pf_kind_of(start, fread(start, 1, sizeof start, f));
+    if (kind && !kind->json)
+        return pf_fail_in(pf_kind_fail(kind, "JSON"), "%s", path);
+    return pf_fail(PF_EFORMAT, "%s:%d: %s", path, error->line, error->text);
+}
+
 static pf_err
 load(json_t **all, const char *path)
 {
@@ -55,7 +68,7 @@ load(json_t **all, const char *path)
     else if (s.left < 0)
         err = pf_fail(PF_EFORMAT, "%s is longer than %d bytes", path, MAX_BYTES);
     else if (!*all)
-        err = pf_fail(PF_EFORMAT, "%s:%d: %s", path, error.line, error.text);
+        err = not_json(s.f, path, &error);
     fclose(s.f);
     if (err)
         json_decref(*all);

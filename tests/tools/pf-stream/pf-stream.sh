@@ -46,6 +46,11 @@ fails 'a field has no pictures' 1 'give --tensor' pf-stream png field.pf
 head -c 3000 field.pf >cut.pf
 fails 'a truncated stream is an error' 1 'cut.pf' pf-stream cat -o out.pf cut.pf
 ok 'a failure leaves no file behind' sh -c '! ls | grep -q "^out[.]pf"'
+fails 'a picture was "a header of 727905341920923785 bytes"' 1 'photo.png: is a PNG picture, not a stream of documents' \
+    pf-stream info "$DATA/images/photo.png"
+fails '... on a pipe, too' 1 'standard input: is a PNG picture' sh -c 'pf-neus -o x.pf <"$0"' "$DATA/images/photo.png"
+printf '<!doctype html>\n' >page.json
+fails 'a page was JSON that was not well formed' 1 'page.json: is an HTML page, not JSON: the download' pf-stream pack page.json
 fails 'a full disk is an error' 1 'No space left' sh -c 'pf-stream cat field.pf >/dev/full'
 
 printf '\357\273\277{"frames": []}' >mark.json
