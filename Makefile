@@ -112,8 +112,12 @@ check: deps
 	$(MAKE) --no-print-directory tests
 	$(MAKE) --no-print-directory check-run
 SCRIPTS := $(filter-out tests/tools/lib.sh,$(call tree,tests/tools/*.sh))
+# So many tests at once.  First what runs whole tools and takes longest: no processor waits for it at the end.
+JOBS  ?= $(shell nproc)
+LONG  := $(filter tests/tools/%,$(TESTS))
+SHORT := $(filter-out tests/tools/%,$(TESTS))
 check-run: tests
-	BIN=$(abspath $(BIN)) PF_SAN=$(SAN) tests/run $(TESTS:%.c=$(B)/%) $(FUZZ:%.c=$(B)/%) $(SCRIPTS)
+	BIN=$(abspath $(BIN)) PF_SAN=$(SAN) JOBS=$(JOBS) tests/run $(SCRIPTS) $(patsubst %.c,$(B)/%,$(LONG) $(SHORT) $(FUZZ))
 
 # The slow comparisons: the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh.
 check-long: deps
@@ -179,7 +183,7 @@ posefusion $(VERSION)
 
 make                     the tools, in $(BUILD)/bin; with nvcc both backends
 make demo                install what is missing, build, a photo that ships -> mesh and video in out/demo
-make check               the tests
+make check               the tests, as many at once as there are processors, or JOBS=N
 make check-long          the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh
 make check-gpu           CUDA against the CPU; PF_SANITIZE=1 adds compute-sanitizer
 make check-reference     the PyTorch twin and the objects; needs python3-torch
