@@ -225,7 +225,10 @@ append_act(dnnl_post_ops_t ops, enum pf_act act)
     switch (act) {
     case PF_NONE: return dnnl_success;
     case PF_SILU: return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_swish, 1, 0);
-    case PF_RELU: return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0);
+    case PF_RELU:
+        /* A slope of 0 makes a NaN 0, which the check behind the network would not see.  What this
+         * one leaves below 0 is nothing beside any other number. */
+        return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 1e-30f, 0);
     case PF_GELU: return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_gelu_erf, 0, 0);
     case PF_QUICK_GELU: return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_swish, 1.702f, 0);
     case PF_LEAKY_RELU:
@@ -300,13 +303,6 @@ find_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
     return PF_OK;
 }
 
-/* oneDNN's ReLU makes a NaN 0, which the check behind the network would not see then. */
-static bool
-may_fuse(const struct pf_product *s)
-{
-    return s->act != PF_RELU && !(s->act != PF_NONE && s->residual == PF_PLUS_ITSELF);
-}
-
 /* Best first: fused with the packed weights' order, fused with any; then the same not fused; at
  * last whatever there is. */
 static pf_err
@@ -315,7 +311,7 @@ choose_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
 {
     const struct onednn *const p = l->priv;
     const bool plain = s->act == PF_NONE && s->residual == PF_ALONE;
-    for (*fused = may_fuse(s);; *fused = false) {
+    for (*fused = !(s->act != PF_NONE && s->residual == PF_PLUS_ITSELF);; *fused = false) {
         for (const struct packed *w = p->packed; w; w = w->next) {
             PF_TRY(find_primitive(dev, pd, l, s, *fused, &w->desc, false));
             if (*pd)

@@ -45,7 +45,7 @@ test_what_is_no_number_is_the_largest(void **state)
         const float whole = floats(&x)[at];
         const int c = at % C, window = at / C / S / 2 * s + at / C % S / 2;
         floats(&x)[at] = NAN;
-        assert_ok(pf_max_pool(cpu, &y, &x));
+        assert_ok(pf_max_pool(cpu, &y, &x, 2));
         for (int i = 0; i < s * s * C; i++)
             assert_true(!isnan(floats(&y)[i]) == (i != window * C + c));
         floats(&x)[at] = whole;
