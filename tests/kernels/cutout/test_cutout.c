@@ -269,14 +269,14 @@ mask_of(pf_tensor *mask, const void *bytes, size_t size, enum pf_cutout_kind kin
     pf_tensor input = picture(24, 40);
     pf_checkpoint *w;
     pf_cutout net;
-    pf_dev *dev;
-    assert_ok(pf_dev_open(&dev, "cpu", NULL));
+    pf_dev *own;
+    assert_ok(pf_dev_open(&own, "cpu", NULL));
     assert_ok(pf_checkpoint_open_memory(&w, bytes, size, "model"));
-    assert_ok(pf_cutout_load(&net, dev, w));
+    assert_ok(pf_cutout_load(&net, own, w));
     pf_checkpoint_close(w);
     assert_int_equal(net.kind, kind);
-    assert_ok(pf_cutout_run(dev, &net, mask, &input, NULL));
-    pf_dev_close(dev);
+    assert_ok(pf_cutout_run(own, &net, mask, &input, NULL));
+    pf_dev_close(own);
     pf_tensor_release(&input);
 }
 
