@@ -571,16 +571,20 @@ across(const struct conv *a, const struct hopper_plan *p, int axis)
     return (a->out[axis] + (1 << p->shift[axis]) - 1) >> p->shift[axis];
 }
 
-/* Fill in the patch that makes the fewest, of these the widest.  False: there is none. */
+/* Fill in the patch that makes the fewest, of these the widest.  False: there is none.  Deeper than y
+ * it never makes fewer, and is not tried: a network that is not replayed waits for this. */
 static bool
 choose_patch(const struct conv *a, struct hopper_plan *p)
 {
     const int all = p->units == 2 ? 7 : 6;
     struct hopper_plan best = *p;
+    int deepest = 0;
+    while (1 << deepest < a->out[0])
+        deepest++;
     int64_t least = INT_MAX;
     for (int x = all; x >= 0; x--)
         for (int y = all - x; y >= 0; y--)
-            for (int z = all - x - y; z >= 0; z--) {
+            for (int z = all - x - y < deepest ? all - x - y : deepest; z >= 0; z--) {
                 p->shift[0] = z, p->shift[1] = y, p->shift[2] = x;
                 const int64_t images = (batch_of(a) + (1 << log_batch(p)) - 1) >> log_batch(p);
                 const int64_t n = across(a, p, 0) * across(a, p, 1) * across(a, p, 2) * images;
