@@ -180,7 +180,7 @@ cut_by_network(pf_image *alpha, const pf_image *rgb, const char *name)
 
     if (!pf_common.weights)
         PF_TRY(find_weights(shipped));
-    PF_TRY(pf_dev_open(&dev, "cpu", pf_common.precision));
+    PF_TRY(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     if (!(err = pf_checkpoint_open(&weights, pf_common.weights ? pf_common.weights : shipped)) &&
         !(err = pf_cutout_load(&net, dev, weights)) &&
         !(err = preset_wanted(&preset, weights, net.kind)))
@@ -257,8 +257,6 @@ main(int argc, char *argv[])
     pf_start(&argc, &argv, "[PHOTO]", "Cut the object of a photo out of its background.", opts);
     if (argc > 1)
         pf_usage("one photo at a time, not %d", argc);
-    if (!strncmp(pf_common.device, "cuda", 4))
-        pf_usage("--device %s: this tool computes on the CPU alone", pf_common.device);
     const char *const path = argc ? argv[0] : "-", *const name = pf_file_title(path);
     pf_must(pf_output_open(&out, pf_common.out));
     pf_must(pf_image_read(&photo, path));

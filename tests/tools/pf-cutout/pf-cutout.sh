@@ -27,7 +27,7 @@ fails "what is no picture" 1 "not_a_png.png" pf-cutout "$I/not_a_png.png" -o non
 fails "a truncated photo" 1 "truncated.jpg" pf-cutout "$I/truncated.jpg" -o none.png
 fails "no such photo" 1 "nowhere.png" pf-cutout nowhere.png -o none.png
 fails "two photos" 2 "one photo at a time, not 2" pf-cutout a.png b.png -o none.png
-fails "a GPU" 2 "--device cuda:0: this tool computes on the CPU alone" pf-cutout -d cuda:0 "$I/photo.jpg" -o none.png
+fails "a GPU that is not there" 1 "device cuda:99" pf-cutout --method net -d cuda:99 "$I/photo.jpg" -o none.png
 fails "a photo without an object" 1 "flag_rgb.png: no object is found" pf-cutout --method net "$I/flag_rgb.png" -o none.png
 fails "a background that is not plain" 1 "the background is not plain" pf-cutout --method plain "$I/flag_rgb.png" -o none.png
 fails "weights that are not there" 1 "none.safetensors" pf-cutout --method net -w none.safetensors "$I/photo.jpg" -o none.png
