@@ -152,12 +152,11 @@ pf_fba_load(pf_fba *net, pf_dev *dev, pf_checkpoint *weights)
 {
     const struct source from = {dev, weights};
     *net = (pf_fba){0};
-    PF_TRY(load_encoder(net, &from));
-    PF_TRY(load_decoder(net, &from));
     if (pf_checkpoint_count(weights) != TENSORS)
         return pf_fail(PF_EFORMAT, "%s holds %d tensors, FBA matting has %d",
                        pf_checkpoint_path(weights), pf_checkpoint_count(weights), TENSORS);
-    return PF_OK;
+    PF_TRY(load_encoder(net, &from));
+    return load_decoder(net, &from);
 }
 
 /* ---- running ---- */

@@ -3,7 +3,11 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
+
+#include "common/progress.h"
+#include "kernels/cutout/matting.h"
+#include "kernels/cutout/tracer.h"
+#include "kernels/cutout/trimap.h"
 
 /* ---- the picture: a triangle as wide as a pixel of the smaller picture, in floats ---- */
 
@@ -92,32 +96,75 @@ carvekit_prepare(pf_tensor *input, const pf_image *photo, int S)
 /* ---- the mask ---- */
 
 pf_err
-carvekit_mask(pf_image *mask, const pf_tensor *probability, int width, int height)
+carvekit_find(pf_tensor *share, pf_dev *dev, pf_checkpoint *weights, const pf_image *photo)
 {
-    const float *const p = probability->data;
+    pf_tracer net;
+    pf_tensor input;
+    PF_TRY(pf_tracer_load(&net, dev, weights));
+    const double start = pf_seconds();
+    pf_err err = carvekit_prepare(&input, photo, PF_TRACER_SIDE);
+    if (!err) {
+        err = pf_tracer_run(dev, &net, share, &input, NULL);
+        pf_tensor_release(&input);
+    }
+    pf_tracer_release(&net);
+    if (!err)
+        pf_stage_time("TRACER-B7", pf_seconds() - start);
+    return err;
+}
+
+pf_err
+carvekit_mask(pf_image *mask, const pf_tensor *share, int width, int height)
+{
     pf_image small;
-    PF_TRY(pf_image_new(&small, (int)probability->dim[1], (int)probability->dim[0], 1));
+    PF_TRY(pf_image_new(&small, (int)share->dim[1], (int)share->dim[0], 1));
     for (size_t i = 0; i < pf_image_bytes(&small); i++)
-        small.pixel[i] = (uint8_t)(p[i] * 255);
+        small.pixel[i] = (uint8_t)(((const float *)share->data)[i] * 255);
     const pf_err err = pf_image_resize_by(mask, &small, width, height, PF_BILINEAR);
     pf_image_release(&small);
     return err;
 }
 
-/* ---- the result ---- */
+/* ---- alpha ---- */
+
+/* Of the trimap, by carvekit's defaults. */
+enum { THRESHOLD = 231, DILATION = 30, EROSION = 5 };
 
 pf_err
-carvekit_rgba(pf_image *rgba, const pf_image *photo, const pf_image *alpha)
+carvekit_load_matting(pf_fba *net, pf_dev *dev, const char *path)
+{
+    pf_checkpoint *weights;
+    PF_TRY(pf_checkpoint_open(&weights, path));
+    const pf_err err = pf_fba_recognise(weights)
+                           ? pf_fba_load(net, dev, weights)
+                           : pf_fail(PF_EFORMAT, "%s does not hold FBA matting", path);
+    pf_checkpoint_close(weights);
+    return err;
+}
+
+pf_err
+carvekit_matting(pf_image *mask, pf_dev *dev, const pf_fba *net, const pf_image *photo)
+{
+    const double start = pf_seconds();
+    pf_image trimap, alpha;
+    PF_TRY(pf_trimap(&trimap, mask, THRESHOLD, DILATION, EROSION));
+    const pf_err err = pf_matting(dev, net, &alpha, photo, &trimap);
+    pf_image_release(&trimap);
+    PF_TRY(err);
+    pf_image_release(mask);
+    *mask = alpha;
+    pf_stage_time("FBA matting", pf_seconds() - start);
+    return PF_OK;
+}
+
+void
+carvekit_colours(pf_image *photo, const pf_image *alpha)
 {
     static const float GREY = 130;
-    PF_TRY(pf_image_new(rgba, photo->width, photo->height, 4));
-    for (size_t i = 0; i < pf_image_bytes(alpha); i++) {
-        const uint8_t *const from = photo->pixel + 3 * i;
-        uint8_t *const to = rgba->pixel + 4 * i;
-        const float a = (float)alpha->pixel[i] / 255;
-        to[3] = alpha->pixel[i];
-        for (int c = 0; c < 3; c++)
-            to[c] = to[3] == 255 ? from[c] : (uint8_t)(a * from[c] + (1 - a) * GREY);
+    for (size_t i = 0; i < pf_image_bytes(photo); i++) {
+        const uint8_t whole = alpha->pixel[i / 3];
+        const float a = (float)whole / 255;
+        if (whole < 255)
+            photo->pixel[i] = (uint8_t)(a * photo->pixel[i] + (1 - a) * GREY);
     }
-    return PF_OK;
 }

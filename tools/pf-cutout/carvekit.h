@@ -1,16 +1,25 @@
-/* carvekit.h - what carvekit does before and behind TRACER-B7 and FBA matting (networks.md, 5.6
- * and 8). */
+/* carvekit.h - TRACER-B7 and FBA matting with what carvekit does before and behind them
+ * (networks.md, 5.6 and 8). */
 #ifndef PF_CARVEKIT_H
 #define PF_CARVEKIT_H
 #include "common/image.h"
-#include "common/tensor.h"
+#include "kernels/cutout/fba.h"
 
-/* input f32 [1, S, S, 3], the caller's, from the photo, 3 channels; S is PF_TRACER_SIDE. */
+/* The share of TRACER's object in each pixel of its square picture, f32 [S, S], the caller's. */
+pf_err carvekit_find(pf_tensor *share, pf_dev *dev, pf_checkpoint *weights,
+                     const pf_image *photo) PF_MUST_USE;
+/* mask of 1 channel, width x height pixels, of that. */
+pf_err carvekit_mask(pf_image *mask, const pf_tensor *share, int width, int height) PF_MUST_USE;
+
+pf_err carvekit_load_matting(pf_fba *net, pf_dev *dev, const char *path) PF_MUST_USE;
+/* The mask becomes alpha: what its trimap leaves open is decided by the network. */
+pf_err carvekit_matting(pf_image *mask, pf_dev *dev, const pf_fba *net,
+                        const pf_image *photo) PF_MUST_USE;
+/* The photo's colours, in place, as carvekit writes them: with grey where alpha is not whole. */
+void carvekit_colours(pf_image *photo, const pf_image *alpha);
+
+/* input f32 [1, S, S, 3], the caller's, from the photo, 3 channels; TRACER's S is
+ * PF_TRACER_SIDE. */
 pf_err carvekit_prepare(pf_tensor *input, const pf_image *photo, int S) PF_MUST_USE;
-/* mask of 1 channel, width x height pixels, from TRACER's f32 [S, S]. */
-pf_err carvekit_mask(pf_image *mask, const pf_tensor *probability, int width,
-                     int height) PF_MUST_USE;
-/* The photo with this alpha, of 1 channel and its size; what is not certain is mixed with grey. */
-pf_err carvekit_rgba(pf_image *rgba, const pf_image *photo, const pf_image *alpha) PF_MUST_USE;
 
 #endif

@@ -20,6 +20,18 @@ golden_picture(const char *name)
     return photo;
 }
 
+/* A golden tensor U8 [H, W]. */
+static inline pf_image
+golden_grey(const pf_doc *doc, const char *name)
+{
+    const pf_tensor *const from = pf_doc_get(doc, name);
+    pf_image to;
+    assert_non_null(from);
+    assert_ok(pf_image_new(&to, (int)from->dim[1], (int)from->dim[0], 1));
+    memcpy(to.pixel, from->data, pf_image_bytes(&to));
+    return to;
+}
+
 /* ---- units of a network ---- */
 
 enum { WIDE = 2048 };            /* the most channels */

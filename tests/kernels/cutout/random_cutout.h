@@ -130,7 +130,8 @@ random_values(float *to, const char *name, const pf_tensor *t, float gain)
         to[i] = (one ? 1 : 0) + (variance ? 0.25f * fabsf(to[i]) : s * to[i]);
 }
 
-/* The file of the tensors that were added; exceptions (NULL: none) are made to each. */
+/* The file of the tensors that were added; exceptions (NULL: none) are made to each.  gain NULL:
+ * all numbers are 0. */
 static inline void
 random_write(struct random_cutout *r, float (*gain)(const char *name),
              void (*exception)(float *to, const char *name, int64_t n))
@@ -142,7 +143,9 @@ random_write(struct random_cutout *r, float (*gain)(const char *name),
     r->size = begin + h.data_size;
     r->bytes = realloc(head, r->size);
     assert_non_null(r->bytes);
-    for (int i = 0; i < r->entries; i++) {
+    memset(r->bytes + begin, 0, h.data_size);
+#pragma omp parallel for schedule(dynamic)
+    for (int i = 0; i < (gain ? r->entries : 0); i++) {
         const struct pf_st_entry *const e = &r->entry[i];
         float *const to = (float *)(void *)(r->bytes + begin + e->begin);
         random_values(to, e->name, &e->t, gain(e->name));

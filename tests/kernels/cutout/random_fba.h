@@ -47,7 +47,7 @@ random_fba_exception(float *to, const char *name, int64_t n)
         to[0] += 2.25f;
 }
 
-/* extra: a tensor that does not belong there, or NULL. */
+/* extra: a tensor that does not belong there, or NULL; then all numbers are 0. */
 static inline void
 random_fba(struct random_cutout *r, const char *extra)
 {
@@ -80,7 +80,7 @@ random_fba(struct random_cutout *r, const char *extra)
     random_grouped(r, "decoder.conv_up4", "4", NULL, true, 7, 16, 1);
     if (extra)
         random_named(r, extra, "weight", 1, 0, 0);
-    random_write(r, random_fba_gain, random_fba_exception);
+    random_write(r, extra ? NULL : random_fba_gain, extra ? NULL : random_fba_exception);
 }
 
 #endif

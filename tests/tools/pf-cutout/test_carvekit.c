@@ -4,7 +4,9 @@
 #include "tools/pf-cutout/carvekit.h"
 
 #include "kernels/cutout/tracer.h"
+#include "kernels/cutout/trimap.h"
 #include "tests/kernels/cutout/golden_units.h"
+#include "tests/kernels/cutout/random_fba.h"
 #include "tests/kernels/cutout/random_tracer.h"
 
 static pf_dev *dev;
@@ -47,19 +49,15 @@ see_tracer(void *user, const char *name, const pf_tensor *t)
     return PF_OK;
 }
 
-static void
-load_tracer(pf_tracer *net)
+/* The weights of r, in a device that holds nothing yet: layers live as long as their device. */
+static pf_checkpoint *
+weights_of(const struct random_cutout *r)
 {
-    struct random_cutout r;
     pf_checkpoint *w;
-    pf_dev_close(dev);          /* layers live as long as their device */
+    pf_dev_close(dev);
     assert_ok(pf_dev_open(&dev, "cpu", NULL));
-    random_tracer(&r);
-    assert_ok(pf_checkpoint_open_memory(&w, r.bytes, r.size, "tracer"));
-    assert_true(pf_tracer_recognise(w));
-    assert_ok(pf_tracer_load(net, dev, w));
-    pf_checkpoint_close(w);
-    random_release(&r);
+    assert_ok(pf_checkpoint_open_memory(&w, r->bytes, r->size, "random"));
+    return w;
 }
 
 /* Shrunk with a filter as wide as it must be, and enlarged. */
@@ -104,11 +102,17 @@ test_tracer_is_the_original(void **state)
     pf_tensor input, mask;
     pf_doc doc = {0};
     pf_tracer net;
+    struct random_cutout r;
     int off = 0;
     (void)state;
     golden_open(&doc, "background/tracer-640.safetensors");
     struct golden g = {.doc = &doc};
-    load_tracer(&net);
+    random_tracer(&r);
+    pf_checkpoint *const w = weights_of(&r);
+    assert_true(pf_tracer_recognise(w));
+    assert_ok(pf_tracer_load(&net, dev, w));
+    pf_checkpoint_close(w);
+    random_release(&r);
     assert_ok(carvekit_prepare(&input, &photo, PF_TRACER_SIDE));
     const double prepared = most_apart(&doc, "input_every4", input.data, 640, 3, 4);
     assert_ok(pf_tracer_run(dev, &net, &mask, &input, &(struct pf_cutout_watch){see_tracer, &g}));
@@ -131,12 +135,117 @@ test_tracer_is_the_original(void **state)
     pf_image_release(&bytes);
 }
 
+/* ---- all of it ---- */
+
+/* How many bytes differ, how many of them by more than most, and by how much all do in the mean. */
+struct apart {
+    int off, far;
+    double mean;
+};
+
+static struct apart
+bytes_apart(const pf_image *got, const pf_image *want, int most)
+{
+    struct apart a = {0};
+    const size_t n = pf_image_bytes(want);
+    assert_int_equal(pf_image_bytes(got), n);
+    for (size_t i = 0; i < n; i++) {
+        const int d = abs(got->pixel[i] - want->pixel[i]);
+        a.off += d > 0;
+        a.far += d > most;
+        a.mean += d / (double)n;
+    }
+    return a;
+}
+
+/* Trimap and colours from what the original had before them. */
+static void
+test_the_steps_between_are_the_originals(void **state)
+{
+    static const char *const runs[] = {"full", "givenmask"};
+    pf_doc doc = {0};
+    (void)state;
+    golden_open(&doc, "background/chain.safetensors");
+    for (int i = 0; i < 2; i++) {
+        char name[48];
+        pf_image photo = golden_picture("photo.png"), trimap;
+        snprintf(name, sizeof name, "chain-%s.png", runs[i]);
+        pf_image rgba = golden_picture(name);
+        snprintf(name, sizeof name, "%s.mask", runs[i]);
+        pf_image mask = golden_grey(&doc, name);
+        snprintf(name, sizeof name, "%s.trimap", runs[i]);
+        pf_image want = golden_grey(&doc, name);
+        snprintf(name, sizeof name, "%s.alpha", runs[i]);
+        pf_image alpha = golden_grey(&doc, name);
+        assert_ok(pf_trimap(&trimap, &mask, 231, 30, 5));
+        assert_int_equal(bytes_apart(&trimap, &want, 0).off, 0);
+        carvekit_colours(&photo, &alpha);
+        for (size_t k = 0; k < pf_image_bytes(&rgba); k++)
+            assert_int_equal(rgba.pixel[k], k % 4 == 3 ? alpha.pixel[k / 4]
+                                                       : photo.pixel[k / 4 * 3 + k % 4]);
+        pf_image *const all[] = {&photo, &trimap, &rgba, &mask, &want, &alpha};
+        for (int k = 0; k < 6; k++)
+            pf_image_release(all[k]);
+    }
+    pf_doc_release(&doc);
+}
+
+static void
+test_the_whole_is_the_original(void **state)
+{
+    need_time();
+    pf_image photo = golden_picture("photo.png"), mask;
+    pf_doc doc = {0};
+    struct random_cutout r;
+    pf_tensor share;
+    pf_fba net;
+    (void)state;
+    golden_open(&doc, "background/chain.safetensors");
+    pf_image want_mask = golden_grey(&doc, "full.mask"), want = golden_grey(&doc, "full.alpha");
+    random_tracer(&r);
+    pf_checkpoint *w = weights_of(&r);
+    assert_ok(carvekit_find(&share, dev, w, &photo));
+    assert_ok(carvekit_mask(&mask, &share, photo.width, photo.height));
+    pf_checkpoint_close(w);
+    random_release(&r);
+    const struct apart first = bytes_apart(&mask, &want_mask, 1);
+    random_fba(&r, NULL);
+    w = weights_of(&r);
+    assert_ok(pf_fba_load(&net, dev, w));
+    pf_checkpoint_close(w);
+    random_release(&r);
+    assert_ok(carvekit_matting(&mask, dev, &net, &photo));
+    const struct apart last = bytes_apart(&mask, &want, 2);
+    printf("# chain full: %d mask bytes differ, %d by more than 1; %d alpha bytes, %d by more than "
+           "2, mean %.4f\n", first.off, first.far, last.off, last.far, last.mean);
+    assert_int_equal(first.far, 0);
+    assert_true(last.mean < 1);
+    pf_image_release(&photo);
+    pf_image_release(&mask);
+    pf_image_release(&want_mask);
+    pf_image_release(&want);
+    pf_tensor_release(&share);
+    pf_doc_release(&doc);
+}
+
+static void
+test_a_file_without_matting_is_refused(void **state)
+{
+    pf_fba net;
+    (void)state;
+    assert_fails(carvekit_load_matting(&net, dev, "tests/data/checkpoint/small.ckpt"), PF_EFORMAT,
+                 "small.ckpt does not hold FBA matting");
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_picture_is_prepared_as_the_original_does),
         cmocka_unit_test(test_tracer_is_the_original),
+        cmocka_unit_test(test_the_steps_between_are_the_originals),
+        cmocka_unit_test(test_the_whole_is_the_original),
+        cmocka_unit_test(test_a_file_without_matting_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
