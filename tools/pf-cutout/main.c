@@ -15,11 +15,13 @@
 #include "common/plain.h"
 #include "common/progress.h"
 #include "common/text.h"
+#include "kernels/cutout/tracer.h"
+#include "tools/pf-cutout/carvekit.h"
 #include "tools/pf-cutout/judge.h"
 #include "tools/pf-cutout/prepare.h"
 
 static struct {
-    const char *method, *preset;
+    const char *method, *preset, *matting;
 } opt = {.method = "auto", .preset = "auto"};
 
 static const struct pf_opt opts[] = {
@@ -27,6 +29,8 @@ static const struct pf_opt opts[] = {
                   "how the object is found; auto: plain where one colour fills the border"),
     PF_OPT_CHOICE(0, "preset", opt.preset, "auto|own|author|rembg|carvekit",
                   "whose rules go before and behind the network; auto: those of the weights"),
+    PF_OPT_STR(0, "matting", opt.matting, "FILE",
+               "FBA matting, by which the mask's edge becomes alpha"),
     PF_OPT_END
 };
 
@@ -145,6 +149,17 @@ preset_wanted(enum preset *preset, const pf_checkpoint *weights, enum pf_cutout_
     return preset_check(*preset, kind);
 }
 
+static void
+tell_sureness(const pf_dev *dev, const pf_tensor *mask, const char *name)
+{
+    const double sure = sureness(mask);
+    say("on %s; sure to %.2f: that intersection over union is to be expected", pf_dev_name(dev),
+        sure);
+    if (sure > 0 && sure < DOUBT)
+        pf_warn("%s: the network is not sure what the object is (%.2f of 1): look at the mask",
+                name, sure);
+}
+
 static pf_err
 run_network(pf_image *alpha, pf_dev *dev, const pf_cutout *net, const pf_image *rgb,
             const char *name, enum preset preset)
@@ -157,34 +172,64 @@ run_network(pf_image *alpha, pf_dev *dev, const pf_cutout *net, const pf_image *
     pf_tensor_release(&input);
     PF_TRY(err);
     pf_stage_time(pf_cutout_name(net->kind), pf_seconds() - start);
-    const double sure = sureness(&mask);
-    say("on %s; sure to %.2f: that intersection over union is to be expected", pf_dev_name(dev),
-        sure);
-    if (sure > 0 && sure < DOUBT)
-        pf_warn("%s: the network is not sure what the object is (%.2f of 1): look at the mask",
-                name, sure);
+    tell_sureness(dev, &mask, name);
     err = finish(alpha, dev, &mask, rgb->width, rgb->height, net->kind, preset);
     pf_tensor_release(&mask);
     return err;
 }
 
 static pf_err
-cut_by_network(pf_image *alpha, const pf_image *rgb, const char *name)
+run_tracer(pf_image *alpha, pf_dev *dev, pf_checkpoint *weights, const pf_image *rgb,
+           const char *name)
+{
+    pf_tensor share;
+
+    if (strcmp(opt.preset, "auto") && strcmp(opt.preset, "carvekit"))
+        return pf_fail(PF_EARG, "--preset %s has no rules for TRACER-B7: carvekit", opt.preset);
+    PF_TRY(carvekit_find(&share, dev, weights, rgb));
+    tell_sureness(dev, &share, name);
+    const pf_err err = carvekit_mask(alpha, &share, rgb->width, rgb->height);
+    pf_tensor_release(&share);
+    return err;
+}
+
+/* Of whatever network the weights are, and how the photo's colours are to be. */
+static pf_err
+find_mask(pf_image *alpha, bool *grey, pf_dev *dev, pf_checkpoint *weights, const pf_image *rgb,
+          const char *name)
+{
+    pf_cutout net;
+    enum preset preset;
+
+    *grey = pf_tracer_recognise(weights);
+    if (*grey)
+        return run_tracer(alpha, dev, weights, rgb, name);
+    PF_TRY(pf_cutout_load(&net, dev, weights));
+    PF_TRY(preset_wanted(&preset, weights, net.kind));
+    *grey = preset == CARVEKIT && opt.matting;
+    return run_network(alpha, dev, &net, rgb, name, preset);
+}
+
+static pf_err
+cut_by_network(pf_image *alpha, pf_image *rgb, const char *name)
 {
     char shipped[PATH_MAX];
     pf_checkpoint *weights = NULL;
     pf_dev *dev = NULL;
-    pf_cutout net;
-    enum preset preset;
+    pf_fba matting;
+    bool grey = false;
     pf_err err;
 
     if (!pf_common.weights)
         PF_TRY(find_weights(shipped));
     PF_TRY(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     if (!(err = pf_checkpoint_open(&weights, pf_common.weights ? pf_common.weights : shipped)) &&
-        !(err = pf_cutout_load(&net, dev, weights)) &&
-        !(err = preset_wanted(&preset, weights, net.kind)))
-        err = run_network(alpha, dev, &net, rgb, name, preset);
+        (!opt.matting || !(err = carvekit_load_matting(&matting, dev, opt.matting))))
+        err = find_mask(alpha, &grey, dev, weights, rgb, name);
+    if (!err && opt.matting)
+        err = carvekit_matting(alpha, dev, &matting, rgb);
+    if (!err && grey)
+        carvekit_colours(rgb, alpha);
     pf_checkpoint_close(weights);
     pf_dev_close(dev);
     return err;
@@ -218,7 +263,7 @@ cut(pf_image *alpha, pf_image *rgb, const char *name)
     const bool asked = !strcmp(opt.method, "plain");
     uint8_t ground[3];
     const bool plain =
-        strcmp(opt.method, "net") && pf_plain_background(ground, rgb->pixel, 1, rgb->width,
+        strcmp(opt.method, "net") && !opt.matting && pf_plain_background(ground, rgb->pixel, 1, rgb->width,
                                                          rgb->height,
                                                          asked ? PLAIN_ASKED : PLAIN_AUTO,
                                                          &pf_conf);
@@ -255,6 +300,8 @@ main(int argc, char *argv[])
     pf_output *out;
 
     pf_start(&argc, &argv, "[PHOTO]", "Cut the object of a photo out of its background.", opts);
+    if (opt.matting && !strcmp(opt.method, "plain"))
+        pf_usage("--matting is for a network's mask, not for --method plain");
     if (argc > 1)
         pf_usage("one photo at a time, not %d", argc);
     const char *const path = argc ? argv[0] : "-", *const name = pf_file_title(path);

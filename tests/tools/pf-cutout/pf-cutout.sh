@@ -34,6 +34,10 @@ fails "weights that are not there" 1 "none.safetensors" pf-cutout --method net -
 fails "weights of something else" 1 "holds no network that cuts out" \
     pf-cutout --method net -w "$ROOT/configs/demo/weights.safetensors" "$I/photo.jpg" -o none.png
 fails "a method that is none" 2 "auto|net|plain" pf-cutout --method magic "$I/photo.jpg" -o none.png
+fails "matting of something else" 1 "does not hold FBA matting" \
+    pf-cutout --matting "$ROOT/configs/demo/weights.safetensors" "$I/photo_rgb.png" -o none.png
+fails "matting of a plain background" 2 "--matting is for a network's mask" \
+    pf-cutout --method plain --matting fba.pth "$I/photo_rgb.png" -o none.png
 ok "nothing was left behind" sh -c '! ls none.png* 2>/dev/null'
 
 # Installed: PREFIX/bin beside PREFIX/share/posefusion.

@@ -8,6 +8,7 @@
 #include "tests/kernels/cutout/golden_units.h"
 #include "tests/kernels/cutout/random_fba.h"
 #include "tests/kernels/cutout/random_tracer.h"
+#include "tests/tools/golden.h"
 
 static pf_dev *dev;
 

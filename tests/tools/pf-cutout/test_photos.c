@@ -1,6 +1,6 @@
 /* pf-cutout as a program: photos that are composed here, so that the truth is known. */
 #include "common/image.h"
-#include "tests/kernels/cutout/random_cutout.h"
+#include "tests/kernels/cutout/random_fba.h"
 #include "tests/tools/program.h"
 
 enum { S = 256 };
@@ -131,6 +131,16 @@ test_doubtful_masks_are_told(void **state)
     RUNS("pf-cutout -o cut.png fine.png 2>told && ! test -s told");
 }
 
+static void
+write_weights(struct random_cutout *r, const char *path)
+{
+    FILE *const f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(r->bytes, 1, r->size, f), r->size);
+    assert_int_equal(fclose(f), 0);
+    random_release(r);
+}
+
 /* Weights in the authors' format are taken, and their masks stretched: noise has its 255. */
 static void
 test_other_weights_by_other_rules(void **state)
@@ -139,11 +149,7 @@ test_other_weights_by_other_rules(void **state)
     pf_image made;
     (void)state;
     random_cutout(&r, "u2netp");
-    FILE *const f = fopen("random.safetensors", "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(r.bytes, 1, r.size, f), r.size);
-    assert_int_equal(fclose(f), 0);
-    random_release(&r);
+    write_weights(&r, "random.safetensors");
     compose("boards.png", 360, 60, 50, 1, false, NULL);
     RUNS("pf-cutout -v -w random.safetensors -o author.png boards.png 2>told && "
          "grep -q 'U^2-Net-p: ' told");
@@ -163,6 +169,43 @@ test_other_weights_by_other_rules(void **state)
     pf_image_release(&made);
 }
 
+/* Of any network's mask; colours are mixed with grey by carvekit's rules alone. */
+static void
+test_matting_decides_what_the_mask_leaves_open(void **state)
+{
+    struct random_cutout r;
+    pf_image photo, cut[3];
+    (void)state;
+    random_fba(&r, NULL);
+    write_weights(&r, "fba.safetensors");
+    compose("boards.png", 360, 60, 50, 1, false, NULL);
+    RUNS("pf-cutout -d cpu --method net -o 0.png boards.png 2>told");
+    RUNS("pf-cutout -d cpu -v --matting fba.safetensors -o 1.png boards.png 2>told && "
+         "grep -q 'FBA matting: ' told");
+    RUNS("pf-cutout -d cpu --preset carvekit --matting fba.safetensors -o 2.png boards.png 2>told");
+    assert_ok(pf_image_read(&photo, "boards.png"));
+    for (int i = 0; i < 3; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "%d.png", i);
+        assert_ok(pf_image_read(&cut[i], name));
+        assert_int_equal(cut[i].channels, 4);
+    }
+    int changed = 0, far = 0, grey = 0;
+    for (int i = 0; i < 360 * 360; i++) {
+        const uint8_t *const a = cut[0].pixel + 4 * i, *const b = cut[1].pixel + 4 * i,
+                      *const c = cut[2].pixel + 4 * i;
+        changed += a[3] != b[3];
+        far += i % 360 > 340 && b[3];           /* certain background */
+        grey += c[3] == 0 && c[0] == 130 && c[1] == 130 && c[2] == 130;
+        assert_memory_equal(b, photo.pixel + photo.channels * i, 3);
+    }
+    print_message("# alpha of %d pixels changed\n", changed);
+    assert_true(changed > 1000 && far == 0 && grey > 1000);
+    for (int i = 0; i < 3; i++)
+        pf_image_release(&cut[i]);
+    pf_image_release(&photo);
+}
+
 int
 main(void)
 {
@@ -171,6 +214,7 @@ main(void)
         cmocka_unit_test(test_a_plain_background_is_exact_and_leaves_no_rim),
         cmocka_unit_test(test_doubtful_masks_are_told),
         cmocka_unit_test(test_other_weights_by_other_rules),
+        cmocka_unit_test(test_matting_decides_what_the_mask_leaves_open),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
