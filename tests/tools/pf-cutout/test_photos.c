@@ -5,18 +5,20 @@
 
 enum { S = 256 };
 static pf_image ball;           /* RGBA, S x S, read before the scratch folder is entered */
+static pf_image small;          /* RGB, 64 x 48, likewise */
 
 static int
 setup(void **state)
 {
     return pf_image_read(&ball, "configs/demo/photos/ball-20.png") || ball.width != S ||
-           enter_scratch(state);
+           pf_image_read(&small, "tests/data/images/photo.jpg") || enter_scratch(state);
 }
 
 static int
 teardown(void **state)
 {
     pf_image_release(&ball);
+    pf_image_release(&small);
     return leave_scratch(state);
 }
 
@@ -169,40 +171,34 @@ test_other_weights_by_other_rules(void **state)
     pf_image_release(&made);
 }
 
-/* Of any network's mask; colours are mixed with grey by carvekit's rules alone. */
+/* Of any network's mask; by carvekit's rules colours are mixed with grey where alpha is not
+ * whole. */
 static void
-test_matting_decides_what_the_mask_leaves_open(void **state)
+test_matting_makes_alpha_of_a_mask(void **state)
 {
     struct random_cutout r;
-    pf_image photo, cut[3];
+    pf_image photo, cut;
     (void)state;
     random_fba(&r, NULL);
     write_weights(&r, "fba.safetensors");
-    compose("boards.png", 360, 60, 50, 1, false, NULL);
-    RUNS("pf-cutout -d cpu --method net -o 0.png boards.png 2>told");
-    RUNS("pf-cutout -d cpu -v --matting fba.safetensors -o 1.png boards.png 2>told && "
+    assert_ok(pf_image_save_png(&small, "photo.png"));
+    RUNS("pf-cutout -v --preset carvekit --matting fba.safetensors -o cut.png photo.png 2>told && "
          "grep -q 'FBA matting: ' told");
-    RUNS("pf-cutout -d cpu --preset carvekit --matting fba.safetensors -o 2.png boards.png 2>told");
-    assert_ok(pf_image_read(&photo, "boards.png"));
-    for (int i = 0; i < 3; i++) {
-        char name[8];
-        snprintf(name, sizeof name, "%d.png", i);
-        assert_ok(pf_image_read(&cut[i], name));
-        assert_int_equal(cut[i].channels, 4);
+    assert_ok(pf_image_read(&photo, "photo.png"));
+    assert_ok(pf_image_read(&cut, "cut.png"));
+    assert_int_equal(cut.channels, 4);
+    int part = 0;
+    for (int i = 0; i < cut.width * cut.height; i++) {
+        const uint8_t *const from = photo.pixel + 3 * i, *const to = cut.pixel + 4 * i;
+        const float a = (float)to[3] / 255;
+        part += to[3] > 0 && to[3] < 255;
+        for (int c = 0; c < 3; c++)
+            assert_int_equal(to[c], to[3] == 255 ? from[c]
+                                                 : (int)(a * from[c] + (1 - a) * 130));
     }
-    int changed = 0, far = 0, grey = 0;
-    for (int i = 0; i < 360 * 360; i++) {
-        const uint8_t *const a = cut[0].pixel + 4 * i, *const b = cut[1].pixel + 4 * i,
-                      *const c = cut[2].pixel + 4 * i;
-        changed += a[3] != b[3];
-        far += i % 360 > 340 && b[3];           /* certain background */
-        grey += c[3] == 0 && c[0] == 130 && c[1] == 130 && c[2] == 130;
-        assert_memory_equal(b, photo.pixel + photo.channels * i, 3);
-    }
-    print_message("# alpha of %d pixels changed\n", changed);
-    assert_true(changed > 1000 && far == 0 && grey > 1000);
-    for (int i = 0; i < 3; i++)
-        pf_image_release(&cut[i]);
+    print_message("# alpha of %d pixels is between\n", part);
+    assert_true(part > 10);
+    pf_image_release(&cut);
     pf_image_release(&photo);
 }
 
@@ -214,7 +210,7 @@ main(void)
         cmocka_unit_test(test_a_plain_background_is_exact_and_leaves_no_rim),
         cmocka_unit_test(test_doubtful_masks_are_told),
         cmocka_unit_test(test_other_weights_by_other_rules),
-        cmocka_unit_test(test_matting_decides_what_the_mask_leaves_open),
+        cmocka_unit_test(test_matting_makes_alpha_of_a_mask),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
