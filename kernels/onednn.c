@@ -385,9 +385,10 @@ fill_packed(pf_dev *dev, const pf_layer *l, struct packed *w, size_t bytes)
     pf_tensor plain = {0};
     dnnl_memory_desc_t plain_desc;
     pf_err err = PF_OK;
-    if (!(w->data = aligned_alloc(64, bytes)))
+    if (!(w->data = pf_host_memory(bytes)))
         return pf_fail(PF_ENOMEM, "no memory for %.1f MB of packed weights", (double)bytes / 1e6);
-    memset(w->data, 0, bytes);
+    if (bytes > (size_t)pf_tensor_count(&l->weight) * sizeof(float))
+        memset(w->data, 0, bytes);              /* the padding, too */
     const dnnl_status_t st = dnnl_memory_create(&w->memory, &w->desc, dev->engine, w->data);
     if (st != dnnl_success)
         err = failed(st, "packed weights");
