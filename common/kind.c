@@ -12,6 +12,7 @@
 #define MESSAGE "the download gave a message instead of the file"
 #define UNPACK "unpack it first"
 #define CURL "curl -L -o photo.png ADDRESS"
+#define OPENJPEG "opj_decompress -i %s -o photo.png"
 #define RSVG "rsvg-convert -o photo.png %s"
 
 static const struct {
@@ -52,8 +53,8 @@ static const struct {
     MAGIC(0, "II*\0", "a TIFF picture", .command = "convert %s[0] photo.png"),
     MAGIC(0, "MM\0*", "a TIFF picture", .command = "convert %s[0] photo.png"),
     MAGIC(0, "GIF8", "a GIF picture", .command = "convert %s[0] photo.png"),
-    MAGIC(0, "\0\0\0\x0cjP  ", "a JPEG 2000 picture", .command = "opj_decompress -i %s -o photo.png"),
-    MAGIC(0, "\xff\x4f\xff\x51", "a JPEG 2000 picture", .command = "opj_decompress -i %s -o photo.png"),
+    MAGIC(0, "\0\0\0\x0cjP  ", "a JPEG 2000 picture", .command = OPENJPEG),
+    MAGIC(0, "\xff\x4f\xff\x51", "a JPEG 2000 picture", .command = OPENJPEG),
     MAGIC(0, "\0\0\0\x0cJXL ", "a JPEG XL picture", .command = "djxl %s photo.png"),
     MAGIC(0, "\xff\x0a", "a JPEG XL picture", .command = "djxl %s photo.png"),
     MAGIC(0, "8BPS", "a Photoshop picture", .command = "convert %s[0] photo.png"),

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/posed_views.h"
+#include "common/text.h"
 
 static bool
 is_file(const char *path)
@@ -64,11 +65,13 @@ capture_add(struct capture *c, struct shot **shot, const char *folder, const cha
 pf_err
 capture_read(struct capture *c, const char *path, const char *images)
 {
+    const bool standard = strcmp(path, "-") == 0;
     struct stat st;
-    if (stat(path, &st) != 0)
+    if (!standard && stat(path, &st) != 0)
         return pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
-    PF_TRY(S_ISDIR(st.st_mode) ? colmap_read(c, path, images) : transforms_read(c, path));
-    return c->shots ? PF_OK : pf_fail(PF_EFORMAT, "%s names no picture", path);
+    const bool colmap = !standard && S_ISDIR(st.st_mode);
+    PF_TRY((colmap ? colmap_read : transforms_read)(c, path, images));
+    return c->shots ? PF_OK : pf_fail(PF_EFORMAT, "%s names no picture", pf_file_title(path));
 }
 
 void

@@ -8,6 +8,7 @@
 #ifndef PF_CAPTURE_H
 #define PF_CAPTURE_H
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/error.h"
 
@@ -19,6 +20,7 @@ struct shot {
     double R[9], t[3];          /* world to camera, x right, y down, z forward: R a rotation */
     double fx, fy, cx, cy;      /* pixels; column j's middle is at u = j + 0.5; NAN: not said */
     double angle_x, angle_y;    /* radians that the picture spans, for fx, fy; NAN: not said */
+    int64_t id;                 /* COLMAP's IMAGE_ID */
     int width, height;          /* 0: those of the picture */
 };
 struct capture {
@@ -26,8 +28,9 @@ struct capture {
     int shots;
 };
 
-/* path: a transforms.json, or a folder with COLMAP's cameras.txt and images.txt.  Names of pictures
- * count from the folder of that file, or, COLMAP's, from images if that is not NULL.  PF_EIO,
+/* path: a transforms.json, "-" for stdin, or a folder with COLMAP's cameras.txt and images.txt.
+ * Names of pictures count from images or, if that is NULL, from the folder of that file, stdin's
+ * from the current one.  PF_EIO,
  * PF_EFORMAT: one sentence with the file, and the line or the frame. */
 pf_err capture_read(struct capture *c, const char *path, const char *images) PF_MUST_USE;
 void capture_release(struct capture *c);
@@ -39,7 +42,7 @@ pf_err capture_add(struct capture *c, struct shot **shot, const char *folder, co
  * there. */
 pf_err capture_find(char path[CAPTURE_PATH], const char *folder, const char *name,
                     const char *where) PF_MUST_USE;
-pf_err transforms_read(struct capture *c, const char *path) PF_MUST_USE;
+pf_err transforms_read(struct capture *c, const char *path, const char *images) PF_MUST_USE;
 pf_err colmap_read(struct capture *c, const char *folder, const char *images) PF_MUST_USE;
 
 #endif

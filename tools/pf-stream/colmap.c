@@ -212,15 +212,22 @@ parse_image(struct capture *c, struct reader *r, const char *folder, const struc
     char *word[MAX_WORDS], *name = r->text;
     struct shot *shot;
     double v[7];
-    int64_t id;
-    if (split(word, 9, &name) < 9 || !*name || !pf_parse_int(&id, word[8]))
+    int64_t id, camera;
+    if (split(word, 9, &name) < 9 || !*name || !pf_parse_int(&id, word[0]) ||
+        !pf_parse_int(&camera, word[8]))
         return pf_fail(PF_EFORMAT, "%s: expected IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME",
                        r->where);
+    for (int i = 0; i < c->shots; i++)
+        if (c->shot[i].id == id)
+            return pf_fail(PF_EFORMAT, "%s: image %lld is there twice, first at %s", r->where,
+                           (long long)id, c->shot[i].where);
     PF_TRY(reals(v, word + 1, 7, r->where));
-    const struct lens *l = find_lens(lens, lenses, id);
+    const struct lens *l = find_lens(lens, lenses, camera);
     if (!l)
-        return pf_fail(PF_EFORMAT, "%s: cameras.txt has no camera %lld", r->where, (long long)id);
+        return pf_fail(PF_EFORMAT, "%s: cameras.txt has no camera %lld", r->where,
+                       (long long)camera);
     PF_TRY(capture_add(c, &shot, folder, name, r->where));
+    shot->id = id;
     shot->fx = l->fx;
     shot->fy = l->fy;
     shot->cx = l->cx;

@@ -31,7 +31,7 @@ static const struct pf_opt opts[] = {
     PF_OPT_FLAG(0, "json", opt.json, "info: a line of JSON for each document"),
     PF_OPT_STR(0, "tensor", opt.tensor, "NAME", "png: draw this tensor"),
     PF_OPT_STR(0, "images", opt.images, "DIR",
-               "pack: where the pictures of COLMAP's images.txt are"),
+               "pack: the folder that names of pictures count from"),
     PF_OPT_STR(0, "masks", opt.masks, "DIR", "pack: where the masks of the pictures are"),
     PF_OPT_LIST(0, "center", opt.center, "X,Y,Z", "pack: the object's middle in the cameras' world",
                 0, 0),
@@ -208,8 +208,8 @@ pack_views(int operands, char **operand)
     pf_doc doc = {0};
     pf_output *out;
     if (operands != 1)
-        pf_usage("pack takes one transforms.json, or one folder with COLMAP's cameras.txt and "
-                 "images.txt");
+        pf_usage("pack takes one transforms.json, - for standard input, or one folder with "
+                 "COLMAP's cameras.txt and images.txt");
     if (opt.center.n && opt.center.n != 3)
         pf_usage("--center needs three numbers, X,Y,Z, not %d", opt.center.n);
     const struct pack_options how = {.images = opt.images,

@@ -13,65 +13,65 @@
 
 #include "common/kind.h"
 #include "common/posed_views.h"
+#include "common/text.h"
 #include "tools/pf-stream/capture.h"
 
 enum { MAX_BYTES = 1 << 26 };
 
-struct source {
-    FILE *f;
-    int64_t left;               /* bytes that may still come */
-};
-
-/* For jansson: more bytes, or (size_t)-1 to give up. */
-static size_t
-more_bytes(void *to, size_t room, void *from)
-{
-    struct source *s = from;
-    const size_t n = fread(to, 1, room, s->f);
-    s->left -= (int64_t)n;
-    return ferror(s->f) || s->left < 0 ? (size_t)-1 : n;
-}
-
-/* Windows' programs put a byte order mark before UTF-8. */
-static void
-skip_mark(FILE *f)
-{
-    char mark[3];
-    if (fread(mark, 1, 3, f) != 3 || memcmp(mark, "\xef\xbb\xbf", 3) != 0)
-        rewind(f);
-}
-
-/* What the file is instead, or where it stops to be JSON. */
+/* All of the file; *bytes is the caller's, also on failure. */
 static pf_err
-not_json(FILE *f, const char *path, const json_error_t *error)
+slurp(char **bytes, size_t *size, FILE *f, const char *name)
 {
-    char start[PF_KIND_BYTES];
-    rewind(f);
-    const struct pf_kind *const kind = pf_kind_of(start, fread(start, 1, sizeof start, f));
+    size_t room = 0;
+    *bytes = NULL;
+    *size = 0;
+    do {
+        if (*size == room) {
+            room = room ? 2 * room : 1 << 16;
+            char *more = room > 2 * MAX_BYTES ? NULL : realloc(*bytes, room);
+            if (!more)
+                return pf_fail(PF_ENOMEM, "%s: no memory for its %zu bytes", name, *size);
+            *bytes = more;
+        }
+        *size += fread(*bytes + *size, 1, room - *size, f);
+    } while (*size <= MAX_BYTES && !feof(f) && !ferror(f));
+    if (ferror(f))
+        return pf_fail(PF_EIO, "cannot read %s: %s", name, strerror(errno));
+    return *size > MAX_BYTES ? pf_fail(PF_EFORMAT, "%s is longer than %d bytes", name, MAX_BYTES)
+                             : PF_OK;
+}
+
+static pf_err
+parse(json_t **all, const char *bytes, size_t size, const char *name)
+{
+    const size_t mark = size >= 3 && !memcmp(bytes, "\xef\xbb\xbf", 3) ? 3 : 0;    // Windows'
+    json_error_t error;
+    if (!size)
+        return pf_fail(PF_EFORMAT, "%s is empty", name);
+    if ((*all = json_loadb(bytes + mark, size - mark, JSON_REJECT_DUPLICATES, &error)))
+        return PF_OK;
+    const struct pf_kind *const kind = pf_kind_of(bytes, size);
     if (kind && !kind->json)
-        return pf_fail_in(pf_kind_fail(kind, "JSON"), "%s", path);
-    return pf_fail(PF_EFORMAT, "%s:%d: %s", path, error->line, error->text);
+        return pf_fail_in(pf_kind_fail(kind, "JSON"), "%s", name);
+    return pf_fail(PF_EFORMAT, "%s:%d: %s", name, error.line, error.text);
 }
 
 static pf_err
 load(json_t **all, const char *path)
 {
-    struct source s = {fopen(path, "rb"), MAX_BYTES};
-    json_error_t error;
-    pf_err err = PF_OK;
-    if (!s.f)
+    const bool standard = !strcmp(path, "-");
+    FILE *f = standard ? stdin : fopen(path, "rb");
+    const char *name = pf_file_title(path);
+    char *bytes;
+    size_t size;
+    if (!f)
         return pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
-    skip_mark(s.f);
-    *all = json_load_callback(more_bytes, &s, JSON_REJECT_DUPLICATES, &error);
-    if (ferror(s.f))
-        err = pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
-    else if (s.left < 0)
-        err = pf_fail(PF_EFORMAT, "%s is longer than %d bytes", path, MAX_BYTES);
-    else if (!*all)
-        err = not_json(s.f, path, &error);
-    fclose(s.f);
-    if (err)
-        json_decref(*all);
+    pf_err err = slurp(&bytes, &size, f, name);
+    if (!err)
+        err = parse(all, bytes, size, name);
+    free(bytes);
+    if (!standard)
+        fclose(f);
     return err;
 }
 
@@ -226,21 +226,22 @@ read_frame(struct capture *c, const struct scope *s, const char *folder)
 }
 
 pf_err
-transforms_read(struct capture *c, const char *path)
+transforms_read(struct capture *c, const char *path, const char *images)
 {
     char folder[CAPTURE_PATH], where[CAPTURE_PATH + 64];
     json_t *file;
     pf_err err = PF_OK;
-    if (snprintf(folder, sizeof folder, "%s", path) >= (int)sizeof folder)
+    if (snprintf(folder, sizeof folder, "%s", images ? images : path) >= (int)sizeof folder)
         return pf_fail(PF_EIO, "the name of a file is too long");
     char *slash = strrchr(folder, '/');
-    *(slash ? slash + (slash == folder) : folder) = 0;
+    if (!images)
+        *(slash ? slash + (slash == folder) : folder) = 0;
     PF_TRY(load(&file, path));
     const json_t *frames = json_object_get(file, "frames");
     if (!json_is_array(frames))
-        err = pf_fail(PF_EFORMAT, "%s has no array \"frames\"", path);
+        err = pf_fail(PF_EFORMAT, "%s has no array \"frames\"", pf_file_title(path));
     for (size_t i = 0; !err && i < json_array_size(frames); i++) {
-        snprintf(where, sizeof where, "%s: frame %zu", path, i);
+        snprintf(where, sizeof where, "%s: frame %zu", pf_file_title(path), i);
         const struct scope s = {json_array_get(frames, i), file, where};
         err = json_is_object(s.frame) ? read_frame(c, &s, folder)
                                       : pf_fail(PF_EFORMAT, "%s is not an object", where);

@@ -226,6 +226,26 @@ test_worked_example_of_the_page(void **state)
     pf_doc_release(&doc);
 }
 
+/* pack - looked for a folder of that name. */
+static void
+test_cameras_on_stdin(void **state)
+{
+    (void)state;
+    RUNS("pf-stream pack -q --center 0,0,0 --scale 1 -o page.pf page.json");
+    RUNS("pf-stream pack -q --center 0,0,0 --scale 1 - <page.json | cmp - page.pf");
+    RUNS("mkdir -p elsewhere && cp page.json elsewhere");
+    FAILS(1, "elsewhere/page.json: frame 0: there is no picture elsewhere/r_0.png",
+          "pf-stream pack -q --center 0,0,0 --scale 1 -o x.pf elsewhere/page.json");
+    RUNS("pf-stream pack -q --images . --center 0,0,0 --scale 1 elsewhere/page.json >named.pf");
+    RUNS("pf-stream get views.image named.pf >named.npy && pf-stream get views.image page.pf | "
+         "cmp - named.npy");
+    FAILS(1, "stdin: frame 0: there is no picture elsewhere/r_0.png",
+          "pf-stream pack -q --images elsewhere -o x.pf - <page.json");
+    FAILS(1, "stdin has no array \"frames\"", "echo '{}' | pf-stream pack -q -o x.pf -");
+    FAILS(1, "stdin is empty", "pf-stream pack -q -o x.pf - </dev/null");
+    FAILS(1, "stdin: is a PNG picture, not JSON", "pf-stream pack -q -o x.pf - <r_0.png");
+}
+
 /* ---- mistakes ---- */
 
 #define FRAME                                                                                      \
@@ -298,7 +318,7 @@ test_hostile_transforms(void **state)
     memset(text, '[', DEEP);
     text[DEEP] = 0;
     refuse_transforms(text, "bad.json:1: ");
-    refuse_transforms("", "bad.json:1: ");
+    refuse_transforms("", "bad.json is empty");
     refuse_transforms("{\"fl_x\": 1e999, \"frames\": []}", "bad.json:1: ");
     memset(text, 'a', DEEP);
     snprintf(text, 64, "{\"fl_x\": 40, \"frames\": [{\"file_path\": \"");
@@ -350,6 +370,9 @@ test_colmap_that_is_refused(void **state)
                   "bad/images.txt:1: there is no picture ./r_9999.png");
     refuse_colmap(good, "1 1 0 0 0 0 0 3 1 r_0.png\n2 1 0 0 0 0 0 3 1 r_1.png\n",
                   "bad/images.txt:2: expected the points of the picture in the line before");
+    refuse_colmap(good, "7 1 0 0 0 0 0 3 1 r_0.png\n\n#\n7 1 0 0 0 0 0 3 1 r_1.png\n\n",
+                  "bad/images.txt:4: image 7 is there twice, first at bad/images.txt:1");
+    refuse_colmap(good, "x 1 0 0 0 0 0 3 1 r_0.png\n\n", "bad/images.txt:1: expected IMAGE_ID");
     refuse_colmap(good, "# nothing\n", "bad names no picture");
     memset(line, '7', sizeof line - 1);
     line[sizeof line - 1] = 0;
@@ -462,6 +485,7 @@ main(void)
         cmocka_unit_test(test_center_and_scale),
         cmocka_unit_test(test_lens_by_angle),
         cmocka_unit_test(test_worked_example_of_the_page),
+        cmocka_unit_test(test_cameras_on_stdin),
         cmocka_unit_test(test_transforms_that_are_refused),
         cmocka_unit_test(test_hostile_transforms),
         cmocka_unit_test(test_colmap_that_is_refused),
