@@ -13,9 +13,9 @@ values() {
          inside && /^[^.].*\.$/ {value = $NF; inside = 0}
          {gsub(/\\/, "", value); sub(/\.$/, "", value)}' "$1"
 }
-# shown TOOL: "NAME VALUE" for each option of -h that has a current value.
+# shown: "NAME VALUE" for each option that has a current value in the help on standard input.
 shown() {
-    "$1" -h | sed '/^common options/,$d' | awk '
+    sed '/^common options/,$d' | awk '
         function put() {if (name && match(text, / \([^() ]+\)$/)) print name, substr(text, RSTART + 2, RLENGTH - 3)}
         /^ +(-., )?--[a-z]/ {put(); name = $0; sub(/^ *(-., )?--/, "", name); sub(/ .*/, "", name); text = $0; next}
         /^ +also --/ {next}
@@ -25,21 +25,22 @@ shown() {
 version=$(sed -n 's/^#define PF_VERSION "\(.*\)"/\1/p' "$ROOT/common/opt.h")
 for tool in "$BIN"/pf-*; do
     t=$(basename "$tool")
-    ok "$t -h prints help" sh -c "$t -h | grep -q '^usage: $t'"
+    ok "$t -h prints help" sh -c "$t -h >usage && grep -q '^usage: $t' usage"
     ok "$t --version names the version" test "$("$t" --version)" = "$t (posefusion) $version"
     fails "$t refuses an unknown option" 2 "there is no option --no-such-thing" "$t" --no-such-thing
     fails "$t wants a value" 2 "--seed needs a value" "$t" --seed
     fails "$t parses numbers whole" 2 'needs a whole number, not "12abc"' "$t" --seed 12abc
     fails "$t names a missing config" 1 "cannot read none.yaml" "$t" -c none.yaml
     # Every option of -h stands in the man page.
-    missing=
-    for o in $("$t" -h | sed -n '/^common options/q; s/^ *\(-., \)\?--\([a-z0-9-]*\).*/\2/p'); do
-        grep -q "Fl -$o\b" "$ROOT/man/$t.1" || missing="$missing --$o"
+    missing= text=$(<"$ROOT/man/$t.1")
+    for o in $(sed -n '/^common options/q; s/^ *\(-., \)\?--\([a-z0-9-]*\).*/\2/p' usage); do
+        named="Fl -$o\b"
+        [[ $text =~ $named ]] || missing="$missing --$o"
     done
     ok "man page of $t has every option$missing" test -z "$missing"
     # And the same default.
     values "$ROOT/man/$t.1" | sort >page
-    shown "$t" | sort >help
+    shown <usage | sort >help
     ok "man page of $t has every default" diff page help
     [ -s "$TMP/.out" ] && sed 's/^</# man page:/; s/^>/# -h:/' "$TMP/.out" | grep '^# '
 done
