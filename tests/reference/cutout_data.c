@@ -416,4 +416,5 @@ mesh_render(const struct mesh *o, const unsigned char *drawn, const struct mater
 /* The caller may change these where they lie. */
 float *mesh_positions(struct mesh *o) { return o->p; }
 float *mesh_normals(struct mesh *o) { return o->n; }
+float *mesh_uv(struct mesh *o) { return o->uv; }
 int *mesh_indices(struct mesh *o) { return o->m; }

@@ -174,7 +174,7 @@ class Model:
         self.archive, self.folder = entry['archive'], os.path.dirname(entry['model'])
         self.members = {n.lower(): n for n in self.archive.namelist()}
         c = self.c = objects.library('cutout_data.c', GCC)
-        for f in (c.mesh_read, c.mesh_material, c.mesh_positions, c.mesh_normals, c.mesh_indices):
+        for f in (c.mesh_read, c.mesh_material, c.mesh_positions, c.mesh_normals, c.mesh_uv, c.mesh_indices):
             f.restype = ctypes.c_void_p
         c.mesh_count.restype = ctypes.c_long
         text = self.archive.read(entry['model'])
@@ -188,7 +188,8 @@ class Model:
             raise ValueError('no triangles')
         view = lambda f, kind, shape: np.ctypeslib.as_array(ctypes.cast(f(self.mesh), ctypes.POINTER(kind)), shape)
         self.p, self.n = (view(f, ctypes.c_float, (n, 3, 3)) for f in (c.mesh_positions, c.mesh_normals))
-        index = view(c.mesh_indices, ctypes.c_int, (n,))
+        self.uv = view(c.mesh_uv, ctypes.c_float, (n, 3, 2))
+        self.index = index = view(c.mesh_indices, ctypes.c_int, (n,))
         self.drawn = np.ones(n, np.uint8)
         self.set_materials(text, index)
         if entry['rotation']:

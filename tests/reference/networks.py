@@ -764,14 +764,15 @@ class Denoiser(nn.Module):
         first convolution along the outermost skip to the last: silu(x) - silu(-x) = x, and a pair's norm only scales."""
         unet = self.model.diffusion_model
         first, last, out = unet.input_blocks[0][0], unet.output_blocks[-1][0].skip_connection, unet.out[2]
-        pairs = [(2 * c + k, c, 1 - 2 * k) for c in range(out.out_channels) for k in (0, 1)]
-        if unet.base // 32 != 2:
+        group = unet.base // 32                                 # channels that share a norm: pairs of one x
+        if group % 2:
             return
+        pairs = [(group * c + k, c, 1 - 2 * (k % 2)) for c in range(out.out_channels) for k in range(group)]
         for row, c, sign in pairs:
             for p, at, value in ((first, c, sign), (last, last.in_channels - unet.base + row, 1)):
                 p.weight[row], p.bias[row] = 0, 0
                 p.weight[row, at, p.weight.shape[2] // 2, p.weight.shape[3] // 2] = value
-            out.weight[c, row, 1, 1] = sign
+            out.weight[c, row, 1, 1] = sign * 2 / group
 
     def cameras(self, e_in, e_target):
         """Per view: v [B, N, 4], pose [B, N, 3, 4], and the pair's rays and masks by side, for angles [B]."""
@@ -834,6 +835,11 @@ def ddim(predict, x, steps=50, eta=1.0, generator=None, noise=None):
     return x
 
 
+def dead(name):
+    """Parameters that change nothing (networks.md, 9)."""
+    return any(k in name for k in ('attn2.to_q.', 'attn2.to_k.', '.norm2.')) and 'transformer_blocks' in name
+
+
 def state_dict(denoiser, vae, vit):
     """All parameters under the names of the original's checkpoint."""
     named = dict(denoiser.state_dict())
@@ -843,10 +849,11 @@ def state_dict(denoiser, vae, vit):
 
 
 def load(config, weights):
-    """Denoiser, VAE and image encoder of a checkpoint (names to tensors); every parameter must be there."""
+    """Denoiser, VAE and image encoder of a checkpoint (names to tensors); every parameter that does something must be there."""
     models = Denoiser(config), VAE(config['vae']), ViT(config['clip'])
     for model, prefix in zip(models, ('', 'first_stage_model.', 'clip_image_encoder.model.visual.')):
-        model.load_state_dict({k: weights[prefix + k].float() for k in model.state_dict()})
+        model.load_state_dict({k: weights[prefix + k].float() if prefix + k in weights or not dead(k) else v
+                               for k, v in model.state_dict().items()})
         model.eval()
     models[0].model.diffusion_model.skip_zero_layers()
     return models

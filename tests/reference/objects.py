@@ -55,11 +55,15 @@ GPU = ('nvcc', '-x', 'cu', '-O3', '-arch=native', '--use_fast_math', '-shared', 
 _libraries = {}
 
 
-def call(name, *args, file='objects.c', compiler=CPU):
-    """A C function; arrays go as pointers."""
+def library_once(file, compiler):
     if (file, compiler) not in _libraries:
         _libraries[file, compiler] = library(file, compiler)
-    f = getattr(_libraries[file, compiler], name)
+    return _libraries[file, compiler]
+
+
+def call(name, *args, file='objects.c', compiler=CPU):
+    """A C function; arrays go as pointers."""
+    f = getattr(library_once(file, compiler), name)
     return f(*[a.ctypes.data_as(ctypes.c_void_p) if isinstance(a, np.ndarray) else a for a in args])
 
 

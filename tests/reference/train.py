@@ -1,18 +1,18 @@
 #!/usr/bin/python3
-"""Train the demo model: stages vae, encoder, diffusion, one after the other.
+"""Train the demo model: stages vae and diffusion, one after the other.
 
-    train.py --work DIR [--config FILE] [--stage all|data|vae|encoder|diffusion] [--minutes M] [--export DIR]
+    train.py --work DIR --models FILE [--config FILE] [--stage all|pairs|vae|diffusion] [--seconds S] [--export DIR]
 
-Everything is seeded.  Each stage keeps DIR/STAGE.pt (weights, their moving average, optimiser, step, random
-state) and goes on from it, on the CPU exactly; --minutes ends a call early, a later call resumes.  What is rendered and what
-is derived from it is made once and kept in DIR.  The result goes to configs/demo (or the folder of --export):
-config.yaml and weights.safetensors, also after every validation.
+FILE is what models.py packed.  Everything is seeded.  Each stage keeps DIR/STAGE.pt (weights, their moving average,
+optimiser, step, random state, number of the next scene) and goes on from it, on the CPU exactly; --minutes or --seconds
+end a call early, a later call resumes.  The result goes to configs/demo (or the folder of --export): config.yaml and
+weights.safetensors, also at every check.  --start WEIGHTS begins with the networks of a file that was exported.
 
-On a GPU a step is compiled, captured once as a CUDA graph and replayed: it draws its own random numbers and
-computes its own learning rate, so nothing comes from the host."""
+On a GPU a diffusion step is captured once as a CUDA graph and replayed: it draws its own random numbers and computes its
+own learning rate, so nothing comes from the host.  Scenes are drawn by other processes (scenes.py) and encoded between
+steps: each takes the place of the oldest in a pool of latents."""
 import argparse
 import copy
-import ctypes
 import math
 import multiprocessing
 import os
@@ -23,12 +23,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import yaml
+from torch import nn
 
 import networks
 import objects
+import scenes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ELEVATIONS_IN, ELEVATIONS = (-10, 40), (-20, 70)
 
 
 def log(stage, text):
@@ -40,7 +41,7 @@ def cached(path, make):
     if not os.path.exists(path):
         arrays = make()
         part = '%s.%d.npz' % (path, os.getpid())
-        np.savez(part, **arrays)
+        np.savez_compressed(part, **arrays)
         os.rename(part, path)
     return dict(np.load(path))
 
@@ -57,45 +58,33 @@ def slices(n, size):
     return [range(k, min(k + size, n)) for k in range(0, n, size)]
 
 
-def uniform_deg(rng, bounds, n):
-    return np.deg2rad(rng.uniform(*bounds, n)).astype(np.float32)
-
-
 def to_input(images):
     """uint8 [..., S, S, 3] -> float [..., 3, S, S] in -1..1."""
     return images.float().movedim(-1, -3) / 127.5 - 1
 
 
-# ---- rendering ----
+# ---- scenes ----
 
-def solid_rows(seeds):
-    """Solids of these objects, filled up to MOST of them, and their counts."""
-    rows, counts = np.zeros((len(seeds), objects.MOST, objects.PARAMS), np.float32), np.empty(len(seeds), np.int32)
-    for k, seed in enumerate(seeds):
-        parts = objects.solids(seed)
-        rows[k, :len(parts)], counts[k] = parts, len(parts)
-    return rows, counts
+class Source:
+    """Scenes of the training models in order, from `first` on, and what is held out."""
 
+    def __init__(self, o, size):
+        self.o, train_and_held = o, scenes.load(o.models)
+        self.train, self.held = (scenes.Scenes(train_and_held, size, k) for k in (False, True))
+        self.ring = None
 
-def solid_table(work, n, first=0):
-    def make():
-        rows = in_processes(solid_rows, [range(first + s.start, first + s.stop) for s in slices(n, 500)])
-        return dict(solids=np.concatenate([r[0] for r in rows]), counts=np.concatenate([r[1] for r in rows]))
-    d = cached(os.path.join(work, 'solids-%d-%d.npz' % (first, n)), make)
-    return d['solids'], d['counts']
+    def begin(self, first):
+        self.ring = scenes.Ring(self.o.scenes, self.o.ring, self.train, first, self.o.workers)
 
-
-def render_white(table, elevation, azimuths, size, device):
-    """Objects [n] of a solid_table, each at its elevation [n] and azimuths [n, V] -> uint8 [n, V, S, S, 3] on white."""
-    (solids, counts), (n, V) = table, azimuths.shape
-    poses = objects.poses(np.repeat(elevation, V), azimuths.reshape(-1)).astype(np.float32)
-    out = torch.empty((n, V, size, size, 3), dtype=torch.uint8, device=device)
-    arrays = [torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in (solids, counts, poses)]
-    p = [ctypes.c_void_p(a.data_ptr()) for a in (out, *arrays)]
-    failed = objects.call('objects_white', p[0], p[1], p[2], n, objects.MOST, p[3], V, objects.c_float(280 * size / 256), size, 2,
-                          compiler=objects.GPU if device.type == 'cuda' else objects.CPU)
-    assert not failed, 'CUDA error %d' % failed
-    return out
+    def held_out(self, n, procedural):
+        """n views of models that are held out and some of objects.py: views u1 [n + procedural, 17, S, S, 3], elevations."""
+        out = [self.held(k) for k in range(n)]
+        for k in range(procedural):
+            rng = np.random.default_rng([6033, 4, k])
+            e = scenes.elevations(rng)
+            angles = np.deg2rad(scenes.ELEVATIONS_IN[e[0]]), np.deg2rad(scenes.ELEVATIONS[e[1]])
+            out.append((scenes.procedural(objects.PHOTO_SEED + k, *angles, self.held.size), *e))
+        return np.stack([x[0] for x in out]), np.array([x[1:] for x in out])
 
 
 # ---- a stage ----
@@ -112,6 +101,8 @@ class Stage:
         self.averages = [a for a, p in zip(self.average.parameters(), model.parameters()) if p.requires_grad]
         self.lr = torch.tensor(float(plan['lr']), device=device) if self.cuda else plan['lr']
         self.at = torch.zeros((), device=device)                # the step, on the device
+        self.begin = torch.zeros((), device=device)             # where the learning rate rose
+        self.scene = 0                                          # the next one
         self.total = torch.full((), float(plan['steps']), device=device)
         self.opt = torch.optim.AdamW(self.params, lr=self.lr, betas=(0.9, 0.99), weight_decay=plan.get('decay', 1e-4),
                                      **(dict(fused=True, capturable=True) if self.cuda else {}))
@@ -124,6 +115,8 @@ class Stage:
             self.opt.load_state_dict(s['opt'])
             self.step = s['step']
             self.at.fill_(self.step)
+            self.begin.fill_(self.step if plan.get('seconds') else s['begin'])
+            self.scene = s['scene']
             torch.set_rng_state(s['torch_rng'].cpu())
             if self.cuda:
                 torch.cuda.set_rng_state(s['cuda_rng'].cpu())
@@ -132,16 +125,17 @@ class Stage:
 
     def save(self):
         s = dict(model=self.model.state_dict(), average=self.average.state_dict(), opt=self.opt.state_dict(), step=self.step,
-                 torch_rng=torch.get_rng_state())
+                 begin=self.begin.item(), scene=self.scene, torch_rng=torch.get_rng_state())
         if self.cuda:
             s['cuda_rng'] = torch.cuda.get_rng_state()
         torch.save(s, self.path + '.part')
         os.rename(self.path + '.part', self.path)
 
     def set_rate(self):
-        rise = ((self.at + 1) / self.plan.get('warm_up', 100)).clamp(max=1)
-        fall = 0.5 * (1 + torch.cos(math.pi * (self.at / self.total).clamp(max=1)))
-        rate = self.plan['lr'] * rise * (0.01 + 0.99 * fall)
+        """Rises, stays, and falls in the last `fall` of a call or plan: a later call can go on from any of them."""
+        rise = ((self.at - self.begin + 1) / self.plan.get('warm_up', 100)).clamp(max=1)
+        left = (1 - (self.at - self.begin) / (self.total - self.begin)).clamp(min=0)
+        rate = self.plan['lr'] * rise * (0.02 + 0.98 * (left / self.plan.get('fall', 0.3)).clamp(max=1))
         if self.cuda:
             self.lr.copy_(rate)
         else:
@@ -181,45 +175,56 @@ class Stage:
         log(self.name, 'step captured after %.0f s' % (time.time() - self.started))
         return graph.replay
 
-    def run(self, one_step, minutes, check):
-        """Steps until the plan or the time ends; check() every now and then."""
+    def run(self, one_step, minutes, check, before=lambda: None):
+        """Steps until the plan or the time ends, before() ahead of each; check() and save() every now and then."""
         if self.step >= self.plan['steps']:
-            self.save()
             return True
+        before()
         go = self.captured(one_step) if self.cuda and not os.environ.get('PF_NO_GRAPH') else lambda: self.update(one_step)
-        every, begin, counted = self.plan.get('log', 200), time.time(), 0
+        every, begin, counted, saved = self.plan.get('log', 200), time.time(), 0, time.time()
         for v in self.sums.values():
             v.zero_()
+        lap = begin
         while self.step < self.plan['steps']:
+            before()
             go()
             self.step += 1
             counted += 1
             if counted == 200 and self.plan.get('seconds'):     # as many steps as there is time for
                 self.at.item()
-                self.plan['steps'] = self.step + int((self.plan['seconds'] - (time.time() - self.started)) / ((time.time() - begin) / 200))
-                self.total.fill_(self.plan['steps'])
-                log(self.name, '%d steps' % self.plan['steps'])
+                self.plan_for(self.plan['seconds'] - (time.time() - self.started), (time.time() - begin) / 200)
             if counted % every == 0:
-                log(self.name, 'step %d/%d %s (%.4f s a step)' % (
-                    self.step, self.plan['steps'], ' '.join('%s %.5f' % (k, v.item() / every) for k, v in self.sums.items()),
-                    (time.time() - begin) / counted))
+                means = ' '.join('%s %.5f' % (k, v.item() / every) for k, v in self.sums.items())
+                log(self.name, 'step %d/%d %s; %.1f ms a step, %.0f samples/s, %.1f scenes a step' % (
+                    self.step, self.plan['steps'], means, 1e3 * (time.time() - lap) / every, self.plan['batch'] * every / (time.time() - lap),
+                    self.scene / max(1, self.step)))
+                lap = time.time()
                 for v in self.sums.values():
                     v.zero_()
+                if self.plan.get('seconds') and counted % (10 * every) == 0:    # checks take time, too
+                    self.plan_for(self.plan['seconds'] - (time.time() - self.started), (time.time() - begin) / counted)
                 if minutes and time.time() - self.started > 60 * minutes:
                     break
-            if self.step % self.plan['check'] == 0 or self.step == self.plan['steps']:
+            if time.time() - saved > self.plan['check_seconds']:
                 check()
                 self.save()
+                saved = lap = time.time()
+        check()
         self.save()
         return self.step >= self.plan['steps']
 
+    def plan_for(self, seconds, each):
+        self.plan['steps'] = self.step + max(1, int((seconds - self.plan.get('end_seconds', 0)) / each))
+        self.total.fill_(self.plan['steps'])
+        log(self.name, '%d steps' % self.plan['steps'])
 
-def quick(f, device):
-    """f compiled, its products in bf16, on a GPU; on the CPU torch's GroupNorm in bf16 loses 10 %."""
-    def mixed(*args):
+
+def mixed(f, device):
+    """f with its products in bf16 on a GPU; on the CPU torch's GroupNorm in bf16 loses 10 %."""
+    def g(*args):
         with torch.autocast('cuda', torch.bfloat16):
             return f(*args)
-    return torch.compile(mixed, dynamic=False) if device.type == 'cuda' else f
+    return g if device.type == 'cuda' else f
 
 
 def channels_last(model):
@@ -232,26 +237,27 @@ def channels_last(model):
 
 # ---- stage 1: the VAE ----
 
-def train_vae(config, work, plan, device, minutes, export_to):
-    size, n = config['model']['image_size'], plan['views']
-    rng = np.random.default_rng([6033, 1])
-    e, a = uniform_deg(rng, ELEVATIONS, n), rng.uniform(0, 2 * np.pi, (n, 1))
-    solids, counts = solid_table(work, n)
-    views = torch.cat([render_white((solids[k.start:k.stop], counts[k.start:k.stop]), e[k], a[k], size, device)[:, 0]
-                       for k in slices(n, 2000)])
-    log('vae', '%d views' % n)
-    held = to_input(views[:128])
-    vae = channels_last(networks.VAE(config['vae'])).to(device)
-    s = Stage('vae', vae, work, plan, device)
+def train_vae(config, o, plan, device, source):
+    size, n = config['model']['image_size'], plan['scenes']
+    source.begin(0)
+    views = torch.from_numpy(source.ring.take(0, n)[0]).flatten(0, 1)
+    held = to_input(torch.from_numpy(source.held_out(plan['held_out'], 0)[0][:, ::4]).flatten(0, 1)).to(device)
+    views = views.to(device)
+    log('vae', '%d views' % len(views))
+    vae = networks.VAE(config['vae'])
+    if o.start:
+        load_part(vae, o.start, 'first_stage_model.')
+    vae = channels_last(vae).to(device)
+    s = Stage('vae', vae, o.work, plan, device)
 
     def through(x, noise):
         mean, logvar = vae.moments(x)
         mean, logvar = mean.float(), logvar.float()
         return mean, logvar, vae.decode(mean + torch.exp(0.5 * logvar) * noise).float()
-    through = quick(through, device)
+    through = mixed(through, device)
 
     def one_step():
-        x = to_input(views[torch.randint(128, n, (plan['batch'],), device=device)])
+        x = to_input(views[torch.randint(len(views), (plan['batch'],), device=device)])
         mean, logvar, y = through(x, torch.randn(len(x), config['vae']['z_channels'], size // 8, size // 8, device=device))
         mse, l1 = F.mse_loss(y, x), F.l1_loss(y, x)
         kl = 0.5 * (mean ** 2 + logvar.exp() - 1 - logvar).mean()
@@ -264,73 +270,30 @@ def train_vae(config, work, plan, device, minutes, export_to):
         log('vae', 'step %d: held-out PSNR %.2f dB, latent deviation %s, noise %.3f' % (
             s.step, (-10 * mse.log10()).mean(), ['%.2f' % v for v in mean.transpose(0, 1).flatten(1).std(1)], (0.5 * logvar).exp().mean()))
 
-    return s.run(one_step, minutes, check)
+    return s.run(one_step, o.minutes, check)
 
 
-# ---- stage 2: the image encoder, taught what one view determines ----
+# ---- stage 2: the diffusion model, with the image encoder ----
 
-LEVELS = 16
-
-
-def descriptors(seed, e_in):
-    """What the embedding should say [120]: the object's half widths to the right, left, front and in the diagonal, and its
-    colour, at 16 heights; and the photo's elevation."""
-    parts = objects.solids(seed)
-    z, r = (np.arange(LEVELS) + 0.5) / LEVELS - 0.5, np.linspace(0, 0.7, 57)
-    out = []
-    for dx, dy in ((0, 1), (0, -1), (1, 0), (0.7071, 0.7071)):
-        p = np.stack(np.broadcast_arrays(r * dx, r * dy, z[:, None]), -1)
-        out.append(((objects.sdf(parts, p.reshape(-1, 3)).reshape(LEVELS, -1) < 0) * r).max(1) * 3)     # [LEVELS]
-    front = np.stack([out[2] / 3 + 0.01, 0 * z, z], 1)
-    colour = objects.sdf(parts, front, colours=True)[1] - 0.5
-    out += list((colour * (out[2] > 0)[:, None] * 1.5).T)
-    return np.concatenate(out + [f(e_in * k)[None] for k in (1, 2, 4, 8) for f in (np.sin, np.cos)]).astype(np.float32)
+def load_part(model, path, prefix):
+    """The parameters of a model in an exported file; it may lack those that do nothing."""
+    weights = networks.read_safetensors(path)[0]
+    known = {k: weights[prefix + k].float() for k in model.state_dict() if prefix + k in weights}
+    lacking = [k for k in model.load_state_dict(known, strict=False).missing_keys if not networks.dead(k)]
+    if lacking:
+        raise SystemExit('%s has no %s' % (path, prefix + lacking[0]))
 
 
-def descriptor_rows(jobs):
-    return np.stack([descriptors(k, e) for k, e in jobs])
+class Model(nn.Module):
+    """What the diffusion stage trains.  hint: a guess at all views from the image embedding alone, which teaches the encoder
+    long before the denoiser listens to it; it is not exported."""
 
-
-def encoder_targets(work, n):
-    """Elevations of the photos [n], and what the encoder should say of them [n, 120]."""
-    e = uniform_deg(np.random.default_rng([6033, 2]), ELEVATIONS_IN, n)
-    make = lambda: dict(targets=np.concatenate(in_processes(descriptor_rows, [[(i, e[i]) for i in k] for k in slices(n, 250)])))
-    return e, cached(os.path.join(work, 'descriptors-%d.npz' % n), make)['targets']
-
-
-def train_encoder(config, work, plan, device, minutes, export_to):
-    size, n = config['model']['image_size'], plan['photos']
-    e, targets = encoder_targets(work, n)
-    solids, counts = solid_table(work, n)
-    photos = torch.cat([render_white((solids[k.start:k.stop], counts[k.start:k.stop]), e[k], np.zeros((len(k), 1)), size, device)[:, 0]
-                        for k in slices(n, 2000)])
-    log('encoder', '%d photos' % n)
-    vit = networks.ViT(config['clip']).to(device)
-    s = Stage('encoder', vit, work, plan, device)
-    targets = torch.from_numpy(targets).to(device)
-    held = to_input(photos[:256])
-    embed = quick(lambda x: vit(x).float(), device)
-
-    def one_step():
-        k = torch.randint(256, n, (plan['batch'],), device=device)
-        return dict(loss=F.smooth_l1_loss(embed(to_input(photos[k])), targets[k], beta=0.1))
-
-    def check():
-        with torch.no_grad():
-            y = s.average(held)
-        log('encoder', 'step %d: held-out error %.4f of %.4f' % (s.step, (y - targets[:256]).pow(2).mean(),
-                                                                  (targets[:256] - targets.mean(0)).pow(2).mean()))
-
-    return s.run(one_step, minutes, check)
-
-
-# ---- stage 3: the diffusion model ----
-
-def best(work, stage, make):
-    """The moving average of a finished stage."""
-    model = make()
-    model.load_state_dict(torch.load(os.path.join(work, stage + '.pt'), map_location='cpu')['average'])
-    return model.eval()
+    def __init__(self, config):
+        super().__init__()
+        e, z, h = config['unet']['context_dim'], config['vae']['z_channels'], config['model']['image_size'] // 16
+        self.denoiser, self.vit = networks.Denoiser(config), networks.ViT(config['clip'])
+        self.hint = nn.Sequential(nn.Linear(e + 2, 512), nn.SiLU(), nn.Linear(512, config['model']['view_num'] * z * h * h))
+        self.denoiser.initialise()
 
 
 def standardise(vae, mean, std):
@@ -345,41 +308,46 @@ def standardise(vae, mean, std):
         q.bias[c:] -= 2 * std.log()
 
 
-def training_angles(n):
-    rng = np.random.default_rng([6033, 3])
-    return uniform_deg(rng, ELEVATIONS_IN, n), uniform_deg(rng, ELEVATIONS, n)
+class Pool:
+    """The latents (mean, deviation), small photo and elevations of the last `size` scenes, the oldest replaced in turn."""
 
+    def __init__(self, config, source, vae, plan, device, stage):
+        size, m, c = plan['pool'], config['model'], config['vae']['z_channels']
+        h, small = m['image_size'] // 8, config['clip']['image_size']
+        self.source, self.vae, self.plan, self.device, self.stage, self.small = source, vae, plan, device, stage, small
+        empty = lambda shape, kind=torch.float16: torch.zeros((size, *shape), dtype=kind, device=device)
+        self.data = dict(mean=empty((17, c, h, h)), std=empty((17, c, h, h)), photo=empty((3, small, small)),
+                         pair=empty((), torch.long), e_in=empty((), torch.float32), e_target=empty((), torch.float32))
+        self.encode = mixed(lambda x: torch.cat(vae.moments(x), 1), device)
+        # A resumed call makes the scenes of its pool once more.
+        self.stage.scene = max(0, self.stage.scene - size)
+        source.begin(self.stage.scene)
 
-def latent_data(config, work, plan, device):
-    """Of every training object: angles, embedding, and the latents (mean, deviation) of its photo and 16 views; and the VAE whose
-    latents have the deviation that scale_factor asks for.  Each object is seen at elevations of its own."""
-    size, m, n = config['model']['image_size'], config['model'], plan['objects']
-    e_in, e_target = training_angles(n)
-    vae = channels_last(best(work, 'vae', lambda: networks.VAE(config['vae']))).to(device)
-    vit = best(work, 'encoder', lambda: networks.ViT(config['clip'])).to(device)
+    def fill(self):
+        for _ in range(0, self.plan['pool'], self.plan['refresh']):
+            self.add()
 
-    def make():
-        solids, counts = solid_table(work, n)
-        encode, moments, clip = quick(lambda x: torch.cat(vae.moments(x), 1), device), [], []
+    def add(self):
+        n, count, d = self.stage.scene, self.plan['refresh'], self.data
+        rgb, e = self.source.ring.take(n, count)
+        k = (n + torch.arange(count, device=self.device)) % self.plan['pool']
         with torch.no_grad():
-            for k in slices(n, 16):
-                part = solids[k.start:k.stop], counts[k.start:k.stop]
-                photo = to_input(render_white(part, e_in[k], np.zeros((len(k), 1)), size, device))
-                views = to_input(render_white(part, e_target[k], np.tile(objects.AZIMUTHS, (len(k), 1)), size, device))
-                z = encode(torch.cat([photo, views], 1).flatten(0, 1))                                  # [17 n, 8, h, w]
-                moments.append(z.half().reshape(len(k), 17, *z.shape[1:]).cpu())
-                clip.append(vit(photo[:, 0]).cpu())
-        return dict(moments=torch.cat(moments).numpy(), clip=torch.cat(clip).numpy())
-    data = cached(os.path.join(work, 'latents-%d.npz' % n), make)
-    log('diffusion', 'latents of %d objects' % n)
-    mean, logvar = torch.from_numpy(data['moments']).to(device).chunk(2, 2)
-    channels = mean[:2000].float().movedim(2, 0).flatten(1)
-    mu, std = channels.mean(1), channels.std(1) * m['scale_factor']
-    standardise(vae, mu, std)
-    shape = (1, 1, -1, 1, 1)
-    return vae, vit, dict(mean=((mean.float() - mu.view(shape)) / std.view(shape)).half(), std=((0.5 * logvar.float()).exp() / std.view(shape)).half(),
-                          clip=torch.from_numpy(data['clip']).to(device),
-                          e_in=torch.from_numpy(e_in).to(device), e_target=torch.from_numpy(e_target).to(device))
+            x = to_input(torch.from_numpy(rgb).to(self.device))
+            mean, logvar = self.encode(x.flatten(0, 1)).float().unflatten(0, (count, 17)).chunk(2, 2)
+            d['mean'][k], d['std'][k] = mean.half(), (0.5 * logvar).exp().half()
+            d['photo'][k] = F.interpolate(x[:, 0], (self.small, self.small), mode='bicubic', align_corners=True).half()
+        e = torch.from_numpy(e).long()
+        d['pair'][k] = (e[:, 0] * len(scenes.ELEVATIONS) + e[:, 1]).to(self.device)
+        for name, table, column in (('e_in', scenes.ELEVATIONS_IN, 0), ('e_target', scenes.ELEVATIONS, 1)):
+            d[name][k] = torch.deg2rad(torch.from_numpy(table).float())[e[:, column]].to(self.device)
+        self.stage.scene += count
+        self.source.ring.head[0] = self.stage.scene
+
+    def refresh(self):
+        """Before a step: new scenes every few of them.  A GPU does not wait for the processes that draw."""
+        if self.stage.step % self.plan['refresh_steps'] == 0 and (
+                self.device.type == 'cpu' or self.source.ring.ready(self.stage.scene, self.plan['refresh'])):
+            self.add()
 
 
 def pair_rows(job):
@@ -401,17 +369,19 @@ def spad_sides(config, plan):
 
 
 def pair_data(config, work, plan):
-    """Of every object: masks [n, N, T, T / 8] at the largest side, rays by side of the views [n, N, 6, s, s], of the photo [n, 1, 6, s, s]."""
-    n, N, side, sides = plan['objects'], config['model']['view_num'], config['model']['image_size'] // 8, spad_sides(config, plan)
-    e_in, e_target = (e.astype(np.float64) for e in training_angles(n))
+    """Of every pair of elevations, numbered photo's * ELEVATIONS + views': masks [n, N, T, T / 8] at the largest side, rays by
+    side of the views [n, N, 6, s, s], of the photo [n, 1, 6, s, s]."""
+    N, side, sides = config['model']['view_num'], config['model']['image_size'] // 8, spad_sides(config, plan)
+    e_in, e_target = (np.deg2rad(e) for e in np.meshgrid(scenes.ELEVATIONS_IN, scenes.ELEVATIONS, indexing='ij'))
+    e_in, e_target = e_in.reshape(-1), e_target.reshape(-1)
 
     def make():
-        rows = in_processes(pair_rows, [(e_target[k], e_in[k], N, side, max(sides), sides) for k in slices(n, 100)])
+        rows = in_processes(pair_rows, [(e_target[k], e_in[k], N, side, max(sides), sides) for k in slices(len(e_in), 12)])
         out = dict(masks=np.concatenate([r[0] for r in rows]))
         for i, s in enumerate(sides):
             out.update({'views%d' % s: np.concatenate([r[1][i][0] for r in rows]), 'photo%d' % s: np.concatenate([r[1][i][1] for r in rows])})
         return out
-    return cached(os.path.join(work, 'pairs-%d-%s.npz' % (n, '-'.join(map(str, sides)))), make) if sides else {}
+    return cached(os.path.join(work, 'pairs-%s.npz' % '-'.join(map(str, sides))), make) if sides else {}
 
 
 def export(to, config, denoiser, vae, vit):
@@ -421,7 +391,7 @@ def export(to, config, denoiser, vae, vit):
         f.write('# The model that ships: made by tests/reference/train.py.  pf-config(5) describes the keys.\n')
         for section, keys in config.items():
             f.write('%s: %s\n' % (section, yaml.safe_dump(keys, default_flow_style=True, width=1000, sort_keys=False).strip()))
-    weights = {k: v.half() for k, v in networks.state_dict(denoiser, vae, vit).items()}
+    weights = {k: v.half() for k, v in networks.state_dict(denoiser, vae, vit).items() if not networks.dead(k)}
     networks.write_safetensors(os.path.join(to, 'weights.safetensors.part'), weights, {'pf.format': '1', 'pf.kind': 'weights'})
     for name in ('config.yaml', 'weights.safetensors'):
         os.rename(os.path.join(to, name + '.part'), os.path.join(to, name))
@@ -443,98 +413,143 @@ def sample_views(config, denoiser, vae, vit, photos, e_in, e_target, seed=6033, 
     return ((y + 1) / 2).view(*x.shape[:2], *y.shape[1:])
 
 
-def held_out(work, n, size, device):
-    """Photos and true views of objects that were never trained on."""
-    rng = np.random.default_rng([6033, 4])
-    e_in, e_target = uniform_deg(rng, ELEVATIONS_IN, n), uniform_deg(rng, ELEVATIONS, n)
-    table = solid_table(work, n, objects.PHOTO_SEED)
-    photos = render_white(table, e_in, np.zeros((n, 1)), size, device)[:, 0]
-    views = render_white(table, e_target, np.tile(objects.AZIMUTHS, (n, 1)), size, device)
-    return to_input(photos), torch.from_numpy(e_in).to(device), torch.from_numpy(e_target).to(device), (to_input(views) + 1) / 2
-
-
 def psnr(a, b):
     """Mean over views of [..., 3, S, S] in 0..1."""
     return (-10 * (a - b).pow(2).mean((-3, -2, -1)).log10()).mean().item()
 
 
-def train_diffusion(config, work, plan, device, minutes, export_to):
-    vae, vit, data = latent_data(config, work, plan, device)
-    torch.manual_seed(6033)
-    denoiser = networks.Denoiser(config)
-    denoiser.initialise()
-    unet = denoiser.model.diffusion_model
-    for m in unet.transformers():                               # the finest layer1s stay zero, which is skipped everywhere
+def latent_statistics(pool):
+    """Mean and deviation of the latents' channels [C] over the pool's views."""
+    x = pool.data['mean'][:, 1:].float().movedim(2, 0).flatten(1)
+    return x.mean(1), x.std(1)
+
+
+def diffusion_vae(config, o, device):
+    """The VAE of an exported file, or of the stage before."""
+    vae = networks.VAE(config['vae'])
+    if o.start:
+        load_part(vae, o.start, 'first_stage_model.')
+    else:
+        vae.load_state_dict(torch.load(os.path.join(o.work, 'vae.pt'), map_location='cpu')['average'])
+    return channels_last(vae).to(device).eval()
+
+
+def freeze(unet, plan):
+    """What does nothing, and the finest layer1s, which stay zero and are skipped everywhere."""
+    for m in unet.transformers():
         m.without_layer1 = m.side > plan['layer1_up_to_side']
         if m.without_layer1:
             m.layer1.requires_grad_(False)
-        for tb in (m.layer1.transformer_blocks[0], m.layer2.transformer_blocks[0]):     # dead: networks.md, 9
-            for p in (*tb.attn2.to_q.parameters(), *tb.attn2.to_k.parameters(), *tb.norm2.parameters()):
-                p.requires_grad_(False)
-    channels_last(denoiser).to(device)
+    for name, p in unet.named_parameters():
+        if networks.dead(name):
+            p.requires_grad_(False)
+
+
+def train_diffusion(config, o, plan, device, source):
+    scale, size = config['model']['scale_factor'], config['model']['image_size']
+    torch.manual_seed(6033)
+    model = Model(config)
+    if o.start and not o.start_vae_only:
+        load_part(model.denoiser, o.start, '')
+        load_part(model.vit, o.start, 'clip_image_encoder.model.visual.')
+    denoiser, unet = model.denoiser, model.denoiser.model.diffusion_model
+    freeze(unet, plan)
+    channels_last(model).to(device)
     sides = spad_sides(config, plan)
-    pairs = {k: torch.from_numpy(v).to(device) for k, v in pair_data(config, work, plan).items()}
-    log('diffusion', 'masks and rays')
-    s = Stage('diffusion', denoiser, work, plan, device)
-    abar, scale, N, K, B = networks.alphas_bar().to(device), config['model']['scale_factor'], denoiser.views, plan['views'], plan['batch']
-    check_set = held_out(work, plan['held_out'], config['model']['image_size'], device)
-    rep, numbers = lambda y: y.repeat_interleave(K, 0), torch.arange(B, device=device)
+    pairs = {k: torch.from_numpy(v).to(device) for k, v in pair_data(config, o.work, plan).items()}
+    s = Stage('diffusion', model, o.work, plan, device)
+    vae = diffusion_vae(config, o, device)
+    pool = Pool(config, source, vae, plan, device, s)
+    check_set = source.held_out(plan['held_out'], plan['held_out_procedural'])
+    pool.fill()
+    log('diffusion', 'a pool of %d scenes' % plan['pool'])
+    standard = os.path.join(o.work, 'latents.pt')               # what the latents were shifted and divided by
+    if not os.path.exists(standard):
+        mu, std = latent_statistics(pool)
+        # Latents of an exported VAE have their deviation already: its UNet knows them so.
+        torch.save((mu * 0, std * 0 + 1) if o.start and not o.start_vae_only else (mu.cpu(), std.cpu() * scale), standard)
+    mu, std = (x.to(device) for x in torch.load(standard))
+    log('diffusion', 'latents less %s by %s' % (mu.tolist(), std.tolist()))
+    exported = copy.deepcopy(vae)
+    standardise(exported, mu, std)
+    mu, std = mu.view(1, 1, -1, 1, 1), std.view(1, 1, -1, 1, 1)
+
+    abar, N, K, B = networks.alphas_bar().to(device), denoiser.views, plan['views'], plan['batch']
+    rep, numbers, data = lambda y: y.repeat_interleave(K, 0), torch.arange(B, device=device), pool.data
     bits = torch.arange(7, -1, -1, device=device)
 
-    def predict(x, t, v, pose, pick, clip, concat, keep, seen, rays):
+    def predict(x, t, v, pose, pick, photo, e_target, concat, keep, seen, rays):
         chosen = lambda y: y[numbers[:, None], pick].flatten(0, 1)
         kept = lambda y, k: y * rep(keep[k]).view(-1, *[1] * (y.ndim - 1)).to(y.dtype)
+        clip = model.vit(photo).float()
+        hint = model.hint(torch.cat([clip, e_target.sin()[:, None], e_target.cos()[:, None]], 1))
         te = denoiser.time_embed(networks.sinusoid(t, denoiser.time_embed[0].in_features))
         volume = denoiser.spatial_volume.spatial(x, te, v, pose)
         volumes = denoiser.spatial_volume.frustum(rep(volume), rep(te), chosen(v), chosen(pose))
         volumes = {k: kept(y, 1) for k, y in volumes.items()}
         context = kept(denoiser.context(rep(clip), chosen(v)), 2)
         biases = {k: networks.additive(seen[:, ::(max(sides) // k) ** 2, ::(max(sides) // k) ** 2]) for k in sides}
-        return unet(torch.cat([chosen(x), kept(rep(concat), 0)], 1), rep(t), context, volumes, biases, dict(zip(sides, rays))).float()
-    predict = quick(predict, device)
+        return unet(torch.cat([chosen(x), kept(rep(concat), 0)], 1), rep(t), context, volumes, biases, dict(zip(sides, rays))).float(), hint.float()
+    predict = mixed(predict, device)
 
     def one_step():
-        o = torch.randint(len(data['clip']), (B,), device=device)
+        k = torch.randint(plan['pool'], (B,), device=device)
         pick = torch.rand(B, N, device=device).argsort(1)[:, :K]                                        # [B, K]
         # Stratified times: every step sees the whole range.
         t = ((numbers + torch.rand(B, device=device)) * (1000 / B)).long().clamp(max=999)
-        mean, std = data['mean'][o].float(), data['std'][o].float()
-        z = mean + std * torch.randn_like(mean)                                                         # [B, 17, 4, h, w]
+        mean, deviation = (data['mean'][k].float() - mu) / std, data['std'][k].float() / std
+        z = mean + deviation * torch.randn_like(mean)                                                   # [B, 17, 4, h, w]
         x0, noise = z[:, 1:] * scale, torch.randn_like(z[:, 1:])
         a = abar[t].view(B, 1, 1, 1, 1)
         x = a.sqrt() * x0 + (1 - a).sqrt() * noise
         r = torch.rand(B, device=device)
         keep = [~((r <= 0.05) | ((lo < r) & (r <= lo + 0.05))) for lo in (0.05, 0.10, 0.15)]            # training.md, 3
-        e_in, e_target = data['e_in'][o], data['e_target'][o]
-        chosen = lambda y: y[o[:, None], pick].flatten(0, 1)
-        rays = [torch.stack([chosen(pairs['views%d' % k]), rep(pairs['photo%d' % k][o, 0])], 1).float() for k in sides]
+        e_in, e_target, pair = data['e_in'][k], data['e_target'][k], data['pair'][k]
+        chosen = lambda y: y[pair[:, None], pick].flatten(0, 1)
+        rays = [torch.stack([chosen(pairs['views%d' % i]), rep(pairs['photo%d' % i][pair, 0])], 1).float() for i in sides]
         seen = ((chosen(pairs['masks'])[..., None] >> bits) & 1).bool().flatten(-2) if sides else None
-        eps = predict(x, t, networks.viewpoint(e_in, e_target, N), networks.poses(e_target, N), pick, data['clip'][o], z[:, 0], keep, seen, rays)
+        eps, hint = predict(x, t, networks.viewpoint(e_in, e_target, N), networks.poses(e_target, N), pick, data['photo'][k].float(), e_target,
+                            z[:, 0], keep, seen, rays)
         error = (eps - noise[numbers[:, None], pick].flatten(0, 1)).pow(2).mean((1, 2, 3))
         # The error of x0, but no more than weight_max times that of the noise: structure is decided where noise prevails.
         weight = rep((1 - abar[t]) / abar[t]).clamp(max=plan['weight_max'])
-        return dict(loss=0.3 * (weight * error).mean(), eps=error.mean(), late=error.view(B, K)[B // 2:].mean())
+        guess = (hint - F.avg_pool2d(mean[:, 1:].flatten(0, 1) * scale, 2).reshape(B, -1)).pow(2).mean()
+        return dict(loss=0.3 * (weight * error).mean() + plan['hint'] * guess, eps=error.mean(), late=error.view(B, K)[B // 2:].mean(), hint=guess)
 
     def check():
-        photos, e_in, e_target, views = check_set
-        for scale_ in plan['check_scales']:
-            y = sample_views(config, s.average, vae, vit, photos, e_in, e_target, steps=plan['check_steps'], scale=scale_)
-            log('diffusion', 'step %d: PSNR %.2f dB on %d held-out objects (%d steps, guidance %g)' % (
-                s.step, psnr(y, views), len(photos), plan['check_steps'], scale_))
-        sheet = torch.cat([torch.cat([y[:4, ::4], views[:4, ::4]], 1)], 0)
+        views, e = (torch.from_numpy(x) for x in check_set)
+        views = to_input(views).to(device)
+        e_in, e_target = (torch.deg2rad(torch.from_numpy(t).float())[x].to(device)
+                          for t, x in ((scenes.ELEVATIONS_IN, e[:, 0]), (scenes.ELEVATIONS, e[:, 1])))
+        s.average.denoiser.model.diffusion_model.skip_zero_layers()
+        true, real = (views[:, 1:] + 1) / 2, plan['held_out']
+        for guidance in plan['check_scales']:
+            y = sample_views(config, s.average.denoiser, exported, s.average.vit, views[:, 0], e_in, e_target, steps=plan['check_steps'], scale=guidance)
+            log('diffusion', 'step %d: PSNR %.2f dB on %d held-out models, %.2f on %d objects (%d steps, guidance %g)' % (
+                s.step, psnr(y[:real], true[:real]), real, psnr(y[real:], true[real:]), len(y) - real, plan['check_steps'], guidance))
+        photos = (views[:, :1] + 1) / 2
+        rows = [torch.cat([photos, x[:, 1::3]], 1) for x in (y, true)]
+        sheet = torch.stack(rows, 1).flatten(0, 1)                                                      # [2 n, 6, 3, S, S]
         from PIL import Image
-        Image.fromarray(objects.to_bytes(sheet.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2).cpu().numpy())).save(os.path.join(work, 'check.png'))
-        export(export_to, config, s.average, vae, vit)
+        Image.fromarray(objects.to_bytes(sheet.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2).cpu().numpy())).save(
+            os.path.join(o.work, 'check.png'))
+        export(o.export, config, s.average.denoiser, exported, s.average.vit)
 
-    return s.run(one_step, minutes, check)
+    return s.run(one_step, o.minutes, check, pool.refresh)
 
 
 def main():
     p = argparse.ArgumentParser(description='Train the demo model.')
     p.add_argument('--work', required=True, metavar='DIR')
+    p.add_argument('--models', required=True, metavar='FILE', help='made by models.py')
     p.add_argument('--config', default=os.path.join(HERE, 'demo.yaml'))
     p.add_argument('--export', default=os.path.join(HERE, '..', '..', 'configs', 'demo'), metavar='DIR')
-    p.add_argument('--stage', default='all', choices=['all', 'data', 'vae', 'encoder', 'diffusion'])
+    p.add_argument('--stage', default='all', choices=['all', 'pairs', 'vae', 'diffusion'])
+    p.add_argument('--start', metavar='WEIGHTS', help='networks of an exported file to begin with')
+    p.add_argument('--start-vae-only', action='store_true', help='of that file, the VAE alone')
+    p.add_argument('--scenes', default='/dev/shm/pf-scenes', metavar='DIR', help='for scenes on their way (default %(default)s)')
+    p.add_argument('--ring', type=int, default=1024, help='how many of them (default %(default)s)')
+    p.add_argument('--workers', type=int, default=max(1, len(os.sched_getaffinity(0)) - 1), help='processes that draw')
     p.add_argument('--minutes', type=float, help='stop then, to be resumed')
     p.add_argument('--steps', type=int, help='of the stage, instead of the plan')
     p.add_argument('--seconds', type=float, help='as many steps as fit in this time, after 200 to see how long one takes')
@@ -543,21 +558,19 @@ def main():
         config = yaml.safe_load(f)
     plans = config.pop('training')
     os.makedirs(o.work, exist_ok=True)
-    torch.backends.cudnn.benchmark = True
-    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    if o.stage == 'data':                                       # what needs no GPU, to be made while one is busy
-        solid_table(o.work, plans['diffusion']['objects'])
-        encoder_targets(o.work, plans['encoder']['photos'])
+    if o.stage == 'pairs':
         pair_data(config, o.work, plans['diffusion'])
         return 0
-    stages = dict(vae=train_vae, encoder=train_encoder, diffusion=train_diffusion)
-    for name, stage in stages.items():
+    source = Source(o, config['model']['image_size'])
+    torch.backends.cudnn.benchmark = True
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    for name, stage in dict(vae=train_vae, diffusion=train_diffusion).items():
         if o.stage in ('all', name):
             torch.manual_seed(6033)
             plan = dict(plans[name], seconds=o.seconds)
             if o.steps is not None:
                 plan['steps'] = o.steps
-            if not stage(config, o.work, plan, device, o.minutes, o.export):
+            if not stage(config, o, plan, device, source):
                 return 0
     return 0
 
