@@ -53,7 +53,7 @@ PHOTO := $(if $(OPAQUE)$(filter off,$(CUTOUT)),$(INPUT),$(O)/cutout.png)
 
 $(O)/cutout.png: $(INPUT) $(CUTOUT_WEIGHTS)
 	mkdir -p $(O)
-	pf-cutout -q $(call option,-w,$(CUTOUT_WEIGHTS)) -o $@ $(INPUT)
+	pf-cutout -q $(call option,-w,$(CUTOUT_WEIGHTS)) -d $(DEVICE) -o $@ $(INPUT)
 $(O)/input.pf: $(PHOTO) $(CONFIG) $(CKPT)
 	mkdir -p $(O)
 	pf-crop -c $(CONFIG) $(call option,--crop-size,$(CROP_SIZE)) $(if $(OPAQUE),--opaque) \

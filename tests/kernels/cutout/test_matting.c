@@ -24,7 +24,7 @@ setup(void **state)
     struct random_cutout r;
     pf_checkpoint *w;
     (void)state;
-    assert_ok(pf_dev_open(&dev, "cpu", NULL));
+    assert_ok(pf_dev_open(&dev, test_device(), "f32"));
     random_fba(&r, NULL);
     assert_ok(pf_checkpoint_open_memory(&w, r.bytes, r.size, "fba"));
     assert_true(pf_fba_recognise(w));

@@ -16,7 +16,7 @@ static int
 setup(void **state)
 {
     (void)state;
-    return pf_dev_open(&dev, "cpu", NULL);
+    return pf_dev_open(&dev, test_device(), "f32");
 }
 
 static int
@@ -56,7 +56,7 @@ weights_of(const struct random_cutout *r)
 {
     pf_checkpoint *w;
     pf_dev_close(dev);
-    assert_ok(pf_dev_open(&dev, "cpu", NULL));
+    assert_ok(pf_dev_open(&dev, test_device(), "f32"));
     assert_ok(pf_checkpoint_open_memory(&w, r->bytes, r->size, "random"));
     return w;
 }
