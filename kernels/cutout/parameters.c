@@ -30,6 +30,9 @@ pf_norm_read(float *scale, float *shift, pf_checkpoint *weights, const char *nam
         err = pf_parameter_read(&t[i], weights, name, parts[i], 1, &C);
     for (int64_t c = 0; c < C && !err; c++) {
         const double variance = ((const float *)t[3].data)[c];
+        if (variance < 0)
+            err = pf_fail(PF_EFORMAT, "%s: %s.running_var has a negative variance",
+                          pf_checkpoint_path(weights), name);
         const double s = ((const float *)t[0].data)[c] / sqrt(variance + eps);
         scale[c] = (float)s;
         shift[c] = (float)(((const float *)t[1].data)[c] - s * ((const float *)t[2].data)[c]);
