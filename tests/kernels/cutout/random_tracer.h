@@ -140,7 +140,7 @@ random_tracer_exception(float *to, const char *name, int64_t n)
 }
 
 static inline void
-random_tracer(struct random_cutout *r)
+random_tracer_names(struct random_cutout *r)
 {
     *r = (struct random_cutout){0};
     random_part(r, "encoder", "_conv_stem.weight", 64, 3, 3, 3);
@@ -160,6 +160,12 @@ random_tracer(struct random_cutout *r)
     random_object(r, "ObjectAttention2", 80);
     /* The file that people have holds an edge detector too. */
     random_part(r, "edge", "conv.weight", 1, 48, 3, 3);
+}
+
+static inline void
+random_tracer(struct random_cutout *r)
+{
+    random_tracer_names(r);
     random_write(r, random_tracer_gain, random_tracer_exception);
 }
 

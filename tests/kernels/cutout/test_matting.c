@@ -268,6 +268,48 @@ test_the_chain_is_the_original(void **state)
     pf_doc_release(&doc);
 }
 
+/* The network sees a photo that is too large at 2048 pixels. */
+static void
+test_large_photos_are_shrunk(void **state)
+{
+    enum { W = 2100, H = 12 };
+    pf_image photo, trimap, small, small_trimap, got;
+    struct pf_fba_input input;
+    pf_tensor output;
+    (void)state;
+    assert_ok(pf_image_new(&photo, W, H, 3));
+    assert_ok(pf_image_new(&trimap, W, H, 1));
+    for (int i = 0; i < 3 * W * H; i++)
+        photo.pixel[i] = (uint8_t)golden_word(1, (uint64_t)i);
+    for (int i = 0; i < W * H; i++)
+        trimap.pixel[i] = i % W < 700 ? 0 : i % W < 1400 ? 127 : 255;
+    assert_ok(pf_matting(dev, &net, &got, &photo, &trimap));
+    /* 2048 / 12 is nearer to 2100 / 12 than 2048 / 11 is */
+    assert_ok(pf_image_resize(&small, &photo, 2048, 12));
+    assert_ok(pf_image_resize(&small_trimap, &trimap, 2048, 12));
+    assert_ok(pf_matting_encode(&input, &small, &small_trimap));
+    assert_int_equal(input.image.dim[0], 16);
+    assert_ok(pf_fba_run(dev, &net, &output, &input, NULL));
+    pf_fba_input_release(&input);
+    int between = 0;
+    for (int i = 0; i < W * H; i++) {
+        const int x = i % W, a = got.pixel[i];
+        /* alpha of the nearest pixel of the network's */
+        const int y = (int)((i / W + 0.5) * 16 / H), u = (int)((x + 0.5) * 2048 / W);
+        between += a > 0 && a < 255;
+        assert_true(x >= 700 || a == 0);
+        if (x >= 700 && y == (i / W + 0.5) * 16 / H - 0.5 && u == (x + 0.5) * 2048 / W - 0.5) {
+            const float want = ((float *)output.data)[7 * (y * 2048 + u)];
+            assert_int_equal(a, want < 0.3f ? 0 : (int)(255 * want));
+        }
+    }
+    assert_true(got.width == W && got.height == H && between > 100);
+    pf_image *const all[] = {&photo, &trimap, &small, &small_trimap, &got};
+    for (int k = 0; k < 5; k++)
+        pf_image_release(all[k]);
+    pf_tensor_release(&output);
+}
+
 int
 main(void)
 {
@@ -280,6 +322,7 @@ main(void)
         cmocka_unit_test(test_photos_are_encoded_as_the_original_does),
         cmocka_unit_test(test_trimaps_of_another_size_are_refused),
         cmocka_unit_test(test_the_chain_is_the_original),
+        cmocka_unit_test(test_large_photos_are_shrunk),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
