@@ -263,10 +263,9 @@ cut(pf_image *alpha, pf_image *rgb, const char *name)
     const bool asked = !strcmp(opt.method, "plain");
     uint8_t ground[3];
     const bool plain =
-        strcmp(opt.method, "net") && !opt.matting && pf_plain_background(ground, rgb->pixel, 1, rgb->width,
-                                                         rgb->height,
-                                                         asked ? PLAIN_ASKED : PLAIN_AUTO,
-                                                         &pf_conf);
+        strcmp(opt.method, "net") && !opt.matting &&
+        pf_plain_background(ground, rgb->pixel, 1, rgb->width, rgb->height,
+                            asked ? PLAIN_ASKED : PLAIN_AUTO, &pf_conf);
 
     if (asked && !plain)
         return pf_fail(PF_ESHAPE, "%s: the background is not plain: no colour fills half of the "

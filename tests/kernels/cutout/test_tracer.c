@@ -31,13 +31,13 @@ picture(int64_t H, int64_t W)
 
 /* Of weights that are all 0 each map is 0, and the share of the object one half. */
 static void
-test_any_multiple_of_32_gives_a_mask_of_it(void **state)
+test_a_network_of_zeros_says_one_half(void **state)
 {
-    static const int64_t size[][2] = {{32, 32}, {64, 96}, {160, 32}};
+    static const int64_t size[] = {64, 96};
     struct random_cutout r;
     pf_checkpoint *w;
     pf_tracer net;
-    pf_tensor mask, odd = picture(64, 48);
+    pf_tensor mask, input = picture(64, 96), odd = picture(64, 48);
     (void)state;
     random_tracer_names(&r);
     random_write(&r, NULL, NULL);
@@ -46,17 +46,14 @@ test_any_multiple_of_32_gives_a_mask_of_it(void **state)
     assert_ok(pf_tracer_load(&net, dev, w));
     pf_checkpoint_close(w);
     random_release(&r);
-    for (int i = 0; i < 3; i++) {
-        pf_tensor input = picture(size[i][0], size[i][1]);
-        assert_ok(pf_tracer_run(dev, &net, &mask, &input, NULL));
-        assert_true(pf_tensor_is(&mask, PF_F32, 2, size[i]));
-        for (int64_t k = 0; k < pf_tensor_count(&mask); k++)
-            assert_true(((float *)mask.data)[k] == 0.5f);
-        pf_tensor_release(&mask);
-        pf_tensor_release(&input);
-    }
+    assert_ok(pf_tracer_run(dev, &net, &mask, &input, NULL));
+    assert_true(pf_tensor_is(&mask, PF_F32, 2, size));
+    for (int64_t k = 0; k < pf_tensor_count(&mask); k++)
+        assert_true(((float *)mask.data)[k] == 0.5f);
+    pf_tensor_release(&mask);
     assert_fails(pf_tracer_run(dev, &net, &mask, &odd, NULL), PF_ESHAPE,
                  "multiples of 32, not 48 x 64");
+    pf_tensor_release(&input);
     pf_tensor_release(&odd);
     pf_tracer_release(&net);
 }
@@ -88,7 +85,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any_multiple_of_32_gives_a_mask_of_it),
+        cmocka_unit_test(test_a_network_of_zeros_says_one_half),
         cmocka_unit_test(test_files_that_lack_something_are_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
