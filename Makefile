@@ -119,11 +119,12 @@ SHORT := $(filter-out tests/tools/%,$(TESTS))
 check-run: tests
 	BIN=$(abspath $(BIN)) PF_SAN=$(SAN) JOBS=$(JOBS) tests/run $(SCRIPTS) $(patsubst %.c,$(B)/%,$(LONG) $(SHORT) $(FUZZ))
 
-# The slow comparisons: the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh.
+# The slow comparisons: the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh; npm's IS-Net.
 check-long: deps
 	PF_LONG=1 tests/golden.sh $(BUILD)
 	$(MAKE) --no-print-directory all $(B)/tests/tools/pf-stream/test_pack
 	PF_LONG=1 BIN=$(abspath $(BIN)) $(B)/tests/tools/pf-stream/test_pack
+	PF_LONG=1 BIN=$(abspath $(BIN)) tests/run tests/tools/pf-cutout/imgly.sh
 
 # PF_SANITIZE=1 adds compute-sanitizer.  tests/gpu/run says what it needs where nothing can be built.
 check-gpu: tests
@@ -184,7 +185,7 @@ posefusion $(VERSION)
 make                     the tools, in $(BUILD)/bin; with nvcc both backends
 make demo                install what is missing, build, a photo that ships -> mesh and video in out/demo
 make check               the tests, as many at once as there are processors, or JOBS=N
-make check-long          the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh
+make check-long          the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh; npm's IS-Net
 make check-gpu           CUDA against the CPU; PF_SANITIZE=1 adds compute-sanitizer
 make check-reference     the PyTorch twin and the objects; needs python3-torch
 make lint                warnings, man pages, what includes what, 100 columns
