@@ -27,7 +27,7 @@ static struct {
 static const struct pf_opt opts[] = {
     PF_OPT_CHOICE(0, "method", opt.method, "auto|net|plain",
                   "how the object is found; auto: plain where one colour fills the border"),
-    PF_OPT_CHOICE(0, "preset", opt.preset, "auto|own|author|rembg|carvekit",
+    PF_OPT_CHOICE(0, "preset", opt.preset, "auto|own|author|rembg|carvekit|imgly",
                   "whose rules go before and behind the network; auto: those of the weights"),
     PF_OPT_STR(0, "matting", opt.matting, "FILE",
                "FBA matting, by which the mask's edge becomes alpha"),
@@ -141,9 +141,9 @@ static pf_err
 preset_wanted(enum preset *preset, const pf_checkpoint *weights, enum pf_cutout_kind kind)
 {
     static const char *const names[] = {[OWN] = "own", [AUTHOR] = "author", [REMBG] = "rembg",
-                                        [CARVEKIT] = "carvekit"};
+                                        [CARVEKIT] = "carvekit", [IMGLY] = "imgly"};
     *preset = preset_of(weights);
-    for (int i = OWN; i <= CARVEKIT; i++)
+    for (int i = OWN; i <= IMGLY; i++)
         if (!strcmp(opt.preset, names[i]))
             *preset = (enum preset)i;
     return preset_check(*preset, kind);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cutout/imgly.h"
+
 enum preset
 preset_of(const pf_checkpoint *weights)
 {
@@ -18,8 +20,11 @@ preset_of(const pf_checkpoint *weights)
 pf_err
 preset_check(enum preset preset, enum pf_cutout_kind kind)
 {
+    if (kind != PF_ISNET && preset == IMGLY)
+        return pf_fail(PF_EARG, "--preset imgly has rules for IS-Net alone, not for %s",
+                       pf_cutout_name(kind));
     if (kind == PF_ISNET && (preset == CARVEKIT || preset == OWN))
-        return pf_fail(PF_EARG, "--preset %s has no rules for IS-Net: author or rembg",
+        return pf_fail(PF_EARG, "--preset %s has no rules for IS-Net: author, rembg or imgly",
                        preset == OWN ? "own" : "carvekit");
     return PF_OK;
 }
@@ -211,13 +216,16 @@ prepare(pf_tensor *input, pf_dev *dev, const pf_image *photo, int S, enum pf_cut
         err = shrink_isnet(input->data, dev, photo, S);
     else if (preset == AUTHOR)
         err = shrink_author(input->data, photo, S);
+    else if (preset == IMGLY)
+        err = pf_imgly_shrink(input->data, photo, S);
     else
         err = shrink_pillow(input->data, photo, S, filters[preset].in);
     if (err) {
         pf_tensor_release(input);
         return err;
     }
-    normalise(input->data, pf_tensor_count(input), kind, !is_isnet_author(kind, preset));
+    if (preset != IMGLY)
+        normalise(input->data, pf_tensor_count(input), kind, !is_isnet_author(kind, preset));
     return PF_OK;
 }
 
@@ -283,10 +291,11 @@ finish(pf_image *alpha, pf_dev *dev, const pf_tensor *mask, int width, int heigh
        enum pf_cutout_kind kind, enum preset preset)
 {
     const bool author = is_isnet_author(kind, preset);
-    if (!author && preset != OWN)
+    if (!author && preset != OWN && preset != IMGLY)
         return enlarge_bytes(alpha, mask, width, height, filters[preset].out);
     PF_TRY(pf_image_new(alpha, width, height, 1));
-    const pf_err err = enlarge(alpha, dev, mask, author);
+    const pf_err err = preset == IMGLY ? pf_imgly_enlarge(alpha, mask)
+                                       : enlarge(alpha, dev, mask, author);
     if (err)
         pf_image_release(alpha);
     return err;

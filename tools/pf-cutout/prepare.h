@@ -6,8 +6,8 @@
 #include "kernels/cutout/cutout.h"
 
 /* Whose rules: those of tests/reference/train_cutout.py, of the network's authors, of rembg, of
- * carvekit. */
-enum preset { OWN, AUTHOR, REMBG, CARVEKIT };
+ * carvekit, of @imgly/background-removal. */
+enum preset { OWN, AUTHOR, REMBG, CARVEKIT, IMGLY };
 
 /* The rules that weights want: OWN where their metadata say that they were trained here, else
  * AUTHOR. */

@@ -82,6 +82,7 @@ test_pictures_are_prepared_as_by_others(void **state)
     compare_input(PF_ISNET, REMBG, 1024, "isnet.rembg.1024.input_every8", 8, 0);
     compare_input(PF_ISNET, AUTHOR, 1024, "isnet.author.1024.input_every8", 8, 100);
     compare_input(PF_ISNET, AUTHOR, 64, "isnet.author.64.input", 1, 0);
+    compare_input(PF_ISNET, IMGLY, 1024, "isnet.imgly.1024.input_every8", 8, 0);
 }
 
 /* The golden file's mask becomes alpha of the photo's size. */
@@ -209,6 +210,9 @@ test_masks_by_hand(void **state)
     assert_ok(finish(&alpha, cpu, &mask, 4, 1, PF_ISNET, AUTHOR));
     assert_memory_equal(alpha.pixel, ((uint8_t[]){0, 63, 191, 255}), 4);
     pf_image_release(&alpha);
+    assert_ok(finish(&alpha, cpu, &mask, 4, 1, PF_ISNET, IMGLY));
+    assert_memory_equal(alpha.pixel, ((uint8_t[]){63, 95, 127, 127}), 4);
+    pf_image_release(&alpha);
     assert_ok(finish(&alpha, cpu, &flat, 2, 1, PF_ISNET, REMBG));
     assert_memory_equal(alpha.pixel, ((uint8_t[]){0, 0}), 2);
     pf_image_release(&alpha);
@@ -222,6 +226,8 @@ test_presets_that_do_not_suit_are_refused(void **state)
     assert_fails(preset_check(OWN, PF_ISNET), PF_EARG, "own has no rules for IS-Net");
     assert_ok(preset_check(CARVEKIT, PF_U2NET));
     assert_ok(preset_check(REMBG, PF_ISNET));
+    assert_ok(preset_check(IMGLY, PF_ISNET));
+    assert_fails(preset_check(IMGLY, PF_U2NETP), PF_EARG, "IS-Net alone, not for U^2-Net-p");
 }
 
 int
