@@ -57,7 +57,9 @@ const char *pf_image_note(void);
  *     pf_must(pf_photo_rows(&photo, crop_row, &crop));
  *     pf_photo_close(&photo);
  *
- * Held whole nevertheless: the bytes of the file, interlaced PNG, progressive JPEG, WebP. */
+ * Interlaced PNG and WebP are decoded as often as it takes to hold no more than 150 MB of pixels at
+ * a time.  Held whole nevertheless: the bytes of the file, and what the libraries hold, which is 4
+ * bytes a pixel of lossless WebP, 2 of a lossy one's alpha, and 3 to 6 of progressive JPEG. */
 typedef struct pf_photo {
     int width, height;          /* as stored: the orientation is for the caller, who turns less */
     int channels;               /* 3, or 4 if the file can be transparent */

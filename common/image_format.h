@@ -26,7 +26,10 @@ void pf_color_release(pf_photo *photo);
 
 /* Add a clause to the note: "its colour profile is damaged". */
 void pf_photo_remark(pf_photo *photo, const char *clause);
-/* Rows of a picture that had to be decoded whole. */
-pf_err pf_photo_give(const pf_image *image, pf_photo_sink *sink, void *user) PF_MUST_USE;
+/* Where rows do not come one by one, as in an interlaced PNG or a WebP, so many bytes of them are
+ * held at a time, and the file is decoded again for the next; tests lower it. */
+extern size_t pf_photo_band;
+/* The rows from y on that may be held of a photo this wide; at least one. */
+int pf_photo_band_rows(const pf_photo *photo, int y);
 
 #endif

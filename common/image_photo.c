@@ -178,12 +178,14 @@ pf_photo_rows(const pf_photo *photo, pf_photo_sink *sink, void *user)
     return err && !c.sunk ? pf_fail_in(err, "%s", photo->name) : err;
 }
 
-pf_err
-pf_photo_give(const pf_image *image, pf_photo_sink *sink, void *user)
+size_t pf_photo_band = 150000000;
+
+int
+pf_photo_band_rows(const pf_photo *photo, int y)
 {
-    for (int y = 0; y < image->height; y++)
-        PF_TRY(sink(user, image->pixel + (size_t)y * image->width * image->channels, y));
-    return PF_OK;
+    const size_t fit = pf_photo_band / ((size_t)photo->width * photo->channels) + 1;
+    const int left = photo->height - y;
+    return fit < (size_t)left ? (int)fit : left;
 }
 
 /* ---- EXIF ---- */

@@ -14,7 +14,7 @@ struct job {
     png_infop info;
     const uint8_t *next;        /* reading: bytes not yet consumed */
     size_t size, left;
-    pf_image whole;             /* reading: an interlaced picture, or a row */
+    pf_image held;              /* reading: rows of an interlaced picture, or a row */
     bool bad_profile;           /* reading: libpng dropped it */
     FILE *to;                   /* writing */
     char why[160];              /* libpng's sentence */
@@ -167,25 +167,41 @@ read_all_of_head(struct job *j, pf_photo *photo)
     return PF_OK;
 }
 
+/* Rows *y and after of an interlaced picture, as many as may be held; *y is then the next.  They
+ * are complete when the last of the passes is through, so all are read, whatever is wanted. */
 static pf_err
-read_rows(struct job *j, const pf_photo *photo, pf_photo_sink *sink, void *user)
+read_band(struct job *j, const pf_photo *photo, int passes, int *y, pf_photo_sink *sink, void *user)
+{
+    const int rows = pf_photo_band_rows(photo, *y), H = photo->height;
+    const size_t stride = (size_t)photo->width * photo->channels;
+    PF_TRY(pf_image_new(&j->held, photo->width, rows, photo->channels));
+    for (int pass = 0; pass < passes; pass++)
+        for (int k = 0; k < H; k++)
+            png_read_row(j->png, k >= *y && k - *y < rows ? j->held.pixel + (k - *y) * stride
+                                                          : NULL, NULL);
+    png_read_end(j->png, NULL);
+    for (int k = 0; k < rows; k++, ++*y)
+        PF_TRY(sink(user, j->held.pixel + k * stride, *y));
+    return PF_OK;
+}
+
+/* Rows *y and after; *y is then the next. */
+static pf_err
+read_rows(struct job *j, const pf_photo *photo, int *y, pf_photo_sink *sink, void *user)
 {
     if (setjmp(png_jmpbuf(j->png)))
         return pf_fail(PF_EFORMAT, "not a valid PNG: %s", j->why);
     PF_TRY(read_head(j));
-    const int passes = png_set_interlace_handling(j->png), H = photo->height;
+    const int passes = png_set_interlace_handling(j->png);
     png_read_update_info(j->png, j->info);
-    const size_t stride = (size_t)photo->width * photo->channels;
-    if (png_get_rowbytes(j->png, j->info) != stride)
+    if (png_get_rowbytes(j->png, j->info) != (size_t)photo->width * photo->channels)
         png_error(j->png, "unexpected row size");
-    PF_TRY(pf_image_new(&j->whole, photo->width, passes > 1 ? H : 1, photo->channels));
-    for (int pass = 0; pass < passes - 1; pass++)
-        for (int y = 0; y < H; y++)
-            png_read_row(j->png, j->whole.pixel + y * stride, NULL);
-    for (int y = 0; y < H; y++) {
-        uint8_t *row = j->whole.pixel + (passes > 1 ? y * stride : 0);
-        png_read_row(j->png, row, NULL);
-        PF_TRY(sink(user, row, y));
+    if (passes > 1)
+        return read_band(j, photo, passes, y, sink, user);
+    PF_TRY(pf_image_new(&j->held, photo->width, 1, photo->channels));
+    for (; *y < photo->height; ++*y) {
+        png_read_row(j->png, j->held.pixel, NULL);
+        PF_TRY(sink(user, j->held.pixel, *y));
     }
     png_read_end(j->png, NULL);
     return PF_OK;
@@ -203,7 +219,7 @@ static void
 end(struct job *j)
 {
     png_destroy_read_struct(&j->png, &j->info, NULL);
-    pf_image_release(&j->whole);
+    pf_image_release(&j->held);
 }
 
 static pf_err
@@ -221,12 +237,14 @@ head(pf_photo *photo)
 static pf_err
 rows(const pf_photo *photo, pf_photo_sink *sink, void *user)
 {
-    struct job j = {.next = photo->bytes, .size = photo->size, .left = photo->size};
-    pf_err err = begin(&j);
+    pf_err err = PF_OK;
 
-    if (!err)
-        err = read_rows(&j, photo, sink, user);
-    end(&j);
+    for (int y = 0; y < photo->height && !err;) {
+        struct job j = {.next = photo->bytes, .size = photo->size, .left = photo->size};
+        if (!(err = begin(&j)))
+            err = read_rows(&j, photo, &y, sink, user);
+        end(&j);
+    }
     return err;
 }
 

@@ -1,4 +1,5 @@
 /* image_webp.c - WebP by libwebp; of an animation the first frame, on its canvas. */
+#include <stdlib.h>
 #include <string.h>
 
 #include <webp/decode.h>
@@ -64,35 +65,84 @@ head(pf_photo *photo)
     return err;
 }
 
+/* Rows top .. bottom - 1 of the frame, [bottom - top, width, C]. */
 static pf_err
-decode(pf_image *canvas, const WebPIterator *frame)
+decode(pf_image *part, const WebPIterator *frame, int top, int bottom)
 {
-    const int C = canvas->channels, stride = canvas->width * C;
-    const int x = frame->x_offset, y = frame->y_offset;
+    WebPDecoderConfig how;
 
-    if (x < 0 || y < 0 || x + frame->width > canvas->width || y + frame->height > canvas->height)
-        return pf_fail(PF_EFORMAT, "not a valid WebP: the frame lies outside of the picture");
-    const size_t start = (size_t)y * stride + (size_t)x * C;
-    uint8_t *(*into)(const uint8_t *, size_t, uint8_t *, size_t, int) = C == 4 ? WebPDecodeRGBAInto
-                                                                               : WebPDecodeRGBInto;
-    if (!into(frame->fragment.bytes, frame->fragment.size, canvas->pixel + start,
-              pf_image_bytes(canvas) - start, stride))
+    if (!WebPInitDecoderConfig(&how))
+        return pf_fail(PF_EFORMAT, "this libwebp is not the one that posefusion was built for");
+    how.options.use_cropping = top > 0 || bottom < frame->height;
+    how.options.crop_top = top;
+    how.options.crop_width = frame->width;
+    how.options.crop_height = bottom - top;
+    how.output.colorspace = part->channels == 4 ? MODE_RGBA : MODE_RGB;
+    how.output.is_external_memory = 1;
+    how.output.u.RGBA.rgba = part->pixel;
+    how.output.u.RGBA.stride = part->width * part->channels;
+    how.output.u.RGBA.size = pf_image_bytes(part);
+    if (WebPDecode(frame->fragment.bytes, frame->fragment.size, &how) != VP8_STATUS_OK)
         return pf_fail(PF_EFORMAT, "not a valid WebP: damaged or truncated");
     return PF_OK;
+}
+
+/* Rows from .. to - 1 of the canvas, as far as the frame has them.  Colours of a row are blended
+ * with its neighbours', so one is decoded with them, and libwebp begins at an even one. */
+static pf_err
+decode_band(pf_image *band, int *first, const WebPIterator *frame, int from, int to, int channels)
+{
+    int top = from - frame->y_offset - 2, bottom = to - frame->y_offset + 2;
+
+    top = top > 0 ? top & ~1 : 0;
+    bottom = bottom < frame->height ? bottom : frame->height;
+    *first = frame->y_offset + top;
+    if (top >= bottom)                          /* none of the frame */
+        return PF_OK;
+    PF_TRY(pf_image_new(band, frame->width, bottom - top, channels));
+    return decode(band, frame, top, bottom);
+}
+
+/* Rows from .. to - 1 to the sink, by way of row, [width, channels]. */
+static pf_err
+give_band(const pf_photo *photo, const WebPIterator *frame, int from, int to, uint8_t *row,
+          pf_photo_sink *sink, void *user)
+{
+    const size_t C = (size_t)photo->channels, part = C * (size_t)frame->width;
+    pf_image band = {0};
+    int first;
+    pf_err err = decode_band(&band, &first, frame, from, to, photo->channels);
+
+    for (int y = from; y < to && !err; y++) {
+        memset(row, 0, C * (size_t)photo->width);
+        if (y >= first && y - first < band.height)
+            memcpy(row + C * (size_t)frame->x_offset, band.pixel + part * (size_t)(y - first),
+                   part);
+        err = sink(user, row, y);
+    }
+    pf_image_release(&band);
+    return err;
 }
 
 static pf_err
 rows(const pf_photo *photo, pf_photo_sink *sink, void *user)
 {
-    pf_image canvas = {0};
+    uint8_t *row = malloc((size_t)photo->width * photo->channels);
     WebPDemuxer *file;
     WebPIterator frame;
     pf_err err = begin(&file, &frame, photo);
 
-    if (!err && !(err = pf_image_new(&canvas, photo->width, photo->height, photo->channels)) &&
-        !(err = decode(&canvas, &frame)))
-        err = pf_photo_give(&canvas, sink, user);
-    pf_image_release(&canvas);
+    if (!err && !row)
+        err = pf_fail(PF_ENOMEM, "no memory for a row of %d pixels", photo->width);
+    if (!err && (frame.x_offset < 0 || frame.y_offset < 0 ||
+                 frame.x_offset + frame.width > photo->width ||
+                 frame.y_offset + frame.height > photo->height))
+        err = pf_fail(PF_EFORMAT, "not a valid WebP: the frame lies outside of the picture");
+    for (int y = 0, n; y < photo->height && !err; y += n) {
+        n = pf_photo_band_rows(photo, y);
+        err = give_band(photo, &frame, y, y + n, row, sink, user);
+    }
+    free(row);
     end(file, &frame);
     return err;
 }

@@ -646,6 +646,37 @@ stop(void *user, uint8_t *row, int y)
     return y == 3 ? pf_fail(PF_ESHAPE, "enough") : PF_OK;
 }
 
+/* A picture that is decoded in parts is the one that is decoded at once. */
+static void
+assert_banded(const struct bytes *b)
+{
+    const size_t usual = pf_photo_band;
+    pf_image whole = read_bytes(b), banded;
+    for (int rows = 1; rows <= whole.height; rows += rows < 12 ? 1 : 17) {
+        pf_photo_band = (size_t)(rows - 1) * (size_t)whole.width * (size_t)whole.channels;
+        banded = read_bytes(b);
+        assert_memory_equal(banded.pixel, whole.pixel, pf_image_bytes(&whole));
+        pf_image_release(&banded);
+    }
+    pf_photo_band = usual;
+    pf_image_release(&whole);
+}
+
+static void
+test_interlaced_png_and_webp_were_held_whole(void **state)
+{
+    static const char *const names[] = {"photo.webp", "photo_rgb.webp", "flag_lossless.webp",
+                                        "flag_rgb_lossless.webp", "flag_interlaced.png"};
+    struct bytes b;
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        b = file(names[i]);
+        assert_banded(&b);
+    }
+    b = webp_with(ANIMATED, 32, 24, NULL, NULL);        /* the frame is a part of the canvas */
+    assert_banded(&b);
+}
+
 static void
 test_an_error_of_the_sink_ends_the_rows(void **state)
 {
@@ -684,6 +715,7 @@ main(void)
         cmocka_unit_test(test_hostile_chunks_do_no_harm),
         cmocka_unit_test(test_an_animation_gives_its_first_frame_and_a_note),
         cmocka_unit_test(test_other_formats_are_named_with_a_command),
+        cmocka_unit_test(test_interlaced_png_and_webp_were_held_whole),
         cmocka_unit_test(test_an_error_of_the_sink_ends_the_rows),
     };
     return cmocka_run_group_tests_name("photo", tests, NULL, NULL);
