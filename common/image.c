@@ -56,6 +56,13 @@ pf_image_turn(pf_image *image, int orientation)
 }
 
 static _Thread_local char last_note[sizeof ((pf_photo *)0)->note];
+static _Thread_local bool last_lossy;
+
+bool
+pf_image_lossy(void)
+{
+    return last_lossy;
+}
 
 const char *
 pf_image_note(void)
@@ -81,6 +88,7 @@ read_whole(pf_image *image, pf_photo *photo, pf_err opened)
 
     *image = (pf_image){0};
     memcpy(last_note, photo->note, sizeof last_note);
+    last_lossy = photo->lossy;
     if (err)
         return err;
     if ((err = pf_image_new(image, photo->width, photo->height, photo->channels)) ||

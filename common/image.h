@@ -50,6 +50,9 @@ pf_err pf_image_read_memory(pf_image *image, const void *bytes, size_t size, con
 /* What a person should know about the picture that this thread read last: one sentence, or "". */
 const char *pf_image_note(void);
 
+/* Whether the picture that this thread read last was stored with loss. */
+bool pf_image_lossy(void);
+
 /* A picture whose pixels are decoded row by row, as often as needed, for what is too large to hold:
  *
  *     pf_must(pf_photo_open(&photo, "12000x9000.png"));
@@ -64,6 +67,7 @@ typedef struct pf_photo {
     int width, height;          /* as stored: the orientation is for the caller, who turns less */
     int channels;               /* 3, or 4 if the file can be transparent */
     int orientation;            /* EXIF's: 1 to 8 */
+    bool lossy;                 /* colours waver around edges: JPEG, most WebP */
     char note[256];             /* as pf_image_note */
     /* private to common/image*.c */
     const char *name;           /* borrowed; "stdin" for "-" */

@@ -129,6 +129,7 @@ read_all_of_head(struct job *j, pf_photo *photo)
     photo->width = (int)j->jpeg.image_width;
     photo->height = (int)j->jpeg.image_height;
     photo->channels = 3;
+    photo->lossy = true;
     for (jpeg_saved_marker_ptr m = j->jpeg.marker_list; m; m = m->next)
         if (m->marker == JPEG_APP0 + 1 && m->data_length >= 6 && !memcmp(m->data, "Exif\0", 5)) {
             photo->orientation = pf_exif_orientation(m->data, m->data_length);

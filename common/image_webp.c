@@ -46,6 +46,15 @@ read_chunks(const WebPDemuxer *file, pf_photo *photo)
     }
 }
 
+static bool
+is_lossy(const WebPIterator *frame)
+{
+    enum { LOSSLESS = 2 };      /* as libwebp numbers formats */
+    WebPBitstreamFeatures f;
+    return WebPGetFeatures(frame->fragment.bytes, frame->fragment.size, &f) != VP8_STATUS_OK ||
+           f.format != LOSSLESS;
+}
+
 static pf_err
 head(pf_photo *photo)
 {
@@ -59,6 +68,7 @@ head(pf_photo *photo)
         /* What the frame does not cover is transparent. */
         const bool covers = frame.width >= photo->width && frame.height >= photo->height;
         photo->channels = frame.has_alpha || !covers ? 4 : 3;
+        photo->lossy = is_lossy(&frame);
         read_chunks(file, photo);
     }
     end(file, &frame);
