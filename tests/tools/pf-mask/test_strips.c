@@ -1,0 +1,167 @@
+/* pf-mask as a program: a strip that is a JPEG or WebP picture is as good as the PNG. */
+#include "common/image.h"
+#include "tests/tools/program.h"
+
+#include <jpeglib.h>
+#include <webp/encode.h>
+
+enum { N = 4, S = 32, W = N * S, RADIUS = 10, QUALITY = 75 };
+
+/* N discs whose edges are soft, on white or, with 4 channels, on nothing. */
+static pf_image
+discs(int channels)
+{
+    pf_image strip;
+    assert_ok(pf_image_new(&strip, W, S, channels));
+    for (int i = 0; i < W * S; i++) {
+        const float r = hypotf((float)(i % S) - 15.5f, (float)(i / W) - 15.5f) - RADIUS;
+        const float a = fminf(fmaxf(0.5f - r, 0), 1);
+        uint8_t *const p = strip.pixel + channels * i;
+        for (int c = 0; c < 3; c++)
+            p[c] = (uint8_t)(40 * (c + 1) * (channels == 4 ? 1 : a) +
+                             255 * (channels == 4 ? 0 : 1 - a) + 0.5f);
+        if (channels == 4)
+            p[3] = (uint8_t)(255 * a + 0.5f);
+    }
+    return strip;
+}
+
+static void
+save(const char *path, const void *bytes, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, size, f), size);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void
+save_jpeg(const char *path, const pf_image *image, bool progressive)
+{
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr error;
+    unsigned char *data = NULL;
+    unsigned long size = 0;
+    jpeg.err = jpeg_std_error(&error);
+    jpeg_create_compress(&jpeg);
+    jpeg_mem_dest(&jpeg, &data, &size);
+    jpeg.image_width = W;
+    jpeg.image_height = S;
+    jpeg.input_components = 3;
+    jpeg.in_color_space = JCS_RGB;
+    jpeg_set_defaults(&jpeg);
+    jpeg_set_quality(&jpeg, QUALITY, TRUE);
+    if (progressive)
+        jpeg_simple_progression(&jpeg);
+    jpeg_start_compress(&jpeg, TRUE);
+    for (int y = 0; y < S; y++)
+        jpeg_write_scanlines(&jpeg, &(JSAMPROW){image->pixel + 3 * W * y}, 1);
+    jpeg_finish_compress(&jpeg);
+    jpeg_destroy_compress(&jpeg);
+    save(path, data, size);
+    free(data);
+}
+
+static void
+save_webp(const char *path, const pf_image *image, bool lossless)
+{
+    const int stride = W * image->channels;
+    uint8_t *data = NULL;
+    const size_t size =
+        image->channels == 4 ? lossless ? WebPEncodeLosslessRGBA(image->pixel, W, S, stride, &data)
+                                        : WebPEncodeRGBA(image->pixel, W, S, stride, QUALITY, &data)
+        : lossless           ? WebPEncodeLosslessRGB(image->pixel, W, S, stride, &data)
+                             : WebPEncodeRGB(image->pixel, W, S, stride, QUALITY, &data);
+    assert_true(size > 0);
+    save(path, data, size);
+    WebPFree(data);
+}
+
+/* The mean difference of both documents' masks. */
+static double
+difference(const char *a, const char *b)
+{
+    const char *const path[] = {a, b};
+    pf_doc doc[2] = {{0}};
+    pf_tensor alpha[2];
+    double sum = 0;
+    for (int k = 0; k < 2; k++) {
+        read_document(&doc[k], path[k]);
+        assert_ok(pf_doc_need(&doc[k], "views.alpha", PF_F32, 3, (int64_t[]){N, S, S}, &alpha[k]));
+    }
+    for (int i = 0; i < N * S * S; i++)
+        sum += fabs((double)((float *)alpha[0].data)[i] - (double)((float *)alpha[1].data)[i]);
+    pf_doc_release(&doc[0]);
+    pf_doc_release(&doc[1]);
+    return sum / (N * S * S);
+}
+
+#define MASK "pf-mask --elevation 30 --open 0 -o "
+
+static void
+test_jpeg_and_webp_strips_are_as_good_as_png(void **state)
+{
+    static const char *const lossy[] = {"strip.jpg", "progressive.jpg", "strip.webp"};
+    pf_image strip = discs(3);
+    (void)state;
+    assert_ok(pf_image_save_png(&strip, "strip.png"));
+    save_jpeg("strip.jpg", &strip, false);
+    save_jpeg("progressive.jpg", &strip, true);
+    save_webp("strip.webp", &strip, false);
+    save_webp("lossless.webp", &strip, true);
+    RUNS(MASK "png.pf strip.png");
+    RUNS(MASK "webp.pf lossless.webp && cmp png.pf webp.pf");
+    RUNS("cat lossless.webp | " MASK "- | cmp png.pf -");
+    for (int i = 0; i < 3; i++) {
+        char said[4096];
+        assert_int_equal(run(said, MASK "x.pf %s", lossy[i]), 0);
+        assert_true(difference("x.pf", "png.pf") < 0.005);
+        assert_int_equal(run(said, "cat %s | " MASK "y.pf", lossy[i]), 0);
+        RUNS("cmp x.pf y.pf");
+    }
+    pf_image_release(&strip);
+}
+
+/* With the threshold of a PNG a fifth of a JPEG's background was object. */
+static void
+test_lossy_strips_get_a_threshold_of_their_own(void **state)
+{
+    pf_image strip = discs(3);
+    char said[4096];
+    (void)state;
+    save_jpeg("strip.jpg", &strip, false);
+    write_text("same.yaml", "mask: {threshold: 0.95}\n");
+    RUNS(MASK "own.pf strip.jpg");
+    RUNS(MASK "nine.pf --threshold 0.9 strip.jpg");
+    assert_true(difference("own.pf", "nine.pf") == 0);
+    assert_int_equal(run(said, MASK "given.pf --threshold 0.97 strip.jpg"), 0);
+    assert_true(difference("given.pf", "own.pf") > 0.1);
+    assert_int_equal(run(said, MASK "config.pf -c same.yaml strip.jpg"), 0);
+    assert_true(difference("config.pf", "own.pf") > 0.01);
+    RUNS("pf-stream info own.pf | grep -q '\"threshold\":0.9[,}]'");
+    pf_image_release(&strip);
+}
+
+static void
+test_webp_brings_its_alpha(void **state)
+{
+    pf_image strip = discs(4);
+    (void)state;
+    assert_ok(pf_image_save_png(&strip, "rgba.png"));
+    save_webp("rgba.webp", &strip, false);
+    RUNS(MASK "png.pf rgba.png");
+    RUNS(MASK "webp.pf rgba.webp");
+    assert_true(difference("webp.pf", "png.pf") == 0);          /* stored without loss */
+    pf_image_release(&strip);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_jpeg_and_webp_strips_are_as_good_as_png),
+        cmocka_unit_test(test_lossy_strips_get_a_threshold_of_their_own),
+        cmocka_unit_test(test_webp_brings_its_alpha),
+    };
+    return cmocka_run_group_tests_name("strips", tests, enter_scratch, leave_scratch);
+}
