@@ -7,7 +7,7 @@ mb() { sed -n "s/^$2  *\([0-9.]*\) MB.*/\1/p" "$1"; }
 
 # same OPTION...: -v says after a run what the plan says before it.
 same() {
-    sample --plan "$@" >plan && sample -v --steps 2 "$@" -o views.pf photo.pf 2>said || return 1
+    sample --plan "$@" >plan && sample -v --steps 1 "$@" -o views.pf photo.pf 2>said || return 1
     local kept=$(mb plan 'weights and constants') peak=$(mb plan 'activations at most') total=$(mb plan total)
     echo "the run: $(cat said), the plan: $kept, $peak, $total" >&2
     grep -qF "memory: $kept MB of weights and constants, $peak MB of activations at most, $total MB in all" said
@@ -16,29 +16,13 @@ ok "a photo" sh -c "pf-crop -c $D/config.yaml $D/photos/ball-20.png | pf-clip-em
 if [ -n "${PF_SAN:-}" ]; then
     skip "a plan is what a run takes" "a minute under sanitizers; test_sampler runs the same code"
 else
-    ok "a plan is what a run takes" same
+    ok "a plan is what a run takes" same --steps 2
     ok "in parts, without guidance" same --batch-view-num 4 --cfg-scale 1
     ok "of several samples" same --batch-view-num 3 --sample-num 2 --target-elevation 0
 fi
 
 ok "a plan has a row for each batch" sh -c "pf-sample --plan -d cpu -c $D/config.yaml -w $D/weights.safetensors --batch-view-num 5 |
     awk '/ this run/ { own = \$1 } / [0-9.]* MB  *[0-9.]* MB/ { all = all \" \" \$1 } END { exit !(own == 5 && all == \" 1 2 4 5 8 16\") }'"
-# Of several samples of two elevations, number 1 of each goes on: SyncDreamer's --sample_num 2.
-make_samples() {
-    make -f "$ROOT/pipelines/reconstruct.mk" out/sample.pf INPUT="$D/photos/ball-20.png" OUTPUT=out CONFIG="$D/config.yaml" \
-        CKPT="$D/weights.safetensors" DEVICE=cpu SAMPLE_NUM=2 SAMPLE=1 TARGET_ELEVATION=0,30 SAMPLE_STEPS=1 CROP_SIZE=-1
-}
-same_views() { cmp <(pf-stream get --index "$1" views.image out/views.pf) <(pf-stream get --index "$2" views.image out/sample.pf); }
-if [ -n "${PF_SAN:-}" ]; then
-    skip "reconstruct.mk takes one sample of each elevation" "a minute under sanitizers"
-else
-    ok "reconstruct.mk takes one sample of each elevation" make_samples
-    ok "of the first" same_views 1 0
-    ok "of the second" same_views 3 1
-    ok "and no more" test "$(pf-stream info out/sample.pf | grep -c 'document ')" = 2
-    rm -rf out
-fi
-
 plans() { sample --plan "$@" | grep -q '^total  *[0-9.]* MB$'; }
 ok "it needs no stream" plans </dev/null
 ok "it reads none" plans no-such-stream

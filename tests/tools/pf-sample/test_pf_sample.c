@@ -5,6 +5,7 @@
 #include "tests/tools/program.h"
 
 enum { V = 3, S = 64 };
+static char root[1024];                 /* of the tree: the pipelines and the photos that ship */
 
 static const char config[] =
     "model:   {view_num: 3, image_size: 64, time_embed_dim: 16, scale_factor: 0.5}\n"
@@ -53,6 +54,7 @@ setup(void **state)
     static struct pf_config conf;
     struct maker m = {0};
     pf_doc input = {0};
+    assert_non_null(getcwd(root, sizeof root));
     assert_int_equal(enter_scratch(state), 0);
     write_text("config.yaml", config);
     conf = pf_conf;
@@ -175,6 +177,31 @@ test_several_photos(void **state)
     assert_string_equal(pf_doc_get_meta(&docs[1], "pf.count"), "2");
     for (int i = 0; i < 3; i++)
         pf_doc_release(&docs[i]);
+}
+
+/* Of several samples of two elevations, reconstruct.mk takes number 1 of each: SyncDreamer's
+ * --sample_num 2. */
+static void
+test_reconstruct_takes_one_sample_of_each_elevation(void **state)
+{
+    pf_doc made[5] = {0}, taken[3] = {0};
+    (void)state;
+    RUNS("make -f %s/pipelines/reconstruct.mk PATH=\"$PATH\" out/sample.pf OUTPUT=out "
+         "INPUT=%s/configs/demo/photos/ball-20.png CONFIG=config.yaml CKPT=model.pf DEVICE=cpu "
+         "SAMPLE_NUM=2 SAMPLE=1 TARGET_ELEVATION=0,30 SAMPLE_STEPS=1 >made 2>&1 || cat made >&2",
+         root, root);
+    assert_int_equal(read_all(made, 5, "out/views.pf"), 4);
+    assert_int_equal(read_all(taken, 3, "out/sample.pf"), 2);
+    for (int e = 0; e < 2; e++) {
+        const pf_tensor *const other = pf_doc_get(&made[2 * e], "views.image"),
+                        *const one = pf_doc_get(&made[2 * e + 1], "views.image");
+        assert_memory_not_equal(other->data, one->data, pf_tensor_bytes(one));
+        same_tensor(&taken[e], &made[2 * e + 1], "views.image");
+    }
+    for (int i = 0; i < 5; i++)
+        pf_doc_release(&made[i]);
+    for (int i = 0; i < 3; i++)
+        pf_doc_release(&taken[i]);
 }
 
 /* --png: V views side by side, the bytes of views.image. */
@@ -505,6 +532,7 @@ main(void)
         cmocka_unit_test(test_one_document_for_each_elevation_and_sample),
         cmocka_unit_test(test_elevations_do_not_depend_on_each_other),
         cmocka_unit_test(test_several_photos),
+        cmocka_unit_test(test_reconstruct_takes_one_sample_of_each_elevation),
         cmocka_unit_test(test_strip),
         cmocka_unit_test(test_output_may_be_a_folder),
         cmocka_unit_test(test_noise_from_a_file),
