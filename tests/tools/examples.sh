@@ -7,12 +7,12 @@ ln -s "$ROOT/configs" "$ROOT/pipelines" .
 ln -s "$ROOT/tests/data" tests/data
 # few/TOOL: the tool with a last word about its effort.
 fewer() { printf '#!/bin/sh\nexec "%s/%s" "$@" %s\n' "$BIN" "$1" "$2" >"few/$1"; chmod +x "few/$1"; }
-fewer pf-sample "--steps 2"
+fewer pf-sample "--steps 1"
 fewer pf-neus "--steps 5"
-fewer pf-render-video "--frames 2"
+fewer pf-render-video "--frames 2 --size 64"
 fewer pf-extract-mesh "--resolution 32"
 PATH=$TMP/few:$PATH
-export SAMPLE_STEPS=2 NEUS_STEPS=5 RESOLUTION=32 FRAMES=2       # what reconstruct.mk takes
+export SAMPLE_STEPS=1 NEUS_STEPS=5 RESOLUTION=32 FRAMES=2       # what reconstruct.mk takes
 
 # commands PAGE: the shell commands of a page's examples.  A block whose lines begin with "$" shows output as well.
 commands() {

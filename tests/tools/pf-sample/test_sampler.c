@@ -334,7 +334,7 @@ static void
 test_a_plan_is_what_the_run_takes(void **state)
 {
     static const struct { int batch, cfg, samples, elevations, steps; } with[] = {
-        {1, 2, 1, 1, 1}, {5, 1, 1, 2, 2}, {8, 2, 3, 1, 1}, {12, 2, 1, 1, 3}};
+        {1, 2, 1, 1, 1}, {5, 1, 1, 2, 2}, {8, 2, 2, 1, 1}, {12, 2, 1, 1, 3}};
     /* The second has powers of two, its own, and all views. */
     static const int batches[] = {1, 2, 4, 5, 8, 12};
     struct maker twelve = {0};
