@@ -1,7 +1,8 @@
 /* pf-sample - the photo's object, seen from all around.
  * in:  input.image [3, S, S], input.clip [1, E], input.elevation [1], input.azimuth [1]
- * out: one document for each target elevation and sample: views.image [N, S, S, 3], views.pose
- *      [N, 3, 4], views.intrinsics [N, 3, 3], views.elevation [N], views.azimuth [N] */
+ * out: one document for each target elevation, input elevation and sample, the last fastest:
+ *      views.image [N, S, S, 3], views.pose [N, 3, 4], views.intrinsics [N, 3, 3],
+ *      views.elevation [N], views.azimuth [N]; input.elevation [1] is the one that was taken */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 #include "tools/pf-sample/sampler.h"
 
 static struct {
-    struct pf_list elevation_deg;
+    struct pf_list elevation_deg, input_deg;    /* input_deg is empty: that of the stream */
     const char *noise, *dump, *png;
     int dump_view;
     bool latents, plan, ema, verify;
@@ -27,6 +28,8 @@ static const struct pf_opt opts[] = {
     PF_OPT_LIST(0, "target-elevation", opt.elevation_deg, "DEG[,DEG...]",
                 "elevations to look from, one set of views each", -89, 89,
                 .alias = "elevation-target"),
+    PF_OPT_LIST(0, "input-elevation", opt.input_deg, "DEG[,DEG...]",
+                "suppose that the photo was taken from here, one set of views each", -89, 89),
     PF_OPT_INT(0, "sample-num", pf_conf.sampler.sample_num, "N",
                "different samples of each elevation", 1, 10000),
     PF_OPT_REAL(0, "cfg-scale", pf_conf.sampler.cfg_scale, "S", "strength of guidance; 1: none", 0,
@@ -136,6 +139,8 @@ write_views(struct photo *p, const struct rig *w, const pf_tensor *pictures,
             const pf_tensor *latents, int index, int count, FILE *to)
 {
     pf_doc *doc = &p->doc;
+    const pf_tensor input_elevation = PF_VIEW(&p->input.elevation, PF_F32, 1);
+    PF_TRY(pf_doc_put(doc, "input.elevation", &input_elevation));
     PF_TRY(pf_doc_put(doc, "views.image", pictures));
     PF_TRY(pf_doc_put(doc, "views.pose", &w->pose));
     PF_TRY(pf_doc_put(doc, "views.intrinsics", &w->intrinsics));
@@ -152,7 +157,8 @@ write_views(struct photo *p, const struct rig *w, const pf_tensor *pictures,
     return pf_doc_write(doc, to);
 }
 
-/* One elevation of one photo: sample_num documents, numbered from index on. */
+/* One target elevation of one photo, seen from its input elevation: sample_num documents, numbered
+ * from index on. */
 static pf_err
 sample_elevation(struct model *m, struct photo *p, double elevation_deg, struct noise *noise,
                  int index, int count, FILE *to)
@@ -186,6 +192,21 @@ sample_elevation(struct model *m, struct photo *p, double elevation_deg, struct 
 out:
     sampler_end(&s);
     return err;
+}
+
+/* One target elevation of one photo: sample_num documents for each input elevation. */
+static pf_err
+sample_inputs(struct model *m, struct photo *p, double elevation_deg, struct noise *noise, int index,
+              int count, FILE *to)
+{
+    const int each = m->conf.sampler.sample_num;
+    if (!opt.input_deg.n)
+        return sample_elevation(m, p, elevation_deg, noise, index, count, to);
+    for (int i = 0; i < opt.input_deg.n; i++) {
+        p->input.elevation = (float)(opt.input_deg.v[i] * (PF_PI / 180));
+        PF_TRY(sample_elevation(m, p, elevation_deg, noise, index + i * each, count, to));
+    }
+    return PF_OK;
 }
 
 /* SyncDreamer's views were all at 30 degrees. */
@@ -321,11 +342,12 @@ main(int argc, char *argv[])
         pf_must(with_advice(photo_prepare(&photos[i], &model), dev, weights));
     pf_stage_time("encoding", pf_seconds() - start);
 
-    const int each = pf_conf.sampler.sample_num, count = n * opt.elevation_deg.n * each;
+    const int inputs = opt.input_deg.n ? opt.input_deg.n : 1;
+    const int each = inputs * pf_conf.sampler.sample_num, count = n * opt.elevation_deg.n * each;
     for (int i = 0, index = 0; i < n; i++)
         for (int e = 0; e < opt.elevation_deg.n; e++, index += each)
-            pf_must(with_advice(sample_elevation(&model, &photos[i], opt.elevation_deg.v[e], &noise,
-                                                 index, count, pf_output_file(out)),
+            pf_must(with_advice(sample_inputs(&model, &photos[i], opt.elevation_deg.v[e], &noise,
+                                              index, count, pf_output_file(out)),
                                 dev, weights));
     if (opt.dump)
         pf_must(pf_doc_write_file(&dump.doc, opt.dump));
