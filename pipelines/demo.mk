@@ -5,13 +5,14 @@ OUTPUT ?= out/demo
 INPUT  ?= $(HERE)../configs/demo/photos/ball-20.png
 # Its photos were taken as the model's own were: the object has its size already.
 CROP_SIZE ?= -1
-# The photos are named after their elevation in degrees.
-ELEVATION := $(lastword $(subst -, ,$(basename $(notdir $(INPUT)))))
+# Its photos are named after their elevation in degrees; that of others is estimated.
+NUMBER    := $(lastword $(subst -, ,$(basename $(notdir $(INPUT)))))
+INPUT_ELEVATION ?= $(shell echo '$(NUMBER)' | grep -xE '[0-9]+' || echo auto)
 
 demo:
 	$(MAKE) --no-print-directory -f $(HERE)reconstruct.mk INPUT=$(INPUT) OUTPUT=$(OUTPUT) \
 	  CKPT=$(HERE)../configs/demo/weights.safetensors CONFIG=$(HERE)../configs/demo/config.yaml \
-	  INPUT_ELEVATION=$(ELEVATION) CROP_SIZE=$(CROP_SIZE) TARGET_ELEVATION=30 RESOLUTION=128 FRAMES=90
+	  INPUT_ELEVATION=$(INPUT_ELEVATION) CROP_SIZE=$(CROP_SIZE) TARGET_ELEVATION=30 RESOLUTION=128 FRAMES=90
 	@echo; echo "made from $(INPUT):"
 	@printf '  %-28s %s\n' $(OUTPUT)/0.png "the 16 views" $(OUTPUT)/masks.png "the same, cut out" \
 	  $(OUTPUT)/mesh.ply "mesh with vertex colours" $(OUTPUT)/mesh.glb "the same for viewers and browsers" \

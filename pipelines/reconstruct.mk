@@ -1,7 +1,6 @@
 # reconstruct.mk - one photo to a mesh and a turntable video.
 #
-#   make -f pipelines/reconstruct.mk INPUT=alarm.png OUTPUT=out/alarm CKPT=model.safetensors \
-#       INPUT_ELEVATION=20 TARGET_ELEVATION=50
+#   make -f pipelines/reconstruct.mk INPUT=alarm.png OUTPUT=out/alarm CKPT=model.safetensors TARGET_ELEVATION=50
 #
 # What SyncDreamer's README types as
 #   generate.py --ckpt W --input P --output DIR --sample_num 4 --cfg_scale 2.0 --elevation 30 --crop_size 200
@@ -16,7 +15,11 @@ OUTPUT           ?= $(error OUTPUT=FOLDER is missing)
 CKPT             ?= $(error CKPT=WEIGHTS is missing)
 CONFIG           ?= $(HERE)../configs/posefusion.yaml
 NEUS_CONFIG      ?= $(HERE)../configs/neus.yaml
-INPUT_ELEVATION  ?= 30
+# auto: pf-pick estimates how far above the horizon the photo's camera stood, by views made supposing
+# several elevations, of few steps and without guidance; elevation.tsv has the scores.  Or degrees.
+INPUT_ELEVATION  ?= auto
+CANDIDATES       ?= -10,5,20,35
+CANDIDATE_STEPS  ?= 8
 # One elevation, or several separated by commas: all of them are fused into one field.
 TARGET_ELEVATION ?= 30
 SEED             ?= 6033
@@ -29,9 +32,11 @@ CUTOUT           ?= auto
 CUTOUT_WEIGHTS   ?=
 # 1: a photo without transparency is all object.
 OPAQUE           ?=
-# So many samples are drawn in 0.png; number SAMPLE of them, from 0 on, becomes the mesh.
+# So many samples are made; pf-pick chooses the one of each target elevation that becomes the mesh, and
+# samples.tsv has the scores.  SAMPLE=K takes number K instead, from 0 on.
+SAMPLES          ?= $(SAMPLE_NUM)
 SAMPLE_NUM       ?=
-SAMPLE           ?= 0
+SAMPLE           ?=
 CFG_SCALE        ?=
 SAMPLE_STEPS     ?=
 NEUS_STEPS       ?=
@@ -57,17 +62,27 @@ $(O)/cutout.png: $(INPUT) $(CUTOUT_WEIGHTS)
 $(O)/input.pf: $(PHOTO) $(CONFIG) $(CKPT)
 	mkdir -p $(O)
 	pf-crop -c $(CONFIG) $(call option,--crop-size,$(CROP_SIZE)) $(if $(OPAQUE),--opaque) \
-	  --input-elevation $(INPUT_ELEVATION) $(PHOTO) | \
+	  $(call option,--input-elevation,$(filter-out auto,$(INPUT_ELEVATION))) $(PHOTO) | \
 	  pf-clip-embed -c $(CONFIG) -w $(CKPT) -d $(DEVICE) -o $@
-$(O)/views.pf: $(O)/input.pf
+# The views of candidates stand at 30 degrees, whatever TARGET_ELEVATION is: pf-pick was fitted so.
+$(O)/candidates.pf: $(O)/input.pf
+	pf-sample -c $(CONFIG) -w $(CKPT) -d $(DEVICE) --seed $(SEED) --target-elevation 30 \
+	  --input-elevation $(CANDIDATES) --steps $(CANDIDATE_STEPS) --cfg-scale 1 -o $@ $<
+$(O)/refined.pf: $(O)/candidates.pf
+	pf-pick --refine --print -o $@ $< >$(O)/elevation.tsv
+$(O)/views.pf: $(O)/$(if $(filter auto,$(INPUT_ELEVATION)),refined,input).pf
 	pf-sample -c $(CONFIG) -w $(CKPT) -d $(DEVICE) --seed $(SEED) --target-elevation $(TARGET_ELEVATION) \
-	  $(call option,--sample-num,$(SAMPLE_NUM)) $(call option,--cfg-scale,$(CFG_SCALE)) \
+	  $(call option,--sample-num,$(SAMPLES)) $(call option,--cfg-scale,$(CFG_SCALE)) \
 	  $(call option,--steps,$(SAMPLE_STEPS)) -o $@ $<
 # One sample of each elevation: others show the object otherwise, and no field fits all.
 $(O)/sample.pf: $(O)/views.pf
+ifeq ($(SAMPLE),)
+	pf-pick --print -o $@ $< >$(O)/samples.tsv
+else
 	for e in $$(seq 0 $$(($(ELEVATIONS) - 1))); do \
-	  pf-stream cat --index $$((e * $(or $(SAMPLE_NUM),1) + $(SAMPLE))) $<; done | pf-stream cat -o $@
-$(O)/masked.pf: $(if $(filter-out 1,$(SAMPLE_NUM)),$(O)/sample.pf,$(O)/views.pf)
+	  pf-stream cat --index $$((e * $(or $(SAMPLES),1) + $(SAMPLE))) $<; done | pf-stream cat -o $@
+endif
+$(O)/masked.pf: $(if $(filter-out 1,$(SAMPLES)),$(O)/sample.pf,$(O)/views.pf)
 	pf-mask -o $@ $<
 $(O)/field.pf: $(O)/masked.pf $(NEUS_CONFIG)
 	pf-neus -c $(NEUS_CONFIG) -d $(DEVICE) --seed $(SEED) $(call option,--steps,$(NEUS_STEPS)) --log $(O)/loss.csv -o $@ $<

@@ -1,0 +1,280 @@
+/* pf-pick - of several sets of views of one photo, the one whose views agree best.
+ * in:  documents with input.image [3, S, S], input.alpha [S, S], input.elevation [1],
+ *      input.azimuth [1], views.image [N, S, S, 3], views.pose, views.intrinsics,
+ *      views.elevation [N] and, unless it is to be made, views.alpha [N, S, S]
+ * out: one document for each photo and target elevation, with views.score [K]; with --print a
+ *      table; with --refine the photo's document with a new input.elevation [1] */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/camera.h"
+#include "common/opt.h"
+#include "common/output.h"
+#include "common/stream.h"
+#include "common/text.h"
+#include "tools/pf-pick/elevation.h"
+#include "tools/pf-pick/score.h"
+
+static struct {
+    const char *by;
+    bool print, refine;
+} opt = {.by = "auto"};
+
+static const struct pf_opt opts[] = {
+    PF_OPT_CHOICE(0, "by", opt.by,
+                  "auto|elevation|agreement|silhouette|color|coherence|consistency",
+                  "what decides; auto: elevation if the input elevations differ, then agreement"),
+    PF_OPT_FLAG(0, "print", opt.print, "write a table of all scores to standard output; a stream "
+                "only to -o"),
+    PF_OPT_FLAG(0, "refine", opt.refine, "write the photo without views, at the elevation found "
+                "between the candidates"),
+    PF_OPT_END
+};
+
+/* The documents of one photo and one target elevation. */
+struct group {
+    int n, room;
+    pf_doc *doc;
+    struct score *score;
+    double target_deg;
+    int number, size;           /* of groups before; documents of the first one */
+};
+
+/* ---- which documents belong together ---- */
+
+/* Whether both are one object's: by name or, where they have none, by the photo. */
+static bool
+same_object(const pf_doc *a, const pf_doc *b)
+{
+    const char *p = pf_doc_get_meta(a, "pf.object"), *q = pf_doc_get_meta(b, "pf.object");
+    const pf_tensor *s = pf_doc_get(a, "input.image"), *t = pf_doc_get(b, "input.image");
+    if (p || q)
+        return p && q && !strcmp(p, q);
+    return s && t && s->dtype == t->dtype && pf_tensor_bytes(s) == pf_tensor_bytes(t) &&
+           !memcmp(s->data, t->data, pf_tensor_bytes(s));
+}
+
+static pf_err
+target_of(double *deg, const pf_doc *doc)
+{
+    pf_tensor t;
+    PF_TRY(pf_doc_need(doc, "views.elevation", PF_F32, 1, (int64_t[]){-1}, &t));
+    if (t.dim[0] < 1)
+        return pf_fail(PF_ESHAPE, "views.elevation is empty");
+    PF_TRY(pf_tensor_expect_range(&t, "views.elevation", -PF_PI / 2 - 1e-6, PF_PI / 2 + 1e-6,
+                                  "radians, -pi/2 to pi/2"));
+    *deg = (double)*(float *)t.data * (180 / PF_PI);
+    return PF_OK;
+}
+
+/* ---- what is chosen ---- */
+
+static bool
+is_word(const char *word)
+{
+    return !strcmp(opt.by, word);
+}
+
+/* The document with the highest of this score among those with this elevation; NAN: any. */
+static int
+best_by(const struct group *g, enum score_kind kind, double elevation_deg)
+{
+    int best = -1;
+    for (int i = 0; i < g->n; i++)
+        if ((isnan(elevation_deg) || g->score[i].elevation_deg == elevation_deg) &&
+            (best < 0 || g->score[i].v[kind] > g->score[best].v[kind]))
+            best = i;
+    return best;
+}
+
+/* The elevation that was supposed nearest to this one. */
+static double
+nearest(const struct group *g, double elevation_deg)
+{
+    double at = g->score[0].elevation_deg;
+    for (int i = 1; i < g->n; i++)
+        if (fabs(g->score[i].elevation_deg - elevation_deg) < fabs(at - elevation_deg))
+            at = g->score[i].elevation_deg;
+    return at;
+}
+
+/* The index of the chosen one, and the photo's elevation: as estimated, or as the chosen one
+ * supposes. */
+static int
+choose(double *elevation_deg, const struct group *g)
+{
+    int best = 0;
+    if ((is_word("auto") || is_word("elevation")) && elevation_differs(g->score, g->n)) {
+        *elevation_deg = elevation_estimate(g->score, g->n, g->target_deg);
+        return best_by(g, SCORE_AGREEMENT, nearest(g, *elevation_deg));
+    }
+    enum score_kind kind = SCORE_AGREEMENT;
+    for (int k = 0; k < SCORES; k++)
+        if (is_word(score_names[k]))
+            kind = (enum score_kind)k;
+    best = best_by(g, kind, NAN);
+    *elevation_deg = g->score[best].elevation_deg;
+    return best;
+}
+
+/* ---- what is written ---- */
+
+static void
+print_head(void)
+{
+    printf("group\ttarget\tinput");
+    for (int k = 0; k < SCORES; k++)
+        printf("\t%s", score_names[k]);
+    printf("\televation\tchosen\n");
+}
+
+static void
+print_group(const struct group *g, int best, double elevation_deg)
+{
+    for (int i = 0; i < g->n; i++) {
+        printf("%d\t%.4g\t%.4g", g->number, g->target_deg, g->score[i].elevation_deg);
+        for (int k = 0; k < SCORES; k++)
+            printf("\t%.5g", g->score[i].v[k]);
+        printf("\t%.3g\t%d\n", elevation_deg, i == best);
+    }
+}
+
+/* views.score and pf.scores. */
+static pf_err
+put_scores(pf_doc *doc, const struct score *s)
+{
+    float v[SCORES];
+    const pf_tensor t = PF_VIEW(v, PF_F32, SCORES);
+    json_t *const names = json_array();
+    for (int k = 0; k < SCORES; k++) {
+        v[k] = (float)s->v[k];
+        json_array_append_new(names, json_string(score_names[k]));
+    }
+    char *const text = json_dumps(names, JSON_COMPACT);
+    pf_err err = text ? pf_doc_put(doc, "views.score", &t) : pf_fail(PF_ENOMEM, "no memory");
+    if (!err)
+        err = pf_doc_set_meta(doc, "pf.scores", text);
+    free(text);
+    json_decref(names);
+    return err;
+}
+
+/* The photo as pf-crop wrote it, but for its elevation. */
+static pf_err
+put_refined(pf_doc *doc, double elevation_deg)
+{
+    float rad = (float)(elevation_deg * (PF_PI / 180));
+    const pf_tensor t = PF_VIEW(&rad, PF_F32, 1);
+    for (int i = doc->tensors - 1; i >= 0; i--)
+        if (!strncmp(doc->tensor[i].name, "views.", 6))
+            pf_doc_drop(doc, doc->tensor[i].name);
+    PF_TRY(pf_doc_put(doc, "input.elevation", &t));
+    return pf_doc_set_meta(doc, "pf.kind", "input");
+}
+
+/* pf.index and pf.count: groups are of one size, so that nobody has to read ahead. */
+static pf_err
+put_position(pf_doc *doc, const struct group *g)
+{
+    const char *const text = pf_doc_get_meta(doc, "pf.count");
+    int64_t count;
+    if (!text || !pf_parse_int(&count, text))
+        return PF_OK;
+    if (g->n != g->size || count % g->size)
+        return pf_fail(PF_EFORMAT, "photo %d has %d sets of views, the first has %d, of %lld "
+                       "documents in all: expected the same number for each photo and target "
+                       "elevation", g->number, g->n, g->size, (long long)count);
+    return pf_doc_set_position(doc, g->number, (int)(count / g->size));
+}
+
+static pf_err
+finish_group(struct group *g, FILE *out)
+{
+    double elevation_deg;
+    const int best = choose(&elevation_deg, g);
+    pf_doc *const doc = &g->doc[best];
+    g->size = g->number ? g->size : g->n;
+    if (opt.print)
+        print_group(g, best, elevation_deg);
+    if (out) {
+        PF_TRY(opt.refine ? put_refined(doc, elevation_deg) : put_scores(doc, &g->score[best]));
+        PF_TRY(put_position(doc, g));
+        PF_TRY(pf_doc_add_history(doc));
+        PF_TRY(pf_doc_write(doc, out));
+    }
+    for (int i = 0; i < g->n; i++)
+        pf_doc_release(&g->doc[i]);
+    g->n = 0;
+    g->number++;
+    return PF_OK;
+}
+
+/* Take a document into the group; the group before is finished if it is not of it. */
+static pf_err
+add_document(struct group *g, pf_doc *doc, FILE *out)
+{
+    double target_deg;
+    PF_TRY(target_of(&target_deg, doc));
+    if (g->n && (fabs(target_deg - g->target_deg) > 1e-3 || !same_object(&g->doc[0], doc)))
+        PF_TRY(finish_group(g, out));
+    if (g->n == g->room) {
+        const size_t room = 2 * (size_t)g->room + 8;
+        pf_doc *const docs = realloc(g->doc, room * sizeof *docs);
+        g->doc = docs ? docs : g->doc;
+        struct score *const scores = docs ? realloc(g->score, room * sizeof *scores) : NULL;
+        if (!scores)
+            return pf_fail(PF_ENOMEM, "no memory for %zu documents", room);
+        g->score = scores;
+        g->room = (int)room;
+    }
+    PF_TRY(score_measure(&g->score[g->n], doc));
+    g->target_deg = target_deg;
+    g->doc[g->n++] = *doc;
+    *doc = (pf_doc){0};
+    return PF_OK;
+}
+
+static pf_err
+pick(const char *path, FILE *out)
+{
+    struct group g = {0};
+    pf_stream *in;
+    pf_doc doc = {0};
+    pf_err err;
+    PF_TRY(pf_stream_open(&in, path));
+    while (!(err = pf_stream_read(in, &doc)))
+        if ((err = add_document(&g, &doc, out)))
+            break;
+    if (err == PF_END)
+        err = finish_group(&g, out);
+    for (int i = 0; i < g.n; i++)
+        pf_doc_release(&g.doc[i]);
+    free(g.doc);
+    free(g.score);
+    pf_doc_release(&doc);
+    pf_stream_close(in);
+    return err;
+}
+
+int
+main(int argc, char *argv[])
+{
+    pf_output *out = NULL;
+
+    pf_start(&argc, &argv, "[STREAM]", "Choose among several sets of views of one photo.", opts);
+    if (argc > 1)
+        pf_usage("one stream at a time, not %d", argc);
+    pf_need_stream_name();
+    if (!opt.print || strcmp(pf_common.out, "-"))
+        pf_must(pf_output_open(&out, pf_common.out));
+    if (opt.print)
+        print_head();
+    pf_must(pick(argc ? argv[0] : "-", out ? pf_output_file(out) : NULL));
+    if (opt.print && (fflush(stdout) || ferror(stdout)))
+        pf_die("cannot write the table");
+    if (out)
+        pf_must(pf_output_close(out));
+    return 0;
+}
