@@ -158,7 +158,7 @@ look_along(const struct hull *h, const struct picture *p, double j, double i, fl
     const double step = 2 * h->half / h->side;
     pf_camera_ray(o, d, p->pose, p->K, j, i);
     clip(&from, &to, h, o, d);
-    for (double t = from; t <= to; t += step) {
+    for (double t = from; t <= to && most < 1; t += step) {
         const double X[3] = {(double)o[0] + t * (double)d[0], (double)o[1] + t * (double)d[1],
                              (double)o[2] + t * (double)d[2]};
         const float now = occupancy_at(h, X);

@@ -196,8 +196,8 @@ out:
 
 /* One target elevation of one photo: sample_num documents for each input elevation. */
 static pf_err
-sample_inputs(struct model *m, struct photo *p, double elevation_deg, struct noise *noise, int index,
-              int count, FILE *to)
+sample_inputs(struct model *m, struct photo *p, double elevation_deg, struct noise *noise,
+              int index, int count, FILE *to)
 {
     const int each = m->conf.sampler.sample_num;
     if (!opt.input_deg.n)

@@ -23,6 +23,26 @@ fi
 
 ok "a plan has a row for each batch" sh -c "pf-sample --plan -d cpu -c $D/config.yaml -w $D/weights.safetensors --batch-view-num 5 |
     awk '/ this run/ { own = \$1 } / [0-9.]* MB  *[0-9.]* MB/ { all = all \" \" \$1 } END { exit !(own == 5 && all == \" 1 2 4 5 8 16\") }'"
+# Documents for each input elevation: as if pf-crop had said so, and the index counts on.
+listed() {
+    sample --steps 1 --cfg-scale 1 --input-elevation=-5,35 --sample-num 2 -o list.pf photo.pf &&
+        pf-crop -q -c "$D/config.yaml" --input-elevation 35 "$D/photos/ball-20.png" |
+        pf-clip-embed -q -d cpu -c "$D/config.yaml" -w "$D/weights.safetensors" |
+        sample --steps 1 --cfg-scale 1 -o one.pf
+}
+same_tensor() { cmp <(pf-stream get --index 2 "$1" list.pf) <(pf-stream get "$1" one.pf); }
+if [ -n "${PF_SAN:-}" ]; then
+    skip "a list of input elevations" "a minute under sanitizers"
+else
+    ok "a list of input elevations" listed
+    ok "a document for each and each sample" test "$(pf-stream info list.pf | grep -c 'document ')" = 4
+    ok "its views are those of that elevation" same_tensor views.image
+    ok "which it says" same_tensor input.elevation
+    ok "the other's are others" sh -c '! "$@"' - cmp -s <(pf-stream get --index 0 views.image list.pf) <(pf-stream get views.image one.pf)
+    rm -f list.pf one.pf
+fi
+fails "an input elevation beyond the pole" 2 "--input-elevation" sample --input-elevation 20,90 -o views.pf photo.pf
+
 plans() { sample --plan "$@" | grep -q '^total  *[0-9.]* MB$'; }
 ok "it needs no stream" plans </dev/null
 ok "it reads none" plans no-such-stream
