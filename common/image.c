@@ -80,21 +80,28 @@ keep_row(void *user, uint8_t *row, int y)
     return PF_OK;
 }
 
-/* All of the photo, which was opened with this result and is closed. */
-static pf_err
-read_whole(pf_image *image, pf_photo *photo, pf_err opened)
+pf_err
+pf_photo_whole(pf_image *image, const pf_photo *photo)
 {
-    pf_err err = opened;
+    pf_err err;
 
-    *image = (pf_image){0};
-    memcpy(last_note, photo->note, sizeof last_note);
-    last_lossy = photo->lossy;
-    if (err)
-        return err;
     if ((err = pf_image_new(image, photo->width, photo->height, photo->channels)) ||
         (err = pf_photo_rows(photo, keep_row, image)) ||
         (err = pf_image_turn(image, photo->orientation)))
         pf_image_release(image);
+    return err;
+}
+
+/* All of the photo, which was opened with this result and is closed. */
+static pf_err
+read_whole(pf_image *image, pf_photo *photo, pf_err opened)
+{
+    *image = (pf_image){0};
+    memcpy(last_note, photo->note, sizeof last_note);
+    last_lossy = photo->lossy;
+    if (opened)
+        return opened;
+    const pf_err err = pf_photo_whole(image, photo);
     pf_photo_close(photo);
     return err;
 }

@@ -88,6 +88,11 @@ pf_err pf_photo_open_memory(pf_photo *photo, const void *bytes, size_t size, con
     PF_MUST_USE;
 /* All rows, top to bottom as stored. */
 pf_err pf_photo_rows(const pf_photo *photo, pf_photo_sink *sink, void *user) PF_MUST_USE;
+/* All of it, upright, as pf_image_read gives it. */
+pf_err pf_photo_whole(pf_image *image, const pf_photo *photo) PF_MUST_USE;
+/* The photo's file, if that is an undamaged PNG whose pixels are upright and sRGB as they are
+ * stored; else NULL. */
+const void *pf_photo_as_png(const pf_photo *photo, size_t *size);
 void pf_photo_close(pf_photo *photo);                           /* zeroes *photo */
 
 /* EXIF's orientation: the stored picture is transposed first, if it is, and then mirrored. */
@@ -114,6 +119,11 @@ pf_err pf_image_turn(pf_image *image, int orientation) PF_MUST_USE;
 /* Write a PNG (channels 1, 3, 4) to an open file; or to a path through pf_output (output.h). */
 pf_err pf_image_write_png(const pf_image *image, FILE *to) PF_MUST_USE;
 pf_err pf_image_save_png(const pf_image *image, const char *path) PF_MUST_USE;
+/* The same for a picture that is made row by row: source gives row y, from 0 on, [width, channels].
+ * Its failure ends the writing. */
+typedef pf_err pf_image_source(void *user, uint8_t *row, int y);
+pf_err pf_image_write_png_rows(FILE *to, int width, int height, int channels,
+                               pf_image_source *source, void *user) PF_MUST_USE;
 
 /* Pillow's Image.resize(BICUBIC), bit for bit; RGBA through premultiplied alpha (crop.md, 2).
  * to is overwritten and must not be from. */
