@@ -1,12 +1,8 @@
 /* pf-cutout - cut the object of a photo out of its background.
- * in:  one picture, PNG, JPEG or WebP
- * out: the same as an RGBA PNG, its alpha the object's mask */
-#include <libgen.h>
-#include <limits.h>
+ * in:  pictures, PNG, JPEG or WebP
+ * out: each as an RGBA PNG, its alpha the object's mask */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/config.h"
 #include "common/image.h"
@@ -15,20 +11,22 @@
 #include "common/plain.h"
 #include "common/progress.h"
 #include "common/text.h"
-#include "kernels/cutout/tracer.h"
-#include "tools/pf-cutout/carvekit.h"
+#include "kernels/cutout/cutter.h"
 #include "tools/pf-cutout/judge.h"
-#include "tools/pf-cutout/prepare.h"
+#include "tools/pf-cutout/names.h"
 
 static struct {
-    const char *method, *preset, *matting;
-} opt = {.method = "auto", .preset = "auto"};
+    const char *method, *preset, *refine, *matting;
+} opt = {.method = "auto", .preset = "auto", .refine = "auto"};
 
 static const struct pf_opt opts[] = {
     PF_OPT_CHOICE(0, "method", opt.method, "auto|net|plain",
                   "how the object is found; auto: plain where one colour fills the border"),
     PF_OPT_CHOICE(0, "preset", opt.preset, "auto|own|author|rembg|carvekit|imgly",
                   "whose rules go before and behind the network; auto: those of the weights"),
+    PF_OPT_CHOICE(0, "refine", opt.refine, "auto|on|off",
+                  "a closer look, the photo's own edges, without the background's colour; auto: "
+                  "unless --preset names another's rules"),
     PF_OPT_STR(0, "matting", opt.matting, "FILE",
                "FBA matting, by which the mask's edge becomes alpha"),
     PF_OPT_END
@@ -51,33 +49,69 @@ static const double DOUBT = 0.7;
 
 /* ---- the photo ---- */
 
-/* Whether somebody has cut it out already. */
-static bool
-is_cut_out(const pf_image *photo)
-{
-    for (size_t i = 3; photo->channels == 4 && i < pf_image_bytes(photo); i += 4)
-        if (photo->pixel[i] < 128)
-            return true;
-    return false;
-}
-
-/* Without the alpha channel that it may have. */
 static pf_err
-opaque(pf_image *rgb, const pf_image *photo)
+find_hole(void *user, uint8_t *row, int y)
 {
-    PF_TRY(pf_image_new(rgb, photo->width, photo->height, 3));
-    for (size_t i = 0, n = pf_image_bytes(rgb) / 3; i < n; i++)
-        memcpy(rgb->pixel + 3 * i, photo->pixel + photo->channels * i, 3);
+    const pf_photo *const photo = user;
+    (void)y;
+    for (int x = 0; x < photo->width; x++)
+        if (row[4 * x + 3] < 128)
+            return PF_END;
     return PF_OK;
 }
 
+/* Whether somebody has cut it out already.  It is read up to the first pixel that says so. */
 static pf_err
-join(pf_image *rgba, const pf_image *rgb, const pf_image *alpha)
+find_cut_out(bool *is, pf_photo *photo)
 {
-    PF_TRY(pf_image_new(rgba, rgb->width, rgb->height, 4));
-    for (size_t i = 0, n = pf_image_bytes(alpha); i < n; i++) {
-        memcpy(rgba->pixel + 4 * i, rgb->pixel + 3 * i, 3);
-        rgba->pixel[4 * i + 3] = alpha->pixel[i];
+    const pf_err err = photo->channels == 4 ? pf_photo_rows(photo, find_hole, photo) : PF_OK;
+    *is = err == PF_END;
+    return *is ? PF_OK : err;
+}
+
+/* As it is: the file itself where that will do. */
+static pf_err
+pass(const pf_photo *photo, FILE *out)
+{
+    pf_image whole;
+    size_t size = 0;
+    const void *const file = pf_photo_as_png(photo, &size);
+
+    if (!pf_common.quiet)
+        fprintf(stderr, "%s: %s has transparency, so it is cut out already: it stays as it is\n",
+                pf_program(), photo->name);
+    if (file)
+        return fwrite(file, 1, size, out) == size && !fflush(out) ?
+               PF_OK : pf_fail(PF_EIO, "%s cannot be passed on", photo->name);
+    PF_TRY(pf_photo_whole(&whole, photo));
+    const pf_err err = pf_image_write_png(&whole, out);
+    pf_image_release(&whole);
+    return err;
+}
+
+/* The upright photo without the alpha channel that it may have. */
+static pf_err
+read_opaque(pf_image *rgb, const pf_photo *photo)
+{
+    PF_TRY(pf_photo_whole(rgb, photo));
+    for (size_t i = 0, n = pf_image_bytes(rgb) / rgb->channels; rgb->channels == 4 && i < n; i++)
+        memmove(rgb->pixel + 3 * i, rgb->pixel + 4 * i, 3);
+    rgb->channels = 3;
+    return PF_OK;
+}
+
+struct pair {
+    const pf_image *rgb, *alpha;
+};
+
+static pf_err
+join_row(void *user, uint8_t *row, int y)
+{
+    const struct pair *const p = user;
+    const size_t W = (size_t)p->rgb->width;
+    for (size_t x = 0, i = y * W; x < W; x++, i++) {
+        memcpy(row + 4 * x, p->rgb->pixel + 3 * i, 3);
+        row[4 * x + 3] = p->alpha->pixel[i];
     }
     return PF_OK;
 }
@@ -115,123 +149,90 @@ cut_plain(pf_image *alpha, pf_image *rgb, const uint8_t ground[3])
 
 /* ---- by a network ---- */
 
-/* The network that ships lies in configs/ of the tree that holds this program, in build/bin or
- * build/MODE/bin, or where make install puts it, PREFIX/bin beside PREFIX/share/posefusion. */
-static pf_err
-find_weights(char path[PATH_MAX])
-{
-    static const char *const places[] = {"../share/posefusion", "../..", "../../.."};
-    char program[PATH_MAX];
-    const ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+/* What cuts, opened for the first photo that needs it. */
+struct networks {
+    pf_cutter cutter;
+    pf_fba matting;             /* on the cutter's device */
+};
 
-    if (n > 0) {
-        program[n] = 0;
-        const char *const folder = dirname(program);
-        for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-            if (snprintf(path, PATH_MAX, "%s/%s/configs/cutout/weights.safetensors", folder,
-                         places[i]) < PATH_MAX &&
-                !access(path, R_OK))
-                return PF_OK;
-    }
-    return pf_fail(PF_EIO, "the network that ships, configs/cutout/weights.safetensors, is not "
-                   "near this program: say where with -w");
+static pf_err
+choose_preset(pf_cutter *cutter)
+{
+    static const char *const names[] = {[PF_OWN] = "own", [PF_AUTHOR] = "author",
+                                        [PF_REMBG] = "rembg", [PF_CARVEKIT] = "carvekit",
+                                        [PF_IMGLY] = "imgly"};
+    for (int i = PF_OWN; i <= PF_IMGLY; i++)
+        if (!strcmp(opt.preset, names[i]))
+            return pf_cutter_choose(cutter, (enum pf_preset)i);
+    return pf_cutter_choose(cutter, cutter->preset);
 }
 
 static pf_err
-preset_wanted(enum preset *preset, const pf_checkpoint *weights, enum pf_cutout_kind kind)
+need_networks(struct networks *n)
 {
-    static const char *const names[] = {[OWN] = "own", [AUTHOR] = "author", [REMBG] = "rembg",
-                                        [CARVEKIT] = "carvekit", [IMGLY] = "imgly"};
-    *preset = preset_of(weights);
-    for (int i = OWN; i <= IMGLY; i++)
-        if (!strcmp(opt.preset, names[i]))
-            *preset = (enum preset)i;
-    return preset_check(*preset, kind);
+    pf_cutter *const cutter = &n->cutter;
+    if (cutter->dev)
+        return PF_OK;
+    PF_TRY(pf_cutter_open(cutter, pf_common.weights, pf_common.device, pf_common.precision));
+    pf_err err = choose_preset(cutter);
+    if (!err && opt.matting)
+        err = pf_carvekit_load_matting(&n->matting, cutter->dev, opt.matting);
+    if (err)
+        pf_cutter_close(cutter);
+    return err;
+}
+
+static bool
+refines(const pf_cutter *cutter)
+{
+    const bool plainly = !strcmp(opt.preset, "auto") || !strcmp(opt.preset, "own");
+    return !strcmp(opt.refine, "on") ||
+           (!strcmp(opt.refine, "auto") && plainly && !cutter->is_tracer && !opt.matting);
 }
 
 static void
-tell_sureness(const pf_dev *dev, const pf_tensor *mask, const char *name)
+say_sureness(const pf_cutter *cutter, const pf_found *found, const char *name)
 {
-    const double sure = sureness(mask);
-    say("on %s; sure to %.2f: that intersection over union is to be expected", pf_dev_name(dev),
-        sure);
+    const double sure = sureness(&found->mask);
+    say("on %s; sure to %.2f: that intersection over union is to be expected",
+        pf_dev_name(cutter->dev), sure);
     if (sure > 0 && sure < DOUBT)
         pf_warn("%s: the network is not sure what the object is (%.2f of 1): look at the mask",
                 name, sure);
 }
 
+/* alpha as its preset has it; matting, and carvekit's colours, where they are wanted. */
 static pf_err
-run_network(pf_image *alpha, pf_dev *dev, const pf_cutout *net, const pf_image *rgb,
-            const char *name, enum preset preset)
+finish(pf_image *alpha, pf_image *rgb, struct networks *n, const pf_found *found)
 {
-    pf_tensor input, mask;
-    const double start = pf_seconds();
-
-    PF_TRY(prepare(&input, dev, rgb, pf_cutout_side(net->kind), net->kind, preset));
-    pf_err err = pf_cutout_run(dev, net, &mask, &input, NULL);
-    pf_tensor_release(&input);
-    PF_TRY(err);
-    pf_stage_time(pf_cutout_name(net->kind), pf_seconds() - start);
-    tell_sureness(dev, &mask, name);
-    err = finish(alpha, dev, &mask, rgb->width, rgb->height, net->kind, preset);
-    pf_tensor_release(&mask);
-    return err;
+    PF_TRY(pf_cutter_finish(&n->cutter, alpha, found, rgb->width, rgb->height));
+    if (opt.matting)
+        PF_TRY(pf_carvekit_matting(alpha, n->cutter.dev, &n->matting, rgb));
+    if (n->cutter.is_tracer || (opt.matting && n->cutter.preset == PF_CARVEKIT))
+        pf_carvekit_colours(rgb, alpha);
+    return PF_OK;
 }
 
 static pf_err
-run_tracer(pf_image *alpha, pf_dev *dev, pf_checkpoint *weights, const pf_image *rgb,
-           const char *name)
+cut_by_network(pf_image *alpha, pf_image *rgb, struct networks *n, const char *name)
 {
-    pf_tensor share;
-
-    if (strcmp(opt.preset, "auto") && strcmp(opt.preset, "carvekit"))
-        return pf_fail(PF_EARG, "--preset %s has no rules for TRACER-B7: carvekit", opt.preset);
-    PF_TRY(carvekit_find(&share, dev, weights, rgb));
-    tell_sureness(dev, &share, name);
-    const pf_err err = carvekit_mask(alpha, &share, rgb->width, rgb->height);
-    pf_tensor_release(&share);
-    return err;
-}
-
-/* Of whatever network the weights are, and how the photo's colours are to be. */
-static pf_err
-find_mask(pf_image *alpha, bool *grey, pf_dev *dev, pf_checkpoint *weights, const pf_image *rgb,
-          const char *name)
-{
-    pf_cutout net;
-    enum preset preset;
-
-    *grey = pf_tracer_recognise(weights);
-    if (*grey)
-        return run_tracer(alpha, dev, weights, rgb, name);
-    PF_TRY(pf_cutout_load(&net, dev, weights));
-    PF_TRY(preset_wanted(&preset, weights, net.kind));
-    *grey = preset == CARVEKIT && opt.matting;
-    return run_network(alpha, dev, &net, rgb, name, preset);
-}
-
-static pf_err
-cut_by_network(pf_image *alpha, pf_image *rgb, const char *name)
-{
-    char shipped[PATH_MAX];
-    pf_checkpoint *weights = NULL;
-    pf_dev *dev = NULL;
-    pf_fba matting;
-    bool grey = false;
+    pf_cutter *const cutter = &n->cutter;
+    pf_found found;
     pf_err err;
 
-    if (!pf_common.weights)
-        PF_TRY(find_weights(shipped));
-    PF_TRY(pf_dev_open(&dev, pf_common.device, pf_common.precision));
-    if (!(err = pf_checkpoint_open(&weights, pf_common.weights ? pf_common.weights : shipped)) &&
-        (!opt.matting || !(err = carvekit_load_matting(&matting, dev, opt.matting))))
-        err = find_mask(alpha, &grey, dev, weights, rgb, name);
-    if (!err && opt.matting)
-        err = carvekit_matting(alpha, dev, &matting, rgb);
-    if (!err && grey)
-        carvekit_colours(rgb, alpha);
-    pf_checkpoint_close(weights);
-    pf_dev_close(dev);
+    PF_TRY(need_networks(n));
+    const bool fine = refines(cutter);
+    const double start = pf_seconds();
+    PF_TRY((fine ? pf_cutter_find : pf_cutter_look)(cutter, &found, rgb));
+    pf_stage_time(pf_cutter_name(cutter), pf_seconds() - start);
+    say_sureness(cutter, &found, name);
+    if (fine) {
+        pf_cutout_settle(&found.mask, cutter->preset);
+        err = pf_cutter_refine(alpha, rgb, &found);
+    } else {
+        err = finish(alpha, rgb, n, &found);
+    }
+    pf_tensor_release(&found.mask);
     return err;
 }
 
@@ -258,7 +259,7 @@ warn_of(const pf_image *alpha, const char *name)
 
 /* alpha, and the colours that belong to it. */
 static pf_err
-cut(pf_image *alpha, pf_image *rgb, const char *name)
+cut(pf_image *alpha, pf_image *rgb, struct networks *n, const char *name)
 {
     const bool asked = !strcmp(opt.method, "plain");
     uint8_t ground[3];
@@ -271,52 +272,82 @@ cut(pf_image *alpha, pf_image *rgb, const char *name)
         return pf_fail(PF_ESHAPE, "%s: the background is not plain: no colour fills half of the "
                        "border", name);
     if (!plain)
-        return cut_by_network(alpha, rgb, name);
+        return cut_by_network(alpha, rgb, n, name);
     say("the background is plain, (%d, %d, %d): no network is needed", ground[0], ground[1],
         ground[2]);
     return cut_plain(alpha, rgb, ground);
 }
 
-/* rgba is the photo cut out. */
 static pf_err
-cut_out(pf_image *rgba, const pf_image *photo, const char *name)
+cut_out(const pf_photo *photo, struct networks *n, FILE *out)
 {
     pf_image rgb = {0}, alpha = {0};
     pf_err err;
 
-    if (!(err = opaque(&rgb, photo)) && !(err = cut(&alpha, &rgb, name)) &&
-        !(err = warn_of(&alpha, name)))
-        err = join(rgba, &rgb, &alpha);
+    if (!(err = read_opaque(&rgb, photo)) && !(err = cut(&alpha, &rgb, n, photo->name)) &&
+        !(err = warn_of(&alpha, photo->name)))
+        err = pf_image_write_png_rows(out, rgb.width, rgb.height, 4, join_row,
+                                      &(struct pair){&rgb, &alpha});
     pf_image_release(&rgb);
     pf_image_release(&alpha);
+    return err;
+}
+
+static pf_err
+photo_to(FILE *out, const char *path, struct networks *n)
+{
+    pf_photo photo;
+    bool cut_already;
+
+    PF_TRY(pf_photo_open(&photo, path));
+    if (photo.note[0])
+        pf_warn("%s", photo.note);
+    pf_err err = find_cut_out(&cut_already, &photo);
+    if (!err)
+        err = cut_already ? pass(&photo, out) : cut_out(&photo, n, out);
+    pf_photo_close(&photo);
+    return err;
+}
+
+/* Photo number `number` to its file, which is not there if it fails. */
+static pf_err
+work(const char *path, int number, struct networks *n)
+{
+    char name[NAME_SIZE];
+    pf_output *out;
+
+    PF_TRY(name_of(name, pf_common.out, path, number));
+    if (strcmp(name, pf_common.out))
+        PF_TRY(make_folder_of(name));
+    PF_TRY(pf_output_open(&out, name));
+    const pf_err err = photo_to(pf_output_file(out), path, n);
+    if (!err)
+        return pf_output_close(out);
+    pf_output_abandon(out);
     return err;
 }
 
 int
 main(int argc, char *argv[])
 {
-    pf_image photo, rgba;
-    pf_output *out;
+    struct networks networks = {0};
+    int failed = 0;
 
-    pf_start(&argc, &argv, "[PHOTO]", "Cut the object of a photo out of its background.", opts);
+    pf_start(&argc, &argv, "[PHOTO...]", "Cut the object of a photo out of its background.", opts);
     if (opt.matting && !strcmp(opt.method, "plain"))
         pf_usage("--matting is for a network's mask, not for --method plain");
-    if (argc > 1)
-        pf_usage("one photo at a time, not %d", argc);
-    const char *const path = argc ? argv[0] : "-", *const name = pf_file_title(path);
-    pf_must(pf_output_open(&out, pf_common.out));
-    pf_must(pf_image_read(&photo, path));
-    if (is_cut_out(&photo)) {
-        if (!pf_common.quiet)
-            fprintf(stderr, "%s: %s has transparency, so it is cut out already: it stays as it "
-                    "is\n", pf_program(), name);
-        pf_must(pf_image_write_png(&photo, pf_output_file(out)));
-    } else {
-        pf_must(cut_out(&rgba, &photo, name));
-        pf_must(pf_image_write_png(&rgba, pf_output_file(out)));
-        pf_image_release(&rgba);
-    }
-    pf_must(pf_output_close(out));
-    pf_image_release(&photo);
+    if (opt.matting && !strcmp(opt.refine, "on"))
+        pf_usage("--matting finds the edge itself: not with --refine on");
+    need_names(pf_common.out, argv, argc);
+    if (argc < 2)
+        pf_must(work(argc ? argv[0] : "-", 0, &networks));
+    for (int i = 0; i < argc && argc > 1; i++)
+        if (work(argv[i], i, &networks)) {        /* the others do not suffer from it */
+            fprintf(stderr, "%s: %s\n", pf_program(), pf_error());
+            failed++;
+        }
+    pf_cutter_close(&networks.cutter);
+    if (failed)
+        pf_die("%d of %d photos failed", failed, argc);
     return 0;
 }

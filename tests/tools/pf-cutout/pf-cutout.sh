@@ -11,6 +11,10 @@ says() {
 
 says "a photo that is cut out already stays as it is" "has transparency, so it is cut out already" \
     pf-cutout "$I/photo.png" -o same.png
+ok "byte for byte" cmp same.png "$I/photo.png"
+head -c 500 "$I/photo.png" >cut-off.png
+fails "unless it is damaged" 1 "cut-off.png: " pf-cutout cut-off.png -o none.png
+says "what is no PNG becomes one" "has transparency" pf-cutout "$I/flag_lossless.webp" -o alpha.png
 ok "pf-crop makes the same of it" sh -c 'pf-crop "$0" | tail -c 400000 >a; pf-crop same.png | tail -c 400000 >b; cmp a b' "$I/photo.png"
 says "-q says nothing of it" "" pf-cutout -q "$I/photo.png" -o same.png
 says "a plain background needs no network" "the background is plain, (255, 255, 255)" \
@@ -26,7 +30,21 @@ done
 fails "what is no picture" 1 "not_a_png.png" pf-cutout "$I/not_a_png.png" -o none.png
 fails "a truncated photo" 1 "truncated.jpg" pf-cutout "$I/truncated.jpg" -o none.png
 fails "no such photo" 1 "nowhere.png" pf-cutout nowhere.png -o none.png
-fails "two photos" 2 "one photo at a time, not 2" pf-cutout a.png b.png -o none.png
+
+# Several photos, each to a name of its own; what one of them lacks is no matter of the others.
+ok "several photos" pf-cutout -o 'many/%o-%i.png' "$I/photo_rgb.png" "$I/photo.webp"
+ok "the first is the same as alone" cmp many/photo_rgb-0.png plain.png
+ok "the second too" sh -c 'pf-cutout "$0" | cmp - many/photo-1.png' "$I/photo.webp"
+ok "%% is a percent sign" sh -c 'pf-cutout -o "%o 100%%.png" "$0" && cmp "photo_rgb 100%.png" plain.png' "$I/photo_rgb.png"
+fails "two photos, one name" 2 "nowhere.png and b.png would both be none.png; %o is the photo's name" \
+    pf-cutout nowhere.png b.png -o none.png
+fails "a pattern that is none" 2 "of % only %o" pf-cutout "$I/photo_rgb.png" -o 'none.png%d'
+pf-cutout -q -o 'some/%o.png' nowhere.png "$I/truncated.jpg" "$I/photo_rgb.png" 2>said
+ok "some failed: status 1" test $? = 1
+ok "each with its sentence, and then how many" sh -c '[ "$(wc -l <said)" = 3 ] && grep -q "nowhere.png: No such file" said &&
+    grep -q "truncated.jpg: " said && grep -qx "pf-cutout: 2 of 3 photos failed" said'
+ok "the other is there, alone" sh -c 'cmp some/photo_rgb.png plain.png && [ "$(ls -A some)" = photo_rgb.png ]'
+
 fails "a GPU that is not there" 1 "device cuda:99" pf-cutout --method net -d cuda:99 "$I/photo.jpg" -o none.png
 fails "a photo without an object" 1 "flag_rgb.png: no object is found" pf-cutout --method net "$I/flag_rgb.png" -o none.png
 fails "a background that is not plain" 1 "the background is not plain" pf-cutout --method plain "$I/flag_rgb.png" -o none.png

@@ -124,11 +124,14 @@ test_doubtful_masks_are_told(void **state)
 {
     (void)state;
     compose("small.png", 1600, 700, 700, 1, true, NULL);
-    RUNS("pf-cutout -o cut.png small.png 2>told && grep -q 'less than 1 %%' told");
+    RUNS("pf-cutout -o cut.png small.png 2>told && grep -qx 'pf-cutout: small.png: the object "
+         "fills 0\\.[0-9]* %% of the photo, less than 1 %%' told && test $(wc -l <told) = 1");
     compose("cut-off.png", 300, 150, 22, 1, true, NULL);
-    RUNS("pf-cutout -o cut.png cut-off.png 2>told && grep -q 'touches the border' told");
+    RUNS("pf-cutout -o cut.png cut-off.png 2>told && grep -qx 'pf-cutout: cut-off.png: the object "
+         "touches the border of the photo: part of it may be outside' told");
     compose("two.png", 560, 24, 140, 2, true, NULL);
-    RUNS("pf-cutout -o cut.png two.png 2>told && grep -q 'is 2 things that are apart' told");
+    RUNS("pf-cutout -o cut.png two.png 2>told && grep -qx 'pf-cutout: two.png: the object is 2 "
+         "things that are apart; the largest is 50 %% of it' told && test $(wc -l <told) = 1");
     compose("fine.png", 300, 22, 22, 1, true, NULL);
     RUNS("pf-cutout -o cut.png fine.png 2>told && ! test -s told");
 }
@@ -143,6 +146,40 @@ write_weights(struct random_cutout *r, const char *path)
     random_release(r);
 }
 
+/* Which mask the network doubts depends on the network; of random weights nobody can be sure. */
+static void
+test_doubt_is_told(void **state)
+{
+    struct random_cutout r;
+    (void)state;
+    random_cutout(&r, "u2netp");
+    write_weights(&r, "noise.safetensors");
+    compose("boards.png", 360, 60, 50, 1, false, NULL);
+    RUNS("pf-cutout -v -w noise.safetensors -o cut.png boards.png 2>told && "
+         "grep -q 'sure to 0\\.[0-9]*: that intersection over union is to be expected' told");
+    RUNS("pf-cutout -w noise.safetensors -o cut.png boards.png 2>told && grep -qx 'pf-cutout: "
+         "boards.png: the network is not sure what the object is (0\\.[0-9]* of 1): look at the "
+         "mask' told");
+    RUNS("pf-cutout -v -o cut.png boards.png 2>told && grep -q 'sure to [01]\\.[089]' told");
+}
+
+/* The ball is a fifth of the side of the photo, and a pixel of the network four of the photo's. */
+static void
+test_large_photos_are_cut_along_their_own_edges(void **state)
+{
+    enum { SIDE = 1200 };
+    uint8_t *const truth = malloc(SIDE * SIDE);
+    (void)state;
+    assert_non_null(truth);
+    compose("large.png", SIDE, 500, 600, 1, false, truth);
+    RUNS("pf-cutout -d cpu -o cut.png large.png && "
+         "pf-cutout -d cpu --refine off -o rough.png large.png");
+    const double fine = iou("cut.png", truth, SIDE), rough = iou("rough.png", truth, SIDE);
+    print_message("# IoU %.4f, without a closer look %.4f\n", fine, rough);
+    assert_true(fine > 0.98 && rough < fine);
+    free(truth);
+}
+
 /* Weights in the authors' format are taken, and their masks stretched: noise has its 255. */
 static void
 test_other_weights_by_other_rules(void **state)
@@ -153,10 +190,14 @@ test_other_weights_by_other_rules(void **state)
     random_cutout(&r, "u2netp");
     write_weights(&r, "random.safetensors");
     compose("boards.png", 360, 60, 50, 1, false, NULL);
-    RUNS("pf-cutout -v -w random.safetensors -o author.png boards.png 2>told && "
+    RUNS("pf-cutout -v -w random.safetensors --refine off -o author.png boards.png 2>told && "
          "grep -q 'U^2-Net-p: ' told");
     RUNS("pf-cutout -w random.safetensors --preset author -o same.png boards.png 2>told && "
          "cmp author.png same.png");
+    RUNS("pf-cutout -w random.safetensors -o fine.png boards.png 2>told && "
+         "! cmp -s author.png fine.png");
+    RUNS("pf-cutout -w random.safetensors --refine on --preset author -o same.png boards.png "
+         "2>told && cmp fine.png same.png");
     RUNS("pf-cutout -w random.safetensors --preset rembg -o rembg.png boards.png 2>told && "
          "! cmp -s author.png rembg.png");
     RUNS("pf-cutout -w random.safetensors --preset own -o own.png boards.png 2>told && "
@@ -209,6 +250,8 @@ main(void)
         cmocka_unit_test(test_the_network_that_ships_finds_a_ball_on_boards),
         cmocka_unit_test(test_a_plain_background_is_exact_and_leaves_no_rim),
         cmocka_unit_test(test_doubtful_masks_are_told),
+        cmocka_unit_test(test_doubt_is_told),
+        cmocka_unit_test(test_large_photos_are_cut_along_their_own_edges),
         cmocka_unit_test(test_other_weights_by_other_rules),
         cmocka_unit_test(test_matting_makes_alpha_of_a_mask),
     };

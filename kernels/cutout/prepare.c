@@ -1,5 +1,5 @@
 /* prepare.c - see prepare.h; the rules are those of networks.md, 4. */
-#include "tools/pf-cutout/prepare.h"
+#include "kernels/cutout/prepare.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -7,32 +7,32 @@
 
 #include "kernels/cutout/imgly.h"
 
-enum preset
-preset_of(const pf_checkpoint *weights)
+enum pf_preset
+pf_preset_of(const pf_checkpoint *weights)
 {
     const char *key, *value;
     for (int i = 0; pf_checkpoint_meta(weights, i, &key, &value); i++)
         if (!strcmp(key, "trained_by") && strstr(value, "train_cutout.py"))
-            return OWN;
-    return AUTHOR;
+            return PF_OWN;
+    return PF_AUTHOR;
 }
 
 pf_err
-preset_check(enum preset preset, enum pf_cutout_kind kind)
+pf_preset_check(enum pf_preset preset, enum pf_cutout_kind kind)
 {
-    if (kind != PF_ISNET && preset == IMGLY)
+    if (kind != PF_ISNET && preset == PF_IMGLY)
         return pf_fail(PF_EARG, "--preset imgly has rules for IS-Net alone, not for %s",
                        pf_cutout_name(kind));
-    if (kind == PF_ISNET && (preset == CARVEKIT || preset == OWN))
+    if (kind == PF_ISNET && (preset == PF_CARVEKIT || preset == PF_OWN))
         return pf_fail(PF_EARG, "--preset %s has no rules for IS-Net: author, rembg or imgly",
-                       preset == OWN ? "own" : "carvekit");
+                       preset == PF_OWN ? "own" : "carvekit");
     return PF_OK;
 }
 
 static bool
-is_isnet_author(enum pf_cutout_kind kind, enum preset preset)
+is_isnet_author(enum pf_cutout_kind kind, enum pf_preset preset)
 {
-    return kind == PF_ISNET && preset == AUTHOR;
+    return kind == PF_ISNET && preset == PF_AUTHOR;
 }
 
 /* ---- scikit-image's resize, by which the authors of U^2-Net prepare ---- */
@@ -178,8 +178,8 @@ shrink_isnet(float *to, pf_dev *dev, const pf_image *photo, int S)
 /* Filters of Pillow's, on the way to the network and back. */
 static const struct {
     enum pf_filter in, out;
-} filters[] = {[OWN] = {PF_BILINEAR, PF_BILINEAR}, [AUTHOR] = {PF_BILINEAR, PF_BILINEAR},
-               [REMBG] = {PF_LANCZOS, PF_LANCZOS}, [CARVEKIT] = {PF_BICUBIC, PF_BICUBIC}};
+} filters[] = {[PF_OWN] = {PF_BILINEAR, PF_BILINEAR}, [PF_AUTHOR] = {PF_BILINEAR, PF_BILINEAR},
+               [PF_REMBG] = {PF_LANCZOS, PF_LANCZOS}, [PF_CARVEKIT] = {PF_BICUBIC, PF_BICUBIC}};
 
 static pf_err
 shrink_pillow(float *to, const pf_image *photo, int S, enum pf_filter filter)
@@ -207,16 +207,16 @@ normalise(float *v, int64_t n, enum pf_cutout_kind kind, bool by_maximum)
 }
 
 pf_err
-prepare(pf_tensor *input, pf_dev *dev, const pf_image *photo, int S, enum pf_cutout_kind kind,
-        enum preset preset)
+pf_cutout_prepare(pf_tensor *input, pf_dev *dev, const pf_image *photo, int S,
+                  enum pf_cutout_kind kind, enum pf_preset preset)
 {
     pf_err err;
     PF_TRY(PF_TENSOR_NEW(input, PF_F32, 1, S, S, 3));
     if (is_isnet_author(kind, preset))
         err = shrink_isnet(input->data, dev, photo, S);
-    else if (preset == AUTHOR)
+    else if (preset == PF_AUTHOR)
         err = shrink_author(input->data, photo, S);
-    else if (preset == IMGLY)
+    else if (preset == PF_IMGLY)
         err = pf_imgly_shrink(input->data, photo, S);
     else
         err = shrink_pillow(input->data, photo, S, filters[preset].in);
@@ -224,7 +224,7 @@ prepare(pf_tensor *input, pf_dev *dev, const pf_image *photo, int S, enum pf_cut
         pf_tensor_release(input);
         return err;
     }
-    if (preset != IMGLY)
+    if (preset != PF_IMGLY)
         normalise(input->data, pf_tensor_count(input), kind, !is_isnet_author(kind, preset));
     return PF_OK;
 }
@@ -242,6 +242,13 @@ stretch(float *v, int64_t n)
     }
     for (int64_t i = 0; i < n; i++)
         v[i] = most > least ? (v[i] - least) / (most - least) : 0;
+}
+
+void
+pf_cutout_settle(pf_tensor *mask, enum pf_preset preset)
+{
+    if (preset != PF_OWN)
+        stretch(mask->data, pf_tensor_count(mask));
 }
 
 static void
@@ -287,14 +294,14 @@ enlarge_bytes(pf_image *alpha, const pf_tensor *mask, int width, int height, enu
 }
 
 pf_err
-finish(pf_image *alpha, pf_dev *dev, const pf_tensor *mask, int width, int height,
-       enum pf_cutout_kind kind, enum preset preset)
+pf_cutout_finish(pf_image *alpha, pf_dev *dev, const pf_tensor *mask, int width, int height,
+                  enum pf_cutout_kind kind, enum pf_preset preset)
 {
     const bool author = is_isnet_author(kind, preset);
-    if (!author && preset != OWN && preset != IMGLY)
+    if (!author && preset != PF_OWN && preset != PF_IMGLY)
         return enlarge_bytes(alpha, mask, width, height, filters[preset].out);
     PF_TRY(pf_image_new(alpha, width, height, 1));
-    const pf_err err = preset == IMGLY ? pf_imgly_enlarge(alpha, mask)
+    const pf_err err = preset == PF_IMGLY ? pf_imgly_enlarge(alpha, mask)
                                        : enlarge(alpha, dev, mask, author);
     if (err)
         pf_image_release(alpha);

@@ -1,7 +1,7 @@
 /* TRACER-B7 and FBA matting, and all that carvekit does around them, against its numbers
  * (golden/background). */
-// uses: tools/pf-cutout/carvekit.c
-#include "tools/pf-cutout/carvekit.h"
+// uses: kernels/cutout/carvekit.c
+#include "kernels/cutout/carvekit.h"
 
 #include "kernels/cutout/tracer.h"
 #include "kernels/cutout/trimap.h"
@@ -77,7 +77,7 @@ test_the_picture_is_prepared_as_the_original_does(void **state)
     golden_open(&doc, "background/preprocess.safetensors");
     for (int i = 0; i < 2; i++) {
         const int side = sizes[i].side;
-        assert_ok(carvekit_prepare(&input, &photo, side));
+        assert_ok(pf_carvekit_prepare(&input, &photo, side));
         const double error = most_apart(&doc, sizes[i].name, input.data, side, 3, sizes[i].step);
         printf("# %s: %.2e\n", sizes[i].name, error);
         assert_true(error <= 1e-5);
@@ -114,7 +114,7 @@ test_tracer_is_the_original(void **state)
     assert_ok(pf_tracer_load(&net, dev, w));
     pf_checkpoint_close(w);
     random_release(&r);
-    assert_ok(carvekit_prepare(&input, &photo, PF_TRACER_SIDE));
+    assert_ok(pf_carvekit_prepare(&input, &photo, PF_TRACER_SIDE));
     const double prepared = most_apart(&doc, "input_every4", input.data, 640, 3, 4);
     assert_ok(pf_tracer_run(dev, &net, &mask, &input, &(struct pf_cutout_watch){see_tracer, &g}));
     const double error = most_apart(&doc, "mask_every2", mask.data, 640, 1, 2);
@@ -180,7 +180,7 @@ test_the_steps_between_are_the_originals(void **state)
         pf_image alpha = golden_grey(&doc, name);
         assert_ok(pf_trimap(&trimap, &mask, 231, 30, 5));
         assert_int_equal(bytes_apart(&trimap, &want, 0).off, 0);
-        carvekit_colours(&photo, &alpha);
+        pf_carvekit_colours(&photo, &alpha);
         for (size_t k = 0; k < pf_image_bytes(&rgba); k++)
             assert_int_equal(rgba.pixel[k], k % 4 == 3 ? alpha.pixel[k / 4]
                                                        : photo.pixel[k / 4 * 3 + k % 4]);
@@ -199,14 +199,17 @@ test_the_whole_is_the_original(void **state)
     pf_doc doc = {0};
     struct random_cutout r;
     pf_tensor share;
+    pf_tracer tracer;
     pf_fba net;
     (void)state;
     golden_open(&doc, "background/chain.safetensors");
     pf_image want_mask = golden_grey(&doc, "full.mask"), want = golden_grey(&doc, "full.alpha");
     random_tracer(&r);
     pf_checkpoint *w = weights_of(&r);
-    assert_ok(carvekit_find(&share, dev, w, &photo));
-    assert_ok(carvekit_mask(&mask, &share, photo.width, photo.height));
+    assert_ok(pf_tracer_load(&tracer, dev, w));
+    assert_ok(pf_carvekit_find(&share, dev, &tracer, &photo));
+    pf_tracer_release(&tracer);
+    assert_ok(pf_carvekit_mask(&mask, &share, photo.width, photo.height));
     pf_checkpoint_close(w);
     random_release(&r);
     const struct apart first = bytes_apart(&mask, &want_mask, 1);
@@ -215,7 +218,7 @@ test_the_whole_is_the_original(void **state)
     assert_ok(pf_fba_load(&net, dev, w));
     pf_checkpoint_close(w);
     random_release(&r);
-    assert_ok(carvekit_matting(&mask, dev, &net, &photo));
+    assert_ok(pf_carvekit_matting(&mask, dev, &net, &photo));
     const struct apart last = bytes_apart(&mask, &want, 2);
     printf("# chain full: %d mask bytes differ, %d by more than 1; %d alpha bytes, %d by more than "
            "2, mean %.4f\n", first.off, first.far, last.off, last.far, last.mean);
@@ -234,7 +237,7 @@ test_a_file_without_matting_is_refused(void **state)
 {
     pf_fba net;
     (void)state;
-    assert_fails(carvekit_load_matting(&net, dev, "tests/data/checkpoint/small.ckpt"), PF_EFORMAT,
+    assert_fails(pf_carvekit_load_matting(&net, dev, "tests/data/checkpoint/small.ckpt"), PF_EFORMAT,
                  "small.ckpt does not hold FBA matting");
 }
 

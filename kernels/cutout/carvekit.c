@@ -1,12 +1,11 @@
 /* carvekit.c - see carvekit.h. */
-#include "tools/pf-cutout/carvekit.h"
+#include "kernels/cutout/carvekit.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #include "common/progress.h"
 #include "kernels/cutout/matting.h"
-#include "kernels/cutout/tracer.h"
 #include "kernels/cutout/trimap.h"
 
 /* ---- the picture: a triangle as wide as a pixel of the smaller picture, in floats ---- */
@@ -73,7 +72,7 @@ resize(float *to, float *half, const pf_image *photo, const struct taps *x, cons
 }
 
 pf_err
-carvekit_prepare(pf_tensor *input, const pf_image *photo, int S)
+pf_carvekit_prepare(pf_tensor *input, const pf_image *photo, int S)
 {
     static const float mean[] = {0.485f, 0.456f, 0.406f}, deviation[] = {0.229f, 0.224f, 0.225f};
     struct taps *x = NULL, *y = NULL;
@@ -96,25 +95,17 @@ carvekit_prepare(pf_tensor *input, const pf_image *photo, int S)
 /* ---- the mask ---- */
 
 pf_err
-carvekit_find(pf_tensor *share, pf_dev *dev, pf_checkpoint *weights, const pf_image *photo)
+pf_carvekit_find(pf_tensor *share, pf_dev *dev, const pf_tracer *net, const pf_image *photo)
 {
-    pf_tracer net;
     pf_tensor input;
-    PF_TRY(pf_tracer_load(&net, dev, weights));
-    const double start = pf_seconds();
-    pf_err err = carvekit_prepare(&input, photo, PF_TRACER_SIDE);
-    if (!err) {
-        err = pf_tracer_run(dev, &net, share, &input, NULL);
-        pf_tensor_release(&input);
-    }
-    pf_tracer_release(&net);
-    if (!err)
-        pf_stage_time("TRACER-B7", pf_seconds() - start);
+    PF_TRY(pf_carvekit_prepare(&input, photo, PF_TRACER_SIDE));
+    const pf_err err = pf_tracer_run(dev, net, share, &input, NULL);
+    pf_tensor_release(&input);
     return err;
 }
 
 pf_err
-carvekit_mask(pf_image *mask, const pf_tensor *share, int width, int height)
+pf_carvekit_mask(pf_image *mask, const pf_tensor *share, int width, int height)
 {
     pf_image small;
     PF_TRY(pf_image_new(&small, (int)share->dim[1], (int)share->dim[0], 1));
@@ -131,7 +122,7 @@ carvekit_mask(pf_image *mask, const pf_tensor *share, int width, int height)
 enum { THRESHOLD = 231, DILATION = 30, EROSION = 5 };
 
 pf_err
-carvekit_load_matting(pf_fba *net, pf_dev *dev, const char *path)
+pf_carvekit_load_matting(pf_fba *net, pf_dev *dev, const char *path)
 {
     pf_checkpoint *weights;
     PF_TRY(pf_checkpoint_open(&weights, path));
@@ -143,7 +134,7 @@ carvekit_load_matting(pf_fba *net, pf_dev *dev, const char *path)
 }
 
 pf_err
-carvekit_matting(pf_image *mask, pf_dev *dev, const pf_fba *net, const pf_image *photo)
+pf_carvekit_matting(pf_image *mask, pf_dev *dev, const pf_fba *net, const pf_image *photo)
 {
     const double start = pf_seconds();
     pf_image trimap, alpha;
@@ -158,7 +149,7 @@ carvekit_matting(pf_image *mask, pf_dev *dev, const pf_fba *net, const pf_image 
 }
 
 void
-carvekit_colours(pf_image *photo, const pf_image *alpha)
+pf_carvekit_colours(pf_image *photo, const pf_image *alpha)
 {
     static const float GREY = 130;
     for (size_t i = 0; i < pf_image_bytes(photo); i++) {

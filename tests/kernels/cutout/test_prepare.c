@@ -1,7 +1,6 @@
 /* What stands before and behind the networks, against Pillow's, scikit-image's and PyTorch's bytes
  * (golden/background). */
-// uses: tools/pf-cutout/prepare.c
-#include "tools/pf-cutout/prepare.h"
+#include "kernels/cutout/prepare.h"
 
 #include "tests/tools/golden.h"
 
@@ -42,7 +41,7 @@ golden_photo(const char *name)
 
 /* Every step-th row and column of input [1, S, S, 3] is the golden tensor [1, 3, n, n]. */
 static void
-compare_input(enum pf_cutout_kind kind, enum preset preset, int S, const char *name, int step,
+compare_input(enum pf_cutout_kind kind, enum pf_preset preset, int S, const char *name, int step,
               int may_differ)
 {
     pf_image photo = golden_photo("photo.png");
@@ -51,7 +50,7 @@ compare_input(enum pf_cutout_kind kind, enum preset preset, int S, const char *n
     int differ = 0;
     const double tol = 2e-6;
     double most = 0;
-    assert_ok(prepare(&input, cpu, &photo, S, kind, preset));
+    assert_ok(pf_cutout_prepare(&input, cpu, &photo, S, kind, preset));
     float *want = golden_floats(&doc, name, &count);
     const int64_t n = (S + step - 1) / step;
     assert_int_equal(count, 3 * n * n);
@@ -73,22 +72,22 @@ test_pictures_are_prepared_as_by_others(void **state)
 {
     (void)state;
     need_golden();
-    compare_input(PF_U2NET, AUTHOR, 320, "u2net.author.320.input_every4", 4, 0);
-    compare_input(PF_U2NET, AUTHOR, 64, "u2net.author.64.input", 1, 0);
-    compare_input(PF_U2NETP, REMBG, 320, "u2net.rembg.320.input_every4", 4, 0);
-    compare_input(PF_U2NETP, REMBG, 64, "u2net.rembg.64.input", 1, 0);
-    compare_input(PF_U2NET, CARVEKIT, 320, "u2net.carvekit.320.input_every4", 4, 0);
-    compare_input(PF_U2NET, CARVEKIT, 64, "u2net.carvekit.64.input", 1, 0);
-    compare_input(PF_ISNET, REMBG, 1024, "isnet.rembg.1024.input_every8", 8, 0);
-    compare_input(PF_ISNET, AUTHOR, 1024, "isnet.author.1024.input_every8", 8, 100);
-    compare_input(PF_ISNET, AUTHOR, 64, "isnet.author.64.input", 1, 0);
-    compare_input(PF_ISNET, IMGLY, 1024, "isnet.imgly.1024.input_every8", 8, 0);
+    compare_input(PF_U2NET, PF_AUTHOR, 320, "u2net.author.320.input_every4", 4, 0);
+    compare_input(PF_U2NET, PF_AUTHOR, 64, "u2net.author.64.input", 1, 0);
+    compare_input(PF_U2NETP, PF_REMBG, 320, "u2net.rembg.320.input_every4", 4, 0);
+    compare_input(PF_U2NETP, PF_REMBG, 64, "u2net.rembg.64.input", 1, 0);
+    compare_input(PF_U2NET, PF_CARVEKIT, 320, "u2net.carvekit.320.input_every4", 4, 0);
+    compare_input(PF_U2NET, PF_CARVEKIT, 64, "u2net.carvekit.64.input", 1, 0);
+    compare_input(PF_ISNET, PF_REMBG, 1024, "isnet.rembg.1024.input_every8", 8, 0);
+    compare_input(PF_ISNET, PF_AUTHOR, 1024, "isnet.author.1024.input_every8", 8, 100);
+    compare_input(PF_ISNET, PF_AUTHOR, 64, "isnet.author.64.input", 1, 0);
+    compare_input(PF_ISNET, PF_IMGLY, 1024, "isnet.imgly.1024.input_every8", 8, 0);
 }
 
 /* The golden file's mask becomes alpha of the photo's size. */
 static void
-compare_alpha(enum pf_cutout_kind kind, enum preset preset, const char *file, const char *mask_name,
-              const char *name)
+compare_alpha(enum pf_cutout_kind kind, enum pf_preset preset, const char *file,
+              const char *mask_name, const char *name)
 {
     pf_doc net = {0};
     pf_image alpha;
@@ -98,7 +97,7 @@ compare_alpha(enum pf_cutout_kind kind, enum preset preset, const char *file, co
     const pf_tensor *const t = pf_doc_get(&net, mask_name), *const want = pf_doc_get(&doc, name);
     assert_true(t && want);
     const pf_tensor mask = PF_VIEW(t->data, PF_F32, t->dim[2], t->dim[3]);
-    assert_ok(finish(&alpha, cpu, &mask, 203, 151, kind, preset));
+    assert_ok(pf_cutout_finish(&alpha, cpu, &mask, 203, 151, kind, preset));
     n = pf_tensor_count(want);
     assert_int_equal(n, pf_image_bytes(&alpha));
     for (int64_t i = 0; i < n; i++) {
@@ -118,11 +117,11 @@ test_masks_are_finished_as_by_others(void **state)
     const char *const isnet = "background/isnet-256.safetensors";
     (void)state;
     need_golden();
-    compare_alpha(PF_U2NETP, AUTHOR, u2netp, "d0", "post.u2net.author.u8");
-    compare_alpha(PF_U2NETP, REMBG, u2netp, "d0", "post.u2net.rembg.u8");
-    compare_alpha(PF_U2NETP, CARVEKIT, u2netp, "d0", "post.u2net.carvekit.u8");
-    compare_alpha(PF_ISNET, AUTHOR, isnet, "d1", "post.isnet.author.u8");
-    compare_alpha(PF_ISNET, REMBG, isnet, "d1", "post.isnet.rembg.u8");
+    compare_alpha(PF_U2NETP, PF_AUTHOR, u2netp, "d0", "post.u2net.author.u8");
+    compare_alpha(PF_U2NETP, PF_REMBG, u2netp, "d0", "post.u2net.rembg.u8");
+    compare_alpha(PF_U2NETP, PF_CARVEKIT, u2netp, "d0", "post.u2net.carvekit.u8");
+    compare_alpha(PF_ISNET, PF_AUTHOR, isnet, "d1", "post.isnet.author.u8");
+    compare_alpha(PF_ISNET, PF_REMBG, isnet, "d1", "post.isnet.rembg.u8");
 }
 
 static void
@@ -158,7 +157,7 @@ test_filters_are_pillows(void **state)
 static void
 test_one_colour_by_hand(void **state)
 {
-    static const enum preset presets[] = {OWN, AUTHOR, REMBG, CARVEKIT};
+    static const enum pf_preset presets[] = {PF_OWN, PF_AUTHOR, PF_REMBG, PF_CARVEKIT};
     pf_image photo;
     (void)state;
     assert_ok(pf_image_new(&photo, 700, 41, 3));
@@ -166,7 +165,7 @@ test_one_colour_by_hand(void **state)
         photo.pixel[i] = i % 3 == 0 ? 200 : 100;
     for (int k = 0; k < 4; k++) {
         pf_tensor input;
-        assert_ok(prepare(&input, cpu, &photo, 320, PF_U2NETP, presets[k]));
+        assert_ok(pf_cutout_prepare(&input, cpu, &photo, 320, PF_U2NETP, presets[k]));
         assert_true(pf_tensor_is(&input, PF_F32, 4, (int64_t[]){1, 320, 320, 3}));
         const float *const middle = (float *)input.data + (160 * 320 + 160) * 3;
         assert_near(middle, ((float[]){(1 - 0.485) / 0.229, (0.5 - 0.456) / 0.224,
@@ -184,8 +183,8 @@ test_black_is_finite(void **state)
     pf_tensor input;
     (void)state;
     assert_ok(pf_image_new(&photo, 5, 4, 3));
-    for (int k = OWN; k <= CARVEKIT; k++) {
-        assert_ok(prepare(&input, cpu, &photo, 320, PF_U2NETP, (enum preset)k));
+    for (int k = PF_OWN; k <= PF_CARVEKIT; k++) {
+        assert_ok(pf_cutout_prepare(&input, cpu, &photo, 320, PF_U2NETP, (enum pf_preset)k));
         for (int64_t i = 0; i < pf_tensor_count(&input); i++)
             assert_true(isfinite(((float *)input.data)[i]));
         pf_tensor_release(&input);
@@ -201,19 +200,19 @@ test_masks_by_hand(void **state)
     const pf_tensor mask = PF_VIEW(v, PF_F32, 1, 2), flat = PF_VIEW(same, PF_F32, 1, 2);
     pf_image alpha;
     (void)state;
-    assert_ok(finish(&alpha, cpu, &mask, 4, 1, PF_U2NETP, OWN));
+    assert_ok(pf_cutout_finish(&alpha, cpu, &mask, 4, 1, PF_U2NETP, PF_OWN));
     assert_memory_equal(alpha.pixel, ((uint8_t[]){64, 80, 112, 128}), 4);
     pf_image_release(&alpha);
-    assert_ok(finish(&alpha, cpu, &mask, 4, 1, PF_U2NETP, AUTHOR));
+    assert_ok(pf_cutout_finish(&alpha, cpu, &mask, 4, 1, PF_U2NETP, PF_AUTHOR));
     assert_memory_equal(alpha.pixel, ((uint8_t[]){0, 64, 191, 255}), 4);
     pf_image_release(&alpha);
-    assert_ok(finish(&alpha, cpu, &mask, 4, 1, PF_ISNET, AUTHOR));
+    assert_ok(pf_cutout_finish(&alpha, cpu, &mask, 4, 1, PF_ISNET, PF_AUTHOR));
     assert_memory_equal(alpha.pixel, ((uint8_t[]){0, 63, 191, 255}), 4);
     pf_image_release(&alpha);
-    assert_ok(finish(&alpha, cpu, &mask, 4, 1, PF_ISNET, IMGLY));
+    assert_ok(pf_cutout_finish(&alpha, cpu, &mask, 4, 1, PF_ISNET, PF_IMGLY));
     assert_memory_equal(alpha.pixel, ((uint8_t[]){63, 95, 127, 127}), 4);
     pf_image_release(&alpha);
-    assert_ok(finish(&alpha, cpu, &flat, 2, 1, PF_ISNET, REMBG));
+    assert_ok(pf_cutout_finish(&alpha, cpu, &flat, 2, 1, PF_ISNET, PF_REMBG));
     assert_memory_equal(alpha.pixel, ((uint8_t[]){0, 0}), 2);
     pf_image_release(&alpha);
 }
@@ -222,12 +221,12 @@ static void
 test_presets_that_do_not_suit_are_refused(void **state)
 {
     (void)state;
-    assert_fails(preset_check(CARVEKIT, PF_ISNET), PF_EARG, "carvekit has no rules for IS-Net");
-    assert_fails(preset_check(OWN, PF_ISNET), PF_EARG, "own has no rules for IS-Net");
-    assert_ok(preset_check(CARVEKIT, PF_U2NET));
-    assert_ok(preset_check(REMBG, PF_ISNET));
-    assert_ok(preset_check(IMGLY, PF_ISNET));
-    assert_fails(preset_check(IMGLY, PF_U2NETP), PF_EARG, "IS-Net alone, not for U^2-Net-p");
+    assert_fails(pf_preset_check(PF_CARVEKIT, PF_ISNET), PF_EARG, "carvekit has no rules for IS-Net");
+    assert_fails(pf_preset_check(PF_OWN, PF_ISNET), PF_EARG, "own has no rules for IS-Net");
+    assert_ok(pf_preset_check(PF_CARVEKIT, PF_U2NET));
+    assert_ok(pf_preset_check(PF_REMBG, PF_ISNET));
+    assert_ok(pf_preset_check(PF_IMGLY, PF_ISNET));
+    assert_fails(pf_preset_check(PF_IMGLY, PF_U2NETP), PF_EARG, "IS-Net alone, not for U^2-Net-p");
 }
 
 int

@@ -1,0 +1,72 @@
+/* names.c - see names.h. */
+#include "tools/pf-cutout/names.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/opt.h"
+#include "common/output.h"
+#include "common/text.h"
+
+/* "photos/alarm.tar.jpg": "alarm.tar". */
+static void
+append_title(char *name, const char *photo)
+{
+    const char *const slash = strrchr(photo, '/');
+    const char *const file = pf_file_title(slash && slash[1] ? slash + 1 : photo);
+    const char *const dot = strrchr(file, '.');
+    const size_t n = dot && dot > file ? (size_t)(dot - file) : strlen(file);
+    const size_t room = NAME_SIZE - 1 - strlen(name);
+    strncat(name, file, n < room ? n : room);
+}
+
+pf_err
+name_of(char name[NAME_SIZE], const char *pattern, const char *photo, int number)
+{
+    name[0] = 0;
+    for (const char *p = pattern; *p; p++) {
+        const size_t at = strlen(name), room = NAME_SIZE - at;
+        if (*p != '%')
+            snprintf(name + at, room, "%c", *p);
+        else if (*++p == 'o')
+            append_title(name, photo);
+        else if (*p == 'i')
+            snprintf(name + at, room, "%d", number);
+        else if (*p == '%')
+            snprintf(name + at, room, "%%");
+        else
+            pf_usage("--output %s: of %% only %%o, the photo's name, %%i, its number, and %%%% are "
+                     "known", pattern);
+    }
+    return strlen(name) + 1 < NAME_SIZE ? PF_OK :
+           pf_fail(PF_EIO, "%s: the name is too long", pattern);
+}
+
+pf_err
+make_folder_of(const char *name)
+{
+    char folder[NAME_SIZE];
+    snprintf(folder, sizeof folder, "%s", name);
+    char *const slash = strrchr(folder, '/');
+    if (!slash || slash == folder)
+        return PF_OK;
+    *slash = 0;
+    return pf_output_folder(folder);
+}
+
+void
+need_names(const char *pattern, char *const *photos, int n)
+{
+    char (*const names)[NAME_SIZE] = malloc((size_t)n * sizeof *names);
+    if (!names)
+        pf_die("no memory for %d names", n);
+    for (int i = 0; i < n; i++) {
+        pf_must(name_of(names[i], pattern, photos[i], i));
+        for (int k = 0; k < i; k++)
+            if (!strcmp(names[k], names[i]))
+                pf_usage("--output %s: %s and %s would both be %s; %%o is the photo's name, %%i its "
+                         "number", pattern, photos[k], photos[i], names[i]);
+    }
+    free(names);
+}

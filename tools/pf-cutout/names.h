@@ -1,0 +1,17 @@
+/* names.h - what the cut-outs of several photos are called: a pattern, cut/%o.png. */
+#ifndef PF_NAMES_H
+#define PF_NAMES_H
+#include "common/error.h"
+
+enum { NAME_SIZE = 4096 };
+
+/* The pattern with %o replaced by the photo's name without folder and ending, %i by its number and
+ * %% by %.  Wrong usage if it holds another %. */
+pf_err name_of(char name[NAME_SIZE], const char *pattern, const char *photo, int number)
+    PF_MUST_USE;
+/* Make the folder of a name that came from a pattern, unless it is there. */
+pf_err make_folder_of(const char *name) PF_MUST_USE;
+/* Wrong usage unless n photos get n names. */
+void need_names(const char *pattern, char *const *photos, int n);
+
+#endif
