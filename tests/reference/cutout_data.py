@@ -235,8 +235,8 @@ class Model:
         material.w, material.h, material.rgba = image.size[0], image.size[1], a.ctypes.data
         material.holes = int(a[..., 3].min() < 128)
 
-    def render(self, rng):
-        """A view from a random side and height under a random light: u1 [SIDE, SIDE, 4]."""
+    def render(self, rng, side=SIDE):
+        """A view from a random side and height under a random light: u1 [side, side, 4]."""
         azimuth, elevation = rng.normal(0, 1.0), np.deg2rad(rng.triangular(-10, 18, 65))
         ca, sa, ce, se = np.cos(azimuth), np.sin(azimuth), np.cos(elevation), np.sin(elevation)
         back = np.array([sa * ce, se, ca * ce])                 # from the object to the camera; y up, front +z
@@ -247,9 +247,9 @@ class Model:
         light = np.array([*lamp / np.linalg.norm(lamp), rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.6),
                           rng.uniform(0.08, 0.3), rng.choice([0, rng.uniform(0.05, 0.5)]), rng.uniform(6, 60)],
                          np.float32)
-        out = np.empty((SIDE, SIDE, 4), np.uint8)
+        out = np.empty((side, side, 4), np.uint8)
         self.c.mesh_render(self.mesh, pointer(self.drawn), self.materials, pointer(axes), pointer(eye), pointer(light),
-                           SIDE, 3, MARGIN, pointer(out))
+                           side, 3, MARGIN, pointer(out))
         return out
 
     def __del__(self):
@@ -332,6 +332,13 @@ def squares(image, rng, count):
             for i in out]
 
 
+def held_out(path):
+    """One picture in five, by its folder's or its file's first word: variants of one stay together."""
+    word = re.sub(r'.*/(wallpapers|backgrounds)/', '', path)
+    word = re.split(r'[-_/.]', re.sub(r'^(gnome|mate/\w+)/', '', word))[0]
+    return number(word) % 5 == 0
+
+
 def plain(picture):
     return picture.std((0, 1)).max() < 4
 
@@ -362,14 +369,11 @@ def make_photos(o):
             continue
         if max(image.size) > 2600:
             image = image.resize([round(s * 2600 / max(image.size)) for s in image.size], Image.BOX)
-        # One picture in five is held out, by its folder's or its file's first word: variants of one stay together.
-        word = re.sub(r'.*/(wallpapers|backgrounds)/', '', path)
-        word = re.split(r'[-_/.]', re.sub(r'^(gnome|mate/\w+)/', '', word))[0]
         for part in squares(image, np.random.default_rng([5, k]), 4):
             if plain(part):
                 continue
             colours.append(encoded(part))
-            held.append(number(word) % 5 == 0)
+            held.append(held_out(path))
             names.append(os.path.relpath(path, o.root))
     for name, is_held, image in model_textures(o.root):
         part = squares(image, np.random.default_rng([number(name)]), 0)[0]
