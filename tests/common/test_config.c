@@ -66,7 +66,7 @@ test_wrong_values_are_named(void **state)
     assert_fails(load(&c, "sampler: {eta: .nan}"), PF_EFORMAT, "sampler.eta needs a number");
     assert_fails(load(&c, "unet: {channel_mult: [1, 2]}"), PF_EFORMAT, "list of 4 numbers");
     assert_fails(load(&c, "unet: {channel_mult: 3}"), PF_EFORMAT, "list of 4 numbers");
-    assert_fails(load(&c, "mask: {method: magic}"), PF_EFORMAT, "auto|alpha|white");
+    assert_fails(load(&c, "mask: {method: magic}"), PF_EFORMAT, "auto|alpha|white|net");
     assert_fails(load(&c, "model: {view_num: 16, view_num: 8}"), PF_EFORMAT, "given twice");
     assert_fails(load(&c, "model: 3"), PF_EFORMAT, "section model");
     assert_fails(load(&c, "- a\n"), PF_EFORMAT, ":1: expected sections");

@@ -36,8 +36,8 @@ name_of(char name[NAME_SIZE], const char *pattern, const char *photo, int number
         else if (*p == '%')
             snprintf(name + at, room, "%%");
         else
-            pf_usage("--output %s: of %% only %%o, the photo's name, %%i, its number, and %%%% are "
-                     "known", pattern);
+            pf_usage("--output %s: of %% only %%o, the photo's name, %%i, its number, and %%%% "
+                     "are known", pattern);
     }
     return strlen(name) + 1 < NAME_SIZE ? PF_OK :
            pf_fail(PF_EIO, "%s: the name is too long", pattern);
@@ -65,8 +65,8 @@ need_names(const char *pattern, char *const *photos, int n)
         pf_must(name_of(names[i], pattern, photos[i], i));
         for (int k = 0; k < i; k++)
             if (!strcmp(names[k], names[i]))
-                pf_usage("--output %s: %s and %s would both be %s; %%o is the photo's name, %%i its "
-                         "number", pattern, photos[k], photos[i], names[i]);
+                pf_usage("--output %s: %s and %s would both be %s; %%o is the photo's name, %%i "
+                         "its number", pattern, photos[k], photos[i], names[i]);
     }
     free(names);
 }

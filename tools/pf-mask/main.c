@@ -12,6 +12,7 @@
 #include "common/plain.h"
 #include "common/stream.h"
 #include "common/text.h"
+#include "tools/pf-mask/by_network.h"
 #include "tools/pf-mask/strip.h"
 
 static struct {
@@ -21,8 +22,9 @@ static struct {
 } opt;
 
 static const struct pf_opt opts[] = {
-    PF_OPT_CHOICE(0, "method", pf_conf.mask.method, "auto|alpha|white",
-                  "where masks come from; auto: alpha if the views have it, else white"),
+    PF_OPT_CHOICE(0, "method", pf_conf.mask.method, "auto|alpha|white|net",
+                  "where masks come from; auto: alpha if the views have it, else white; net: a "
+                  "network"),
     PF_OPT_REAL(0, "threshold", pf_conf.mask.threshold, "0..1",
                 "white: a pixel is background whose channels are within 1 minus this of it", 0, 1),
     PF_OPT_INT(0, "open", pf_conf.mask.open, "PX", "white: radius of the opening", 0, 64),
@@ -119,13 +121,15 @@ put_masks(pf_doc *doc, const pf_tensor *image, int k, const uint8_t ground[3], b
 
 /* views.alpha of the document, by the method asked for. */
 static pf_err
-put_alpha(pf_doc *doc, const pf_tensor *image, int k)
+put_alpha(pf_doc *doc, const pf_tensor *image, int k, pf_cutter *cutter)
 {
     const char *method = pf_conf.mask.method;
     const bool has_alpha = pf_doc_get(doc, "views.alpha");
     const bool white = !strcmp(method, "white") || (!strcmp(method, "auto") && !has_alpha);
     uint8_t ground[3];
 
+    if (!opt.masks && !strcmp(method, "net"))
+        return mask_by_network(doc, image, cutter);
     if (!opt.masks && !white && !has_alpha)
         return pf_fail(PF_ESHAPE,
                        "--method alpha: the views have no alpha channel, expected an RGBA "
@@ -178,7 +182,7 @@ write_masked(const pf_tensor *image, const pf_tensor *alpha, int k)
 
 /* Document k of the stream: read, masked, written. */
 static pf_err
-mask_document(pf_doc *doc, int k, FILE *out)
+mask_document(pf_doc *doc, int k, pf_cutter *cutter, FILE *out)
 {
     pf_tensor image, alpha;
 
@@ -189,7 +193,7 @@ mask_document(pf_doc *doc, int k, FILE *out)
                        "views.image: %lld views of %lld x %lld pixels, expected 1 to 16384 "
                        "a side",
                        (long long)N, (long long)W, (long long)H);
-    PF_TRY(put_alpha(doc, &image, k));
+    PF_TRY(put_alpha(doc, &image, k, cutter));
     PF_TRY(pf_doc_need(doc, "views.image", PF_U8, 4, (int64_t[]){N, H, W, 3}, &image));
     PF_TRY(pf_doc_need(doc, "views.alpha", PF_F32, 3, (int64_t[]){N, H, W}, &alpha));
     PF_TRY(pf_tensor_expect_range(&alpha, "views.alpha", 0, 1, "0 to 1"));
@@ -236,7 +240,7 @@ allow_for_loss(void)
 }
 
 static pf_err
-mask_strip(const char *path, FILE *out)
+mask_strip(const char *path, pf_cutter *cutter, FILE *out)
 {
     pf_doc doc = {0};
     pf_err err;
@@ -245,14 +249,14 @@ mask_strip(const char *path, FILE *out)
         pf_usage("a strip needs --elevation DEG, the one at which its views were taken");
     if (!(err = strip_read(&doc, path, opt.elevation_deg.v[0] * (PF_PI / 180)))) {
         allow_for_loss();
-        err = mask_document(&doc, 0, out);
+        err = mask_document(&doc, 0, cutter, out);
     }
     pf_doc_release(&doc);
     return err;
 }
 
 static pf_err
-mask_stream(const char *path, FILE *out)
+mask_stream(const char *path, pf_cutter *cutter, FILE *out)
 {
     pf_stream *in;
     pf_doc doc = {0};
@@ -265,7 +269,7 @@ mask_stream(const char *path, FILE *out)
             pf_file_title(path));
     PF_TRY(pf_stream_open(&in, path));
     for (int k = 0; !(err = pf_stream_read(in, &doc)); k++)
-        if ((err = mask_document(&doc, k, out)))
+        if ((err = mask_document(&doc, k, cutter, out)))
             break;
     pf_doc_release(&doc);
     pf_stream_close(in);
@@ -275,6 +279,7 @@ mask_stream(const char *path, FILE *out)
 int
 main(int argc, char *argv[])
 {
+    pf_cutter cutter = {0};
     pf_output *out;
     bool picture = false;
 
@@ -289,7 +294,8 @@ main(int argc, char *argv[])
     if (opt.png)
         pf_must(pf_output_folder(opt.png));
     pf_must(is_picture(&picture, path));
-    pf_must((picture ? mask_strip : mask_stream)(path, pf_output_file(out)));
+    pf_must((picture ? mask_strip : mask_stream)(path, &cutter, pf_output_file(out)));
+    pf_cutter_close(&cutter);
     pf_must(pf_output_close(out));
     return 0;
 }

@@ -60,7 +60,7 @@ fails "a truncated stream" 1 "short.pf" pf-mask short.pf -o x.pf
 fails "an empty stream" 1 "standard input" pf-mask -o x.pf </dev/null
 fails "no file" 1 "nowhere.pf" pf-mask nowhere.pf -o x.pf
 fails "two streams" 2 "one stream or strip" pf-mask white.pf given.pf -o x.pf
-fails "an unknown method" 2 "auto|alpha|white" pf-mask --method magic white.pf -o x.pf
+fails "an unknown method" 2 "auto|alpha|white|net" pf-mask --method magic white.pf -o x.pf
 fails "a folder that cannot be" 1 "cannot make the folder" pf-mask --png nowhere/deep white.pf -o x.pf
 ok "a failure leaves nothing" test ! -e x.pf
 fails "a full disk" 1 "No space left" bash -c 'pf-mask white.pf >/dev/full'
