@@ -32,10 +32,12 @@ make(struct maker *m, const int64_t *dim, const char *fmt, ...)
         fan *= ndim ? dim[ndim] : 1, ndim++;
     assert_ok(pf_tensor_new(&t, PF_F32, ndim, dim));
     float *p = t.data;
-    fill_uniform(p, pf_tensor_count(&t), m->seed++);
+    const int64_t n = pf_tensor_count(&t);
+    fill_uniform(p, n, m->seed++);
     const bool bias = strstr(name, "bias") != NULL;
-    for (int64_t i = 0; i < pf_tensor_count(&t); i++)
-        p[i] = bias ? 0.1f * p[i] : ndim == 1 ? 1 + 0.2f * p[i] : p[i] * 1.5f / sqrtf((float)fan);
+    const float scale = 1.5f / sqrtf((float)fan);
+    for (int64_t i = 0; i < n; i++)
+        p[i] = bias ? 0.1f * p[i] : ndim == 1 ? 1 + 0.2f * p[i] : p[i] * scale;
     if (m->dtype != PF_F32) {
         const pf_tensor f32 = t;
         assert_ok(pf_tensor_new(&t, m->dtype, ndim, dim));
