@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "kernels/cutout/parameters.h"
+#include "kernels/cutout/watch.h"
 
 enum { LAYERS = 4, GROUPS = 32, TENSORS = 197, INPUT = 11, EXTRAS = 8, OUTPUT = 7 };
 static const float EPS = 1e-5f;
@@ -168,25 +169,9 @@ struct run {
 };
 
 static pf_err
-fetch(pf_dev *dev, pf_tensor *host, const pf_tensor *t)
-{
-    PF_TRY(pf_tensor_new(host, PF_F32, t->ndim, t->dim));
-    const pf_err err = pf_dev_get(dev, host, t);
-    if (err)
-        pf_tensor_release(host);
-    return err;
-}
-
-static pf_err
 show(const struct run *r, const char *name, const pf_tensor *t)
 {
-    pf_tensor host;
-    if (!r->watch)
-        return PF_OK;
-    PF_TRY(fetch(r->dev, &host, t));
-    const pf_err err = r->watch->see(r->watch->user, name, &host);
-    pf_tensor_release(&host);
-    return err;
+    return pf_show(r->dev, r->watch, name, t);
 }
 
 static pf_err
@@ -461,7 +446,7 @@ run(const struct run *r, pf_tensor *output, const struct pf_fba_input *input)
     PF_TRY(alloc(r, &y, x.dim[1], x.dim[2], OUTPUT));
     PF_TRY(encode(r, &f, &x));
     PF_TRY(decode(r, &y, &f, &extras));
-    PF_TRY(fetch(r->dev, output, &y));
+    PF_TRY(pf_fetch(r->dev, output, &y));
 #pragma omp parallel for
     for (int64_t i = 0; i < x.dim[1] * x.dim[2]; i++)
         fuse((float *)output->data + i * OUTPUT, (const float *)input->image.data + 3 * i);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "kernels/cutout/parameters.h"
+#include "kernels/cutout/watch.h"
 
 enum { STAGES = 7, STEM = 64, UNION = PF_TRACER_UNION, BRANCHES = 4 };
 
@@ -226,37 +227,19 @@ struct run {
     const struct pf_cutout_watch *watch;
 };
 
-/* A tensor of the device as f32 in the host's memory, the caller's. */
 static pf_err
-fetch(pf_dev *dev, pf_tensor *host, const pf_tensor *t)
+show(const struct run *r, const char *name, const pf_tensor *t)
 {
-    PF_TRY(pf_tensor_new(host, PF_F32, t->ndim, t->dim));
-    const pf_err err = pf_dev_get(dev, host, t);
-    if (err)
-        pf_tensor_release(host);
-    return err;
+    return pf_show(r->dev, r->watch, name, t);
 }
 
+/* A vector or map that the host computed. */
 static pf_err
-show_host(const struct run *r, const char *prefix, const char *unit, const pf_tensor *t)
+show_host(const struct run *r, const char *unit, const pf_tensor *t)
 {
-    char name[64];
-    if (!r->watch)
-        return PF_OK;
-    snprintf(name, sizeof name, "%s%s", prefix, unit);
-    return r->watch->see(r->watch->user, name, t);
-}
-
-static pf_err
-show(const struct run *r, const char *prefix, const char *unit, const pf_tensor *t)
-{
-    pf_tensor host;
-    if (!r->watch)
-        return PF_OK;
-    PF_TRY(fetch(r->dev, &host, t));
-    const pf_err err = show_host(r, prefix, unit, &host);
-    pf_tensor_release(&host);
-    return err;
+    char name[32];
+    snprintf(name, sizeof name, "agg.UAM.%s", unit);
+    return r->watch ? r->watch->see(r->watch->user, name, t) : PF_OK;
 }
 
 static pf_err
@@ -324,7 +307,7 @@ encode(const struct run *r, pf_tensor at[STAGES], const pf_tensor *x)
             const size_t mark = pf_dev_mark(r->dev);
             PF_TRY(block(r, &at[s], k ? &at[s] : &input, &r->net->block[i], p, k));
             snprintf(name, sizeof name, "encoder._blocks.%d", i);
-            PF_TRY(show(r, name, "", &at[s]));
+            PF_TRY(show(r, name, &at[s]));
             pf_dev_reset(r->dev, mark);
         }
         input = at[s];
@@ -374,7 +357,7 @@ field(const struct run *r, pf_tensor *y, const pf_tensor *x, int i)
                      &(struct pf_epilogue){.act = PF_SELU, .residual = &cat}));
     PF_TRY(pf_activate(r->dev, y, y, PF_RELU));
     pf_dev_reset(r->dev, mark);
-    return show(r, fields[i].name, "", y);
+    return show(r, fields[i].name, y);
 }
 
 /* y = x twice as high and wide, the corners where they are. */
@@ -403,12 +386,12 @@ aggregate(const struct run *r, pf_tensor *x, const pf_tensor e[3])
     PF_TRY(apply(r, &a4, &u4, up[3], 1, PF_SELU));
     PF_TRY(join(r, &pair, &a, &a4));
     PF_TRY(apply(r, &c, &pair, r->net->concat[0], 1, PF_SELU));
-    PF_TRY(show(r, "agg.conv_concat2", "", &c));
+    PF_TRY(show(r, "agg.conv_concat2", &c));
     PF_TRY(twice(r, &uc, &c));
     PF_TRY(apply(r, &c, &uc, up[4], 1, PF_SELU));
     PF_TRY(join(r, &pair, &b, &c));
     PF_TRY(apply(r, x, &pair, r->net->concat[1], 1, PF_SELU));
-    return show(r, "agg.conv_concat3", "", x);
+    return show(r, "agg.conv_concat3", x);
 }
 
 /* ---- the union attention: 5.4; vectors and maps are the host's ---- */
@@ -492,9 +475,9 @@ gate_channels(const struct run *r, float *g, const float *mean)
     const pf_tensor gate = PF_VIEW(g, PF_F32, 1, 1, 1, UNION);
     for (int i = 0; i < 5; i++) {
         const pf_tensor t = PF_VIEW(v[i], PF_F32, 1, 1, 1, UNION);
-        PF_TRY(show_host(r, "agg.UAM.", names[i], &t));
+        PF_TRY(show_host(r, names[i], &t));
     }
-    return show_host(r, "agg.UAM.", "sigmoid", &gate);
+    return show_host(r, "sigmoid", &gate);
 }
 
 /* d [H, W] = softmax(Q K^T) V + V, of the maps [H, W, 3]. */
@@ -544,7 +527,7 @@ map_gated(const struct run *r, pf_tensor *maps, const pf_tensor *x, const float 
     PF_TRY(alloc(r, &gated, x->dim[1], x->dim[2], UNION));
     PF_TRY(pf_multiply(r->dev, &gated, x, &gate));
     PF_TRY(apply(r, &y, &gated, net->spatial, 1, PF_NONE));
-    PF_TRY(fetch(r->dev, maps, &y));
+    PF_TRY(pf_fetch(r->dev, maps, &y));
     for (int64_t i = 0; i < pf_tensor_count(maps); i++)
         ((float *)maps->data)[i] += shift[i % 3];
     return PF_OK;
@@ -559,20 +542,20 @@ unite(const struct run *r, pf_tensor *d, const pf_tensor *x)
     PF_TRY(alloc(r, d, x->dim[1], x->dim[2], 1));
     PF_TRY(alloc(r, &mean, 1, 1, UNION));
     PF_TRY(pf_average_pool(r->dev, &mean, x));
-    PF_TRY(show(r, "agg.UAM.GAP", "", &mean));
-    PF_TRY(fetch(r->dev, &host, &mean));
+    PF_TRY(show(r, "agg.UAM.GAP", &mean));
+    PF_TRY(pf_fetch(r->dev, &host, &mean));
     pf_err err = gate_channels(r, g, host.data);
     pf_tensor_release(&host);
     PF_TRY(err);
     PF_TRY(map_gated(r, &maps, x, g));
-    err = show_host(r, "agg.UAM.", "spatial", &maps);
+    err = show_host(r, "spatial", &maps);
     if (!err && !(err = pf_tensor_new(&out, PF_F32, 4, d->dim))) {
         if (!(err = attend_rows(out.data, maps.data, x->dim[1], x->dim[2])))
             err = pf_dev_put(r->dev, d, &out);
         pf_tensor_release(&out);
     }
     pf_tensor_release(&maps);
-    return err ? err : show(r, "D0", "", d);
+    return err ? err : show(r, "D0", d);
 }
 
 /* ---- the object attentions: 5.5 ---- */
@@ -592,7 +575,7 @@ attend(const struct run *r, pf_tensor *z, const pf_tensor *d, const pf_tensor *f
     pf_tensor host, share;
     PF_TRY(alloc(r, z, f->dim[1], f->dim[2], f->dim[3]));
     PF_TRY(alloc(r, &share, f->dim[1], f->dim[2], 1));
-    PF_TRY(fetch(r->dev, &host, d));
+    PF_TRY(pf_fetch(r->dev, &host, d));
     for (int64_t i = 0; i < pf_tensor_count(&host); i++)
         ((float *)host.data)[i] = passes(((float *)host.data)[i]);
     const pf_err err = pf_dev_put(r->dev, &share, &host);
@@ -623,7 +606,7 @@ object(const struct run *r, pf_tensor *y, const pf_tensor *d, const pf_tensor *f
     PF_TRY(pf_activate(r->dev, y, y, PF_RELU));
     PF_TRY(pf_add(r->dev, y, y, d, 1));
     pf_dev_reset(r->dev, mark);
-    return show(r, objects[i].name, "", y);
+    return show(r, objects[i].name, y);
 }
 
 /* ---- the whole ---- */
@@ -664,7 +647,7 @@ run(const struct run *r, pf_tensor *mask, const pf_tensor *input)
     PF_TRY(alloc(r, &x, input->dim[1], input->dim[2], 3));
     PF_TRY(pf_dev_put(r->dev, &x, input));
     PF_TRY(sum_of_logits(r, &y, &x));
-    PF_TRY(fetch(r->dev, mask, &y));
+    PF_TRY(pf_fetch(r->dev, mask, &y));
     float *const m = mask->data;
     for (int64_t i = 0; i < pf_tensor_count(mask); i++)
         m[i] = 1 / (1 + expf(-m[i] / 3));
