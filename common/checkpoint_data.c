@@ -83,7 +83,7 @@ copy_weight(struct pf_weight *x)
 {
     pf_tensor t;
     pf_err err = PF_OK;
-    PF_TRY(pf_tensor_new(&t, x->t.dtype, x->t.ndim, x->t.dim));
+    PF_TRY(pf_tensor_new_unset(&t, x->t.dtype, x->t.ndim, x->t.dim));
     if (pf_tensor_count(&t) == 0)
         ;
     else if (x->varints)

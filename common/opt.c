@@ -27,7 +27,7 @@ static const struct pf_opt common_opts[] = {
     PF_OPT_STR('c', "config", pf_common.config, "FILE", "YAML settings, pf-config(5)",
                .alias = "cfg"),
     PF_OPT_STR('w', "weights", pf_common.weights, "FILE",
-               "network weights: .safetensors, .ckpt, .pt", .alias = "ckpt"),
+               "network weights: .safetensors, .ckpt, .pt, .onnx", .alias = "ckpt"),
     PF_OPT_STR('d', "device", pf_common.device, "DEVICE", "auto, cpu, cuda or cuda:N"),
     PF_OPT_CHOICE(0, "precision", pf_common.precision, "f32|tf32|f16|bf16",
                   "arithmetic; the device's best by default"),

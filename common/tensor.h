@@ -45,8 +45,12 @@ size_t pf_tensor_bytes(const pf_tensor *t);
  * axes, or a product over 2^62. */
 pf_err pf_shape_bytes(size_t *bytes, pf_dtype dtype, int ndim, const int64_t *dim) PF_MUST_USE;
 
+/* Memory of the host aligned to 64 bytes, as it was found; free() frees it, NULL: there is none. */
+void *pf_memory_new(size_t bytes);
 /* Allocate zeroed host memory.  t is overwritten: release what it owned before. */
 pf_err pf_tensor_new(pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *dim) PF_MUST_USE;
+/* The same, but the memory is as it was found: for one that is written whole at once. */
+pf_err pf_tensor_new_unset(pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *dim) PF_MUST_USE;
 void pf_tensor_release(pf_tensor *t);                           /* owned tensors only; zeroes *t */
 pf_err pf_tensor_copy(pf_tensor *t, const pf_tensor *from) PF_MUST_USE;         /* t owned */
 /* A tensor around memory that the caller keeps: PF_VIEW(data, PF_F32, 2, 3). */

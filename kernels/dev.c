@@ -63,27 +63,12 @@ get_addresses(size_t size)
     return none == MAP_FAILED ? NULL : none;
 }
 
-/* In pages of 2 MB where the system has them: one fault for each 4 KB that a network touches costs
- * a third of its first run (SPEED.md). */
-void *
-pf_host_memory(size_t size)
-{
-    const size_t page = 2 << 20;
-    if (size < page)
-        return aligned_alloc(ALIGN, round_up(size));
-    size = (size + page - 1) / page * page;
-    void *const data = aligned_alloc(page, size);
-    if (data)
-        madvise(data, size, MADV_HUGEPAGE);     /* a kernel without them does as before */
-    return data;
-}
-
 static void *
 get_memory(const pf_dev *dev, size_t size)
 {
     if (dev->dry)
         return get_addresses(size);
-    return PF_CUDA && dev->cuda ? pf_cuda_malloc(size) : pf_host_memory(size);
+    return PF_CUDA && dev->cuda ? pf_cuda_malloc(size) : pf_memory_new(size);
 }
 
 static void

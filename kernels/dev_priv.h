@@ -30,8 +30,6 @@ struct pf_dev {
 typedef void pf_release(pf_dev *dev, void *data, size_t size);
 pf_err pf_dev_at_close(pf_dev *dev, pf_release *release, void *data, size_t size) PF_MUST_USE;
 
-/* Host memory aligned to 64 bytes, not set to anything; free() frees it. */
-void *pf_host_memory(size_t size);
 /* memcpy by all threads: one does not keep up with a bus, nor with the page faults of a mapped
  * file. */
 void pf_copy_bytes(void *to, const void *from, size_t bytes);

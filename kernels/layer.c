@@ -136,7 +136,7 @@ pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const
     shape.dim[1] = c1 - c0;
     if (dev->dry)                               /* the shape is all that counts */
         return pf_layer_new(dev, layer, &shape, bias, false);
-    PF_TRY(pf_tensor_new(&part, PF_F32, shape.ndim, shape.dim));
+    PF_TRY(pf_tensor_new_unset(&part, PF_F32, shape.ndim, shape.dim));
     int64_t taps = 1;
     for (int i = 2; i < weight->ndim; i++)
         taps *= weight->dim[i];

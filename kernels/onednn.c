@@ -385,7 +385,7 @@ fill_packed(pf_dev *dev, const pf_layer *l, struct packed *w, size_t bytes)
     pf_tensor plain = {0};
     dnnl_memory_desc_t plain_desc;
     pf_err err = PF_OK;
-    if (!(w->data = pf_host_memory(bytes)))
+    if (!(w->data = pf_memory_new(bytes)))
         return pf_fail(PF_ENOMEM, "no memory for %.1f MB of packed weights", (double)bytes / 1e6);
     if (bytes > (size_t)pf_tensor_count(&l->weight) * sizeof(float))
         memset(w->data, 0, bytes);              /* the padding, too */
