@@ -1,5 +1,5 @@
 /* bench_cutout - how long the networks that cut out take for one picture, all of it: the picture to
- * the device, the network, the mask back.  Random weights, a fresh picture each time; the median.
+ * the device, the network, the mask back.  Random weights, or those of -w; a fresh picture each time; the median.
  * Processor time, of all threads, is what other jobs on the machine disturb least; the first run, in
  * which a tool does all its work, also packs weights and makes primitives.
  *
@@ -26,7 +26,7 @@ static struct {
 } opt = {.net = "isnet", .runs = 9};
 
 static const struct pf_opt opts[] = {
-    PF_OPT_CHOICE(0, "net", opt.net, "isnet|u2net|u2netp", "which network"),
+    PF_OPT_CHOICE(0, "net", opt.net, "isnet|u2net|u2netp", "which network, without -w"),
     PF_OPT_INT(0, "side", opt.side, "N", "of the picture; 0: as it was trained",
                0, 8192),
     PF_OPT_INT(0, "runs", opt.runs, "N", "that are timed, after two that are not", 1,
@@ -38,10 +38,14 @@ static const struct pf_opt opts[] = {
 static void
 load(pf_cutout *net, pf_dev *dev)
 {
-    struct random_cutout r;
+    struct random_cutout r = {0};
     pf_checkpoint *weights;
-    random_cutout(&r, opt.net);
-    pf_must(pf_checkpoint_open_memory(&weights, r.bytes, r.size, opt.net));
+    if (pf_common.weights) {
+        pf_must(pf_checkpoint_open(&weights, pf_common.weights));
+    } else {
+        random_cutout(&r, opt.net);
+        pf_must(pf_checkpoint_open_memory(&weights, r.bytes, r.size, opt.net));
+    }
     pf_must(pf_cutout_load(net, dev, weights));
     pf_checkpoint_close(weights);
     random_release(&r);
@@ -102,7 +106,7 @@ main(int argc, char *argv[])
     const double s = median(seconds, opt.runs), b = median(busy, opt.runs);     /* sorted, now */
     if (opt.json)
         printf("{\"net\": \"%s\", \"side\": %d, \"device\": \"%s\", \"ms\": %.4f, \"least\": %.4f, "
-               "\"most\": %.4f, \"processor\": %.4f, \"first\": %.4f, \"MB\": %.1f}\n", opt.net,
+               "\"most\": %.4f, \"processor\": %.4f, \"first\": %.4f, \"MB\": %.1f}\n", pf_cutout_name(net.kind),
                side, pf_dev_name(dev), 1e3 * s, 1e3 * seconds[0], 1e3 * seconds[opt.runs - 1],
                1e3 * b, 1e3 * first, (double)pf_dev_need(dev) / 1e6);
     else

