@@ -16,9 +16,9 @@ elevation_differs(const struct score *s, int n)
     return false;
 }
 
-/* Whether views that suppose a higher camera are the more coherent ones: the slope over the supposed
- * elevation, a degree, of -log(1 - coherence), brought into -1..1.  The logarithm, since what is
- * missing differs between objects tenfold; bounded, since it grows far beyond the truth. */
+/* Whether views that suppose a higher camera are the more coherent ones: the slope over the
+ * supposed elevation, a degree, of -log(1 - coherence), brought into -1..1.  The logarithm, since
+ * what is missing differs between objects tenfold; bounded, since for some the slope is huge. */
 static double
 bend(const struct score *s, int n)
 {

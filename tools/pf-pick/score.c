@@ -52,10 +52,12 @@ make_masks(pf_doc *doc)
     pf_err err = PF_OK;
     PF_TRY(pf_doc_need(doc, "views.image", PF_U8, 4, (int64_t[]){-1, -1, -1, 3}, &image));
     const int64_t N = image.dim[0], H = image.dim[1], W = image.dim[2];
-    if (N < 1 || H < 1 || W < 1 ||
-        !pf_plain_background(ground, image.data, N, (int)W, (int)H, 0.5, &pf_conf))
-        return pf_fail(PF_EFORMAT, "views.alpha is missing, and no colour fills the border of the "
-                       "views; pf-mask --masks adds it");
+    if (N < 1 || W < 1 || W > PF_VIEW_SIDE_MAX || H < 1 || H > PF_VIEW_SIDE_MAX)
+        return pf_fail(PF_ESHAPE, "views.image: %lld views of %lld x %lld pixels, expected 1 to %d "
+                       "a side", (long long)N, (long long)W, (long long)H, PF_VIEW_SIDE_MAX);
+    if (!pf_plain_background(ground, image.data, N, (int)W, (int)H, 0.5, &pf_conf))
+        pf_warn("there is no views.alpha, and no colour fills the border of the views; white is "
+                "taken for their background");
     PF_TRY(PF_TENSOR_NEW(&alpha, PF_F32, N, H, W));
     for (int64_t n = 0; n < N && !err; n++)
         err = pf_plain_alpha((float *)alpha.data + n * H * W,
@@ -282,8 +284,8 @@ direction_to(double d[3], const struct picture *p, const double X[3])
         d[k] /= sqrt(length);
 }
 
-/* Add the colour that view n has at X, weighted by how near its line of sight is to `along`; nothing
- * where the hull hides X or the mask is not sure. */
+/* Add the colour that view n has at X, weighted by how near its line of sight is to `along`;
+ * nothing where the hull hides X or the mask is not sure. */
 static void
 add_color(double sum[3], double *weight, const struct scene *s, int n, const double X[3],
           const double along[3])
