@@ -379,11 +379,11 @@ measure_pulls(struct score *score, struct scene *s, const struct photo *photo)
     score->v[SCORE_COLOR_PULL] = vertex(color) - score->elevation_deg;
 }
 
-/* scores.md, 4. */
+/* scores.md, 4: without consistency, which blurred views have most of. */
 static double
 agreement(const double v[SCORES])
 {
-    return (v[SCORE_SILHOUETTE] + v[SCORE_COHERENCE] + v[SCORE_COLOR] + v[SCORE_CONSISTENCY]) / 4;
+    return (v[SCORE_SILHOUETTE] + v[SCORE_COLOR] + v[SCORE_COHERENCE]) / 3;
 }
 
 pf_err

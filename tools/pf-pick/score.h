@@ -13,7 +13,7 @@ enum score_kind {
     SCORE_COLOR,                /* 1 - the difference of the photo's and the views' colours */
     SCORE_COHERENCE,            /* the views' masks and what masks and photo leave of them: IoU */
     SCORE_CONSISTENCY,          /* 1 - the difference of a view's and the others' colours */
-    SCORE_AGREEMENT,            /* the four together: by it a sample is chosen */
+    SCORE_AGREEMENT,            /* silhouette, color, coherence: by it a sample is chosen */
     SCORE_SHAPE_PULL,           /* degrees from the supposed elevation to the one at which the */
     SCORE_COLOR_PULL,           /* photo fits these views best, by masks and by colours */
     SCORES

@@ -201,6 +201,8 @@ test_true_views_agree_best(void **state)
     swap_view(&good, "views.image", 2, 0);      // another side's colours in the same outline
     const struct score colors = score_of(&good);
     assert_true(colors.v[SCORE_CONSISTENCY] < s.v[SCORE_CONSISTENCY] - 0.01);
+    assert_true(colors.v[SCORE_AGREEMENT] == (s.v[SCORE_SILHOUETTE] + colors.v[SCORE_COLOR] +
+                                              s.v[SCORE_COHERENCE]) / 3);
     assert_true(colors.v[SCORE_COHERENCE] == s.v[SCORE_COHERENCE]);
     swap_view(&good, "views.alpha", 2, 0);      // and its outline
     const struct score shapes = score_of(&good);
