@@ -9,6 +9,7 @@ another, under a light of its own; else an object of objects.py.  Processes draw
 import argparse
 import colorsys
 import ctypes
+import mmap
 import multiprocessing
 import os
 import re
@@ -284,11 +285,12 @@ class Scenes:
 # ---- the ring ----
 
 def fill(ring, scenes, first, every):
-    """Draws scenes first, first + every, ... as far as the ring has room, until its owner is gone."""
-    os.environ['OMP_NUM_THREADS'] = '1'
-    n, parent = first, os.getppid()
+    """Draws scenes head + first, head + first + every, ... as far as the ring has room, until its owner is gone."""
+    n, parent = None, os.getppid()
     while os.getppid() == parent:
-        if n >= ring.head[0] + ring.size:
+        if n is None and ring.head[0] >= 0:
+            n = ring.head[0] + first
+        if n is None or n >= ring.head[0] + ring.size:
             time.sleep(0.02)
             continue
         k = n % ring.size
@@ -298,19 +300,22 @@ def fill(ring, scenes, first, every):
 
 
 class Ring:
-    """Scenes that processes draw in order: scene n lies at n % size until `head` has passed it."""
+    """Scenes that processes draw in order into memory they share: scene n lies at n % size until `head` has passed it.  They
+    wait for begin(), and are made before the GPU is touched: it does not survive a fork."""
 
-    def __init__(self, path, size, scenes, first, workers):
-        os.makedirs(path, exist_ok=True)
+    def __init__(self, size, scenes, workers):
         self.size = size
-        new = lambda name, kind, shape: np.memmap(os.path.join(path, name), kind, 'w+', shape=shape)
-        self.rgb = new('rgb', np.uint8, (size, 1 + VIEWS, scenes.size, scenes.size, 3))
-        self.angles, self.done, self.head = new('angles', np.int32, (size, 2)), new('done', np.int64, (size,)), new('head', np.int64, (1,))
-        self.head[0] = first
+        new = lambda kind, shape: np.frombuffer(mmap.mmap(-1, int(np.prod(shape)) * np.dtype(kind).itemsize), kind).reshape(shape)
+        self.rgb = new(np.uint8, (size, 1 + VIEWS, scenes.size, scenes.size, 3))
+        self.angles, self.done, self.head = new(np.int32, (size, 2)), new(np.int64, (size,)), new(np.int64, (1,))
+        self.head[0] = -1
         context = multiprocessing.get_context('fork')
-        self.workers = [context.Process(target=fill, args=(self, scenes, first + k, workers), daemon=True) for k in range(workers)]
+        self.workers = [context.Process(target=fill, args=(self, scenes, k, workers), daemon=True) for k in range(workers)]
         for w in self.workers:
             w.start()
+
+    def begin(self, first):
+        self.head[0] = first
 
     def ready(self, n, count):
         k = np.arange(n, n + count) % self.size

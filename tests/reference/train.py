@@ -66,15 +66,12 @@ def to_input(images):
 # ---- scenes ----
 
 class Source:
-    """Scenes of the training models in order, from `first` on, and what is held out."""
+    """Scenes of the training models in order, and what is held out."""
 
     def __init__(self, o, size):
-        self.o, train_and_held = o, scenes.load(o.models)
-        self.train, self.held = (scenes.Scenes(train_and_held, size, k) for k in (False, True))
-        self.ring = None
-
-    def begin(self, first):
-        self.ring = scenes.Ring(self.o.scenes, self.o.ring, self.train, first, self.o.workers)
+        loaded = scenes.load(o.models)
+        self.held = scenes.Scenes(loaded, size, True)
+        self.ring = scenes.Ring(o.ring, scenes.Scenes(loaded, size), o.workers)
 
     def held_out(self, n, procedural):
         """n views of models that are held out and some of objects.py: views u1 [n + procedural, 17, S, S, 3], elevations."""
@@ -172,6 +169,7 @@ class Stage:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             self.update(one_step)
+        torch.backends.cudnn.benchmark = False                  # checks have other shapes
         log(self.name, 'step captured after %.0f s' % (time.time() - self.started))
         return graph.replay
 
@@ -179,7 +177,6 @@ class Stage:
         """Steps until the plan or the time ends, before() ahead of each; check() and save() every now and then."""
         if self.step >= self.plan['steps']:
             return True
-        before()
         go = self.captured(one_step) if self.cuda and not os.environ.get('PF_NO_GRAPH') else lambda: self.update(one_step)
         every, begin, counted, saved = self.plan.get('log', 200), time.time(), 0, time.time()
         for v in self.sums.values():
@@ -239,7 +236,7 @@ def channels_last(model):
 
 def train_vae(config, o, plan, device, source):
     size, n = config['model']['image_size'], plan['scenes']
-    source.begin(0)
+    source.ring.begin(0)
     views = torch.from_numpy(source.ring.take(0, n)[0]).flatten(0, 1)
     held = to_input(torch.from_numpy(source.held_out(plan['held_out'], 0)[0][:, ::4]).flatten(0, 1)).to(device)
     views = views.to(device)
@@ -321,7 +318,7 @@ class Pool:
         self.encode = mixed(lambda x: torch.cat(vae.moments(x), 1), device)
         # A resumed call makes the scenes of its pool once more.
         self.stage.scene = max(0, self.stage.scene - size)
-        source.begin(self.stage.scene)
+        source.ring.begin(self.stage.scene)
 
     def fill(self):
         for _ in range(0, self.plan['pool'], self.plan['refresh']):
@@ -547,8 +544,7 @@ def main():
     p.add_argument('--stage', default='all', choices=['all', 'pairs', 'vae', 'diffusion'])
     p.add_argument('--start', metavar='WEIGHTS', help='networks of an exported file to begin with')
     p.add_argument('--start-vae-only', action='store_true', help='of that file, the VAE alone')
-    p.add_argument('--scenes', default='/dev/shm/pf-scenes', metavar='DIR', help='for scenes on their way (default %(default)s)')
-    p.add_argument('--ring', type=int, default=1024, help='how many of them (default %(default)s)')
+    p.add_argument('--ring', type=int, default=1024, help='how many scenes wait, 0.8 MB each (default %(default)s)')
     p.add_argument('--workers', type=int, default=max(1, len(os.sched_getaffinity(0)) - 1), help='processes that draw')
     p.add_argument('--minutes', type=float, help='stop then, to be resumed')
     p.add_argument('--steps', type=int, help='of the stage, instead of the plan')
