@@ -454,8 +454,8 @@ def train_diffusion(config, o, plan, device, source):
     channels_last(model).to(device)
     sides = spad_sides(config, plan)
     pairs = {k: torch.from_numpy(v).to(device) for k, v in pair_data(config, o.work, plan).items()}
+    vae = diffusion_vae(config, o, device)                      # before the stage, which sets the random state
     s = Stage('diffusion', model, o.work, plan, device)
-    vae = diffusion_vae(config, o, device)
     pool = Pool(config, source, vae, plan, device, s)
     check_set = source.held_out(plan['held_out'], plan['held_out_procedural'])
     pool.fill()
