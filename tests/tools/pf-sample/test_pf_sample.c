@@ -188,7 +188,8 @@ test_reconstruct_takes_one_sample_of_each_elevation(void **state)
     (void)state;
     RUNS("make -f %s/pipelines/reconstruct.mk PATH=\"$PATH\" out/sample.pf OUTPUT=out "
          "INPUT=%s/configs/demo/photos/ball-20.png CONFIG=config.yaml CKPT=model.pf DEVICE=cpu "
-         "SAMPLE_NUM=2 SAMPLE=1 INPUT_ELEVATION=20 TARGET_ELEVATION=0,30 SAMPLE_STEPS=1 >made 2>&1 || cat made >&2",
+         "SAMPLE_NUM=2 SAMPLE=1 INPUT_ELEVATION=20 TARGET_ELEVATION=0,30 SAMPLE_STEPS=1 >made 2>&1 "
+         "|| cat made >&2",
          root, root);
     assert_int_equal(read_all(made, 5, "out/views.pf"), 4);
     assert_int_equal(read_all(taken, 3, "out/sample.pf"), 2);
