@@ -303,6 +303,16 @@ find_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
     return PF_OK;
 }
 
+/* May oneDNN do activation and residual itself?  It cannot add before an activation, and leaves
+ * another tensor out where no tap of a dilated kernel but the middle one is inside (2.6.3). */
+static bool
+may_fuse(const struct pf_product *s)
+{
+    if (s->act == PF_NONE || s->residual == PF_ALONE)
+        return true;
+    return s->residual == PF_PLUS_OTHER && s->dilation < 2;
+}
+
 /* Best first: fused with the packed weights' order, fused with any; then the same not fused; at
  * last whatever there is. */
 static pf_err
@@ -311,7 +321,7 @@ choose_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
 {
     const struct onednn *const p = l->priv;
     const bool plain = s->act == PF_NONE && s->residual == PF_ALONE;
-    for (*fused = !(s->act != PF_NONE && s->residual == PF_PLUS_ITSELF);; *fused = false) {
+    for (*fused = may_fuse(s);; *fused = false) {
         for (const struct packed *w = p->packed; w; w = w->next) {
             PF_TRY(find_primitive(dev, pd, l, s, *fused, &w->desc, false));
             if (*pd)

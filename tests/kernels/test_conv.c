@@ -464,6 +464,23 @@ test_dilated_matches_a_kernel_with_gaps(void **state)
     check_dilated(3, 5, 2);
 }
 
+/* Also where most taps are outside. */
+static void
+test_dilated_adds_its_residual_everywhere(void **state)
+{
+    enum { B = 2, H = 6, W = 5, C = 64, D = 6 };
+    pf_tensor x = UNIFORM(1, B, H, W, C), other = UNIFORM(2, B, H, W, C), w = UNIFORM(3, C, C, 3, 3);
+    pf_tensor y = EMPTY(B, H, W, C), want = EMPTY(B, H, W, C);
+    const struct pf_epilogue e = {.act = PF_RELU}, added = {.act = PF_RELU, .residual = &other};
+    pf_layer *l;
+    (void)state;
+    assert_ok(pf_layer_new(cpu, &l, &w, NULL, false));
+    assert_ok(pf_conv_dilated(cpu, &want, &x, l, D, &e));
+    assert_ok(pf_add(cpu, &want, &want, &other, 1));
+    assert_ok(pf_conv_dilated(cpu, &y, &x, l, D, &added));
+    assert_rel(floats(&y), floats(&want), pf_tensor_count(&y), 1e-6);
+}
+
 /* A depthwise kernel is a full one with zeros between different channels. */
 static void
 check_depthwise(int side, int C, int stride, int before, int after, int dilation)
@@ -629,6 +646,7 @@ main(void)
         cmocka_unit_test(test_convolution_commutes_with_shifts),
         cmocka_unit_test(test_wrong_shapes_are_refused),
         cmocka_unit_test(test_dilated_matches_a_kernel_with_gaps),
+        cmocka_unit_test(test_dilated_adds_its_residual_everywhere),
         cmocka_unit_test(test_what_cannot_be_dilated_is_refused),
         cmocka_unit_test(test_depthwise_keeps_channels_apart),
         cmocka_unit_test(test_other_depthwise_weights_are_refused),
