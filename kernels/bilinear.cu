@@ -11,6 +11,11 @@ enum { THREADS = 256, MOST_ROWS = 65535 };
 
 namespace {
 
+struct axis {                   // y's pixel i is at scale (i + shift) - shift
+    int from, to;
+    float scale, shift;
+};
+
 struct taps {                   // value = from[first] (1 - t) + from[second] t
     int first, second;
     float t;
@@ -18,14 +23,19 @@ struct taps {                   // value = from[first] (1 - t) + from[second] t
 
 }
 
-static __device__ __forceinline__ taps
-taps_of(int i, int from, int to, bool corners)
+static axis
+axis_of(int64_t from, int64_t to, bool corners)
 {
     const float ends = to > 1 ? (float)(from - 1) / (float)(to - 1) : 0;
-    const float at = corners ? __fmul_rn(ends, (float)i)
-                             : __fsub_rn(__fmul_rn((float)from / (float)to, (float)i + 0.5f), 0.5f);
-    const int below = at > 0 ? (int)at : 0, first = below < from ? below : from - 1;
-    return {first, first + (first + 1 < from), at > 0 ? at - (float)first : 0};
+    return {(int)from, (int)to, corners ? ends : (float)from / (float)to, corners ? 0 : 0.5f};
+}
+
+static __device__ __forceinline__ taps
+taps_of(int i, const axis &a)
+{
+    const float at = __fsub_rn(__fmul_rn(a.scale, (float)i + a.shift), a.shift);
+    const int below = at > 0 ? (int)at : 0, first = below < a.from ? below : a.from - 1;
+    return {first, first + (first + 1 < a.from), at > 0 ? at - (float)first : 0};
 }
 
 static __device__ __forceinline__ float
@@ -36,16 +46,18 @@ mix(float a, float b, float t)
 
 // Blocks: x: along a row of y, y: rows.  n vectors to a pixel.
 template <typename T, int N> static __global__ void
-bilinear(T *y, const T *x, int64_t rows, int h, int w, int H, int W, int n, bool corners)
+bilinear(T *y, const T *x, int rows, axis down, axis across, int n)
 {
     const int at = blockIdx.x * THREADS + threadIdx.x, j = at / n, c = (at - j * n) * N, C = n * N;
-    if (at >= w * n)
+    if (at >= across.to * n)
         return;
-    const taps u = taps_of(j, W, w, corners);
-    for (int64_t r = blockIdx.y; r < rows; r += gridDim.y) {
-        const taps v = taps_of((int)(r % h), H, h, corners);
-        const T *const above = x + (r / h * H + v.first) * W * C + c,
-                *const below = x + (r / h * H + v.second) * W * C + c;
+    const taps u = taps_of(j, across);
+    for (int r = blockIdx.y; r < rows; r += gridDim.y) {
+        const int image = r / down.to;
+        const taps v = taps_of(r - image * down.to, down);
+        const int64_t first = (int64_t)image * down.from, row = (int64_t)across.from * C;
+        const T *const above = x + (first + v.first) * row + c,
+                *const below = x + (first + v.second) * row + c;
         float a[N], b[N], p[N], q[N];
         pf_read(a, above + (int64_t)u.first * C);
         pf_read(b, above + (int64_t)u.second * C);
@@ -54,7 +66,7 @@ bilinear(T *y, const T *x, int64_t rows, int h, int w, int H, int W, int n, bool
 #pragma unroll
         for (int k = 0; k < N; k++)
             a[k] = mix(mix(a[k], b[k], u.t), mix(p[k], q[k], u.t), v.t);
-        pf_write(y + r * w * C + (int64_t)j * C + c, a);
+        pf_write(y + ((int64_t)r * across.to + j) * C + c, a);
     }
 }
 
@@ -66,14 +78,15 @@ resize(pf_dev *dev, pf_tensor *y, const pf_tensor *x, bool corners)
         pf_is_aligned(y->data) && pf_is_aligned(x->data) && C % pf_wide(y->dtype) == 0;
     if (pf_tensor_count(y) == 0)
         return PF_OK;
-    if (x->dim[1] > INT32_MAX || h > INT32_MAX || x->dim[2] * C > INT32_MAX || w * C > INT32_MAX)
-        return pf_fail(PF_ESHAPE, "bilinear: rows of more than 2^31 numbers are not done on a GPU");
+    if (x->dim[1] > INT32_MAX || rows > INT32_MAX || x->dim[2] * C > INT32_MAX || w * C > INT32_MAX)
+        return pf_fail(PF_ESHAPE, "bilinear: more than 2^31 rows or numbers of a row are not done "
+                       "on a GPU");
     PF_FOR_TYPE(y->dtype, T, PF_FOR_WIDTH(wide, T, N,
         const dim3 grid(pf_blocks(w * C / N, THREADS),
                         (unsigned)(rows < MOST_ROWS ? rows : MOST_ROWS));
         bilinear<T, N><<<grid, THREADS, 0, pf_cuda_stream(dev)>>>(
-            (T *)y->data, (const T *)x->data, rows, (int)h, (int)w, (int)x->dim[1],
-            (int)x->dim[2], (int)(C / N), corners)));
+            (T *)y->data, (const T *)x->data, (int)rows, axis_of(x->dim[1], h, corners),
+            axis_of(x->dim[2], w, corners), (int)(C / N))));
     return pf_launched(dev, "pf_bilinear");
 }
 

@@ -27,14 +27,18 @@ add_up(float (&sum)[EACH][N], const struct conv &a, int b, int i, int j, int c)
         for (int u = 0; u < a.kernel[2]; u++) {
             const int first = j * a.stride[2] - a.before[2] + u * a.dilation[2];
             float weight[N];
-            pf_read(weight, w + (int64_t)(v * a.kernel[2] + u) * a.padded);
+            pf_run<T, N> run[EACH] = {};        // all on their way before the first is wanted
 #pragma unroll
             for (int e = 0; e < EACH; e++) {
                 const int x = first + e * a.stride[2];
+                if ((unsigned)x < (unsigned)a.in[2])
+                    run[e] = pf_read_run<T, N>(row + (int64_t)x * a.C);
+            }
+            pf_read(weight, w + (int64_t)(v * a.kernel[2] + u) * a.padded);
+#pragma unroll
+            for (int e = 0; e < EACH; e++) {
                 float p[N];
-                if ((unsigned)x >= (unsigned)a.in[2])
-                    continue;
-                pf_read(p, row + (int64_t)x * a.C);
+                pf_unpack(p, run[e]);
 #pragma unroll
                 for (int k = 0; k < N; k++)
                     sum[e][k] = fmaf(weight[k], p[k], sum[e][k]);
