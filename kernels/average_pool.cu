@@ -1,5 +1,5 @@
-/* average_pool.cu - pf_average_pool on a GPU, in the two steps of average_pool.c: each row is summed
- * over the columns of every cell, then each cell over its rows.
+/* average_pool.cu - pf_average_pool on a GPU, in the two steps of average_pool.c: each row is
+ * summed over the columns of every cell, then each cell over its rows.
  *
  * Sums are f32, and added in the same order every time.  In the first step a block has a row and 32
  * vectors of 16 bytes of channels, and its warps take the cell's columns in turn; in the second one

@@ -1,4 +1,5 @@
-/* bilinear.cu - pf_bilinear, pf_bilinear_corners on a GPU: a thread has one vector of 16 bytes of y, of four of x.
+/* bilinear.cu - pf_bilinear, pf_bilinear_corners on a GPU: a thread has one vector of 16 bytes of
+ * y, of four of x.
  *
  * In f32 y has the bits of the CPU's, no product joins a sum in one rounding: a fraction that is
  * dropped afterwards (pf-cutout, for IS-Net) would make a step of it.  Otherwise pure traffic, as

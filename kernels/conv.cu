@@ -20,8 +20,9 @@
  *
  * On Hopper conv_hopper.cu does what it takes and is expected to be faster at.  What is left
  * there for by_mma has channels that are no multiple of 64 (the first convolutions of the
- * networks, of 3 or 4; the 16 and 32 of IS-Net's outer stages), rows of y that are no multiple of 16
- * bytes (the last ones, to 1, 3 or 4), or is tiny.  One file, though long: its kernels are one loop, and share its blocks and tables. */
+ * networks, of 3 or 4; the 16 and 32 of IS-Net's outer stages), rows of y that are no multiple of
+ * 16 bytes (the last ones, to 1, 3 or 4), or is tiny.  One file, though long: its kernels are one
+ * loop, and share its blocks and tables. */
 #include <climits>
 
 #include "kernels/conv.cuh"

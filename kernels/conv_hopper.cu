@@ -29,9 +29,9 @@
  * wgmma with 64 columns reads 128 bytes a cycle, all that shared memory has, so that with what
  * arrives 0.25 ms are the floor.
  *
- * IS-Net of one picture of 1024 x 1024, 113 convolutions, 84 in whole steps: 319 GFLOP, 0.32 ms; 0.87
- * GB, 0.18 ms.  Each at the larger of the two, at the 540 TFLOP/s that 64 columns give, and 2 us at
- * least: 0.7 ms.  Pools, resizes and pairs besides move 0.36 GB, 0.08 ms.
+ * IS-Net of one picture of 1024 x 1024, 113 convolutions, 84 in whole steps: 319 GFLOP, 0.32 ms;
+ * 0.87 GB, 0.18 ms.  Each at the larger of the two, at the 540 TFLOP/s that 64 columns give, and 2
+ * us at least: 0.7 ms.  Pools, resizes and pairs besides move 0.36 GB, 0.08 ms.
  *
  * One file, though long: what brings, what works and what plans agree on each place of the
  * rings. */
@@ -575,8 +575,8 @@ across(const struct conv *a, const struct hopper_plan *p, int axis)
     return (a->out[axis] + (1 << p->shift[axis]) - 1) >> p->shift[axis];
 }
 
-/* Fill in the patch that makes the fewest, of these the widest.  False: there is none.  Deeper than y
- * it never makes fewer, and is not tried: a network that is not replayed waits for this. */
+/* Fill in the patch that makes the fewest, of these the widest.  False: there is none.  Deeper than
+ * y it never makes fewer, and is not tried: a network that is not replayed waits for this. */
 static bool
 choose_patch(const struct conv *a, struct hopper_plan *p)
 {

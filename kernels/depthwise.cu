@@ -2,9 +2,9 @@
  *
  * A thread has 16 bytes of channels at EACH pixels side by side, so that it reads a tap's weight
  * once for all of them; what neighbours read of x too comes from a cache.  Traffic again: floor for
- * [1, 160, 160, 288], 5 x 5 (one of TRACER-B7's at 640 x 640), in 16 bits: 14.7 MB read and as many
- * written, 7 us at 4.2 TB/s; 0.37 GFLOP, 6 us at 60 TFLOP/s; from the caches a warp reads 25 taps of
- * EACH + 1 vectors for EACH pixels, 0.46 GB in all, 14 us at 128 bytes a cycle and multiprocessor. */
+ * [1, 160, 160, 288], 3 x 3 (one of TRACER-B7's at 640 x 640), in 16 bits: 14.7 MB read and as many
+ * written, 7 us at 4.2 TB/s; 0.13 GFLOP.  From the caches come 9 taps of EACH + 1 vectors for EACH
+ * pixels, 0.17 GB in all, 5 us at 128 bytes a cycle and multiprocessor. */
 #include "kernels/conv.cuh"
 
 enum { THREADS = 128, EACH = 4, MOST_ROWS = 65535 };

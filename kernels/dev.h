@@ -91,11 +91,6 @@ pf_err pf_dev_vector(pf_dev *dev, pf_tensor *t, const pf_tensor *host) PF_MUST_U
 #define PF_DISPATCH_SCRATCH(dev, name, ...)                          \
     (PF_CUDA && pf_dev_is_cuda(dev) ? name##_cuda(dev, __VA_ARGS__) \
                                     : name##_cpu(dev, __VA_ARGS__))
-/* For operators without a twin on a GPU. */
-#define PF_DISPATCH_CPU(dev, name, ...)                                                   \
-    (pf_dev_is_cuda(dev) ? pf_fail(PF_EDEV, #name " computes on the CPU alone: -d cpu")   \
-     : pf_dev_is_dry(dev) ? PF_OK                                                         \
-                          : name##_cpu(dev, __VA_ARGS__))
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,5 @@
-/* elementwise.cu - pf_activate, pf_add, pf_multiply, pf_geglu on a GPU: a vector of 16 bytes per thread.
+/* elementwise.cu - pf_activate, pf_add, pf_multiply, pf_geglu on a GPU: a vector of 16 bytes per
+ * thread.
  *
  * Pure traffic.  Floors on an H100 (3.35 TB/s), 16-bit, at the largest shapes of the sampler:
  *   geglu     [32, 1024, 2560] -> [32, 1024, 1280]: 252 MB, 75 us; 40 operations a
@@ -78,7 +79,7 @@ pf_add_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *a, const pf_tensor *b, f
 
 namespace {
 
-struct steps {                  // of b, from one number to the next on each axis: 0 where it has one
+struct steps {          // of b, from one number to the next on each axis; 0 where it has only one
     int64_t to[4];
 };
 

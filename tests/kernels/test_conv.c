@@ -469,8 +469,8 @@ static void
 test_dilated_adds_its_residual_everywhere(void **state)
 {
     enum { B = 2, H = 6, W = 5, C = 64, D = 6 };
-    pf_tensor x = UNIFORM(1, B, H, W, C), other = UNIFORM(2, B, H, W, C), w = UNIFORM(3, C, C, 3, 3);
-    pf_tensor y = EMPTY(B, H, W, C), want = EMPTY(B, H, W, C);
+    pf_tensor x = UNIFORM(1, B, H, W, C), other = UNIFORM(2, B, H, W, C),
+              w = UNIFORM(3, C, C, 3, 3), y = EMPTY(B, H, W, C), want = EMPTY(B, H, W, C);
     const struct pf_epilogue e = {.act = PF_RELU}, added = {.act = PF_RELU, .residual = &other};
     pf_layer *l;
     (void)state;
