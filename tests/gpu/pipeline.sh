@@ -1,4 +1,4 @@
-# The demo photo through the tools on the CPU and on the GPU.
+# The demo photo, and one to be cut out, through the tools on the CPU and on the GPU.
 . "$(dirname "$0")/../tools/lib.sh"
 demo=$ROOT/configs/demo
 weights=(-c "$demo/config.yaml" -w "$demo/weights.safetensors")
@@ -9,6 +9,13 @@ views() {
     pf-crop -q -c "$demo/config.yaml" --crop-size -1 --input-elevation 20 "$demo/photos/ball-20.png" |
         pf-clip-embed -q "${weights[@]}" -d "$d" "$@" | pf-sample -q "${weights[@]}" -d "$d" "$@" --steps 20 --latents \
             --target-elevation 30 -o "$out"
+}
+
+# cut DEVICE OUT [OPTION...]: a photo cut out by the network, as pf-crop takes it.
+cut() {
+    local d=$1 out=$2; shift 2
+    pf-cutout -q --method net -w "$ROOT/configs/cutout/weights.safetensors" -d "$d" "$@" \
+        "$ROOT/tests/data/images/photo.jpg" | pf-crop -q --input-elevation 20 -o "$out"
 }
 
 # near TENSOR A B LIMIT: the relative L2 distance of two streams' tensor, F32 or U8, is below LIMIT.
@@ -37,6 +44,11 @@ for p in tf32 f16 bf16; do
 done
 ok "again in bf16" views cuda again.pf --precision bf16
 ok "the same bytes" cmp bf16.pf again.pf
+ok "an object cut out on the CPU" cut cpu cut-cpu.pf
+for p in f32 f16; do
+    ok "on the GPU in $p" cut cuda cut-$p.pf --precision $p
+    ok "it is near the CPU's" near input.alpha cut-cpu.pf cut-$p.pf 2e-2
+done
 ok "masks" pf-mask -q -o masked.pf f32.pf
 for k in 1 2; do
     ok "a field on the GPU" pf-neus -q -c "$ROOT/configs/neus.yaml" -d cuda -o field$k.pf masked.pf
