@@ -1,7 +1,7 @@
 /* bench_cutout - how long the networks that cut out take for one picture, all of it: the picture to
- * the device, the network, the mask back.  Random weights, or those of -w; a fresh picture each time; the median.
- * Processor time, of all threads, is what other jobs on the machine disturb least; the first run, in
- * which a tool does all its work, also packs weights and makes primitives.
+ * the device, the network, the mask back.  Random weights, or those of -w; a fresh picture each
+ * time; the median.  Processor time, of all threads, is what other jobs on the machine disturb
+ * least; the first run, in which a tool does all its work, also packs weights and makes primitives.
  *
  *     make bench
  *     build/release/tests/bench/bench_cutout [-d cuda] [--precision f16] [--net isnet] [--side 1024]
@@ -106,9 +106,10 @@ main(int argc, char *argv[])
     const double s = median(seconds, opt.runs), b = median(busy, opt.runs);     /* sorted, now */
     if (opt.json)
         printf("{\"net\": \"%s\", \"side\": %d, \"device\": \"%s\", \"ms\": %.4f, \"least\": %.4f, "
-               "\"most\": %.4f, \"processor\": %.4f, \"first\": %.4f, \"MB\": %.1f}\n", pf_cutout_name(net.kind),
-               side, pf_dev_name(dev), 1e3 * s, 1e3 * seconds[0], 1e3 * seconds[opt.runs - 1],
-               1e3 * b, 1e3 * first, (double)pf_dev_need(dev) / 1e6);
+               "\"most\": %.4f, \"processor\": %.4f, \"first\": %.4f, \"MB\": %.1f}\n",
+               pf_cutout_name(net.kind), side, pf_dev_name(dev), 1e3 * s, 1e3 * seconds[0],
+               1e3 * seconds[opt.runs - 1], 1e3 * b, 1e3 * first,
+               (double)pf_dev_need(dev) / 1e6);
     else
         printf("%s %dx%d on %s: %.2f ms, the median of %d (%.2f to %.2f); processor %.2f ms, of the "
                "first %.2f; %.0f MB\n", pf_cutout_name(net.kind), side, side, pf_dev_name(dev),

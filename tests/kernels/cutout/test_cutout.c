@@ -2,7 +2,7 @@
  * hold without them; on a GPU where PF_TEST_DEVICE says so. */
 #include "kernels/cutout/cutout.h"
 
-#include "tests/kernels/cutout/random_onnx.h"
+#include "tests/kernels/cutout/random_cutout.h"
 
 static pf_dev *dev;
 
@@ -262,64 +262,6 @@ test_cuda_masks_are_near_the_cpus(void **state)
     }
 }
 
-/* The mask of a small picture by the weights in these bytes, on a device of its own. */
-static void
-mask_of(pf_tensor *mask, const void *bytes, size_t size, enum pf_cutout_kind kind)
-{
-    pf_tensor input = picture(24, 40);
-    pf_checkpoint *w;
-    pf_cutout net;
-    pf_dev *own;
-    assert_ok(pf_dev_open(&own, "cpu", NULL));
-    assert_ok(pf_checkpoint_open_memory(&w, bytes, size, "model"));
-    assert_ok(pf_cutout_load(&net, own, w));
-    pf_checkpoint_close(w);
-    assert_int_equal(net.kind, kind);
-    assert_ok(pf_cutout_run(own, &net, mask, &input, NULL));
-    pf_dev_close(own);
-    pf_tensor_release(&input);
-}
-
-/* However an exporter left the norms and the names. */
-static void
-test_onnx_models_give_the_same_bytes(void **state)
-{
-    struct random_cutout r;
-    pf_tensor want, mask;
-    (void)state;
-    random_cutout(&r, "u2netp");
-    mask_of(&want, r.bytes, r.size, PF_U2NETP);
-    for (enum onnx_style style = ONNX_NORMS; style <= ONNX_NAMELESS; style++) {
-        struct onnx_bytes model = random_onnx(&r, style);
-        mask_of(&mask, model.at, model.n, PF_U2NETP);
-        assert_memory_equal(mask.data, want.data, pf_tensor_bytes(&want));
-        pf_tensor_release(&mask);
-        free(model.at);
-    }
-    pf_tensor_release(&want);
-    random_release(&r);
-}
-
-/* Some norms are there and one is not: it was lost, not folded. */
-static void
-test_a_norm_that_is_missing_is_told(void **state)
-{
-    static const char name[] = "stage2.rebnconv3d.bn_s1.";
-    struct random_cutout r;
-    pf_checkpoint *w;
-    pf_cutout net;
-    char *at;
-    (void)state;
-    random_cutout(&r, "u2netp");
-    while ((at = memmem(r.bytes, r.size, name, sizeof name - 1)))
-        at[7] = 'R';
-    assert_ok(pf_checkpoint_open_memory(&w, r.bytes, r.size, "lacking"));
-    assert_fails(pf_cutout_load(&net, dev, w), PF_EFORMAT,
-                 "has no tensor stage2.rebnconv3d.bn_s1.weight");
-    pf_checkpoint_close(w);
-    random_release(&r);
-}
-
 static void
 test_other_files_are_refused(void **state)
 {
@@ -351,8 +293,6 @@ main(void)
         cmocka_unit_test(test_any_size_gives_a_mask_of_it),
         cmocka_unit_test(test_two_runs_give_the_same_bytes),
         cmocka_unit_test(test_cuda_masks_are_near_the_cpus),
-        cmocka_unit_test(test_onnx_models_give_the_same_bytes),
-        cmocka_unit_test(test_a_norm_that_is_missing_is_told),
         cmocka_unit_test(test_other_files_are_refused),
     };
     return cmocka_run_group_tests(tests, open_dev, close_dev);
