@@ -80,8 +80,8 @@ pf_shape_bytes(size_t *bytes, pf_dtype dtype, int ndim, const int64_t *dim)
     return PF_OK;
 }
 
-/* Large blocks lie in pages of 2 MB where the system has them: a fault for each 4 KB that is touched
- * costs a third of a large network's first run (kernels/SPEED.md). */
+/* Large blocks lie in pages of 2 MB where the system has them: a fault for each 4 KB that is
+ * touched costs a third of a large network's first run (kernels/SPEED.md). */
 void *
 pf_memory_new(size_t bytes)
 {

@@ -123,6 +123,15 @@ pf_layer_new_depthwise(pf_dev *dev, pf_layer **layer, const pf_tensor *weight,
 }
 
 pf_err
+pf_layer_take(pf_dev *dev, pf_layer **layer, pf_tensor *weight, const pf_tensor *bias)
+{
+    *layer = NULL;
+    const pf_err err = take_layer(dev, layer, weight, bias);
+    *weight = (pf_tensor){0};
+    return err;
+}
+
+pf_err
 pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
                    int64_t c0, int64_t c1)
 {

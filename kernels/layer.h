@@ -29,6 +29,9 @@ typedef struct pf_layer {
  * bias: [K] or NULL; copied.  Each of the three fails with PF_ESHAPE, naming weight or bias. */
 pf_err pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
                     bool transposed) PF_MUST_USE;
+/* The same with an f32 weight that was allocated, and is the layer's now, also after a failure. */
+pf_err pf_layer_take(pf_dev *dev, pf_layer **layer, pf_tensor *weight, const pf_tensor *bias)
+    PF_MUST_USE;
 /* The same with input channels c0..c1-1 alone (copied). */
 pf_err pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight,
                           const pf_tensor *bias, int64_t c0, int64_t c1) PF_MUST_USE;

@@ -408,6 +408,10 @@ fill_packed(pf_dev *dev, const pf_layer *l, struct packed *w, size_t bytes)
         err = reorder(dev, w, &plain_desc, plain.data);
     if (plain.data && plain.data != l->weight.data && l->weight.data)
         pf_tensor_release(&plain);
+    if (!err && ((struct onednn *)l->priv)->owns_weight) {
+        free(l->weight.data);                   /* another order is made from this one */
+        ((pf_layer *)(uintptr_t)l)->weight.data = NULL;
+    }
     return err;
 }
 

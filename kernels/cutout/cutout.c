@@ -138,11 +138,10 @@ struct source {
 static pf_err
 make_layer(pf_layer **layer, const struct source *from, pf_tensor part[PARTS], pf_err err)
 {
-    const int64_t C = err ? 0 : part[WEIGHT].dim[1];
     if (!err && part[VARIANCE].data)
         fold(part);
-    if (!err)                   /* a slice of all channels is a copy: the device then owns it */
-        err = pf_layer_new_slice(from->dev, layer, &part[WEIGHT], &part[BIAS], 0, C);
+    if (!err)
+        err = pf_layer_take(from->dev, layer, &part[WEIGHT], &part[BIAS]);
     for (int i = 0; i < PARTS; i++)
         pf_tensor_release(&part[i]);
     return err;

@@ -4,7 +4,7 @@
  * least; the first run, in which a tool does all its work, also packs weights and makes primitives.
  *
  *     make bench
- *     build/release/tests/bench/bench_cutout [-d cuda] [--precision f16] [--net isnet] [--side 1024]
+ *     build/release/tests/bench/bench_cutout [-d cuda] [--precision f16] [--net isnet]
  *
  * What a GPU does meanwhile is told by
  *
@@ -111,8 +111,8 @@ main(int argc, char *argv[])
                1e3 * seconds[opt.runs - 1], 1e3 * b, 1e3 * first,
                (double)pf_dev_need(dev) / 1e6);
     else
-        printf("%s %dx%d on %s: %.2f ms, the median of %d (%.2f to %.2f); processor %.2f ms, of the "
-               "first %.2f; %.0f MB\n", pf_cutout_name(net.kind), side, side, pf_dev_name(dev),
+        printf("%s %dx%d on %s: %.2f ms, the median of %d (%.2f to %.2f); processor %.2f ms, of "
+               "the first %.2f; %.0f MB\n", pf_cutout_name(net.kind), side, side, pf_dev_name(dev),
                1e3 * s, opt.runs, 1e3 * seconds[0], 1e3 * seconds[opt.runs - 1], 1e3 * b,
                1e3 * first, (double)pf_dev_need(dev) / 1e6);
     pf_tensor_release(&input);
