@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <yaml.h>
 
+#include "common/kind.h"
 #include "common/text.h"
 
 struct pf_config pf_conf = {
@@ -280,6 +281,18 @@ read_file(struct reader *r, FILE *file, yaml_parser_t *parser)
     return err;
 }
 
+/* What the file is that could not be read as a config, if that is known. */
+static pf_err
+other_kind(pf_err err, FILE *file, const char *path)
+{
+    char start[PF_KIND_BYTES];
+    rewind(file);
+    const struct pf_kind *const kind = pf_kind_of(start, fread(start, 1, sizeof start, file));
+    if (!kind || kind->json)                    /* JSON is YAML too */
+        return err;
+    return pf_fail_in(pf_kind_fail(kind, "a config file"), "%s", path);
+}
+
 pf_err
 pf_config_load(struct pf_config *conf, const char *path)
 {
@@ -296,6 +309,8 @@ pf_config_load(struct pf_config *conf, const char *path)
     }
     yaml_parser_set_input_file(&parser, file);
     err = read_file(&r, file, &parser);
+    if (err == PF_EFORMAT)
+        err = other_kind(err, file, path);
     yaml_parser_delete(&parser);
     fclose(file);
     return err;

@@ -16,6 +16,9 @@ done
 
 mkdir folder
 fails "a folder as config" 1 "cannot read folder: Is a directory" pf-crop -c folder "$P" -o x.pf
+fails "a photo as config" 1 "photo.png: is a PNG picture, not a config file" pf-crop -c "$DATA/images/photo.png" "$P" -o x.pf
+printf '<!DOCTYPE html>\n<html>\n' >page.yaml
+fails "a page as config" 1 "page.yaml: is an HTML page, not a config file: the download gave" pf-crop -c page.yaml "$P" -o x.pf
 printf 'sampler: {steps: 3}\n---\nsampler: {steps: 4}\n' >two.yaml
 fails "a second document of a config file is not ignored" 1 "two.yaml:3: a second document" pf-crop -c two.yaml "$P" -o x.pf
 printf 'sampler: {steps: 3}\n---\n: [\n' >bad.yaml

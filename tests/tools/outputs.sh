@@ -37,6 +37,11 @@ fails 'a checkpoint replaced the field' 2 '--checkpoint and --output are one fil
 fails 'a log replaced the field' 2 '--log and --output are one file' neus --log x -o x views.pf
 fails 'a dump replaced the views' 2 '--dump and --output are one file' pf-sample -w "$CKPT" --dump x -o ./x views.pf
 fails 'a log replaced it under another spelling' 2 '--log and --output are one file' neus --log ./x -o "$PWD/x" views.pf
+cp views.pf same.pf
+fails 'a log replaced the views' 1 'same.pf is there and is no log of pf-neus' neus --steps 1 --log same.pf -o x.pf same.pf
+ok '... which are as they were' cmp same.pf views.pf
+: >empty.csv
+ok 'an empty log was none' neus --steps 1 --log empty.csv -o /dev/null views.pf
 ok 'two devices were one file' neus --steps 1 --log /dev/null --checkpoint /dev/null -o /dev/null views.pf
 fails 'a log replaced the checkpoint' 2 '--log and --checkpoint are one file' neus --log x --checkpoint x -o y views.pf
 

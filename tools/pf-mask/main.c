@@ -222,11 +222,13 @@ is_picture(bool *picture, const char *path)
     *picture = false;
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
         *picture |= n && !memcmp(bytes, starts[i], n < strlen(starts[i]) ? n : strlen(starts[i]));
+    const pf_err err = ferror(f) ? pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno))
+                                 : PF_OK;
     if (!standard)
         fclose(f);
     else if (n)
         ungetc((unsigned char)bytes[0], f);
-    return PF_OK;
+    return err;
 }
 
 /* JPEG and WebP let the background waver in the blocks around an edge, by more than what a PNG's

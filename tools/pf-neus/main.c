@@ -94,7 +94,22 @@ save_checkpoint(const pf_trainer *t, const struct all_views *v)
     return err;
 }
 
-/* The log is written in place, unlike other outputs. */
+#define COLUMNS "step,loss,rgb,mask,eikonal,psnr,rays_per_s,lr\n"
+
+/* Whether the file holds a log, or nothing yet. */
+static bool
+holds_log(void)
+{
+    char line[sizeof COLUMNS] = "";
+    FILE *old = fopen(file.log, "r");
+    const size_t n = old ? fread(line, 1, sizeof line - 1, old) : 0;
+    if (old)
+        fclose(old);
+    return n == 0 || strcmp(line, COLUMNS) == 0;
+}
+
+/* The log is written in place, unlike other outputs, and an old one is emptied: not so the views,
+ * if their name came to stand behind --log. */
 static pf_err
 try_log(void)
 {
@@ -103,6 +118,8 @@ try_log(void)
         return pf_output_try(file.log);
     if (access(file.log, W_OK))
         return pf_fail(PF_EIO, "cannot write %s: %s", file.log, strerror(errno));
+    if (S_ISREG(st.st_mode) && !holds_log())
+        return pf_fail(PF_EARG, "%s is there and is no log of pf-neus", file.log);
     return PF_OK;
 }
 
@@ -133,7 +150,7 @@ open_log(int step)
     if (!log)
         pf_die("cannot write %s: %s", file.log, strerror(errno));
     if (end == 0)
-        fprintf(log, "step,loss,rgb,mask,eikonal,psnr,rays_per_s,lr\n");
+        fputs(COLUMNS, log);
     return log;
 }
 

@@ -44,6 +44,8 @@ fails "a mask of another size" 1 "plain/3.png is 64 x 48 pixels, expected 32 x 3
 fails "a strip without its elevation" 2 "needs --elevation" pf-mask "$I/strip.png" -o x.pf
 fails "a stream with an elevation" 2 "--elevation is for a strip, PNG, JPEG or WebP; white.pf is none" pf-mask --elevation 3 white.pf -o x.pf
 fails "two elevations" 2 "needs --elevation" pf-mask --elevation 3,4 "$I/strip.png" -o x.pf
+mkdir -p folder
+fails "a folder was no strip and therefore a stream" 1 "cannot read folder: Is a directory" pf-mask --elevation 3 folder -o x.pf
 fails "elevation 90" 2 "out of range" pf-mask --elevation 90 "$I/strip.png" -o x.pf
 fails "views that are not square" 1 "not square views" pf-mask --elevation 30 "$I/photo.png" -o x.pf
 fails "a JPEG strip was taken for a stream" 1 "photo.jpg: 64 x 48 pixels are not square views" pf-mask --elevation 30 "$I/photo.jpg" -o x.pf
