@@ -24,8 +24,8 @@ typedef struct pf_output pf_output;
 pf_err pf_output_open(pf_output **o, const char *path) PF_MUST_USE;
 /* Fail now as pf_output_open(path) would fail later, when the work is done. */
 pf_err pf_output_try(const char *path) PF_MUST_USE;
-/* Whether both names are of one file, which the later of two outputs would replace, however they are
- * written; a device or FIFO is none. */
+/* Whether both names are of one file, which the later of two outputs would replace, however they
+ * are written; a device or FIFO is none. */
 bool pf_output_same(const char *a, const char *b);
 /* Make the folder unless it is there, and try whether files can be written in it. */
 pf_err pf_output_folder(const char *path) PF_MUST_USE;

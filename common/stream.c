@@ -317,6 +317,12 @@ pf_doc_read_file(pf_doc *doc, const char *path)
     return err;
 }
 
+pf_err
+pf_stream_blame(const char *path, pf_err err)
+{
+    return err == PF_OK || err == PF_EIO ? err : pf_fail_in(err, "%s", pf_file_title(path));
+}
+
 /* ---- writing ---- */
 
 static pf_err

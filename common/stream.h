@@ -44,6 +44,9 @@ pf_err pf_doc_read_file(pf_doc *doc, const char *path) PF_MUST_USE;
 /* A file of this one document, by pf_output (output.h): it appears complete or not at all. */
 pf_err pf_doc_write_file(pf_doc *doc, const char *path) PF_MUST_USE;
 
+/* What was wrong with a document of path, with the file's name in front; PF_OK stays, and PF_EIO
+ * has named the file that it is about. */
+pf_err pf_stream_blame(const char *path, pf_err err) PF_MUST_USE;
 /* Write one document: pf.format and pf.crc32 are set, tensors in name order, data on a 64-byte
  * boundary.  Flushes.  PF_EIO names the reason (a full disk). */
 pf_err pf_doc_write(pf_doc *doc, FILE *to) PF_MUST_USE;

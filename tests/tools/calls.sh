@@ -37,6 +37,14 @@ for t in pf-mask pf-neus "pf-extract-mesh --format ply"; do
 done
 fails "pf-render-video does too" 1 "did the command before this one fail?" pf-render-video -o x.mp4 </dev/null
 
+pf-crop -q -o view.pf "$P"
+fails "pf-mask did not name the stream that has no views" 1 "view.pf: the stream has no tensor views.image" pf-mask -o x.pf view.pf
+fails "pf-extract-mesh did not name what is no field" 1 "view.pf: no field.config" pf-extract-mesh -o x.ply view.pf
+fails "nor did pf-render-video" 1 "view.pf: " pf-render-video -o x.mp4 view.pf
+fails "pf-clip-embed did not name the stream without a photo" 1 "views.pf: the stream has no tensor input.image" \
+    sh -c 'pf-mask --elevation 30 -q -o views.pf "$1" && pf-clip-embed -d cpu -w "$0/weights.safetensors" -c "$0/config.yaml" -o x.pf views.pf' \
+    "$D" "$DATA/images/strip.png"
+
 ok "--threads is taken" sh -c 'pf-sample --threads 3 --plan -d cpu -c "$0/config.yaml" -w "$0/weights.safetensors" |
     grep -q "cpu (3 threads)"' "$D"
 fails "--threads has a range" 2 "--threads 1025 is out of range: 0 to 1024" pf-crop --threads 1025 "$P" -o x.pf

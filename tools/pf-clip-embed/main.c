@@ -61,7 +61,8 @@ main(int argc, char *argv[])
         pf_usage("-w WEIGHTS is missing: the diffusion checkpoint, or CLIP's own file");
     pf_need_stream_name();
     pf_must(pf_output_open(&out, pf_common.out));
-    pf_must(pf_stream_open(&in, argc ? argv[0] : "-"));
+    const char *name = argc ? argv[0] : "-";
+    pf_must(pf_stream_open(&in, name));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     pf_must(pf_checkpoint_open(&weights, pf_common.weights));
     if (verify)
@@ -69,7 +70,7 @@ main(int argc, char *argv[])
     const double start = pf_seconds();
     pf_must(pf_hint_config(vit_load(&vit, dev, weights, &pf_conf)));
     while ((err = pf_stream_read(in, &doc)) == PF_OK) {
-        pf_must(embed(&doc, dev, &vit));
+        pf_must(pf_stream_blame(name, embed(&doc, dev, &vit)));
         pf_must(pf_doc_write(&doc, pf_output_file(out)));
     }
     pf_must(err == PF_END ? PF_OK : err);

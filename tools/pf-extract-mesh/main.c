@@ -96,11 +96,12 @@ main(int argc, char *argv[])
             "the name of the output, %s, ends in none of .ply, .obj, .glb, .stl; give --format",
             pf_common.out);
     pf_must(pf_output_open(&out, pf_common.out));
-    pf_must(pf_doc_read_file(&doc, argc ? argv[0] : "-"));
+    const char *name = argc ? argv[0] : "-";
+    pf_must(pf_doc_read_file(&doc, name));
     if (opt.world)
-        pf_must(pf_world_need(&world, &doc));
+        pf_must(pf_stream_blame(name, pf_world_need(&world, &doc)));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
-    pf_must(pf_field_load(&field, dev, &doc, &pf_conf.neus));
+    pf_must(pf_stream_blame(name, pf_field_load(&field, dev, &doc, &pf_conf.neus)));
     const struct pf_march_options march = {.resolution = pf_conf.mesh.resolution,
                                            .bound = pf_field_bound(field), .dense = opt.dense};
     double t = pf_seconds();

@@ -271,7 +271,7 @@ mask_stream(const char *path, pf_cutter *cutter, FILE *out)
             pf_file_title(path));
     PF_TRY(pf_stream_open(&in, path));
     for (int k = 0; !(err = pf_stream_read(in, &doc)); k++)
-        if ((err = mask_document(&doc, k, cutter, out)))
+        if ((err = pf_stream_blame(path, mask_document(&doc, k, cutter, out))))
             break;
     pf_doc_release(&doc);
     pf_stream_close(in);

@@ -103,11 +103,12 @@ main(int argc, char *argv[])
         pf_must(pf_output_open(&out, pf_common.out));
     if (opt.png)
         pf_must(pf_output_folder(opt.png));
-    pf_must(pf_doc_read_file(&doc, argc ? argv[0] : "-"));
+    const char *name = argc ? argv[0] : "-";
+    pf_must(pf_doc_read_file(&doc, name));
     if (!opt.elevation_deg.n)
-        pf_must(default_elevation(&opt.elevation_deg, &doc));
+        pf_must(pf_stream_blame(name, default_elevation(&opt.elevation_deg, &doc)));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
-    pf_must(pf_field_load(&field, dev, &doc, &pf_conf.neus));
+    pf_must(pf_stream_blame(name, pf_field_load(&field, dev, &doc, &pf_conf.neus)));
     if (films)
         pf_must(pf_video_open(&video, out, format, pf_conf.video.size, pf_conf.video.fps));
     const double start = pf_seconds();
