@@ -286,10 +286,45 @@ test_terminal_is_refused(void **state)
 
 #define TEST(t) cmocka_unit_test_setup_teardown(t, make_folder, remove_folder)
 
+static void
+test_one_file_has_many_names(void **state)
+{
+    char here[4096], whole[4200];
+    (void)state;
+    assert_non_null(getcwd(here, sizeof here));
+    snprintf(whole, sizeof whole, "%s/not-there", here);
+    assert_true(pf_output_same("not-there", "./not-there"));
+    assert_true(pf_output_same("not-there", whole));
+    assert_true(pf_output_same("/etc/passwd", "/etc/../etc/passwd"));
+    assert_false(pf_output_same("not-there", "nor-there"));
+    assert_false(pf_output_same("/dev/null", "/dev/null"));
+    assert_false(pf_output_same("/nonexistent/a", "/nonexistent/a"));   // cannot be written
+}
+
+static void
+test_a_failed_write_has_its_reason(void **state)
+{
+    FILE *full = fopen("/dev/full", "w");
+    static char large[1 << 16];
+    (void)state;
+    assert_non_null(full);
+    fputs("a line", full);
+    assert_fails(pf_output_flush(full, "the line"), PF_EIO, "cannot write the line: No space left");
+    fwrite(large, 1, sizeof large, full);       // past the buffer: nothing is left to flush
+    assert_fails(pf_output_flush(full, "it"), PF_EIO, "cannot write it: No space left on device");
+    fclose(full);
+    assert_non_null(full = fopen("/dev/null", "w"));
+    fputs("a line", full);
+    assert_ok(pf_output_flush(full, "the line"));
+    fclose(full);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_file_has_many_names),
+        cmocka_unit_test(test_a_failed_write_has_its_reason),
         TEST(test_ignored_signal_stays_ignored),
         TEST(test_output_appears_when_closed),
         TEST(test_abandoned_output_leaves_the_old_one),

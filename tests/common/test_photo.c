@@ -625,7 +625,7 @@ test_other_formats_are_named_with_a_command(void **state)
         {"<html", 5, "an HTML page"},
         {"<svg xmlns=", 11, "an SVG drawing"},
         {"\x1f\x8b\x08\0", 4, "IMG 1 is a gzip file, not a picture: unpack it first"},
-        {"\x10\0\0\0\0\0\0\0{\"__metadata__\":", 24, "is a stream or a safetensors file, not a pic"},
+        {"\x10\0\0\0\0\0\0\0{\"__metadata__\":", 24, "is a stream or a safetensors file, not"},
         {"BMW is no picture", 17, "neither a PNG nor a JPEG nor a WebP"},
         {"   ", 3, "neither a PNG nor a JPEG nor a WebP"},
         {"G", 1, "neither a PNG nor a JPEG nor a WebP"}};
