@@ -13,6 +13,9 @@
  * and white is exactly that. */
 bool pf_plain_background(uint8_t color[3], const uint8_t *rgb, int64_t N, int width, int height,
                          double share, const struct pf_config *conf);
+/* The threshold to take where it is the usual one, because nobody asked for another: less for a
+ * picture that was stored with loss. */
+double pf_plain_threshold(double threshold, double usual, bool lossy);
 /* alpha f32 [H, W] 0..1 of the view rgb u8 [H, W, 3] before this background.  Uses conf->mask:
  * threshold, open, close, soft. */
 pf_err pf_plain_alpha(float *alpha, const uint8_t *rgb, int width, int height,

@@ -17,6 +17,7 @@
 
 static struct {
     const char *method, *preset, *refine, *matting;
+    double usual, threshold;    /* mask.threshold: the default; what was configured */
 } opt = {.method = "auto", .preset = "auto", .refine = "auto"};
 
 static const struct pf_opt opts[] = {
@@ -302,6 +303,7 @@ photo_to(FILE *out, const char *path, struct networks *n)
     PF_TRY(pf_photo_open(&photo, path));
     if (photo.note[0])
         pf_warn("%s", photo.note);
+    pf_conf.mask.threshold = pf_plain_threshold(opt.threshold, opt.usual, photo.lossy);
     pf_err err = find_cut_out(&cut_already, &photo);
     if (!err)
         err = cut_already ? pass(&photo, out) : cut_out(&photo, n, out);
@@ -333,7 +335,9 @@ main(int argc, char *argv[])
     struct networks networks = {0};
     int failed = 0;
 
+    opt.usual = pf_conf.mask.threshold;
     pf_start(&argc, &argv, "[PHOTO...]", "Cut the object of a photo out of its background.", opts);
+    opt.threshold = pf_conf.mask.threshold;
     if (opt.matting && !strcmp(opt.method, "plain"))
         pf_usage("--matting is for a network's mask, not for --method plain");
     if (opt.matting && !strcmp(opt.refine, "on"))

@@ -231,16 +231,6 @@ is_picture(bool *picture, const char *path)
     return err;
 }
 
-/* JPEG and WebP let the background waver in the blocks around an edge, by more than what a PNG's
- * anti-aliasing needs to be told from; at 75 of 100, the usual quality, by up to a tenth. */
-static void
-allow_for_loss(void)
-{
-    if (pf_image_lossy() && pf_conf.mask.threshold == opt.usual &&
-        !pf_given(&pf_conf.mask.threshold))
-        pf_conf.mask.threshold = 0.9;
-}
-
 static pf_err
 mask_strip(const char *path, pf_cutter *cutter, FILE *out)
 {
@@ -250,7 +240,9 @@ mask_strip(const char *path, pf_cutter *cutter, FILE *out)
     if (opt.elevation_deg.n != 1)
         pf_usage("a strip needs --elevation DEG, the one at which its views were taken");
     if (!(err = strip_read(&doc, path, opt.elevation_deg.v[0] * (PF_PI / 180)))) {
-        allow_for_loss();
+        if (!pf_given(&pf_conf.mask.threshold))
+            pf_conf.mask.threshold = pf_plain_threshold(pf_conf.mask.threshold, opt.usual,
+                                                        pf_image_lossy());
         err = mask_document(&doc, 0, cutter, out);
     }
     pf_doc_release(&doc);

@@ -1,9 +1,6 @@
 /* pf-mask as a program: a strip that is a JPEG or WebP picture is as good as the PNG. */
-#include "common/image.h"
+#include "tests/tools/lossy.h"
 #include "tests/tools/program.h"
-
-#include <jpeglib.h>
-#include <webp/encode.h>
 
 enum { N = 4, S = 32, W = N * S, RADIUS = 10, QUALITY = 75 };
 
@@ -24,57 +21,6 @@ discs(int channels)
             p[3] = (uint8_t)(255 * a + 0.5f);
     }
     return strip;
-}
-
-static void
-save(const char *path, const void *bytes, size_t size)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, size, f), size);
-    assert_int_equal(fclose(f), 0);
-}
-
-static void
-save_jpeg(const char *path, const pf_image *image, bool progressive)
-{
-    struct jpeg_compress_struct jpeg;
-    struct jpeg_error_mgr error;
-    unsigned char *data = NULL;
-    unsigned long size = 0;
-    jpeg.err = jpeg_std_error(&error);
-    jpeg_create_compress(&jpeg);
-    jpeg_mem_dest(&jpeg, &data, &size);
-    jpeg.image_width = W;
-    jpeg.image_height = S;
-    jpeg.input_components = 3;
-    jpeg.in_color_space = JCS_RGB;
-    jpeg_set_defaults(&jpeg);
-    jpeg_set_quality(&jpeg, QUALITY, TRUE);
-    if (progressive)
-        jpeg_simple_progression(&jpeg);
-    jpeg_start_compress(&jpeg, TRUE);
-    for (int y = 0; y < S; y++)
-        jpeg_write_scanlines(&jpeg, &(JSAMPROW){image->pixel + 3 * W * y}, 1);
-    jpeg_finish_compress(&jpeg);
-    jpeg_destroy_compress(&jpeg);
-    save(path, data, size);
-    free(data);
-}
-
-static void
-save_webp(const char *path, const pf_image *image, bool lossless)
-{
-    const int stride = W * image->channels;
-    uint8_t *data = NULL;
-    const size_t size =
-        image->channels == 4 ? lossless ? WebPEncodeLosslessRGBA(image->pixel, W, S, stride, &data)
-                                        : WebPEncodeRGBA(image->pixel, W, S, stride, QUALITY, &data)
-        : lossless           ? WebPEncodeLosslessRGB(image->pixel, W, S, stride, &data)
-                             : WebPEncodeRGB(image->pixel, W, S, stride, QUALITY, &data);
-    assert_true(size > 0);
-    save(path, data, size);
-    WebPFree(data);
 }
 
 /* The mean difference of both documents' masks. */
@@ -105,10 +51,10 @@ test_jpeg_and_webp_strips_are_as_good_as_png(void **state)
     pf_image strip = discs(3);
     (void)state;
     assert_ok(pf_image_save_png(&strip, "strip.png"));
-    save_jpeg("strip.jpg", &strip, false);
-    save_jpeg("progressive.jpg", &strip, true);
-    save_webp("strip.webp", &strip, false);
-    save_webp("lossless.webp", &strip, true);
+    save_jpeg("strip.jpg", &strip, QUALITY, false);
+    save_jpeg("progressive.jpg", &strip, QUALITY, true);
+    save_webp("strip.webp", &strip, QUALITY, false);
+    save_webp("lossless.webp", &strip, QUALITY, true);
     RUNS(MASK "png.pf strip.png");
     RUNS(MASK "webp.pf lossless.webp && cmp png.pf webp.pf");
     RUNS("cat lossless.webp | " MASK "- | cmp png.pf -");
@@ -129,7 +75,7 @@ test_lossy_strips_get_a_threshold_of_their_own(void **state)
     pf_image strip = discs(3);
     char said[4096];
     (void)state;
-    save_jpeg("strip.jpg", &strip, false);
+    save_jpeg("strip.jpg", &strip, QUALITY, false);
     write_text("same.yaml", "mask: {threshold: 0.95}\n");
     RUNS(MASK "own.pf strip.jpg");
     RUNS(MASK "nine.pf --threshold 0.9 strip.jpg");
@@ -148,7 +94,7 @@ test_webp_brings_its_alpha(void **state)
     pf_image strip = discs(4);
     (void)state;
     assert_ok(pf_image_save_png(&strip, "rgba.png"));
-    save_webp("rgba.webp", &strip, false);
+    save_webp("rgba.webp", &strip, QUALITY, false);
     RUNS(MASK "png.pf rgba.png");
     RUNS(MASK "webp.pf rgba.webp");
     assert_true(difference("webp.pf", "png.pf") == 0);          /* stored without loss */
