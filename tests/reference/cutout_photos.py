@@ -3,6 +3,8 @@
 
     cutout_photos.py compose --root DIR --out DIR [--count N] [--training]   photo-NN.jpg, truth-NN.png
     cutout_photos.py measure --data DIR --out DIR [--options OPTIONS]        a table, and worst.png: the ten worst
+    cutout_photos.py table --seed N --out DIR [--elevation DEG]               an object of objects.py on a table
+    cutout_photos.py masks --views STRIP... [--truth STRIP...] --out DIR      pf-mask's methods on strips of views
 
 --root is cutout_data.py's: a folder of unpacked Debian packages.  A photo has 1500 to 2500 pixels on its longer side: a
 wallpaper, up to two objects that the border cuts, shadows, one object that is complete, then a lens (Gaussian blur), noise
@@ -26,6 +28,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 import cutout_data as data
+import objects
 
 SEED = 20261129
 GROUNDS = np.array([[255, 255, 255], [0, 255, 0]], np.float32)
@@ -117,6 +120,83 @@ def make(o):
         Image.fromarray(truth).save(os.path.join(o.out, 'truth-%03d.png' % k), compress_level=1)
 
 
+# ---- one object on a table ----
+
+def noise(shape, cells, rng):
+    """Smooth noise of so many cells a side, -1..1."""
+    picture = Image.fromarray(rng.uniform(-1, 1, cells).astype(np.float32)).resize(shape[::-1], Image.BICUBIC)
+    return np.asarray(picture)
+
+
+def wood(u, v, rng):
+    """Boards: u across them, v along them; colours in linear light [h, w, 3]."""
+    board = np.floor(u * 4)
+    shade = np.modf(np.abs(np.sin(board * 12.9898 + rng.uniform(0, 9)) * 437.585))[0]
+    grain = np.sin(40 * u + 6 * np.sin(1.3 * v + 5 * shade) + 9 * shade) + 0.5 * np.sin(170 * u + 2.1 * v)
+    seam = np.clip(np.abs(u * 4 - np.rint(u * 4)) * 60, 0.35, 1)
+    light = (0.55 + 0.25 * shade + 0.06 * grain) * seam
+    return light[..., None] * np.array([0.62, 0.36, 0.19], np.float32)
+
+
+def table_truth(o, w, h, size, at):
+    """The object of objects.py as the table's photo shows it, RGBA in 0..1 [h, w, 4]."""
+    picture = objects.render(o.seed, np.deg2rad(o.elevation), [0.0], size, 4)[0]
+    out = np.zeros((h, w, 4), np.float32)
+    out[at[1]:at[1] + size, at[0]:at[0] + size] = picture
+    return out
+
+
+def ground(o, w, h, size, at, foot):
+    """Where each pixel's ray meets the plane z = foot, [h, w, 2]; not a number above the horizon."""
+    f, e = 280 * size / 256, np.deg2rad(o.elevation)
+    x = (np.arange(w) - at[0] - size / 2) / f
+    y = (np.arange(h) - at[1] - size / 2) / f
+    pose = objects.poses([e], [0.0])[0]
+    rays = np.stack([*np.meshgrid(x, y), np.ones((h, w))], 2) @ pose[:, :3]
+    eye = -pose[:, :3].T @ pose[:, 3]
+    t = (foot - eye[2]) / np.minimum(rays[..., 2], -1e-6)
+    return np.where(rays[..., 2:] < -1e-3, eye[:2] + t[..., None] * rays[..., :2], np.nan)
+
+
+def shadow(o, plane, foot):
+    """Light that the object leaves of a large lamp above it, at each point of the plane."""
+    points = np.nan_to_num(plane.reshape(-1, 2), nan=9.0).astype(np.float32)
+    dark = np.zeros(len(points), np.float32)
+    lamps = np.array([[0.5, -0.35, 1], [0.35, -0.5, 1], [0.6, -0.6, 1], [0.2, -0.3, 1], [0.45, -0.15, 1]])
+    near = np.abs(points).max(1) < 1.5
+    for lamp in lamps / np.linalg.norm(lamps, axis=1)[:, None]:
+        at = np.concatenate([points[near], np.full((near.sum(), 1), foot + 0.004, np.float32)], 1)
+        hit = np.zeros(len(at), bool)
+        for _ in range(40):                                     # sphere tracing; a distance is no less than 0.01
+            d = objects.sdf(o.seed, at)
+            hit |= d < 0.003
+            at = at + np.maximum(d, 0.01)[:, None] * lamp.astype(np.float32)
+        dark[near] += hit / len(lamps)
+    return (1 - 0.75 * dark).reshape(plane.shape[:2])
+
+
+def table(o):
+    """OUT/table.jpg, OUT/truth.png and OUT/mesh.ply: the object on boards before a wall."""
+    w, h, size = 720, 540, 384
+    at, rng = (170, 60), np.random.default_rng([SEED, o.seed])
+    foot = objects.mesh(o.seed, 64)[0][:, 2].min()
+    plane = ground(o, w, h, size, at, foot)
+    boards = wood(plane[..., 1] * 1.3 + 0.2 * plane[..., 0], plane[..., 0] * 3, rng) * shadow(o, plane, foot)[..., None]
+    wall = np.array([0.42, 0.47, 0.45]) * (1 + 0.12 * noise((h, w), (5, 6), rng))[..., None]
+    canvas = np.where(np.isnan(plane[..., :1]), wall, np.nan_to_num(boards))
+    canvas = np.clip(canvas * (1 + 0.05 * noise((h, w), (60, 80), rng))[..., None], 0, 1) ** (1 / 2.2)
+    canvas = blurred(canvas.astype(np.float32), 1.2)
+    truth = table_truth(o, w, h, size, at)
+    over = np.concatenate([truth[..., :3] * truth[..., 3:], truth[..., 3:]], 2)
+    canvas = blurred(canvas * (1 - over[..., 3:]) + over[..., :3], 0.7)
+    falloff = 1 - 0.15 * (((np.arange(w) / w - 0.5) ** 2)[None] + ((np.arange(h) / h - 0.5) ** 2)[:, None])
+    canvas = canvas * falloff[..., None] + rng.normal(0, 0.012, canvas.shape)
+    os.makedirs(o.out, exist_ok=True)
+    Image.fromarray(np.clip(canvas * 255 + 0.5, 0, 255).astype(np.uint8)).save(os.path.join(o.out, 'table.jpg'), quality=85)
+    Image.fromarray(np.clip(truth * 255 + 0.5, 0, 255).astype(np.uint8)).save(os.path.join(o.out, 'truth.png'))
+    objects.write_ply(os.path.join(o.out, 'mesh.ply'), *objects.mesh(o.seed))
+
+
 # ---- measuring ----
 
 def extreme(mask, r):
@@ -143,7 +223,7 @@ def errors(made, truth):
     both, either = ((a > 0.5) & (c > 0.5)).sum(), ((a > 0.5) | (c > 0.5)).sum()
     band = edge_band(truth[..., 3])
     seen = band & ((a > 0.05) & (c > 0.05))
-    halo = [np.abs(on(made[seen], g) - on(truth[seen], g)).mean() for g in GROUNDS]
+    halo = [np.abs(on(made[seen], g) - on(truth[seen], g)).mean() for g in GROUNDS] if seen.any() else np.nan
     return both / max(either, 1), np.abs(a - c)[band].mean(), np.mean(halo)
 
 
@@ -185,7 +265,7 @@ def measure(o):
     print('photo\tIoU\talpha\thalo\tseconds\tMB')
     for r in rows:
         print('%s\t%.4f\t%.4f\t%.2f\t%.2f\t%.0f' % (r[-1][0][-7:-4], *r[:5]))
-    for name, f in (('mean', np.mean), ('median', np.median)):
+    for name, f in (('mean', np.nanmean), ('median', np.nanmedian)):
         print('%s\t%.4f\t%.4f\t%.2f\t%.2f\t%.0f' % (name, *f([r[:5] for r in rows], 0)))
     worst = [tile(r[-1]) for r in sorted(rows, key=lambda r: r[0])[:10]]
     sheet = Image.new('RGB', (2 * worst[0].size[0], (len(worst) + 1) // 2 * worst[0].size[1]))
@@ -194,18 +274,49 @@ def measure(o):
     sheet.save(os.path.join(o.out, 'worst.png'))
 
 
+# ---- masks of views ----
+
+def masks(o):
+    """Mean IoU over the views of each strip: white, and before a network, of the strip on white with the truth's alpha."""
+    os.makedirs(o.out, exist_ok=True)
+    print('strip\twhite\tnet')
+    rows = []
+    for views, truth in zip(o.views, o.truth or o.views):
+        rgba, want = (np.asarray(Image.open(p).convert('RGBA')) for p in (views, truth))
+        strip = os.path.join(o.out, 'strip.png')
+        Image.fromarray(np.rint(on(rgba, GROUNDS[0])).astype(np.uint8)).save(strip)
+        rows.append([strip_iou(strip, method, want[..., 3] > 127, o) for method in ('white', 'net')])
+        print('%s\t%.4f\t%.4f' % (views, *rows[-1]), flush=True)
+    print('mean\t%.4f\t%.4f' % tuple(np.mean(rows, 0)))
+
+
+def strip_iou(strip, method, want, o):
+    folder = os.path.join(o.out, method)
+    subprocess.run([os.path.join(o.bin, 'pf-mask'), '-q', '--method', method, '--elevation', '30', '--png', folder,
+                    '-o', os.devnull, strip], check=True)
+    side = want.shape[0]
+    made = [np.asarray(Image.open(os.path.join(folder, 'masked-%d.png' % k)))[..., 3] > 127
+            for k in range(want.shape[1] // side)]
+    pairs = list(zip(made, np.split(want, len(made), 1)))
+    return np.mean([(m & w).sum() / max((m | w).sum(), 1) for m, w in pairs])
+
+
 def main():
     p = argparse.ArgumentParser(description='Large photographs of known truth for pf-cutout.')
-    p.add_argument('what', choices=['compose', 'measure'])
+    p.add_argument('what', choices=['compose', 'measure', 'masks', 'table'])
     p.add_argument('--root', metavar='DIR', help='where the packages were unpacked')
     p.add_argument('--data', metavar='DIR', help='what compose made')
     p.add_argument('--out', required=True, metavar='DIR')
     p.add_argument('--bin', default=os.path.join(data.HERE, '..', '..', 'build', 'bin'), metavar='DIR')
+    p.add_argument('--views', nargs='+', metavar='STRIP', help='views side by side')
+    p.add_argument('--truth', nargs='+', metavar='STRIP', help='the same with true alpha (default: the views)')
+    p.add_argument('--seed', type=int, default=0, help='of the object on a table, held-out ones from 2^20 on')
+    p.add_argument('--elevation', type=float, default=20, help="of the table's photo, degrees (default %(default)s)")
     p.add_argument('--count', type=int, default=40, help='photos (default %(default)s)')
     p.add_argument('--training', action='store_true', help='of what training sees')
     p.add_argument('--options', default='', help='of pf-cutout, as one word: "--refine off"')
     o = p.parse_args()
-    {'compose': make, 'measure': measure}[o.what](o)
+    {'compose': make, 'measure': measure, 'masks': masks, 'table': table}[o.what](o)
 
 
 if __name__ == '__main__':

@@ -117,6 +117,20 @@ class Training(unittest.TestCase):
             self.assertTrue(all(torch.equal(a[k], b[k]) for k in a))
             self.assertFalse(all(torch.equal(a[k], c[k]) for k in a))
 
+    def test_weights_are_measured(self):
+        """The network of one step, measured again from its file: the same table, and the sheet."""
+        with tempfile.TemporaryDirectory() as d:
+            pack(d, np.random.default_rng(1))
+            at = lambda *name: os.path.join(d, *name)
+            self.call('--data', d, '--seconds', '100000', '--plan', '1e9', '--out', at('made'), '--steps', '1')
+            self.call('--data', d, '--out', at('again'), '--measure', at('made', 'weights.safetensors'))
+            tables = []
+            for name in ('made', 'again'):
+                with open(at(name, 'table.tsv')) as f:
+                    tables.append(f.read())
+            self.assertEqual(*tables)
+            self.assertTrue(os.path.exists(at('again', 'worst.png')))
+
     def test_masks_lie_on_the_object(self):
         """A red disc of known size on grey: the mask is where the red is."""
         with tempfile.TemporaryDirectory() as d, contextlib.redirect_stdout(io.StringIO()):

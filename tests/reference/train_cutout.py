@@ -2,6 +2,7 @@
 """Train the network of pf-cutout that ships: U^2-Net-p, 1.1 million parameters, on composed photographs.
 
     train_cutout.py --data DIR --out DIR [--resume DIR] [--seconds S] [--plan S]
+    train_cutout.py --data DIR --out DIR --measure WEIGHTS                          table.tsv and worst.png alone
 
 --data holds what cutout_data.py made (sprites*.npz, photos*.npz).  A picture is composed on the device: a background (a
 photograph, plain, gradient, noise, checks, wood, perhaps a table with a horizon), other objects that the border cuts or
@@ -33,6 +34,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+import networks
 
 START = time.time()
 SIDE, SMALL_SIDE, SMALL_UNTIL = 320, 224, 0.4
@@ -614,11 +617,22 @@ class Training:
         rounded = Network().to(self.device, memory_format=torch.channels_last).eval()
         rounded.load_state_dict({k: v.half().to(v.dtype) if v.dtype.is_floating_point else v
                                  for k, v in self.kept.state_dict().items()})
-        ious, made = self.measurement.iou(rounded)
-        mean = sum(ious) / len(ious)
+        mean = self.tell(rounded)
         write_weights(os.path.join(o.out, 'weights.safetensors'), rounded,
                       {'network': 'u2netp', 'trained_by': 'tests/reference/train_cutout.py', 'steps': str(self.step),
                        'held_out_mean_iou': '%.4f' % mean})
+
+    def measure(self, path):
+        """Weights that are there already."""
+        net = Network().to(self.device, memory_format=torch.channels_last).eval()
+        net.load_state_dict({k: v.to(self.device) for k, v in networks.read_safetensors(path)[0].items()}, strict=False)
+        self.tell(net)
+
+    def tell(self, net):
+        """table.tsv, worst.png and pictures.png of a network; its mean IoU on the held-out pictures."""
+        o = self.o
+        ious, made = self.measurement.iou(net)
+        mean = sum(ious) / len(ious)
         order = sorted(range(len(ious)), key=lambda k: ious[k])
         with open(os.path.join(o.out, 'table.tsv'), 'w') as f:
             f.write('picture\tobject\tiou\n')
@@ -626,10 +640,11 @@ class Training:
         byte = (made * 255).round().to(torch.uint8)
         write_png(os.path.join(o.out, 'worst.png'),
                   sheet([[self.measurement.pictures[k], self.measurement.masks[k], byte[k]] for k in order[:10]]))
-        self.sheet_of_pictures(rounded)
+        self.sheet_of_pictures(net)
         q = [ious[order[int(f * (len(ious) - 1))]] for f in (0.05, 0.25, 0.5)]
         self.log('%d steps; F16 weights on %d held-out pictures: mean IoU %.4f; 5 %%, 25 %%, 50 %% are below %s'
                  % (self.step, len(ious), mean, ', '.join('%.3f' % v for v in q)))
+        return mean
 
     def sheet_of_pictures(self, net):
         pictures = [torch.from_numpy(p) for path in sorted(glob.glob(os.path.join(self.o.data, 'pictures*.npz')))
@@ -654,6 +669,7 @@ def main():
     p.add_argument('--small-side', type=int, default=SMALL_SIDE, help='for tests of this program (default %(default)s)')
     p.add_argument('--steps', type=int, default=1 << 30, help='for tests of this program (default: as many as fit)')
     p.add_argument('--held-out', type=int, default=HELD_OUT, help='pictures to measure on (default %(default)s)')
+    p.add_argument('--measure', metavar='WEIGHTS', help='only table.tsv and worst.png of a safetensors file')
     p.add_argument('--sample', metavar='FILE', help='only write a sheet of composed pictures and their masks')
     o = p.parse_args()
     os.makedirs(o.out, exist_ok=True)
@@ -662,6 +678,9 @@ def main():
     if o.sample:
         x, mask = t.composer.compose(24, o.side)
         write_png(o.sample, sheet([[(a.cpu() * 255).to(torch.uint8) for a in pair] for pair in zip(x, mask)], 4))
+        return
+    if o.measure:
+        t.measure(o.measure)
         return
     t.run()
     t.finish()

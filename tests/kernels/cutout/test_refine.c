@@ -16,7 +16,7 @@ coverage(double x, double y)
     return out < -1 ? 1 : out > 1 ? 0 : (1 - out) / 2;
 }
 
-/* The photo, and a mask of few pixels of it that is wrong by a pixel of its own to the right. */
+/* The photo, and a mask of few pixels of it that is wrong by one of them to the right. */
 static void
 make(pf_image *photo, pf_tensor *mask)
 {
@@ -28,14 +28,14 @@ make(pf_image *photo, pf_tensor *mask)
             photo->pixel[3 * i + c] =
                 (uint8_t)(a * OBJECT[c] + (1 - a) * GROUND[c] + grain + 0.5);
     }
+    float *const m = mask->data;
     for (int i = 0; i < MASK * MASK; i++)
-        ((float *)mask->data)[i] = (float)coverage((i % MASK - 0.5) * W / MASK,
-                                                   (i / MASK + 0.5) * H / MASK);
+        m[i] = (float)coverage((i % MASK - 0.5) * W / MASK, (i / MASK + 0.5) * H / MASK);
 }
 
 struct errors {
-    double alpha, color, others;        /* alpha's; of the colours of what is half transparent ... */
-    int pixels;                         /* ... and so many of these */
+    double alpha, color, others;        /* alpha's; of colours where half transparent, the photo's */
+    int pixels;                         /* half transparent */
 };
 
 static void
