@@ -3,8 +3,9 @@ include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 
 OUTPUT ?= out/demo
 INPUT  ?= $(HERE)../configs/demo/photos/ball-20.png
-# Its photos were taken as the model's own were: the object has its size already.
-CROP_SIZE ?= -1
+# Its cut-outs were taken as the model's own pictures were: the object has its size already.  In a
+# photograph, a JPEG, it has any size, and pf-crop scales it.
+CROP_SIZE ?= $(if $(filter %.jpg,$(INPUT)),,-1)
 # Its photos are named after their elevation in degrees; that of others is estimated.
 NUMBER    := $(lastword $(subst -, ,$(basename $(notdir $(INPUT)))))
 INPUT_ELEVATION ?= $(shell echo '$(NUMBER)' | grep -xE '[0-9]+' || echo auto)

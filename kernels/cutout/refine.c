@@ -1,9 +1,9 @@
 /* refine.c - see refine.h; the formulas are those of networks.md, 6.
  *
- * The guided filter in its fast form: K. He and J. Sun, Fast Guided Filter, 2015, section 2, with the
- * colour guide of K. He, J. Sun and X. Tang, Guided Image Filtering, 2013, section 3.4.  Foreground
- * and background by blur fusion, twice: M. Forte, Approximate Fast Foreground Colour Estimation,
- * 2021, section 3. */
+ * The guided filter in its fast form: K. He and J. Sun, Fast Guided Filter, 2015, section 2, with
+ * the colour guide of K. He, J. Sun and X. Tang, Guided Image Filtering, 2013, section 3.4.
+ * Foreground and background by blur fusion, twice: M. Forte, Approximate Fast Foreground Colour
+ * Estimation, 2021, section 3. */
 #include "kernels/cutout/refine.h"
 
 #include <math.h>
@@ -85,8 +85,8 @@ clamp(float v)
     return v < 0 ? 0 : v > 1 ? 1 : v;
 }
 
-/* The plane k[0..2] . colour + k[3] that is nearest to a mask over a window, from the window's means:
- * colour, mask, products of colours (rr, rg, rb, gg, gb, bb), colour times mask. */
+/* The plane k[0..2] . colour + k[3] that is nearest to a mask over a window, from the window's
+ * means: colour, mask, products of colours (rr, rg, rb, gg, gb, bb), colour times mask. */
 static void
 plane(float k[4], const float m[13])
 {
@@ -147,7 +147,7 @@ own(float c, float f, float b, float alpha)
     return clamp(f + alpha * (c - alpha * f - (1 - alpha) * b));
 }
 
-/* OBJECT and GROUND of the map: their means over windows, weighed by alpha, of what they are now. */
+/* OBJECT and GROUND of the map become their means over windows, weighed by alpha. */
 static pf_err
 fuse(pf_refine *r, const float *rgb, int radius)
 {

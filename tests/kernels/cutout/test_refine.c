@@ -34,7 +34,7 @@ make(pf_image *photo, pf_tensor *mask)
 }
 
 struct errors {
-    double alpha, color, others;        /* alpha's; of colours where half transparent, the photo's */
+    double alpha, color, others;        /* of colours: where half transparent; the photo's */
     int pixels;                         /* half transparent */
 };
 

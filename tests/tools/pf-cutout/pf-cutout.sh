@@ -76,6 +76,9 @@ pipeline() {
 ok "reconstruct.mk cuts out what is opaque" pipeline INPUT="$I/photo.jpg"
 ok "it keeps the cut-out" test -s out/cutout.png -a -s out/input.pf
 rm -r out
+ok "what is cut out is copied" pipeline INPUT="$I/photo.png"
+ok "byte for byte" cmp out/cutout.png "$I/photo.png"
+rm -r out
 ok "CUTOUT=off: what is cut out is taken as it is" pipeline INPUT="$I/photo.png" CUTOUT=off
 ok "without pf-cutout" test ! -e out/cutout.png
 rm -r out
