@@ -1,5 +1,5 @@
 /* carvekit.h - TRACER-B7 and FBA matting with what carvekit does before and behind them
- * (networks.md, 5.6 and 8). */
+ * (networks.md, 5.6 and 9). */
 #ifndef PF_CARVEKIT_H
 #define PF_CARVEKIT_H
 #include "common/image.h"

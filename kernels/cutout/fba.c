@@ -10,7 +10,7 @@
 enum { LAYERS = 4, GROUPS = 32, TENSORS = 197, INPUT = 11, EXTRAS = 8, OUTPUT = 7 };
 static const float EPS = 1e-5f;
 
-/* The table of 7.2. */
+/* The table of 8.2. */
 static const struct plan {
     const char *name;
     int blocks, width, stride, first_dilation, dilation;
@@ -187,7 +187,7 @@ normalise(const struct run *r, pf_tensor *x, const struct pf_fba_norm *n, enum p
     return pf_group_norm(r->dev, x, x, &n->gamma, &n->beta, GROUPS, EPS, act, NULL);
 }
 
-/* ---- the encoder: 7.2 ---- */
+/* ---- the encoder: 8.2 ---- */
 
 /* y = block of x, of a layer's first block if there is a shortcut; else x is y. */
 static pf_err
@@ -268,7 +268,7 @@ encode(const struct run *r, struct features *f, const pf_tensor *x)
     return PF_OK;
 }
 
-/* ---- the decoder: 7.3 ---- */
+/* ---- the decoder: 8.3 ---- */
 
 /* y += w(x), a part of a convolution; the first part sets it. */
 static pf_err
@@ -419,7 +419,7 @@ sigmoid(float v)
     return 1 / (1 + expf(-v));
 }
 
-/* A pixel's 7 numbers, in place, with its colour: 7.4. */
+/* A pixel's 7 numbers, in place, with its colour: 8.4. */
 static void
 fuse(float *o, const float *image)
 {

@@ -1,5 +1,5 @@
 /* fba.h - FBA matting, the network that finds alpha, foreground and background where a trimap does
- * not say (networks.md, 7).
+ * not say (networks.md, 8).
  *
  *     pf_fba net;
  *     PF_TRY(pf_fba_load(&net, dev, weights));         // layers are the device's

@@ -7,7 +7,7 @@
 
 enum { TAPS = 8, MULTIPLE = 8 };
 
-/* ---- OpenCV's Lanczos filter of 8 taps: 8.2 ---- */
+/* ---- OpenCV's Lanczos filter of 8 taps: 9.2 ---- */
 
 struct taps {                   /* a pixel of an axis is sum of weight[k] from[at[k]] */
     int at[TAPS];
@@ -121,7 +121,7 @@ enlarge(struct plane *p)
     return PF_OK;
 }
 
-/* ---- the distance transform: 8.3 ---- */
+/* ---- the distance transform: 9.3 ---- */
 
 /* down[i]: how far it is in the column to a pixel that is 0; far beyond all sizes if there is
  * none. */
@@ -207,7 +207,7 @@ pf_distance(float *d, bool *found, const uint8_t *pixel, int width, int height)
     return failed ? pf_fail(PF_ENOMEM, "no memory for the distances of %zu pixels", n) : PF_OK;
 }
 
-/* ---- what the network looks at: 8.1 to 8.3 ---- */
+/* ---- what the network looks at: 9.1 to 9.3 ---- */
 
 /* Channels 3 k .. 3 k + 2 of distance [H, W, 6]: how near the pixels of class k are. */
 static pf_err
@@ -301,7 +301,7 @@ pf_fba_input_release(struct pf_fba_input *input)
     pf_tensor_release(&input->distance);
 }
 
-/* ---- alpha: 8.4 ---- */
+/* ---- alpha: 9.4 ---- */
 
 /* Alpha, channel 0 of output [h, w, 7], at pixel (x, y) of a picture of this size: bilinear. */
 static float
@@ -353,7 +353,7 @@ shorter_side(int W, int H)
     return best > 1 ? best : 1;
 }
 
-/* to = from no larger than PF_MATTING_SIDE, as Pillow's thumbnail: 8.1. */
+/* to = from no larger than PF_MATTING_SIDE, as Pillow's thumbnail: 9.1. */
 static pf_err
 shrink(pf_image *to, const pf_image *from)
 {

@@ -1,4 +1,4 @@
-/* matting.h - a photo and its trimap to alpha, by FBA matting as carvekit runs it (networks.md, 8).
+/* matting.h - a photo and its trimap to alpha, by FBA matting as carvekit runs it (networks.md, 9).
  *
  *     PF_TRY(pf_matting(dev, &net, &alpha, &photo, &trimap));
  *     pf_image_release(&alpha); */

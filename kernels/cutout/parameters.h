@@ -16,7 +16,7 @@ struct pf_conv_names {
     const char *norm;           /* a batch norm behind it; NULL: none */
     double eps;                 /* of the norm */
     bool has_bias;
-    bool standardised;          /* each output's weight is: networks.md, 7 */
+    bool standardised;          /* each output's weight is: networks.md, 8.1 */
     int64_t dim[4];
 };
 struct pf_conv_parameters {

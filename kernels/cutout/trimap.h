@@ -1,4 +1,4 @@
-/* trimap.h - what of a mask is certain: 255 object, 0 background, 127 unknown (networks.md, 6).
+/* trimap.h - what of a mask is certain: 255 object, 0 background, 127 unknown (networks.md, 7).
  *
  *     PF_TRY(pf_trimap(&trimap, &mask, 231, 30, 5));           // carvekit's settings
  *     pf_image_release(&trimap); */
