@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "common/progress.h"
 #include "kernels/cutout/matting.h"
 #include "kernels/cutout/trimap.h"
 
@@ -95,16 +94,6 @@ pf_carvekit_prepare(pf_tensor *input, const pf_image *photo, int S)
 /* ---- the mask ---- */
 
 pf_err
-pf_carvekit_find(pf_tensor *share, pf_dev *dev, const pf_tracer *net, const pf_image *photo)
-{
-    pf_tensor input;
-    PF_TRY(pf_carvekit_prepare(&input, photo, PF_TRACER_SIDE));
-    const pf_err err = pf_tracer_run(dev, net, share, &input, NULL);
-    pf_tensor_release(&input);
-    return err;
-}
-
-pf_err
 pf_carvekit_mask(pf_image *mask, const pf_tensor *share, int width, int height)
 {
     pf_image small;
@@ -122,29 +111,16 @@ pf_carvekit_mask(pf_image *mask, const pf_tensor *share, int width, int height)
 enum { THRESHOLD = 231, DILATION = 30, EROSION = 5 };
 
 pf_err
-pf_carvekit_load_matting(pf_fba *net, pf_dev *dev, const char *path)
+pf_carvekit_matting(pf_image *mask, pf_image *photo, pf_dev *dev, const pf_fba *net,
+                    bool own_colours)
 {
-    pf_checkpoint *weights;
-    PF_TRY(pf_checkpoint_open(&weights, path));
-    const pf_err err = pf_fba_recognise(weights)
-                           ? pf_fba_load(net, dev, weights)
-                           : pf_fail(PF_EFORMAT, "%s does not hold FBA matting", path);
-    pf_checkpoint_close(weights);
-    return err;
-}
-
-pf_err
-pf_carvekit_matting(pf_image *mask, pf_dev *dev, const pf_fba *net, const pf_image *photo)
-{
-    const double start = pf_seconds();
     pf_image trimap, alpha;
     PF_TRY(pf_trimap(&trimap, mask, THRESHOLD, DILATION, EROSION));
-    const pf_err err = pf_matting(dev, net, &alpha, photo, &trimap);
+    const pf_err err = pf_matting(dev, net, &alpha, own_colours ? photo : NULL, photo, &trimap);
     pf_image_release(&trimap);
     PF_TRY(err);
     pf_image_release(mask);
     *mask = alpha;
-    pf_stage_time("FBA matting", pf_seconds() - start);
     return PF_OK;
 }
 

@@ -5,9 +5,11 @@
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "kernels/cutout/carvekit.h"
 #include "kernels/cutout/refine.h"
 
 /* ---- weights ---- */
@@ -34,13 +36,17 @@ find_weights(char path[PATH_MAX])
                    "near this program: say where with -w");
 }
 
+/* TRACER or one of pf_cutout's, and the rules that it wants. */
 static pf_err
 load(pf_cutter *c, pf_checkpoint *weights)
 {
-    c->is_tracer = pf_tracer_recognise(weights);
-    c->preset = c->is_tracer ? PF_CARVEKIT : pf_preset_of(weights);
-    return c->is_tracer ? pf_tracer_load(&c->tracer, c->dev, weights)
-                        : pf_cutout_load(&c->net, c->dev, weights);
+    c->preset = pf_preset_of(weights);
+    if (!pf_tracer_recognise(weights))
+        return pf_cutout_load(&c->net, c->dev, weights);
+    if (!(c->tracer = malloc(sizeof *c->tracer)))
+        return pf_fail(PF_ENOMEM, "no memory for a network");
+    c->preset = PF_CARVEKIT;
+    return pf_tracer_load(c->tracer, c->dev, weights);
 }
 
 pf_err
@@ -62,29 +68,47 @@ pf_cutter_open(pf_cutter *cutter, const char *path, const char *device, const ch
     return err;
 }
 
-void
-pf_cutter_close(pf_cutter *cutter)
+pf_err
+pf_cutter_add_matting(pf_cutter *cutter, const char *path)
 {
-    pf_tracer_release(&cutter->tracer);
-    pf_dev_close(cutter->dev);
-    *cutter = (pf_cutter){0};
+    pf_checkpoint *weights;
+    pf_err err;
+
+    PF_TRY(pf_checkpoint_open(&weights, path));
+    if (!pf_fba_recognise(weights))
+        err = pf_fail(PF_EFORMAT, "%s does not hold FBA matting", path);
+    else if (!(cutter->matting = malloc(sizeof *cutter->matting)))
+        err = pf_fail(PF_ENOMEM, "no memory for a network");
+    else
+        err = pf_fba_load(cutter->matting, cutter->dev, weights);
+    pf_checkpoint_close(weights);
+    return err;
 }
 
 const char *
 pf_cutter_name(const pf_cutter *cutter)
 {
-    return cutter->is_tracer ? "TRACER-B7" : pf_cutout_name(cutter->net.kind);
+    return cutter->tracer ? "TRACER-B7" : pf_cutout_name(cutter->net.kind);
 }
 
 pf_err
-pf_cutter_choose(pf_cutter *cutter, enum pf_preset preset)
+pf_cutter_set_preset(pf_cutter *cutter, enum pf_preset preset)
 {
-    if (!cutter->is_tracer)
-        PF_TRY(pf_preset_check(preset, cutter->net.kind));
-    else if (preset != PF_CARVEKIT)
-        return pf_fail(PF_EARG, "TRACER-B7 is run by carvekit's rules alone: --preset carvekit");
+    if (cutter->tracer && preset != PF_CARVEKIT)
+        return pf_fail(PF_EARG, "only --preset carvekit has rules for TRACER-B7");
     cutter->preset = preset;
-    return PF_OK;
+    return cutter->tracer ? PF_OK : pf_preset_check(preset, cutter->net.kind);
+}
+
+void
+pf_cutter_close(pf_cutter *cutter)
+{
+    if (cutter->tracer)
+        pf_tracer_release(cutter->tracer);
+    free(cutter->tracer);
+    free(cutter->matting);
+    pf_dev_close(cutter->dev);
+    *cutter = (pf_cutter){0};
 }
 
 /* ---- looking ---- */
@@ -94,11 +118,13 @@ mask_of(pf_cutter *c, pf_tensor *mask, const pf_image *rgb)
 {
     pf_tensor input;
 
-    if (c->is_tracer)
-        return pf_carvekit_find(mask, c->dev, &c->tracer, rgb);
-    PF_TRY(pf_cutout_prepare(&input, c->dev, rgb, pf_cutout_side(c->net.kind), c->net.kind,
-                             c->preset));
-    const pf_err err = pf_cutout_run(c->dev, &c->net, mask, &input, NULL);
+    if (c->tracer)
+        PF_TRY(pf_carvekit_prepare(&input, rgb, PF_TRACER_SIDE));
+    else
+        PF_TRY(pf_cutout_prepare(&input, c->dev, rgb, pf_cutout_side(c->net.kind), c->net.kind,
+                                 c->preset));
+    const pf_err err = c->tracer ? pf_tracer_run(c->dev, c->tracer, mask, &input, NULL)
+                                 : pf_cutout_run(c->dev, &c->net, mask, &input, NULL);
     pf_tensor_release(&input);
     return err;
 }
@@ -130,8 +156,8 @@ object_box(int box[4], const pf_tensor *mask)
     return box[2] > 0;
 }
 
-/* The object and 15 % of its longer side around it, in a picture of width x height pixels.  false:
- * there is none, or it would not be shown larger in a way that matters, by a third of the area. */
+/* The object and 15 % of its longer side around it, of width x height pixels.  false: there is none,
+ * or it would not be shown larger in a way that matters, by a third of the area at least. */
 static bool
 worth_another_look(pf_found *part, const pf_tensor *mask, int width, int height)
 {
@@ -189,14 +215,6 @@ pf_cutter_find(pf_cutter *cutter, pf_found *found, const pf_image *rgb)
 /* ---- back to the picture ---- */
 
 pf_err
-pf_cutter_finish(pf_cutter *cutter, pf_image *alpha, const pf_found *found, int width, int height)
-{
-    return cutter->is_tracer ? pf_carvekit_mask(alpha, &found->mask, width, height)
-                             : pf_cutout_finish(alpha, cutter->dev, &found->mask, width, height,
-                                                cutter->net.kind, cutter->preset);
-}
-
-pf_err
 pf_cutter_refine(pf_image *alpha, pf_image *rgb, const pf_found *found)
 {
     const size_t W = (size_t)rgb->width;
@@ -215,5 +233,19 @@ pf_cutter_refine(pf_image *alpha, pf_image *rgb, const pf_found *found)
         }
     }
     pf_refine_free(r);
+    return err;
+}
+
+pf_err
+pf_cutter_finish(pf_image *alpha, pf_image *rgb, pf_cutter *c, const pf_found *found)
+{
+    const bool grey = c->preset == PF_CARVEKIT && (c->tracer || c->matting);
+    pf_err err = c->tracer ? pf_carvekit_mask(alpha, &found->mask, rgb->width, rgb->height)
+                           : pf_cutout_finish(alpha, c->dev, &found->mask, rgb->width,
+                                              rgb->height, c->net.kind, c->preset);
+    if (!err && c->matting && (err = pf_carvekit_matting(alpha, rgb, c->dev, c->matting, !grey)))
+        pf_image_release(alpha);
+    if (!err && grey)
+        pf_carvekit_colours(rgb, alpha);
     return err;
 }

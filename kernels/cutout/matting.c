@@ -303,9 +303,9 @@ pf_fba_input_release(struct pf_fba_input *input)
 
 /* ---- alpha: 9.4 ---- */
 
-/* Alpha, channel 0 of output [h, w, 7], at pixel (x, y) of a picture of this size: bilinear. */
+/* Channel c of output [h, w, 7] at pixel (x, y) of a picture of this size: bilinear. */
 static float
-alpha_at(const pf_tensor *output, int x, int y, int width, int height)
+output_at(const pf_tensor *output, int c, int x, int y, int width, int height)
 {
     const int64_t h = output->dim[0], w = output->dim[1];
     const float u = (float)((x + 0.5) * ((double)w / width) - 0.5);
@@ -313,7 +313,7 @@ alpha_at(const pf_tensor *output, int x, int y, int width, int height)
     const int64_t j = u > 0 ? (int64_t)u : 0, i = v > 0 ? (int64_t)v : 0;
     const int64_t right = j + 1 < w ? 7 : 0, below = i + 1 < h ? 7 * w : 0;
     const float s = u > 0 ? u - (float)j : 0, t = v > 0 ? v - (float)i : 0;
-    const float *const a = (const float *)output->data + 7 * (i * w + j);
+    const float *const a = (const float *)output->data + 7 * (i * w + j) + c;
     return (a[0] * (1 - s) + a[right] * s) * (1 - t) +
            (a[below] * (1 - s) + a[below + right] * s) * t;
 }
@@ -329,10 +329,26 @@ pf_matting_alpha(pf_image *alpha, const pf_tensor *output, const pf_image *trima
     for (int i = 0; i < H; i++)
         for (int j = 0; j < W; j++) {
             const size_t at = (size_t)i * W + j;
-            const float a = trimap->pixel[at] ? alpha_at(output, j, i, W, H) : 0;
+            const float a = trimap->pixel[at] ? output_at(output, 0, j, i, W, H) : 0;
             alpha->pixel[at] = (uint8_t)(a < LEAST ? 0 : a * 255);
         }
     return PF_OK;
+}
+
+void
+pf_matting_colours(pf_image *colours, const pf_tensor *output, const pf_image *alpha)
+{
+    const int W = alpha->width, H = alpha->height;
+#pragma omp parallel for
+    for (int i = 0; i < H; i++)
+        for (int j = 0; j < W; j++) {
+            const size_t at = (size_t)i * W + j;
+            if (alpha->pixel[at] == 0 || alpha->pixel[at] == 255)
+                continue;
+            for (int c = 0; c < 3; c++)         /* the output has blue first */
+                colours->pixel[3 * at + c] =
+                    (uint8_t)(255 * output_at(output, 3 - c, j, i, W, H) + 0.5f);
+        }
 }
 
 /* ---- the whole ---- */
@@ -363,8 +379,8 @@ shrink(pf_image *to, const pf_image *from)
 }
 
 static pf_err
-run(pf_dev *dev, const pf_fba *net, pf_image *alpha, const pf_image *photo, const pf_image *small,
-    const pf_image *trimap)
+run(pf_dev *dev, const pf_fba *net, pf_image *alpha, pf_image *colours, const pf_image *photo,
+    const pf_image *small, const pf_image *trimap)
 {
     struct pf_fba_input input;
     pf_tensor output;
@@ -373,22 +389,24 @@ run(pf_dev *dev, const pf_fba *net, pf_image *alpha, const pf_image *photo, cons
     pf_fba_input_release(&input);
     PF_TRY(err);
     err = pf_matting_alpha(alpha, &output, trimap);
+    if (!err && colours)
+        pf_matting_colours(colours, &output, alpha);
     pf_tensor_release(&output);
     return err;
 }
 
 pf_err
-pf_matting(pf_dev *dev, const pf_fba *net, pf_image *alpha, const pf_image *photo,
-           const pf_image *trimap)
+pf_matting(pf_dev *dev, const pf_fba *net, pf_image *alpha, pf_image *colours,
+           const pf_image *photo, const pf_image *trimap)
 {
     pf_image small = {0}, small_trimap = {0};
     if (photo->width <= PF_MATTING_SIDE && photo->height <= PF_MATTING_SIDE)
-        return run(dev, net, alpha, photo, trimap, trimap);
+        return run(dev, net, alpha, colours, photo, trimap, trimap);
     pf_err err = shrink(&small, photo);
     if (!err)
         err = shrink(&small_trimap, trimap);
     if (!err)
-        err = run(dev, net, alpha, &small, &small_trimap, trimap);
+        err = run(dev, net, alpha, colours, &small, &small_trimap, trimap);
     pf_image_release(&small);
     pf_image_release(&small_trimap);
     return err;

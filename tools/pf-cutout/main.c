@@ -17,19 +17,18 @@
 
 static struct {
     const char *method, *preset, *refine, *matting;
-    double usual, threshold;    /* mask.threshold: the default; what was configured */
 } opt = {.method = "auto", .preset = "auto", .refine = "auto"};
 
 static const struct pf_opt opts[] = {
     PF_OPT_CHOICE(0, "method", opt.method, "auto|net|plain",
                   "how the object is found; auto: plain where one colour fills the border"),
-    PF_OPT_CHOICE(0, "preset", opt.preset, "auto|own|author|rembg|carvekit|imgly",
+    PF_OPT_CHOICE(0, "preset", opt.preset, "auto|own|author|rembg|carvekit",
                   "whose rules go before and behind the network; auto: those of the weights"),
     PF_OPT_CHOICE(0, "refine", opt.refine, "auto|on|off",
                   "a closer look, the photo's own edges, without the background's colour; auto: "
-                  "unless --preset names another's rules"),
+                  "unless --preset names another's rules, or with --matting"),
     PF_OPT_STR(0, "matting", opt.matting, "FILE",
-               "FBA matting, by which the mask's edge becomes alpha"),
+               "FBA matting, which makes alpha of the mask's edges"),
     PF_OPT_END
 };
 
@@ -150,45 +149,39 @@ cut_plain(pf_image *alpha, pf_image *rgb, const uint8_t ground[3])
 
 /* ---- by a network ---- */
 
-/* What cuts, opened for the first photo that needs it. */
-struct networks {
-    pf_cutter cutter;
-    pf_fba matting;             /* on the cutter's device */
-};
-
 static pf_err
-choose_preset(pf_cutter *cutter)
+set_preset(pf_cutter *cutter)
 {
     static const char *const names[] = {[PF_OWN] = "own", [PF_AUTHOR] = "author",
-                                        [PF_REMBG] = "rembg", [PF_CARVEKIT] = "carvekit",
-                                        [PF_IMGLY] = "imgly"};
-    for (int i = PF_OWN; i <= PF_IMGLY; i++)
+                                        [PF_REMBG] = "rembg", [PF_CARVEKIT] = "carvekit"};
+    enum pf_preset preset = cutter->preset;
+    for (int i = PF_OWN; i <= PF_CARVEKIT; i++)
         if (!strcmp(opt.preset, names[i]))
-            return pf_cutter_choose(cutter, (enum pf_preset)i);
-    return pf_cutter_choose(cutter, cutter->preset);
+            preset = (enum pf_preset)i;
+    return pf_cutter_set_preset(cutter, preset);
 }
 
+/* The cutter is opened for the first photo that needs it. */
 static pf_err
-need_networks(struct networks *n)
+need_cutter(pf_cutter *cutter)
 {
-    pf_cutter *const cutter = &n->cutter;
     if (cutter->dev)
         return PF_OK;
-    PF_TRY(pf_cutter_open(cutter, pf_common.weights, pf_common.device, pf_common.precision));
-    pf_err err = choose_preset(cutter);
+    PF_TRY(pf_cutter_open(cutter, pf_common.weights, "cpu", pf_common.precision));
+    pf_err err = set_preset(cutter);
     if (!err && opt.matting)
-        err = pf_carvekit_load_matting(&n->matting, cutter->dev, opt.matting);
+        err = pf_cutter_add_matting(cutter, opt.matting);
     if (err)
         pf_cutter_close(cutter);
     return err;
 }
 
 static bool
-refines(const pf_cutter *cutter)
+refines(void)
 {
     const bool plainly = !strcmp(opt.preset, "auto") || !strcmp(opt.preset, "own");
     return !strcmp(opt.refine, "on") ||
-           (!strcmp(opt.refine, "auto") && plainly && !cutter->is_tracer && !opt.matting);
+           (!strcmp(opt.refine, "auto") && plainly && !opt.matting);
 }
 
 static void
@@ -202,36 +195,27 @@ say_sureness(const pf_cutter *cutter, const pf_found *found, const char *name)
                 name, sure);
 }
 
-/* alpha as its preset has it; matting, and carvekit's colours, where they are wanted. */
 static pf_err
-finish(pf_image *alpha, pf_image *rgb, struct networks *n, const pf_found *found)
+cut_by_network(pf_image *alpha, pf_image *rgb, pf_cutter *cutter, const char *name)
 {
-    PF_TRY(pf_cutter_finish(&n->cutter, alpha, found, rgb->width, rgb->height));
-    if (opt.matting)
-        PF_TRY(pf_carvekit_matting(alpha, n->cutter.dev, &n->matting, rgb));
-    if (n->cutter.is_tracer || (opt.matting && n->cutter.preset == PF_CARVEKIT))
-        pf_carvekit_colours(rgb, alpha);
-    return PF_OK;
-}
-
-static pf_err
-cut_by_network(pf_image *alpha, pf_image *rgb, struct networks *n, const char *name)
-{
-    pf_cutter *const cutter = &n->cutter;
+    const double start = pf_seconds();
+    const bool fine = refines();
     pf_found found;
     pf_err err;
 
-    PF_TRY(need_networks(n));
-    const bool fine = refines(cutter);
-    const double start = pf_seconds();
+    PF_TRY(need_cutter(cutter));
     PF_TRY((fine ? pf_cutter_find : pf_cutter_look)(cutter, &found, rgb));
     pf_stage_time(pf_cutter_name(cutter), pf_seconds() - start);
     say_sureness(cutter, &found, name);
     if (fine) {
-        pf_cutout_settle(&found.mask, cutter->preset);
+        if (!cutter->tracer)
+            pf_cutout_settle(&found.mask, cutter->preset);
         err = pf_cutter_refine(alpha, rgb, &found);
     } else {
-        err = finish(alpha, rgb, n, &found);
+        const double then = pf_seconds();
+        err = pf_cutter_finish(alpha, rgb, cutter, &found);
+        if (!err && cutter->matting)
+            pf_stage_time("FBA matting", pf_seconds() - then);
     }
     pf_tensor_release(&found.mask);
     return err;
@@ -260,7 +244,7 @@ warn_of(const pf_image *alpha, const char *name)
 
 /* alpha, and the colours that belong to it. */
 static pf_err
-cut(pf_image *alpha, pf_image *rgb, struct networks *n, const char *name)
+cut(pf_image *alpha, pf_image *rgb, pf_cutter *cutter, const char *name)
 {
     const bool asked = !strcmp(opt.method, "plain");
     uint8_t ground[3];
@@ -273,19 +257,19 @@ cut(pf_image *alpha, pf_image *rgb, struct networks *n, const char *name)
         return pf_fail(PF_ESHAPE, "%s: the background is not plain: no colour fills half of the "
                        "border", name);
     if (!plain)
-        return cut_by_network(alpha, rgb, n, name);
+        return cut_by_network(alpha, rgb, cutter, name);
     say("the background is plain, (%d, %d, %d): no network is needed", ground[0], ground[1],
         ground[2]);
     return cut_plain(alpha, rgb, ground);
 }
 
 static pf_err
-cut_out(const pf_photo *photo, struct networks *n, FILE *out)
+cut_out(const pf_photo *photo, pf_cutter *cutter, FILE *out)
 {
     pf_image rgb = {0}, alpha = {0};
     pf_err err;
 
-    if (!(err = read_opaque(&rgb, photo)) && !(err = cut(&alpha, &rgb, n, photo->name)) &&
+    if (!(err = read_opaque(&rgb, photo)) && !(err = cut(&alpha, &rgb, cutter, photo->name)) &&
         !(err = warn_of(&alpha, photo->name)))
         err = pf_image_write_png_rows(out, rgb.width, rgb.height, 4, join_row,
                                       &(struct pair){&rgb, &alpha});
@@ -295,7 +279,7 @@ cut_out(const pf_photo *photo, struct networks *n, FILE *out)
 }
 
 static pf_err
-photo_to(FILE *out, const char *path, struct networks *n)
+photo_to(FILE *out, const char *path, pf_cutter *cutter)
 {
     pf_photo photo;
     bool cut_already;
@@ -303,17 +287,16 @@ photo_to(FILE *out, const char *path, struct networks *n)
     PF_TRY(pf_photo_open(&photo, path));
     if (photo.note[0])
         pf_warn("%s", photo.note);
-    pf_conf.mask.threshold = pf_plain_threshold(opt.threshold, opt.usual, photo.lossy);
     pf_err err = find_cut_out(&cut_already, &photo);
     if (!err)
-        err = cut_already ? pass(&photo, out) : cut_out(&photo, n, out);
+        err = cut_already ? pass(&photo, out) : cut_out(&photo, cutter, out);
     pf_photo_close(&photo);
     return err;
 }
 
 /* Photo number `number` to its file, which is not there if it fails. */
 static pf_err
-work(const char *path, int number, struct networks *n)
+work(const char *path, int number, pf_cutter *cutter)
 {
     char name[NAME_SIZE];
     pf_output *out;
@@ -322,7 +305,7 @@ work(const char *path, int number, struct networks *n)
     if (strcmp(name, pf_common.out))
         PF_TRY(make_folder_of(name));
     PF_TRY(pf_output_open(&out, name));
-    const pf_err err = photo_to(pf_output_file(out), path, n);
+    const pf_err err = photo_to(pf_output_file(out), path, cutter);
     if (!err)
         return pf_output_close(out);
     pf_output_abandon(out);
@@ -332,25 +315,25 @@ work(const char *path, int number, struct networks *n)
 int
 main(int argc, char *argv[])
 {
-    struct networks networks = {0};
+    pf_cutter cutter = {0};
     int failed = 0;
 
-    opt.usual = pf_conf.mask.threshold;
     pf_start(&argc, &argv, "[PHOTO...]", "Cut the object of a photo out of its background.", opts);
-    opt.threshold = pf_conf.mask.threshold;
+    if (!strncmp(pf_common.device, "cuda", 4))
+        pf_usage("--device %s: this tool computes on the CPU alone", pf_common.device);
     if (opt.matting && !strcmp(opt.method, "plain"))
         pf_usage("--matting is for a network's mask, not for --method plain");
     if (opt.matting && !strcmp(opt.refine, "on"))
-        pf_usage("--matting finds the edge itself: not with --refine on");
+        pf_usage("--matting makes alpha of the mask, so does --refine on: one of them");
     need_names(pf_common.out, argv, argc);
     if (argc < 2)
-        pf_must(work(argc ? argv[0] : "-", 0, &networks));
+        pf_must(work(argc ? argv[0] : "-", 0, &cutter));
     for (int i = 0; i < argc && argc > 1; i++)
-        if (work(argv[i], i, &networks)) {        /* the others do not suffer from it */
+        if (work(argv[i], i, &cutter)) {        /* the others do not suffer from it */
             fprintf(stderr, "%s: %s\n", pf_program(), pf_error());
             failed++;
         }
-    pf_cutter_close(&networks.cutter);
+    pf_cutter_close(&cutter);
     if (failed)
         pf_die("%d of %d photos failed", failed, argc);
     return 0;
