@@ -45,7 +45,7 @@ load(pf_cutter *c, pf_checkpoint *weights)
         return pf_cutout_load(&c->net, c->dev, weights);
     if (!(c->tracer = malloc(sizeof *c->tracer)))
         return pf_fail(PF_ENOMEM, "no memory for a network");
-    c->preset = PF_CARVEKIT;
+    c->preset = PF_OWN;         /* its mask is taken as it is */
     return pf_tracer_load(c->tracer, c->dev, weights);
 }
 
@@ -94,8 +94,9 @@ pf_cutter_name(const pf_cutter *cutter)
 pf_err
 pf_cutter_set_preset(pf_cutter *cutter, enum pf_preset preset)
 {
-    if (cutter->tracer && preset != PF_CARVEKIT)
-        return pf_fail(PF_EARG, "only --preset carvekit has rules for TRACER-B7");
+    if (cutter->tracer && preset != PF_OWN && preset != PF_CARVEKIT)
+        return pf_fail(PF_EARG, "TRACER-B7 has rules of its own and carvekit's: --preset own or "
+                       "carvekit");
     cutter->preset = preset;
     return cutter->tracer ? PF_OK : pf_preset_check(preset, cutter->net.kind);
 }

@@ -17,12 +17,13 @@
 
 static struct {
     const char *method, *preset, *refine, *matting;
+    double usual, threshold;    /* mask.threshold: the default; what was configured */
 } opt = {.method = "auto", .preset = "auto", .refine = "auto"};
 
 static const struct pf_opt opts[] = {
     PF_OPT_CHOICE(0, "method", opt.method, "auto|net|plain",
                   "how the object is found; auto: plain where one colour fills the border"),
-    PF_OPT_CHOICE(0, "preset", opt.preset, "auto|own|author|rembg|carvekit",
+    PF_OPT_CHOICE(0, "preset", opt.preset, "auto|own|author|rembg|carvekit|imgly",
                   "whose rules go before and behind the network; auto: those of the weights"),
     PF_OPT_CHOICE(0, "refine", opt.refine, "auto|on|off",
                   "a closer look, the photo's own edges, without the background's colour; auto: "
@@ -153,9 +154,10 @@ static pf_err
 set_preset(pf_cutter *cutter)
 {
     static const char *const names[] = {[PF_OWN] = "own", [PF_AUTHOR] = "author",
-                                        [PF_REMBG] = "rembg", [PF_CARVEKIT] = "carvekit"};
+                                        [PF_REMBG] = "rembg", [PF_CARVEKIT] = "carvekit",
+                                        [PF_IMGLY] = "imgly"};
     enum pf_preset preset = cutter->preset;
-    for (int i = PF_OWN; i <= PF_CARVEKIT; i++)
+    for (int i = PF_OWN; i <= PF_IMGLY; i++)
         if (!strcmp(opt.preset, names[i]))
             preset = (enum pf_preset)i;
     return pf_cutter_set_preset(cutter, preset);
@@ -167,7 +169,7 @@ need_cutter(pf_cutter *cutter)
 {
     if (cutter->dev)
         return PF_OK;
-    PF_TRY(pf_cutter_open(cutter, pf_common.weights, "cpu", pf_common.precision));
+    PF_TRY(pf_cutter_open(cutter, pf_common.weights, pf_common.device, pf_common.precision));
     pf_err err = set_preset(cutter);
     if (!err && opt.matting)
         err = pf_cutter_add_matting(cutter, opt.matting);
@@ -208,8 +210,7 @@ cut_by_network(pf_image *alpha, pf_image *rgb, pf_cutter *cutter, const char *na
     pf_stage_time(pf_cutter_name(cutter), pf_seconds() - start);
     say_sureness(cutter, &found, name);
     if (fine) {
-        if (!cutter->tracer)
-            pf_cutout_settle(&found.mask, cutter->preset);
+        pf_cutout_settle(&found.mask, cutter->preset);
         err = pf_cutter_refine(alpha, rgb, &found);
     } else {
         const double then = pf_seconds();
@@ -287,6 +288,7 @@ photo_to(FILE *out, const char *path, pf_cutter *cutter)
     PF_TRY(pf_photo_open(&photo, path));
     if (photo.note[0])
         pf_warn("%s", photo.note);
+    pf_conf.mask.threshold = pf_plain_threshold(opt.threshold, opt.usual, photo.lossy);
     pf_err err = find_cut_out(&cut_already, &photo);
     if (!err)
         err = cut_already ? pass(&photo, out) : cut_out(&photo, cutter, out);
@@ -318,9 +320,9 @@ main(int argc, char *argv[])
     pf_cutter cutter = {0};
     int failed = 0;
 
+    opt.usual = pf_conf.mask.threshold;
     pf_start(&argc, &argv, "[PHOTO...]", "Cut the object of a photo out of its background.", opts);
-    if (!strncmp(pf_common.device, "cuda", 4))
-        pf_usage("--device %s: this tool computes on the CPU alone", pf_common.device);
+    opt.threshold = pf_conf.mask.threshold;
     if (opt.matting && !strcmp(opt.method, "plain"))
         pf_usage("--matting is for a network's mask, not for --method plain");
     if (opt.matting && !strcmp(opt.refine, "on"))

@@ -53,11 +53,13 @@ fails "weights of something else" 1 "holds no network that cuts out" \
     pf-cutout --method net -w "$ROOT/configs/demo/weights.safetensors" "$I/photo.jpg" -o none.png
 fails "an ONNX model of something else" 1 "holds no network that cuts out" pf-cutout --method net -w "$DATA/onnx/small.onnx" "$I/photo.jpg" -o none.png
 fails "rules for another network" 1 "imgly has rules for IS-Net alone, not for U^2-Net-p" pf-cutout --method net --preset imgly "$I/photo.jpg" -o none.png
-fails "a method that is none" 2 "auto|net|plain" pf-cutout --method magic "$I/photo.jpg" -o none.png
 fails "matting of something else" 1 "does not hold FBA matting" \
     pf-cutout --matting "$ROOT/configs/demo/weights.safetensors" "$I/photo_rgb.png" -o none.png
 fails "matting of a plain background" 2 "--matting is for a network's mask" \
     pf-cutout --method plain --matting fba.pth "$I/photo_rgb.png" -o none.png
+fails "matting and refining" 2 "one of them" \
+    pf-cutout --refine on --matting fba.pth "$I/photo_rgb.png" -o none.png
+fails "a method that is none" 2 "auto|net|plain" pf-cutout --method magic "$I/photo.jpg" -o none.png
 ok "nothing was left behind" sh -c '! ls none.png* 2>/dev/null'
 
 # Installed: PREFIX/bin beside PREFIX/share/posefusion.
