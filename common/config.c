@@ -17,7 +17,7 @@
 struct pf_config pf_conf = {
     .model = {.view_num = 16, .image_size = 256, .time_embed_dim = 256, .scale_factor = 0.18215},
     .clip = {.image_size = 224, .patch_size = 14, .width = 1024, .layers = 24, .heads = 16,
-             .output_dim = 768},
+             .output_dim = 768, .elevation = -1},
     .vae = {.ch = 128, .ch_mult = {1, 2, 4, 4}, .num_res_blocks = 2, .z_channels = 4},
     .volume = {.dims = {64, 128, 256, 512}, .spatial_size = 32, .spatial_length = 0.5,
                .frustum_depth = 48, .frustum_length = 0.86603, .target_dim = 16},
@@ -66,6 +66,7 @@ static const struct entry schema[] = {
     R(model, scale_factor, 1e-6, 1e6),
     I(clip, image_size, 1, 4096), I(clip, patch_size, 1, 4096), I(clip, width, 1, 65536),
     I(clip, layers, 1, 1024), I(clip, heads, 1, 1024), I(clip, output_dim, 1, 65536),
+    I(clip, elevation, -1, 65534),
     I(vae, ch, 1, 65536), L(vae, ch_mult, 4, 1, 64), I(vae, num_res_blocks, 1, 64),
     I(vae, z_channels, 1, 64),
     L(volume, dims, 4, 1, 65536), I(volume, spatial_size, 2, 512),

@@ -17,7 +17,7 @@ extern "C" {
 
 struct pf_config {
     struct { int view_num, image_size, time_embed_dim; double scale_factor; } model;
-    struct { int image_size, patch_size, width, layers, heads, output_dim; } clip;
+    struct { int image_size, patch_size, width, layers, heads, output_dim, elevation; } clip;
     struct { int ch, ch_mult[4], num_res_blocks, z_channels; } vae;
     struct {
         int dims[4], spatial_size;

@@ -69,7 +69,7 @@ $(O)/candidates.pf: $(O)/input.pf
 	pf-sample -c $(CONFIG) -w $(CKPT) -d $(DEVICE) --seed $(SEED) --target-elevation 30 \
 	  --input-elevation $(CANDIDATES) --steps $(CANDIDATE_STEPS) --cfg-scale 1 -o $@ $<
 $(O)/refined.pf: $(O)/candidates.pf
-	pf-pick --refine --print -o $@ $< >$(O)/elevation.tsv
+	pf-pick -c $(CONFIG) --refine --print -o $@ $< >$(O)/elevation.tsv
 $(O)/views.pf: $(O)/$(if $(filter auto,$(INPUT_ELEVATION)),refined,input).pf
 	pf-sample -c $(CONFIG) -w $(CKPT) -d $(DEVICE) --seed $(SEED) --target-elevation $(TARGET_ELEVATION) \
 	  $(call option,--sample-num,$(SAMPLES)) $(call option,--cfg-scale,$(CFG_SCALE)) \
@@ -77,7 +77,7 @@ $(O)/views.pf: $(O)/$(if $(filter auto,$(INPUT_ELEVATION)),refined,input).pf
 # One sample of each elevation: others show the object otherwise, and no field fits all.
 $(O)/sample.pf: $(O)/views.pf
 ifeq ($(SAMPLE),)
-	pf-pick --print -o $@ $< >$(O)/samples.tsv
+	pf-pick -c $(CONFIG) --print -o $@ $< >$(O)/samples.tsv
 else
 	for e in $$(seq 0 $$(($(ELEVATIONS) - 1))); do \
 	  pf-stream cat --index $$((e * $(or $(SAMPLES),1) + $(SAMPLE))) $<; done | pf-stream cat -o $@

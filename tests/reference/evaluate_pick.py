@@ -45,7 +45,7 @@ def sample(o, *words):
 
 def pick(o, stream, *more):
     """The table that pf-pick prints, as a structured array."""
-    text = subprocess.run([os.path.join(o.bin, 'pf-pick'), '-q', '--print', *more, stream], check=True, capture_output=True,
+    text = subprocess.run([os.path.join(o.bin, 'pf-pick'), '-q', '--print', *(['-c', o.config] if o.embedding else []), *more, stream], check=True, capture_output=True,
                           text=True).stdout
     return np.atleast_1d(np.genfromtxt(text.splitlines(), names=True, delimiter='\t'))
 
@@ -65,7 +65,7 @@ def elevation_row(o, seed, e_in):
     """Estimated elevation; seconds of candidates, pick and full run, and of a plain run."""
     stream, made = candidates(o, seed, e_in)
     refined, views = (os.path.join(o.work, name) for name in ('refined.pf', 'views.pf'))
-    picked = run(o.bin, ['pf-pick', '-q', '--refine', '-o', refined, stream])
+    picked = run(o.bin, ['pf-pick', '-q', *(['-c', o.config] if o.embedding else []), '--refine', '-o', refined, stream])
     found = pick(o, stream)['elevation'][0]
     if not o.full:
         return found, made + picked, np.nan
@@ -169,6 +169,7 @@ def main():
     p.add_argument('--sample', nargs='*', default=[], help='samples: further options for pf-sample')
     p.add_argument('--crop-size', default='-1', help="pf-crop's (default %(default)s)")
     p.add_argument('--full', action='store_true', help='elevation: also make the full and a plain run, for their time')
+    p.add_argument('--embedding', action='store_true', help="let pf-pick read the elevation in the embedding (clip.elevation)")
     p.add_argument('--work', metavar='DIR', help='keep streams there')
     o = p.parse_args()
     with tempfile.TemporaryDirectory(prefix='pf-evaluate-pick-') as scratch:

@@ -7,6 +7,8 @@
 static const double constant = -1.4, per_bend = 15.7, per_shape = 0.83, per_color = 0.73;
 static const double half_bend = 0.01;   // the bend a degree that counts half of the most
 
+static const double embedding_share = 2.0 / 3;  // of what the embedding tells, if it does
+
 bool
 elevation_differs(const struct score *s, int n)
 {
@@ -65,7 +67,9 @@ elevation_estimate(const struct score *s, int n, double target_deg)
         low = fmin(low, s[i].elevation_deg);
         high = fmax(high, s[i].elevation_deg);
     }
-    const double e = constant + per_bend * bend(s, n) + per_shape * fits_shape(s, n) +
+    double e = constant + per_bend * bend(s, n) + per_shape * fits_shape(s, n) +
                      per_color * fits_color(s, n, target_deg);
+    if (!isnan(s[0].embedding_deg))
+        e += embedding_share * (s[0].embedding_deg - e);
     return fmin(fmax(e, low - 5), high + 5);
 }

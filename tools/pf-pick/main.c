@@ -2,6 +2,7 @@
  * in:  documents with input.image [3, S, S], input.alpha [S, S], input.elevation [1],
  *      input.azimuth [1], views.image [N, S, S, 3], views.pose, views.intrinsics,
  *      views.elevation [N] and, unless it is to be made, views.alpha [N, S, S]
+ *      input.clip [1, E] if clip.elevation says that it tells the elevation
  * out: one document for each photo and target elevation, with views.score [K]; with --print a
  *      table; with --refine the photo's document with a new input.elevation [1] */
 #include <jansson.h>
@@ -127,7 +128,7 @@ print_head(void)
     printf("group\ttarget\tinput");
     for (int k = 0; k < SCORES; k++)
         printf("\t%s", score_names[k]);
-    printf("\televation\tchosen\n");
+    printf("\tembedding\televation\tchosen\n");
 }
 
 static void
@@ -137,7 +138,7 @@ print_group(const struct group *g, int best, double elevation_deg)
         printf("%d\t%.4g\t%.4g", g->number, g->target_deg, g->score[i].elevation_deg);
         for (int k = 0; k < SCORES; k++)
             printf("\t%.5g", g->score[i].v[k]);
-        printf("\t%.3g\t%d\n", elevation_deg, i == best);
+        printf("\t%.3g\t%.3g\t%d\n", g->score[i].embedding_deg, elevation_deg, i == best);
     }
 }
 

@@ -101,6 +101,25 @@ read_photo(struct photo *p, const pf_doc *doc)
     return need_number(&p->azimuth, doc, "input.azimuth", 1e4);
 }
 
+/* The elevation in the photo's embedding, where the model's encoder was taught to put it there. */
+static pf_err
+read_embedding(double *deg, const pf_doc *doc)
+{
+    const int at = pf_conf.clip.elevation;
+    pf_tensor clip;
+    *deg = NAN;
+    if (at < 0)
+        return PF_OK;
+    PF_TRY(pf_doc_need(doc, "input.clip", PF_F32, 2, (int64_t[]){1, -1}, &clip));
+    if (clip.dim[1] < at + 2)
+        return pf_fail(PF_ESHAPE, "input.clip has %lld numbers, expected the elevation at %d and "
+                       "%d, as clip.elevation says", (long long)clip.dim[1], at, at + 1);
+    PF_TRY(pf_tensor_expect_range(&clip, "input.clip", -1e6, 1e6, "CLIP's features"));
+    const float *const p = (float *)clip.data + at;
+    *deg = atan2((double)p[0], fmax((double)p[1], 0)) * (180 / PF_PI);
+    return PF_OK;
+}
+
 /* The camera of a photo of which only the direction is known (scores.md, 2). */
 static void
 place_photo(struct picture *p, double elevation, double azimuth)
@@ -396,6 +415,7 @@ score_measure(struct score *score, pf_doc *doc)
     pf_err err;
     *score = (struct score){0};
     PF_TRY(read_photo(&photo, doc));
+    PF_TRY(read_embedding(&score->embedding_deg, doc));
     if (made)
         PF_TRY(make_masks(doc));
     PF_TRY(pf_posed_views_read(&v, doc));

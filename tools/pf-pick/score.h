@@ -22,6 +22,7 @@ extern const char *const score_names[SCORES];
 
 struct score {
     double elevation_deg;       /* input.elevation */
+    double embedding_deg;       /* the elevation that input.clip tells; NAN: it tells none */
     double v[SCORES];
 };
 

@@ -227,8 +227,9 @@ test_crop_of_the_photo_does_not_matter(void **state)
 static void
 test_estimate_follows_its_signs(void **state)
 {
-    struct score s[2] = {{.elevation_deg = 0, .v[SCORE_COHERENCE] = 0.95},
-                         {.elevation_deg = 20, .v[SCORE_COHERENCE] = 0.95}};
+    struct score s[2] = {
+        {.elevation_deg = 0, .embedding_deg = NAN, .v[SCORE_COHERENCE] = 0.95},
+        {.elevation_deg = 20, .embedding_deg = NAN, .v[SCORE_COHERENCE] = 0.95}};
     (void)state;
     assert_true(elevation_differs(s, 2));
     assert_false(elevation_differs(s, 1));
@@ -250,6 +251,31 @@ test_estimate_follows_its_signs(void **state)
     s[0].v[SCORE_COLOR_PULL] = 0;
     s[1].v[SCORE_COHERENCE] = 1;                                // nothing is missing
     assert_true(isfinite(elevation_estimate(s, 2, target_deg)));
+}
+
+/* Where the config says that the embedding tells the elevation, it is read. */
+static void
+test_embedding_is_read_where_it_tells(void **state)
+{
+    pf_doc doc = document(10, 10);
+    float clip[4] = {9, 9, 0.5f, 0.8660254f};
+    const pf_tensor t = PF_VIEW(clip, PF_F32, 1, 4);
+    struct score s[2] = {{.elevation_deg = 0}, {.elevation_deg = 40}};
+    (void)state;
+    assert_ok(pf_doc_put(&doc, "input.clip", &t));
+    assert_true(isnan(score_of(&doc).embedding_deg));
+    pf_conf.clip.elevation = 2;
+    assert_true(fabs(score_of(&doc).embedding_deg - 30) < 1e-4);
+    pf_conf.clip.elevation = 3;
+    assert_fails(score_measure(&s[0], &doc), PF_ESHAPE, "expected the elevation at 3 and 4");
+    pf_conf.clip.elevation = -1;
+    pf_doc_release(&doc);
+
+    s[0] = (struct score){.elevation_deg = 0, .embedding_deg = 10};
+    s[1] = (struct score){.elevation_deg = 40, .embedding_deg = 10};
+    const double low = elevation_estimate(s, 2, target_deg);
+    s[0].embedding_deg = s[1].embedding_deg = 16;
+    assert_true(fabs(elevation_estimate(s, 2, target_deg) - low - 4) < 1e-6);
 }
 
 /* ---- the program ---- */
@@ -294,7 +320,7 @@ test_one_of_each_photo_is_written(void **state)
     pf_doc none = {0};
     (void)state;
     write_stream("two.pf", 4, (double[]){0, 0, 35, 35}, (double[]){0, 35, 0, 35});
-    RUNS("pf-pick --by coherence --print -o picked.pf two.pf | cut -f 1,3,12 >table");
+    RUNS("pf-pick --by coherence --print -o picked.pf two.pf | cut -f 1,3,13 >table");
     write_text("expected", "group\tinput\tchosen\n0\t0\t1\n0\t35\t0\n1\t0\t0\n1\t35\t1\n");
     RUNS("cmp expected table");
     assert_ok(pf_stream_open(&in, "picked.pf"));
@@ -313,7 +339,7 @@ test_refined_photo_has_no_views(void **state)
     double said;
     (void)state;
     write_stream("one.pf", 3, (double[]){20, 20, 20}, (double[]){-10, 15, 40});
-    RUNS("pf-pick --refine --print -o refined.pf one.pf | tail -n 1 | cut -f 11 >elevation");
+    RUNS("pf-pick --refine --print -o refined.pf one.pf | tail -n 1 | cut -f 12 >elevation");
     FILE *f = fopen("elevation", "r");
     assert_non_null(f);
     assert_int_equal(fscanf(f, "%lf", &said), 1);
@@ -432,6 +458,7 @@ main(void)
         cmocka_unit_test(test_true_views_agree_best),
         cmocka_unit_test(test_crop_of_the_photo_does_not_matter),
         cmocka_unit_test(test_estimate_follows_its_signs),
+        cmocka_unit_test(test_embedding_is_read_where_it_tells),
         cmocka_unit_test(test_one_of_each_photo_is_written),
         cmocka_unit_test(test_refined_photo_has_no_views),
         cmocka_unit_test(test_lone_document_passes),
