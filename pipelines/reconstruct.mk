@@ -18,7 +18,7 @@ NEUS_CONFIG      ?= $(HERE)../configs/neus.yaml
 # auto: pf-pick estimates how far above the horizon the photo's camera stood, by views made supposing
 # several elevations, of few steps and without guidance; elevation.tsv has the scores.  Or degrees.
 INPUT_ELEVATION  ?= auto
-CANDIDATES       ?= -10,5,20,35
+CANDIDATES       ?= -10,35
 CANDIDATE_STEPS  ?= 8
 # One elevation, or several separated by commas: all of them are fused into one field.
 TARGET_ELEVATION ?= 30

@@ -21,7 +21,7 @@ import evaluate
 import objects
 from evaluate import ROOT, run
 
-CANDIDATES = '-10,5,20,35'
+CANDIDATES = '-10,35'
 SCORES = ['silhouette', 'color', 'coherence', 'consistency', 'agreement']
 
 
