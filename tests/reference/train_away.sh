@@ -27,7 +27,7 @@ start)
     cp "$carried"/pairs-*.npz $work/
     nvidia-smi --query-gpu=name,memory.total --format=csv,noheader
     export OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1
-    train="python3 tests/reference/train.py --work $work --models $carried/models.bin --export $work/export
+    train="python3 tests/reference/train.py --work $work --models $carried/models.bin --export $work/export \
            --stage diffusion --seconds $seconds $*"
     # Where a graph cannot be captured, the same goes on without.
     setsid bash -c "$train || PF_NO_GRAPH=1 $train" >$work/log 2>&1 &
