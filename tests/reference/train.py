@@ -282,14 +282,14 @@ def load_part(model, path, prefix):
 
 
 class Model(nn.Module):
-    """What the diffusion stage trains.  hint: a guess at all views from the image embedding alone, which teaches the encoder
-    long before the denoiser listens to it; it is not exported."""
+    """What the diffusion stage trains.  hint: a guess at all views and the photo's elevation from the image embedding alone,
+    which teaches the encoder long before the denoiser listens to it; it is not exported."""
 
     def __init__(self, config):
         super().__init__()
         e, z, h = config['unet']['context_dim'], config['vae']['z_channels'], config['model']['image_size'] // 16
         self.denoiser, self.vit = networks.Denoiser(config), networks.ViT(config['clip'])
-        self.hint = nn.Sequential(nn.Linear(e + 2, 512), nn.SiLU(), nn.Linear(512, config['model']['view_num'] * z * h * h))
+        self.hint = nn.Sequential(nn.Linear(e + 2, 512), nn.SiLU(), nn.Linear(512, config['model']['view_num'] * z * h * h + 2))
         self.denoiser.initialise()
 
 
@@ -510,7 +510,8 @@ def train_diffusion(config, o, plan, device, source):
         error = (eps - noise[numbers[:, None], pick].flatten(0, 1)).pow(2).mean((1, 2, 3))
         # The error of x0, but no more than weight_max times that of the noise: structure is decided where noise prevails.
         weight = rep((1 - abar[t]) / abar[t]).clamp(max=plan['weight_max'])
-        guess = (hint - F.avg_pool2d(mean[:, 1:].flatten(0, 1) * scale, 2).reshape(B, -1)).pow(2).mean()
+        guess = (hint[:, :-2] - F.avg_pool2d(mean[:, 1:].flatten(0, 1) * scale, 2).reshape(B, -1)).pow(2).mean()
+        guess = guess + (hint[:, -2:] - torch.stack([e_in.sin(), e_in.cos()], 1) * 2).pow(2).mean()
         return dict(loss=0.3 * (weight * error).mean() + plan['hint'] * guess, eps=error.mean(), late=error.view(B, K)[B // 2:].mean(), hint=guess)
 
     def check():
