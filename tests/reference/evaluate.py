@@ -5,9 +5,12 @@
     evaluate.py mesh TRUE.ply MADE.ply      Chamfer distance of the visible surfaces, volume IoU
     evaluate.py demo N [--bin build/bin]    photo -> views -> mesh with the built tools on N held-out objects
     evaluate.py true-views N                pf-neus on the true views of N held-out objects
+    evaluate.py real DIR N                  as demo, on the first N real things of DIR (evaluation.md, 3)
 
-demo and true-views print one row an object and the means."""
+demo, true-views and real print one row an object and the means."""
 import argparse
+import glob
+import json
 import os
 import subprocess
 import sys
@@ -172,6 +175,51 @@ def demo_row(o, work, seed, e_in, e_target, networks):
     return (*row, *compare_meshes(true_mesh(seed), mesh), seconds, neus)
 
 
+def strip_at(path, size):
+    """A strip of views at 256 pixels (a point at u = j is in the middle of pixel j) at half the side: colours on white
+    [16, size, size, 3] and coverage [16, size, size]."""
+    a = np.asarray(Image.open(path).convert('RGBA')).astype(np.float64) / 255
+    views = views_of(np.concatenate([a[..., :3] * a[..., 3:] + 1 - a[..., 3:], a[..., 3:]], 2))
+    assert views.shape[1] == 2 * size, path
+    for axis in (1, 2):                                         # pixel j covers u = 2 j - 1 ... 2 j + 1 of the larger
+        before = np.roll(views, 1, axis)
+        views = (before / 4 + views / 2 + np.roll(views, -1, axis) / 4).take(range(0, 2 * size, 2), axis)
+    return views[..., :3], views[..., 3]
+
+
+def real_row(o, work, folder, networks):
+    with open(os.path.join(folder, 'meta.json')) as f:
+        e_in = json.load(f)['photo_elevation_deg']
+    stream, masked = os.path.join(work, 'views.pf'), os.path.join(work, 'masked.pf')
+    seconds = run(o.bin, ['pf-crop', '-q', '--crop-size', '-1', '--size', o.size, '--input-elevation=%g' % e_in, os.path.join(folder, 'photo.png')],
+                  ['pf-clip-embed', '-q', '-c', o.config, '-w', o.weights],
+                  ['pf-sample', '-q', '-c', o.config, '-w', o.weights, '--target-elevation=30', *o.sample, '-o', stream])
+    run(o.bin, ['pf-mask', '-q', '-o', masked, stream])
+    made = networks.read_safetensors(masked)[0]
+    alpha, made = made['views.alpha'].numpy() > 0.5, networks.read_safetensors(stream)[0]['views.image'].numpy() / 255
+    true, cover = strip_at(os.path.join(folder, 'e30.png'), o.size)
+    iou = np.mean([(a & b).sum() / max(1, (a | b).sum()) for a, b in zip(alpha, cover > 0.5)])
+    row = (*compare_views(true, made), iou, psnr(true, np.ones_like(true)))
+    if o.no_mesh:
+        return (*row, np.nan, np.nan, seconds)
+    field, ply = os.path.join(work, 'field.pf'), os.path.join(work, 'mesh.ply')
+    run(o.bin, ['pf-neus', '-q', '-c', o.neus, '-o', field, masked])
+    run(o.bin, ['pf-extract-mesh', '-q', '--resolution', o.resolution, '-o', ply, field])
+    measured = subprocess.run([sys.executable, os.path.join(folder, '..', '..', 'tools', 'eval_mesh.py'), os.path.join(folder, 'gt.npz'), ply],
+                              check=True, capture_output=True, text=True).stdout.split()
+    return (*row, float(measured[0]), float(measured[1]), seconds)
+
+
+def real_table(o, work, networks):
+    print('| thing | ' + ' | '.join(['PSNR dB', 'SSIM', 'mask IoU', 'white dB', 'Chamfer', 'IoU', 'views s']) + ' |\n' + '| ---' * 8 + ' |')
+    folders = sorted(glob.glob(os.path.join(o.args[0], '*', '')))[o.first:o.first + int(o.args[1])]
+    rows = []
+    for folder in folders:
+        rows.append(real_row(o, work, folder, networks))
+        print('| %s | ' % os.path.basename(folder[:-1]) + ' | '.join('%.4g' % x for x in rows[-1]) + ' |', flush=True)
+    print('| mean | ' + ' | '.join('%.4g' % x for x in np.mean(rows, 0)) + ' |')
+
+
 def true_row(o, work, seed, e_target):
     strip = os.path.join(work, 'strip.png')
     views = objects.on_white(objects.render(seed, np.deg2rad(e_target), objects.AZIMUTHS, o.size, 4))
@@ -195,8 +243,8 @@ def table(heads, rows):
 
 def main():
     p = argparse.ArgumentParser(description='Measure views and meshes (evaluation.md).')
-    p.add_argument('what', choices=['views', 'mesh', 'demo', 'true-views'])
-    p.add_argument('args', nargs='+', metavar='FILE or N')
+    p.add_argument('what', choices=['views', 'mesh', 'demo', 'true-views', 'real'])
+    p.add_argument('args', nargs='+', metavar='FILE, DIR or N')
     p.add_argument('--first', type=int, default=0, help='skip that many held-out objects')
     p.add_argument('--bin', default=os.path.join(ROOT, 'build', 'bin'), help='where the tools are')
     p.add_argument('--config', default=os.path.join(ROOT, 'configs', 'demo', 'config.yaml'))
@@ -212,11 +260,14 @@ def main():
     elif o.what == 'mesh':
         print('Chamfer %.5f, IoU %.5f' % compare_meshes(*(read_ply(f) for f in o.args)))
     with tempfile.TemporaryDirectory(prefix='pf-evaluate-') as work:
-        if o.what == 'demo':
+        if o.what in ('demo', 'real'):
             import networks
             import yaml
             with open(o.config) as f:
                 o.size = o.size or yaml.safe_load(f)['model']['image_size']
+        if o.what == 'real':
+            real_table(o, work, networks)
+        elif o.what == 'demo':
             table(['PSNR dB', 'SSIM', 'Chamfer', 'IoU', 'views s', 'field s'],
                   ((x, demo_row(o, work, *x, networks)) for x in held_out(int(o.args[0]), o.first)))
         elif o.what == 'true-views':
