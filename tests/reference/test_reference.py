@@ -113,6 +113,7 @@ class Networks(unittest.TestCase):
         with tempfile.NamedTemporaryFile() as f:
             networks.write_safetensors(f.name, t, {'pf.kind': 'weights'})
             back, meta = networks.read_safetensors(f.name)
+        self.assertEqual(meta.pop('pf.crc32').count(':'), len(t))                   # a checksum for each
         self.assertEqual(meta, {'pf.kind': 'weights'})
         self.assertTrue(all(torch.equal(t[k], back[k]) for k in t))
 
