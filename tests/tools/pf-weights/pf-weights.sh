@@ -73,7 +73,7 @@ ok "check counts checksums" says "4 with checksums that hold" pf-weights check "
 ok "... and says if there are none" says "0 with checksums" pf-weights check "$C/large.safetensors"
 
 ok "every tensor of the weights that ship has a checksum" sh -c \
-    "pf-weights check '$ROOT/configs/demo/weights.safetensors' | awk '{exit !(\$2 > 1000 && \$2 == \$6)}'"
+    "pf-weights check '$ROOT/configs/demo/weights.safetensors' | awk '{exit !(\$2 > 500 && \$2 == \$6)}'"
 
 # refusals
 for f in names_system.ckpt names_subprocess.ckpt names_os_inside.ckpt names_eval-legacy.ckpt; do
