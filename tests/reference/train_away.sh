@@ -7,7 +7,7 @@
 set -eu
 work=/tmp/pf-train
 watch() {
-    for _ in $(seq "${PF_WATCH:-54}"); do
+    while [ $SECONDS -lt "${PF_WATCH:-560}" ]; do
         sleep 10
         kill -0 "$(cat $work/pid)" 2>/dev/null || break
         nvidia-smi --query-gpu=utilization.gpu,memory.used --format=csv,noheader >>$work/busy
