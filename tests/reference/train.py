@@ -177,6 +177,9 @@ class Stage:
         """Steps until the plan or the time ends, before() ahead of each; check() and save() every now and then."""
         if self.step >= self.plan['steps']:
             return True
+        if os.environ.get('PF_PROFILE'):
+            self.profile(one_step)
+            return False
         go = self.captured(one_step) if self.cuda and not os.environ.get('PF_NO_GRAPH') else lambda: self.update(one_step)
         every, begin, counted, saved = self.plan.get('log', 200), time.time(), 0, time.time()
         for v in self.sums.values():
@@ -209,6 +212,17 @@ class Stage:
         check()
         self.save()
         return self.step >= self.plan['steps']
+
+    def profile(self, one_step):
+        """Where five steps spend the GPU's time."""
+        for _ in range(5):
+            self.update(one_step)
+        torch.cuda.synchronize()
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA, torch.profiler.ProfilerActivity.CPU]) as p:
+            for _ in range(5):
+                self.update(one_step)
+            torch.cuda.synchronize()
+        print(p.key_averages(group_by_input_shape=True).table(sort_by='self_cuda_time_total', row_limit=40, max_name_column_width=70))
 
     def plan_for(self, seconds, each):
         self.plan['steps'] = self.step + max(1, int((seconds - self.plan.get('end_seconds', 0)) / each))
