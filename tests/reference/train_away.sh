@@ -1,8 +1,8 @@
 #!/bin/bash
-# Train on a lent machine whose commands last ten minutes at most: tests/reference/README.md, "Training away".
+# Train on a lent machine whose commands last ten minutes at most (README.md, "Training away").
 #   train_away.sh start CARRIED SECONDS [option of train.py ...]     in the background, then watch
 #   train_away.sh watch                     until it ends or the command's time is up
-#   train_away.sh state N                   piece files 4 N ... 4 N + 3 of the state, for an exact continuation
+#   train_away.sh state N                   pieces 4 N ... 4 N + 3 of the state, to go on exactly
 # CARRIED has models.bin and pairs-*.npz.  Results go to $OUT.
 set -eu
 work=/tmp/pf-train
@@ -14,7 +14,8 @@ watch() {
     done
     cp $work/log $work/busy "$OUT"/
     for f in $work/check.png $work/export/config.yaml; do [ ! -f $f ] || cp $f "$OUT"/; done
-    [ ! -f $work/export/weights.safetensors ] || split -b 15M -d $work/export/weights.safetensors "$OUT"/weights.
+    weights=$work/export/weights.safetensors
+    [ ! -f $weights ] || split -b 15M -d $weights "$OUT"/weights.
     sort $work/busy | uniq -c | sort -rn | head -5
     tail -40 $work/log
     kill -0 "$(cat $work/pid)" 2>/dev/null && echo 'still running' || echo 'ended'
@@ -27,8 +28,8 @@ start)
     cp "$carried"/pairs-*.npz $work/
     nvidia-smi --query-gpu=name,memory.total --format=csv,noheader
     export OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1
-    train="python3 tests/reference/train.py --work $work --models $carried/models.bin --export $work/export \
-           --stage diffusion --seconds $seconds $*"
+    train="python3 tests/reference/train.py --work $work --models $carried/models.bin \
+           --export $work/export --stage diffusion --seconds $seconds $*"
     # Where a graph cannot be captured, the same goes on without.
     setsid bash -c "$train || PF_NO_GRAPH=1 $train" >$work/log 2>&1 &
     echo $! >$work/pid
