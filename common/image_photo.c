@@ -18,12 +18,28 @@ has(const pf_photo *photo, size_t at, const char *bytes, size_t n)
     return photo->size >= at + n && !memcmp(photo->bytes + at, bytes, n);
 }
 
+/* As a word of the shell: 'it'\''s'.  A name that is too long is cut. */
+static void
+quote(char *to, size_t size, const char *name)
+{
+    size_t n = 0;
+
+    to[n++] = '\'';
+    for (; *name && n + 6 < size; name++) {
+        if (*name == '\'')
+            n += (size_t)sprintf(to + n, "'\\'");
+        to[n++] = *name;
+    }
+    strcpy(to + n, "'");
+}
+
 /* A file that is none of ours: named if it can be, with the command that helps. */
 static pf_err
 refuse(const pf_photo *photo)
 {
     const struct pf_kind *const kind = pf_kind_of(photo->bytes, photo->size);
     char quoted[512], command[600];
+    const char *const name = strcmp(photo->name, "stdin") ? photo->name : "photo";
 
     if (!photo->size)
         return pf_fail(PF_EFORMAT, "%s is empty", photo->name);
@@ -34,7 +50,7 @@ refuse(const pf_photo *photo)
         const pf_err err = pf_kind_fail(kind, "a picture");
         return pf_fail(err, "%s %s", photo->name, pf_error());
     }
-    snprintf(quoted, sizeof quoted, "'%s'", strcmp(photo->name, "stdin") ? photo->name : "photo");
+    quote(quoted, sizeof quoted, name);
     snprintf(command, sizeof command, kind->command, quoted);
     return pf_fail(PF_EFORMAT, "%s is %s%s; PNG, JPEG and WebP are read: %s", photo->name,
                    kind->what, kind->advice ? ", not a picture" : "", command);

@@ -312,7 +312,14 @@ pf_doc_read_file(pf_doc *doc, const char *path)
 
     pf_doc_release(doc);
     PF_TRY(pf_stream_open(&s, path));
-    const pf_err err = pf_stream_read(s, doc);
+    pf_err err = pf_stream_read(s, doc);
+    uint8_t byte;
+    size_t more = 0;
+    if (!err && !(err = read_some(s, &byte, 1, &more)) && more)
+        err = pf_fail(PF_EFORMAT, "%s: holds more than one document: pf-stream cat --index N takes "
+                      "one of them", s->name);
+    if (err)
+        pf_doc_release(doc);
     pf_stream_close(s);
     return err;
 }

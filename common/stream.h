@@ -38,8 +38,8 @@ pf_err pf_stream_open_memory(pf_stream **s, const void *bytes, size_t size) PF_M
 pf_err pf_stream_read(pf_stream *s, pf_doc *doc) PF_MUST_USE;
 void pf_stream_close(pf_stream *s);                             /* NULL is fine */
 
-/* Replace doc by the first document of the file at path, or of stdin for "-"; by an empty one on
- * failure. */
+/* Replace doc by the one document of the file at path, or of stdin for "-"; by an empty one on
+ * failure, as where there are several. */
 pf_err pf_doc_read_file(pf_doc *doc, const char *path) PF_MUST_USE;
 /* A file of this one document, by pf_output (output.h): it appears complete or not at all. */
 pf_err pf_doc_write_file(pf_doc *doc, const char *path) PF_MUST_USE;

@@ -612,6 +612,7 @@ test_other_formats_are_named_with_a_command(void **state)
         {"\0\0\0\x1c"
          "ftypavif\0\0\0\0",
          16, "an AVIF picture; PNG, JPEG and WebP are read: avifdec 'IMG 1'"},
+        {"GIF89a\1\0\1\0", 10, "convert 'IMG 1'[0] photo.png"},
         {"II*\0\10\0\0\0", 8,
          "a TIFF picture; PNG, JPEG and WebP are read: convert 'IMG 1'[0] photo.png"},
         {"MM\0*\0\0\0\10", 8, "a TIFF picture"},
@@ -634,6 +635,8 @@ test_other_formats_are_named_with_a_command(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_fails(pf_image_read_memory(&image, cases[i].bytes, cases[i].n, "IMG 1"), PF_EFORMAT,
                      cases[i].words);
+    assert_fails(pf_image_read_memory(&image, "GIF89a", 6, "it's"), PF_EFORMAT,
+                 "it's is a GIF picture; PNG, JPEG and WebP are read: convert 'it'\\''s'[0] p");
 }
 
 /* ---- rows ---- */

@@ -45,6 +45,12 @@ fails "pf-clip-embed did not name the stream without a photo" 1 "views.pf: the s
     sh -c 'pf-mask --elevation 30 -q -o views.pf "$1" && pf-clip-embed -d cpu -w "$0/weights.safetensors" -c "$0/config.yaml" -o x.pf views.pf' \
     "$D" "$DATA/images/strip.png"
 
+for t in "pf-extract-mesh -o x.ply" "pf-render-video -o x.mp4" "pf-neus -o x.pf --resume"; do
+    cat view.pf view.pf >twice.pf
+    fails "${t%% *} took the first of several documents without a word" 1 \
+        "twice.pf: holds more than one document: pf-stream cat --index N takes one" $t twice.pf $([[ $t != *resume ]] || echo views.pf)
+done
+
 ok "--threads is taken" sh -c 'pf-sample --threads 3 --plan -d cpu -c "$0/config.yaml" -w "$0/weights.safetensors" |
     grep -q "cpu (3 threads)"' "$D"
 fails "--threads has a range" 2 "--threads 1025 is out of range: 0 to 1024" pf-crop --threads 1025 "$P" -o x.pf
