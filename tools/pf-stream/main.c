@@ -227,6 +227,23 @@ pack_views(int operands, char **operand)
     pf_doc_release(&doc);
 }
 
+/* An option of another command is a mistake, not nothing. */
+static void
+check_options(const char *command)
+{
+    static const struct {
+        const void *value;
+        const char *name, *command;
+    } own[] = {{&opt.json, "json", "info"},     {&opt.tensor, "tensor", "png"},
+               {&opt.images, "images", "pack"}, {&opt.masks, "masks", "pack"},
+               {&opt.center, "center", "pack"}, {&opt.scale, "scale", "pack"}};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (pf_given(own[i].value) && strcmp(own[i].command, command))
+            pf_usage("--%s belongs to %s, not to %s", own[i].name, own[i].command, command);
+    if (pf_given(&opt.index) && !strcmp(command, "pack"))
+        pf_usage("--index chooses documents of a stream, pack makes one");
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -239,6 +256,7 @@ main(int argc, char *argv[])
              "List, join, extract from or draw streams; make views of pictures and cameras.", opts);
     for (size_t i = 0; argc && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[0], commands[i].name) == 0) {
+            check_options(argv[0]);
             commands[i].run(argc - 1, argv + 1);
             return 0;
         }

@@ -38,6 +38,9 @@ ok 'png puts documents under each other' sh -c '
 
 fails 'no command is wrong usage' 2 'expected info' pf-stream
 fails 'an unknown command is wrong usage' 2 'list is no command' pf-stream list views.pf
+fails "an option of another command did nothing" 2 '--json belongs to info, not to cat' pf-stream cat --json -o x.pf views.pf
+fails '... of info' 2 '--tensor belongs to png, not to info' pf-stream info --tensor views.pose views.pf
+fails '... of pack' 2 '--index chooses documents of a stream' pf-stream pack --index 0 -o x.pf cameras.json
 fails 'get without a name is wrong usage' 2 'name of a tensor' pf-stream get
 fails 'a tensor that is not there is named' 1 'no tensor views.depth' pf-stream get views.depth views.pf
 fails 'a document that is not there is named' 1 'no document 3' pf-stream info --index 3 views.pf
