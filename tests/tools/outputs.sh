@@ -19,6 +19,7 @@ fails 'a log on a pipe' 2 '--log' neus --log - -o x.pf views.pf
 fails 'a dump on a pipe' 2 '--dump' pf-sample -w none.ckpt --dump - views.pf
 
 fails 'a PNG was written under the name of a JPEG' 2 'x.jpg, does not end in .png' pf-stream png -o x.jpg views.pf
+fails 'a cut-out was written under the name of a JPEG' 2 'x.jpg, does not end in .png' pf-cutout -o x.jpg "$DATA/images/photo.jpg"
 fails 'an .npy under the name of an .npz' 2 'x.npz, does not end in .npy' pf-stream get views.pose -o x.npz views.pf
 fails 'safetensors under the name of a checkpoint' 2 'x.ckpt, does not end in .safetensors' pf-weights convert -o x.ckpt "$CKPT"
 cp "$PHOTO" own.png

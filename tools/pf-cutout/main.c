@@ -327,6 +327,7 @@ main(int argc, char *argv[])
         pf_usage("--matting is for a network's mask, not for --method plain");
     if (opt.matting && !strcmp(opt.refine, "on"))
         pf_usage("--matting makes alpha of the mask, so does --refine on: one of them");
+    pf_need_ending("png");
     need_names(pf_common.out, argv, argc);
     if (argc < 2)
         pf_must(work(argc ? argv[0] : "-", 0, &cutter));
