@@ -472,6 +472,17 @@ run(const struct run *r, pf_tensor *mask, const pf_tensor *input)
     return PF_OK;
 }
 
+static pf_err
+expect_finite(const pf_tensor *mask)
+{
+    const float *const v = mask->data;
+    for (int64_t i = 0; i < pf_tensor_count(mask); i++)
+        if (!isfinite(v[i]))
+            return pf_fail(PF_EFORMAT, "the network's output is not finite; are the weights "
+                           "damaged?");
+    return PF_OK;
+}
+
 pf_err
 pf_cutout_run(pf_dev *dev, const pf_cutout *net, pf_tensor *mask, const pf_tensor *input,
               const struct pf_cutout_watch *watch)
@@ -482,7 +493,9 @@ pf_cutout_run(pf_dev *dev, const pf_cutout *net, pf_tensor *mask, const pf_tenso
         return pf_fail(PF_ESHAPE, "a picture of %lld x %lld pixels has no object",
                        (long long)input->dim[2], (long long)input->dim[1]);
     const size_t mark = pf_dev_mark(dev);
-    const pf_err err = run(&r, mask, input);
+    pf_err err = run(&r, mask, input);
     pf_dev_reset(dev, mark);
+    if (!err && !pf_dev_is_dry(dev) && (err = expect_finite(mask)))
+        pf_tensor_release(mask);
     return err;
 }

@@ -201,6 +201,20 @@ test_any_size_gives_a_mask_of_it(void **state)
     }
 }
 
+/* ReLU and max pool made it a number, and the mask a bad one. */
+static void
+test_what_is_no_number_is_told(void **state)
+{
+    pf_cutout net;
+    pf_tensor input = picture(40, 24), mask;
+    (void)state;
+    load(&net, "u2netp");
+    ((float *)input.data)[3 * (20 * 24 + 12)] = NAN;
+    assert_fails(pf_cutout_run(cpu, &net, &mask, &input, NULL), PF_EFORMAT,
+                 "the network's output is not finite");
+    pf_tensor_release(&input);
+}
+
 static void
 test_two_runs_give_the_same_bytes(void **state)
 {
@@ -291,6 +305,7 @@ main(void)
         cmocka_unit_test(test_u2net_is_the_original),
         cmocka_unit_test(test_isnet_is_the_original),
         cmocka_unit_test(test_any_size_gives_a_mask_of_it),
+        cmocka_unit_test(test_what_is_no_number_is_told),
         cmocka_unit_test(test_two_runs_give_the_same_bytes),
         cmocka_unit_test(test_cuda_masks_are_near_the_cpus),
         cmocka_unit_test(test_other_files_are_refused),
