@@ -4,7 +4,7 @@ include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 OUTPUT ?= out/demo
 INPUT  ?= $(HERE)../configs/demo/photos/ball-20.png
 # Its cut-outs were taken as the model's own pictures were: the object has its size already.  In a
-# photograph, a JPEG, it has any size, and pf-crop scales it.
+# photograph, a JPEG, it has any size, and pf-crop makes it as large as the model's were on average.
 CROP_SIZE ?= $(if $(filter %.jpg,$(INPUT)),,-1)
 # Its photos are named after their elevation in degrees; that of others is estimated.
 NUMBER    := $(lastword $(subst -, ,$(basename $(notdir $(INPUT)))))

@@ -21,6 +21,7 @@ says "a plain background needs no network" "the background is plain, (255, 255, 
     pf-cutout -v -w none.safetensors "$I/photo_rgb.png" -o plain.png
 says "and has nothing to warn of" "" pf-cutout "$I/photo_rgb.png" -o again.png
 ok "twice the same bytes" cmp plain.png again.png
+says "nor has the demo's photograph" "" pf-cutout "$ROOT/configs/demo/photos/table-20.jpg" -o table.png
 ok "pf-crop takes it" pf-crop plain.png -o view.pf
 ok "through pipes" sh -c 'pf-cutout <"$0" 2>said | cmp - plain.png' "$I/photo_rgb.png"
 for photo in photo.jpg photo.webp photo_grey.jpg flag_16bit.png; do
