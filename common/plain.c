@@ -14,7 +14,7 @@ struct work {
     uint8_t *object;            /* [H, W] 1: object */
     uint8_t *todo;              /* [H, W] */
     int *queue;                 /* [H * W] pixels */
-    int *along, *square;        /* [H, W] distances, see measure */
+    uint16_t *along, *square;   /* [H, W] distances, see measure */
 };
 
 static pf_err
@@ -24,7 +24,8 @@ work_init(struct work *w, const uint8_t *rgb, int width, int height, const uint8
 
     *w = (struct work){.width = width, .height = height, .rgb = rgb, .ground = ground,
                        .object = malloc(n), .todo = malloc(n), .queue = malloc(n * sizeof(int)),
-                       .along = malloc(n * sizeof(int)), .square = malloc(n * sizeof(int))};
+                       .along = malloc(n * sizeof *w->along),
+                       .square = malloc(n * sizeof *w->square)};
     if (!w->object || !w->todo || !w->queue || !w->along || !w->square)
         return pf_fail(PF_ENOMEM, "no memory to mask %d x %d pixels", width, height);
     return PF_OK;
@@ -186,7 +187,8 @@ drop_specks(struct work *w)
 /* ---- distances ---- */
 
 /* square[i] = squared distance from pixel i to the nearest one whose object is value, if that is
- * at most reach; more than reach^2 otherwise.  Beyond the border there is nothing. */
+ * at most reach; more than reach^2 otherwise.  Beyond the border there is nothing.  Radii are 64 at
+ * most, so that 16 bits hold a square. */
 static void
 measure(struct work *w, int value, int reach)
 {
@@ -195,12 +197,12 @@ measure(struct work *w, int value, int reach)
     for (int x = 0; x < W; x++) {
         for (int y = 0, d = reach + 1; y < H; y++) {            // down, to the nearest above
             d = w->object[y * W + x] == value ? 0 : d <= reach ? d + 1 : d;
-            w->along[y * W + x] = d;
+            w->along[y * W + x] = (uint16_t)d;
         }
         for (int y = H - 1, d = reach + 1; y >= 0; y--) {       // and up
             d = w->object[y * W + x] == value ? 0 : d <= reach ? d + 1 : d;
             if (d < w->along[y * W + x])
-                w->along[y * W + x] = d;
+                w->along[y * W + x] = (uint16_t)d;
         }
     }
     for (int y = 0; y < H; y++)
@@ -211,7 +213,7 @@ measure(struct work *w, int value, int reach)
                 const int g = w->along[y * W + k], d = g * g + (k - x) * (k - x);
                 best = d < best ? d : best;
             }
-            w->square[y * W + x] = best;
+            w->square[y * W + x] = (uint16_t)best;
         }
 }
 
