@@ -19,6 +19,7 @@ NEUS_CONFIG      ?= $(HERE)../configs/neus.yaml
 # several elevations, of few steps and without guidance; elevation.tsv has the scores.  Or degrees.
 INPUT_ELEVATION  ?= auto
 CANDIDATES       ?= -10,35
+# Empty CANDIDATES: no views are made, since the model's encoder tells the elevation (clip.elevation in CONFIG).
 CANDIDATE_STEPS  ?= 8
 # One elevation, or several separated by commas: all of them are fused into one field.
 TARGET_ELEVATION ?= 30
@@ -68,7 +69,7 @@ $(O)/input.pf: $(PHOTO) $(CONFIG) $(CKPT)
 $(O)/candidates.pf: $(O)/input.pf
 	pf-sample -c $(CONFIG) -w $(CKPT) -d $(DEVICE) --seed $(SEED) --target-elevation 30 \
 	  --input-elevation $(CANDIDATES) --steps $(CANDIDATE_STEPS) --cfg-scale 1 -o $@ $<
-$(O)/refined.pf: $(O)/candidates.pf
+$(O)/refined.pf: $(O)/$(if $(CANDIDATES),candidates,input).pf
 	pf-pick -c $(CONFIG) --refine --print -o $@ $< >$(O)/elevation.tsv
 $(O)/views.pf: $(O)/$(if $(filter auto,$(INPUT_ELEVATION)),refined,input).pf
 	pf-sample -c $(CONFIG) -w $(CKPT) -d $(DEVICE) --seed $(SEED) --target-elevation $(TARGET_ELEVATION) \

@@ -11,7 +11,8 @@
 
 /* Whether the documents suppose different elevations. */
 bool elevation_differs(const struct score *s, int n);
-/* Degrees; at most 5 beyond those supposed.  target_deg is that of the views. */
+/* Degrees: what the embedding tells or, if it tells nothing, what the views do, at most 5 beyond
+ * those supposed.  target_deg is that of the views. */
 double elevation_estimate(const struct score *s, int n, double target_deg);
 
 #endif

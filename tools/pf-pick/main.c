@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/camera.h"
+#include "common/config.h"
 #include "common/opt.h"
 #include "common/output.h"
 #include "common/stream.h"
@@ -57,10 +58,20 @@ same_object(const pf_doc *a, const pf_doc *b)
            !memcmp(s->data, t->data, pf_tensor_bytes(s));
 }
 
+/* Whether the document tells the photo's elevation by itself, and that is all that is wanted. */
+static bool
+needs_no_views(const pf_doc *doc)
+{
+    return opt.refine && pf_conf.clip.elevation >= 0 && !pf_doc_get(doc, "views.image");
+}
+
 static pf_err
 target_of(double *deg, const pf_doc *doc)
 {
     pf_tensor t;
+    *deg = 0;
+    if (needs_no_views(doc))
+        return PF_OK;
     PF_TRY(pf_doc_need(doc, "views.elevation", PF_F32, 1, (int64_t[]){-1}, &t));
     if (t.dim[0] < 1)
         return pf_fail(PF_ESHAPE, "views.elevation is empty");
@@ -107,7 +118,9 @@ static int
 choose(double *elevation_deg, const struct group *g)
 {
     int best = 0;
-    if ((is_word("auto") || is_word("elevation")) && elevation_differs(g->score, g->n)) {
+    if ((is_word("auto") || is_word("elevation")) &&
+        (elevation_differs(g->score, g->n) ||
+         (opt.refine && !isnan(g->score[0].embedding_deg)))) {
         *elevation_deg = elevation_estimate(g->score, g->n, g->target_deg);
         return best_by(g, SCORE_AGREEMENT, nearest(g, *elevation_deg));
     }
@@ -230,7 +243,8 @@ add_document(struct group *g, pf_doc *doc, FILE *out)
         g->score = scores;
         g->room = (int)room;
     }
-    PF_TRY(score_measure(&g->score[g->n], doc));
+    PF_TRY(needs_no_views(doc) ? score_photo(&g->score[g->n], doc)
+                               : score_measure(&g->score[g->n], doc));
     g->target_deg = target_deg;
     g->doc[g->n++] = *doc;
     *doc = (pf_doc){0};

@@ -406,6 +406,16 @@ agreement(const double v[SCORES])
 }
 
 pf_err
+score_photo(struct score *score, const pf_doc *doc)
+{
+    struct photo photo;
+    *score = (struct score){0};
+    PF_TRY(read_photo(&photo, doc));
+    score->elevation_deg = photo.elevation * (180 / PF_PI);
+    return read_embedding(&score->embedding_deg, doc);
+}
+
+pf_err
 score_measure(struct score *score, pf_doc *doc)
 {
     const bool made = !pf_doc_get(doc, "views.alpha");
@@ -413,14 +423,12 @@ score_measure(struct score *score, pf_doc *doc)
     struct pf_posed_views v;
     struct photo photo;
     pf_err err;
-    *score = (struct score){0};
+    PF_TRY(score_photo(score, doc));
     PF_TRY(read_photo(&photo, doc));
-    PF_TRY(read_embedding(&score->embedding_deg, doc));
     if (made)
         PF_TRY(make_masks(doc));
     PF_TRY(pf_posed_views_read(&v, doc));
     PF_TRY(pf_posed_views_aim(&v, half_cube));
-    score->elevation_deg = photo.elevation * (180 / PF_PI);
     if ((err = scene_make(&s, &v, &photo)))
         goto out;
     fit_photo(&s);

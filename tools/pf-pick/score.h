@@ -26,7 +26,9 @@ struct score {
     double v[SCORES];
 };
 
-/* Views without views.alpha get masks as by pf-mask. */
+/* elevation_deg and embedding_deg alone, which need no views. */
+pf_err score_photo(struct score *s, const pf_doc *doc) PF_MUST_USE;
+/* All.  Views without views.alpha get masks as by pf-mask. */
 pf_err score_measure(struct score *s, pf_doc *doc) PF_MUST_USE;
 
 #endif

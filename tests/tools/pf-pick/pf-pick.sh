@@ -23,3 +23,7 @@ ok "the chosen sample goes on" cmp <(pf-stream get --index $((chosen - 2)) views
 rm -rf out
 ok "a number is taken as it is" pipeline out/views.pf INPUT="$D/photos/ball-20.png" INPUT_ELEVATION=12.5
 ok "and nothing is estimated" test ! -e out/candidates.pf -a "$(elevation out/views.pf)" = 12.5
+rm -rf out
+ok "the model's encoder tells the elevation" pipeline out/refined.pf INPUT="$D/photos/ball-20.png" CANDIDATES=
+ok "to a few degrees, without any views" sh -c 'test ! -e out/candidates.pf && awk -v e="$1" "BEGIN {exit !(e > 15 && e < 25)}"' - "$(elevation out/refined.pf)"
+fails "another model's encoder does not" 1 "views.elevation" pf-pick --refine -o x.pf out/input.pf
