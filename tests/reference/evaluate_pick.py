@@ -63,10 +63,14 @@ def candidates(o, seed, e_in):
 
 def elevation_row(o, seed, e_in):
     """Estimated elevation; seconds of candidates, pick and full run, and of a plain run."""
-    stream, made = candidates(o, seed, e_in)
     refined, views = (os.path.join(o.work, name) for name in ('refined.pf', 'views.pf'))
+    if o.embedding:                                             # needs no candidates
+        stream = os.path.join(o.work, 'input.pf')
+        made = run(o.bin, *crop(o, photo_of(o, seed, e_in)), ['pf-stream', 'cat', '-o', stream])
+    else:
+        stream, made = candidates(o, seed, e_in)
     picked = run(o.bin, ['pf-pick', '-q', *(['-c', o.config] if o.embedding else []), '--refine', '-o', refined, stream])
-    found = pick(o, stream)['elevation'][0]
+    found = pick(o, stream, '--refine')['elevation'][0]
     if not o.full:
         return found, made + picked, np.nan
     full = run(o.bin, sample(o, '-o', views, refined))
@@ -95,7 +99,7 @@ def chamfers(o, seed, stream, count):
     field, ply = os.path.join(o.work, 'field.pf'), os.path.join(o.work, 'mesh.ply')
     for k in range(count):
         run(o.bin, ['pf-stream', 'cat', '--index', k, stream], ['pf-mask', '-q'],
-            ['pf-neus', '-q', '-c', o.neus, *o.neus_options, '-o', field])
+            ['pf-neus', '-q', '-c', o.neus, *o.neus_option, '-o', field])
         run(o.bin, ['pf-extract-mesh', '-q', '--resolution', 128, '-o', ply, field])
         out.append(evaluate.chamfer(evaluate.visible_points(*evaluate.read_ply(ply)), true))
     return np.array(out)
@@ -109,7 +113,7 @@ def samples(o):
         stream = os.path.join(o.work, 'samples-%d.pf' % seed)
         if not os.path.exists(stream):
             run(o.bin, *crop(o, photo_of(o, seed, e_in), '--input-elevation=%g' % e_in),
-                sample(o, '--sample-num', 4, *o.sample, '-o', stream))
+                sample(o, '--sample-num', 4, *o.sample_option, '-o', stream))
         table = pick(o, stream)
         d = chamfers(o, seed, stream, len(table))
         rows.append((d[table['chosen'] == 1][0], d.min(), d.mean(), d.max()))
@@ -165,8 +169,8 @@ def main():
     p.add_argument('--config', default=os.path.join(demo, 'config.yaml'))
     p.add_argument('--weights', default=os.path.join(demo, 'weights.safetensors'))
     p.add_argument('--neus', default=os.path.join(ROOT, 'configs', 'neus.yaml'))
-    p.add_argument('--neus-options', nargs='*', default=[], help='further options for pf-neus')
-    p.add_argument('--sample', nargs='*', default=[], help='samples: further options for pf-sample')
+    p.add_argument('--neus-option', action='append', default=[], metavar='WORD', help='one more word for pf-neus: =--steps=300')
+    p.add_argument('--sample-option', action='append', default=[], metavar='WORD', help='samples: one more word for pf-sample')
     p.add_argument('--crop-size', default='-1', help="pf-crop's (default %(default)s)")
     p.add_argument('--full', action='store_true', help='elevation: also make the full and a plain run, for their time')
     p.add_argument('--embedding', action='store_true', help="let pf-pick read the elevation in the embedding (clip.elevation)")
