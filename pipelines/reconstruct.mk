@@ -15,8 +15,9 @@ OUTPUT           ?= $(error OUTPUT=FOLDER is missing)
 CKPT             ?= $(error CKPT=WEIGHTS is missing)
 CONFIG           ?= $(HERE)../configs/posefusion.yaml
 NEUS_CONFIG      ?= $(HERE)../configs/neus.yaml
-# auto: pf-pick estimates how far above the horizon the photo's camera stood, by views made supposing
-# several elevations, of few steps and without guidance; elevation.tsv has the scores.  Or degrees.
+# auto: pf-pick estimates how far above the horizon the photo's camera stood: as the model's encoder tells
+# it or, roughly, by views made supposing several elevations, of few steps and without guidance;
+# elevation.tsv has the scores.  Or degrees.
 INPUT_ELEVATION  ?= auto
 CANDIDATES       ?= -10,35
 # Empty CANDIDATES: no views are made, since the model's encoder tells the elevation (clip.elevation in CONFIG).
