@@ -13,7 +13,7 @@ INPUT_ELEVATION ?= $(shell echo '$(NUMBER)' | grep -xE '[0-9]+' || echo auto)
 demo:
 	$(MAKE) --no-print-directory -f $(HERE)reconstruct.mk INPUT=$(INPUT) OUTPUT=$(OUTPUT) \
 	  CKPT=$(HERE)../configs/demo/weights.safetensors CONFIG=$(HERE)../configs/demo/config.yaml \
-	  INPUT_ELEVATION=$(INPUT_ELEVATION) CANDIDATES= CROP_SIZE=$(CROP_SIZE) TARGET_ELEVATION=30 RESOLUTION=128 FRAMES=90
+	  INPUT_ELEVATION=$(INPUT_ELEVATION) CROP_SIZE=$(CROP_SIZE) TARGET_ELEVATION=30 RESOLUTION=128 FRAMES=90
 	@echo; echo "made from $(INPUT):"
 	@printf '  %-28s %s\n' $(OUTPUT)/0.png "the 16 views" $(OUTPUT)/masks.png "the same, cut out" \
 	  $(OUTPUT)/mesh.ply "mesh with vertex colours" $(OUTPUT)/mesh.glb "the same for viewers and browsers" \

@@ -19,8 +19,8 @@ NEUS_CONFIG      ?= $(HERE)../configs/neus.yaml
 # it or, roughly, by views made supposing several elevations, of few steps and without guidance;
 # elevation.tsv has the scores.  Or degrees.
 INPUT_ELEVATION  ?= auto
-CANDIDATES       ?= -10,35
-# Empty CANDIDATES: no views are made, since the model's encoder tells the elevation (clip.elevation in CONFIG).
+# Empty: no views are made, since the model's encoder tells the elevation (clip.elevation in CONFIG).
+CANDIDATES       ?= $(if $(shell grep -s '^clip:.* elevation: *[0-9]' $(CONFIG)),,-10$(comma)35)
 CANDIDATE_STEPS  ?= 8
 # One elevation, or several separated by commas: all of them are fused into one field.
 TARGET_ELEVATION ?= 30

@@ -10,6 +10,11 @@ pipeline() {
     make -s -f "$ROOT/pipelines/reconstruct.mk" PATH="$PATH" OUTPUT=out CONFIG="$D/config.yaml" CKPT="$D/weights.safetensors" \
         DEVICE=cpu CROP_SIZE=-1 SAMPLE_STEPS=1 CFG_SCALE=1 CANDIDATES=0,20 CANDIDATE_STEPS=1 "$@"
 }
+# told: without CANDIDATES, as the config decides.
+told() {
+    make -s -f "$ROOT/pipelines/reconstruct.mk" PATH="$PATH" out/refined.pf OUTPUT=out CONFIG="$D/config.yaml" \
+        CKPT="$D/weights.safetensors" DEVICE=cpu CROP_SIZE=-1 INPUT="$D/photos/ball-20.png"
+}
 # elevation FILE: input.elevation in degrees.
 elevation() { pf-stream get input.elevation "$1" | tail -c 4 | od -An -tf4 | awk '{printf "%.3g\n", $1 * 180 / 3.14159265}'; }
 column() { head -n 1 "$1" | tr '\t' '\n' | grep -nx "$2" | cut -d: -f1; }
@@ -24,6 +29,6 @@ rm -rf out
 ok "a number is taken as it is" pipeline out/views.pf INPUT="$D/photos/ball-20.png" INPUT_ELEVATION=12.5
 ok "and nothing is estimated" test ! -e out/candidates.pf -a "$(elevation out/views.pf)" = 12.5
 rm -rf out
-ok "the model's encoder tells the elevation" pipeline out/refined.pf INPUT="$D/photos/ball-20.png" CANDIDATES=
+ok "the model's encoder tells the elevation" told
 ok "to a few degrees, without any views" sh -c 'test ! -e out/candidates.pf && awk -v e="$1" "BEGIN {exit !(e > 15 && e < 25)}"' - "$(elevation out/refined.pf)"
 fails "another model's encoder does not" 1 "views.elevation" pf-pick --refine -o x.pf out/input.pf
