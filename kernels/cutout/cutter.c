@@ -157,8 +157,8 @@ object_box(int box[4], const pf_tensor *mask)
     return box[2] > 0;
 }
 
-/* The object and 15 % of its longer side around it, of width x height pixels.  false: there is none,
- * or it would not be shown larger in a way that matters, by a third of the area at least. */
+/* The object and 15 % of its longer side around it, of width x height pixels.  false: there is
+ * none, or it would not be shown larger in a way that matters, by a third of the area at least. */
 static bool
 worth_another_look(pf_found *part, const pf_tensor *mask, int width, int height)
 {

@@ -44,7 +44,8 @@ mask_by_network(pf_doc *doc, const pf_tensor *image, pf_cutter *cutter)
     pf_err err = PF_OK;
 
     if (!cutter->dev)
-        PF_TRY(pf_cutter_open(cutter, pf_common.weights, "cpu", pf_common.precision));
+        PF_TRY(pf_cutter_open(cutter, pf_common.weights, pf_common.device,
+                              pf_common.precision));
     if (!(err = PF_TENSOR_NEW(&alpha, PF_F32, image->dim[0], image->dim[1], image->dim[2])) &&
         !(err = pf_tensor_copy(&white, image)) &&
         !(err = mask_views(&alpha, &white, cutter)) &&

@@ -210,7 +210,7 @@ test_what_is_no_number_is_told(void **state)
     (void)state;
     load(&net, "u2netp");
     ((float *)input.data)[3 * (20 * 24 + 12)] = NAN;
-    assert_fails(pf_cutout_run(cpu, &net, &mask, &input, NULL), PF_EFORMAT,
+    assert_fails(pf_cutout_run(dev, &net, &mask, &input, NULL), PF_EFORMAT,
                  "the network's output is not finite");
     pf_tensor_release(&input);
 }

@@ -221,7 +221,8 @@ static void
 test_presets_that_do_not_suit_are_refused(void **state)
 {
     (void)state;
-    assert_fails(pf_preset_check(PF_CARVEKIT, PF_ISNET), PF_EARG, "carvekit has no rules for IS-Net");
+    assert_fails(pf_preset_check(PF_CARVEKIT, PF_ISNET), PF_EARG,
+                 "carvekit has no rules for IS-Net");
     assert_fails(pf_preset_check(PF_OWN, PF_ISNET), PF_EARG, "own has no rules for IS-Net");
     assert_ok(pf_preset_check(PF_CARVEKIT, PF_U2NET));
     assert_ok(pf_preset_check(PF_REMBG, PF_ISNET));
