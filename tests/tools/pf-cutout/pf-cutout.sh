@@ -39,7 +39,7 @@ ok "the second too" sh -c 'pf-cutout "$0" | cmp - many/photo-1.png' "$I/photo.we
 ok "%% is a percent sign" sh -c 'pf-cutout -o "%o 100%%.png" "$0" && cmp "photo_rgb 100%.png" plain.png' "$I/photo_rgb.png"
 fails "two photos, one name" 2 "nowhere.png and b.png would both be none.png; %o is the photo's name" \
     pf-cutout nowhere.png b.png -o none.png
-fails "a pattern that is none" 2 "of % only %o" pf-cutout "$I/photo_rgb.png" -o 'none.png%d'
+fails "a pattern that is none" 2 "of % only %o" pf-cutout "$I/photo_rgb.png" -o 'none%d.png'
 pf-cutout -q -o 'some/%o.png' nowhere.png "$I/truncated.jpg" "$I/photo_rgb.png" 2>said
 ok "some failed: status 1" test $? = 1
 ok "each with its sentence, and then how many" sh -c '[ "$(wc -l <said)" = 3 ] && grep -q "nowhere.png: No such file" said &&
