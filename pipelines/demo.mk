@@ -3,12 +3,12 @@ include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 
 OUTPUT ?= out/demo
 INPUT  ?= $(HERE)../configs/demo/photos/ball-20.png
-# Its cut-outs were taken as the model's own pictures were: the object has its size already.  In a
-# photograph, a JPEG, it has any size, and pf-crop makes it as large as the model's were on average.
-CROP_SIZE ?= $(if $(filter %.jpg,$(INPUT)),,-1)
-# Its photos are named after their elevation in degrees; that of others is estimated.
-NUMBER    := $(lastword $(subst -, ,$(basename $(notdir $(INPUT)))))
-INPUT_ELEVATION ?= $(shell echo '$(NUMBER)' | grep -xE '[0-9]+' || echo auto)
+# Photos that ship are named after their elevation in degrees; that of others is estimated.  Their
+# cut-outs were taken as the model's own pictures were: the object has its size already.
+SHIPS  := $(filter $(realpath $(HERE)../configs/demo/photos)/%,$(realpath $(INPUT)))
+NUMBER := $(if $(SHIPS),$(lastword $(subst -, ,$(basename $(notdir $(INPUT))))))
+INPUT_ELEVATION ?= $(or $(NUMBER),auto)
+CROP_SIZE ?= $(if $(filter %.png,$(SHIPS)),-1)
 
 demo:
 	$(MAKE) --no-print-directory -f $(HERE)reconstruct.mk INPUT=$(INPUT) OUTPUT=$(OUTPUT) \

@@ -86,8 +86,8 @@ pf_cutout_recognise(enum pf_cutout_kind *kind, pf_checkpoint *weights)
     }
     if (!pf_checkpoint_has(weights, "outconv.weight") ||
         !pf_checkpoint_get(weights, second, &t) || t.ndim != 4)
-        return pf_fail(PF_EFORMAT, "%s holds no network that cuts out: neither U^2-Net, U^2-Net-p "
-                       "nor IS-Net has such tensors", pf_checkpoint_path(weights));
+        return pf_fail(PF_EFORMAT, "%s holds no network that cuts out: neither U^2-Net, U^2-Net-p, "
+                       "IS-Net nor TRACER-B7 has such tensors", pf_checkpoint_path(weights));
     *kind = t.dim[0] == 16 ? PF_U2NETP : PF_U2NET;
     return PF_OK;
 }

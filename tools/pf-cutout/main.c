@@ -1,6 +1,7 @@
 /* pf-cutout - cut the object of a photo out of its background.
  * in:  pictures, PNG, JPEG or WebP
  * out: each as an RGBA PNG, its alpha the object's mask */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -82,8 +83,8 @@ pass(const pf_photo *photo, FILE *out)
         fprintf(stderr, "%s: %s has transparency, so it is cut out already: it stays as it is\n",
                 pf_program(), photo->name);
     if (file)
-        return fwrite(file, 1, size, out) == size && !fflush(out) ?
-               PF_OK : pf_fail(PF_EIO, "%s cannot be passed on", photo->name);
+        return fwrite(file, 1, size, out) == size ? pf_output_flush(out, pf_common.out) :
+               pf_fail(PF_EIO, "%s: %s", pf_common.out, strerror(errno));
     PF_TRY(pf_photo_whole(&whole, photo));
     const pf_err err = pf_image_write_png(&whole, out);
     pf_image_release(&whole);

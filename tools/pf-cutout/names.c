@@ -58,11 +58,17 @@ make_folder_of(const char *name)
 void
 need_names(const char *pattern, char *const *photos, int n)
 {
+    if (n > 1 && !strcmp(pattern, "-"))
+        pf_usage("%d photos need names: -o 'cut/%%o.png', %%o being the photo's name", n);
     char (*const names)[NAME_SIZE] = malloc((size_t)n * sizeof *names);
     if (!names)
         pf_die("no memory for %d names", n);
     for (int i = 0; i < n; i++) {
         pf_must(name_of(names[i], pattern, photos[i], i));
+        for (int k = 0; k < n; k++)             /* a photo that is still to be read, or its original */
+            if (pf_output_same(names[i], photos[k]))
+                pf_usage("--output %s: the cut-out of %s would replace the photo %s", pattern,
+                         photos[i], photos[k]);
         for (int k = 0; k < i; k++)
             if (!strcmp(names[k], names[i]))
                 pf_usage("--output %s: %s and %s would both be %s; %%o is the photo's name, %%i "

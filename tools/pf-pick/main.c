@@ -128,6 +128,9 @@ choose(double *elevation_deg, const struct group *g)
     for (int k = 0; k < SCORES; k++)
         if (is_word(score_names[k]))
             kind = (enum score_kind)k;
+    if (opt.refine && g->n == 1 && !pf_common.quiet)
+        pf_warn("one set of views, and an embedding that does not tell the elevation: the supposed "
+                "%.0f degrees stay", g->score[0].elevation_deg);
     best = best_by(g, kind, NAN);
     *elevation_deg = g->score[best].elevation_deg;
     return best;
@@ -287,8 +290,8 @@ main(int argc, char *argv[])
     if (opt.print)
         print_head();
     pf_must(pick(argc ? argv[0] : "-", out ? pf_output_file(out) : NULL));
-    if (opt.print && (fflush(stdout) || ferror(stdout)))
-        pf_die("cannot write the table");
+    if (opt.print)
+        pf_must(pf_output_flush(stdout, "standard output"));
     if (out)
         pf_must(pf_output_close(out));
     return 0;
