@@ -246,6 +246,9 @@ read_document(struct reader *r)
             i++;
         if (i == ENTRIES)
             return unknown(r, key, NULL);
+        for (const yaml_node_pair_t *q = root->data.mapping.pairs.start; q < p; q++)
+            if (!strcmp(word_of(yaml_document_get_node(&r->doc, q->key)), word_of(key)))
+                return at(r, key, pf_fail(PF_EFORMAT, "section %s is given twice", word_of(key)));
         PF_TRY(read_section(r, schema[i].section, yaml_document_get_node(&r->doc, p->value)));
     }
     return PF_OK;

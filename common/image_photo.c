@@ -42,7 +42,7 @@ refuse(const pf_photo *photo)
     const char *const name = strcmp(photo->name, "stdin") ? photo->name : "photo";
 
     if (!photo->size)
-        return pf_fail(PF_EFORMAT, "%s is empty", photo->name);
+        return pf_fail_empty(photo->name);
     if (!kind)
         return pf_fail(PF_EFORMAT, "%s is neither a PNG nor a JPEG nor a WebP picture",
                        photo->name);

@@ -135,3 +135,10 @@ pf_kind_fail(const struct pf_kind *kind, const char *expected)
     return pf_fail(PF_EFORMAT, "is %s, not %s%s%s", kind->what, expected, kind->advice ? ": " : "",
                    kind->advice ? kind->advice : "");
 }
+
+pf_err
+pf_fail_empty(const char *name)
+{
+    return pf_fail(PF_EFORMAT, "%s is empty%s", name,
+                   strcmp(name, "stdin") ? "" : "; did the command before this one fail?");
+}

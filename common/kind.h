@@ -23,5 +23,7 @@ enum { PF_KIND_BYTES = 512 };   /* of the beginning are enough */
 const struct pf_kind *pf_kind_of(const void *bytes, size_t size);
 /* "is an HTML page, not <expected>: the download gave a web page". */
 pf_err pf_kind_fail(const struct pf_kind *kind, const char *expected) PF_MUST_USE;
+/* "stdin is empty", and why that may be. */
+pf_err pf_fail_empty(const char *name) PF_MUST_USE;
 
 #endif

@@ -109,10 +109,11 @@ pf_plain_background(uint8_t color[3], const uint8_t *rgb, int64_t N, int width, 
                     double share, const struct pf_config *conf)
 {
     static const uint8_t white[3] = {255, 255, 255};
+    static const double NEAR_WHITE = 0.97;      /* however much the pixels of a JPEG may waver */
     const double threshold = conf->mask.threshold;
     border_median(color, rgb, N, width, height);
     const bool plain = share_of(color, rgb, N, width, height, threshold) >= share;
-    if (!plain || is_ground(color, white, threshold))
+    if (!plain || is_ground(color, white, threshold > NEAR_WHITE ? threshold : NEAR_WHITE))
         memcpy(color, white, sizeof white);
     return plain;
 }

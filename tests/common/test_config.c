@@ -68,6 +68,8 @@ test_wrong_values_are_named(void **state)
     assert_fails(load(&c, "unet: {channel_mult: 3}"), PF_EFORMAT, "list of 4 numbers");
     assert_fails(load(&c, "mask: {method: magic}"), PF_EFORMAT, "auto|alpha|white|net");
     assert_fails(load(&c, "model: {view_num: 16, view_num: 8}"), PF_EFORMAT, "given twice");
+    assert_fails(load(&c, "model: {view_num: 16}\nmodel: {view_num: 8}"), PF_EFORMAT,
+                 ":2: section model is given twice");
     assert_fails(load(&c, "model: 3"), PF_EFORMAT, "section model");
     assert_fails(load(&c, "- a\n"), PF_EFORMAT, ":1: expected sections");
     assert_fails(load(&c, "model: {view_num: 16\n"), PF_EFORMAT, "pf-config-");

@@ -13,6 +13,16 @@
 
 /* ---- strips ---- */
 
+/* Whether its alpha says anything: one that is 255 everywhere is what a program saved with it. */
+static bool
+has_alpha(const pf_image *strip)
+{
+    for (size_t i = 3; strip->channels == 4 && i < pf_image_bytes(strip); i += 4)
+        if (strip->pixel[i] < 255)
+            return true;
+    return false;
+}
+
 static pf_err
 put_views(pf_doc *doc, const pf_image *strip)
 {
@@ -27,7 +37,7 @@ put_views(pf_doc *doc, const pf_image *strip)
         pf_image_on_white((uint8_t *)image.data + (size_t)n * S * S * 3,
                           (float *)alpha.data + (size_t)n * S * S, strip, n * S, S);
     err = pf_doc_put(doc, "views.image", &image);
-    if (!err && strip->channels == 4)
+    if (!err && has_alpha(strip))
         err = pf_doc_put(doc, "views.alpha", &alpha);
 out:
     pf_tensor_release(&image);

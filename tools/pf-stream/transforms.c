@@ -47,7 +47,7 @@ parse(json_t **all, const char *bytes, size_t size, const char *name)
     const size_t mark = size >= 3 && !memcmp(bytes, "\xef\xbb\xbf", 3) ? 3 : 0;    // Windows'
     json_error_t error;
     if (!size)
-        return pf_fail(PF_EFORMAT, "%s is empty", name);
+        return pf_fail_empty(name);
     if ((*all = json_loadb(bytes + mark, size - mark, JSON_REJECT_DUPLICATES, &error)))
         return PF_OK;
     const struct pf_kind *const kind = pf_kind_of(bytes, size);

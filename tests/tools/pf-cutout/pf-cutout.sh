@@ -39,6 +39,11 @@ ok "the second too" sh -c 'pf-cutout "$0" | cmp - many/photo-1.png' "$I/photo.we
 ok "%% is a percent sign" sh -c 'pf-cutout -o "%o 100%%.png" "$0" && cmp "photo_rgb 100%.png" plain.png' "$I/photo_rgb.png"
 fails "two photos, one name" 2 "nowhere.png and b.png would both be none.png; %o is the photo's name" \
     pf-cutout nowhere.png b.png -o none.png
+cp "$I/photo_rgb.png" x0.png; cp "$I/photo_rgb.png" x1.png
+fails "a photo that is still to be read would be replaced" 2 "would replace the photo x0.png" pf-cutout -o 'x%i.png' x1.png x0.png
+fails "a photo would be replaced by its own cut-out" 2 "would replace the photo x1.png" pf-cutout -o ./x1.png x1.png
+ok "the photos are as they were" sh -c 'cmp x0.png "$1" && cmp x1.png "$1"' - "$I/photo_rgb.png"
+fails "several photos to standard output" 2 "2 photos need names" pf-cutout x0.png x1.png
 fails "a pattern that is none" 2 "of % only %o" pf-cutout "$I/photo_rgb.png" -o 'none%d.png'
 pf-cutout -q -o 'some/%o.png' nowhere.png "$I/truncated.jpg" "$I/photo_rgb.png" 2>said
 ok "some failed: status 1" test $? = 1

@@ -4,7 +4,9 @@
 
 enum { N = 4, S = 32, W = N * S, RADIUS = 10, QUALITY = 75 };
 
-/* N discs whose edges are soft, on white or, with 4 channels, on nothing. */
+static int ground = 255;        /* what the discs lie on */
+
+/* N discs whose edges are soft, on the ground or, with 4 channels, on nothing. */
 static pf_image
 discs(int channels)
 {
@@ -16,7 +18,7 @@ discs(int channels)
         uint8_t *const p = strip.pixel + channels * i;
         for (int c = 0; c < 3; c++)
             p[c] = (uint8_t)(40 * (c + 1) * (channels == 4 ? 1 : a) +
-                             255 * (channels == 4 ? 0 : 1 - a) + 0.5f);
+                             (float)ground * (channels == 4 ? 0 : 1 - a) + 0.5f);
         if (channels == 4)
             p[3] = (uint8_t)(255 * a + 0.5f);
     }
@@ -101,6 +103,48 @@ test_webp_brings_its_alpha(void **state)
     pf_image_release(&strip);
 }
 
+/* 240 was taken for white, as far as a JPEG may waver, and kept: its blocks became object. */
+static void
+test_lossy_strips_on_grey_are_made_white(void **state)
+{
+    static const char *const lossy[] = {"grey.jpg", "grey.webp"};
+    char said[4096];
+    (void)state;
+    ground = 240;
+    pf_image strip = discs(3);
+    ground = 255;
+    assert_ok(pf_image_save_png(&strip, "grey.png"));
+    save_jpeg("grey.jpg", &strip, QUALITY, false);
+    save_webp("grey.webp", &strip, QUALITY, false);
+    assert_int_equal(run(said, MASK "png.pf grey.png"), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(run(said, MASK "x.pf %s 2>told; grep -q 'the background is (2' told",
+                             lossy[i]), 0);
+        print_message("# %s: %.4f\n", lossy[i], difference("x.pf", "png.pf"));
+        assert_true(difference("x.pf", "png.pf") < 0.01);
+    }
+    pf_image_release(&strip);
+}
+
+/* As programs save it that know RGBA alone. */
+static void
+test_alpha_that_is_whole_everywhere_is_none(void **state)
+{
+    pf_image rgb = discs(3), rgba;
+    (void)state;
+    assert_ok(pf_image_new(&rgba, W, S, 4));
+    for (int i = 0; i < W * S; i++) {
+        memcpy(rgba.pixel + 4 * i, rgb.pixel + 3 * i, 3);
+        rgba.pixel[4 * i + 3] = 255;
+    }
+    assert_ok(pf_image_save_png(&rgb, "rgb.png"));
+    assert_ok(pf_image_save_png(&rgba, "whole.png"));
+    RUNS(MASK "rgb.pf rgb.png && " MASK "whole.pf whole.png");
+    assert_true(difference("rgb.pf", "whole.pf") == 0);
+    pf_image_release(&rgb);
+    pf_image_release(&rgba);
+}
+
 int
 main(void)
 {
@@ -108,6 +152,8 @@ main(void)
         cmocka_unit_test(test_jpeg_and_webp_strips_are_as_good_as_png),
         cmocka_unit_test(test_lossy_strips_get_a_threshold_of_their_own),
         cmocka_unit_test(test_webp_brings_its_alpha),
+        cmocka_unit_test(test_lossy_strips_on_grey_are_made_white),
+        cmocka_unit_test(test_alpha_that_is_whole_everywhere_is_none),
     };
     return cmocka_run_group_tests_name("strips", tests, enter_scratch, leave_scratch);
 }

@@ -179,6 +179,12 @@ test_several_photos(void **state)
         pf_doc_release(&docs[i]);
 }
 
+#define RECONSTRUCT(sample)                                                                        \
+    "make -f %s/pipelines/reconstruct.mk PATH=\"$PATH\" out/sample.pf OUTPUT=out "                 \
+    "INPUT=%s/configs/demo/photos/ball-20.png CONFIG=config.yaml CKPT=model.pf DEVICE=cpu "         \
+    "SAMPLE_NUM=2 SAMPLE=" sample " INPUT_ELEVATION=20 TARGET_ELEVATION=0,30 SAMPLE_STEPS=1 "       \
+    ">made 2>&1 || cat made >&2"
+
 /* Of several samples of two elevations, reconstruct.mk takes number 1 of each: SyncDreamer's
  * --sample_num 2. */
 static void
@@ -186,11 +192,7 @@ test_reconstruct_takes_one_sample_of_each_elevation(void **state)
 {
     pf_doc made[5] = {0}, taken[3] = {0};
     (void)state;
-    RUNS("make -f %s/pipelines/reconstruct.mk PATH=\"$PATH\" out/sample.pf OUTPUT=out "
-         "INPUT=%s/configs/demo/photos/ball-20.png CONFIG=config.yaml CKPT=model.pf DEVICE=cpu "
-         "SAMPLE_NUM=2 SAMPLE=1 INPUT_ELEVATION=20 TARGET_ELEVATION=0,30 SAMPLE_STEPS=1 >made 2>&1 "
-         "|| cat made >&2",
-         root, root);
+    RUNS(RECONSTRUCT("1"), root, root);
     assert_int_equal(read_all(made, 5, "out/views.pf"), 4);
     assert_int_equal(read_all(taken, 3, "out/sample.pf"), 2);
     for (int e = 0; e < 2; e++) {
@@ -198,7 +200,14 @@ test_reconstruct_takes_one_sample_of_each_elevation(void **state)
                         *const one = pf_doc_get(&made[2 * e + 1], "views.image");
         assert_memory_not_equal(other->data, one->data, pf_tensor_bytes(one));
         same_tensor(&taken[e], &made[2 * e + 1], "views.image");
+        pf_doc_release(&taken[e]);
     }
+    /* another number: the settings made the file, too; the views stay */
+    RUNS(RECONSTRUCT("0"), root, root);
+    RUNS("! grep pf-sample made");
+    assert_int_equal(read_all(taken, 3, "out/sample.pf"), 2);
+    for (int e = 0; e < 2; e++)
+        same_tensor(&taken[e], &made[2 * e], "views.image");
     for (int i = 0; i < 5; i++)
         pf_doc_release(&made[i]);
     for (int i = 0; i < 3; i++)
