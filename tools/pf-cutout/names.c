@@ -65,7 +65,7 @@ need_names(const char *pattern, char *const *photos, int n)
         pf_die("no memory for %d names", n);
     for (int i = 0; i < n; i++) {
         pf_must(name_of(names[i], pattern, photos[i], i));
-        for (int k = 0; k < n; k++)             /* a photo that is still to be read, or its original */
+        for (int k = 0; k < n; k++)             /* still to be read, or the original */
             if (pf_output_same(names[i], photos[k]))
                 pf_usage("--output %s: the cut-out of %s would replace the photo %s", pattern,
                          photos[i], photos[k]);
