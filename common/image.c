@@ -106,14 +106,29 @@ read_whole(pf_image *image, pf_photo *photo, pf_err opened)
     return err;
 }
 
-pf_err
-pf_image_read(pf_image *image, const char *path)
+static pf_err
+read_file(pf_image *image, const char *path, bool upright)
 {
     pf_photo photo;
-    PF_TRY(read_whole(image, &photo, pf_photo_open(&photo, path)));
+    const pf_err opened = pf_photo_open(&photo, path);
+    if (!opened && !upright)
+        photo.orientation = 1;
+    PF_TRY(read_whole(image, &photo, opened));
     if (last_note[0])
         pf_warn("%s", last_note);
     return PF_OK;
+}
+
+pf_err
+pf_image_read(pf_image *image, const char *path)
+{
+    return read_file(image, path, true);
+}
+
+pf_err
+pf_image_read_stored(pf_image *image, const char *path)
+{
+    return read_file(image, path, false);
 }
 
 pf_err

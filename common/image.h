@@ -44,7 +44,9 @@ pf_image_bytes(const pf_image *image)
  * its colours are sRGB's, whatever its profile.  A damaged or truncated file is PF_EFORMAT,
  * never half a picture.  What a person should know of it (pf_image_note) is said. */
 pf_err pf_image_read(pf_image *image, const char *path) PF_MUST_USE;
-/* The same for bytes in memory; name is for errors, and nothing is said. */
+/* The same not set upright: for pictures whose cameras belong to the pixels as they are stored. */
+pf_err pf_image_read_stored(pf_image *image, const char *path) PF_MUST_USE;
+/* As pf_image_read for bytes in memory; name is for errors, and nothing is said. */
 pf_err pf_image_read_memory(pf_image *image, const void *bytes, size_t size, const char *name)
     PF_MUST_USE;
 /* What a person should know about the picture that this thread read last: one sentence, or "". */

@@ -214,6 +214,30 @@ test_exif_orientation_is_honoured_in_every_format(void **state)
     }
 }
 
+/* pf-stream pack: a camera belongs to the pixels as COLMAP read them, which turns nothing. */
+static void
+test_stored_pixels_are_not_turned(void **state)
+{
+    const struct bytes png = file("flag.png"), block = exif(6, false);
+    const struct bytes with = png_with(&png, "eXIf", &block, false);
+    char path[] = "/tmp/test_photo.XXXXXX";
+    const int fd = mkstemp(path);
+    pf_image got, want = read_plain("flag.png");
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, with.data, with.size), with.size);
+    close(fd);
+    assert_ok(pf_image_read_stored(&got, path));
+    assert_int_equal(got.width, want.width);
+    assert_memory_equal(got.pixel, want.pixel, pf_image_bytes(&want));
+    pf_image_release(&got);
+    assert_ok(pf_image_read(&got, path));
+    assert_int_equal(got.width, want.height);
+    pf_image_release(&got);
+    pf_image_release(&want);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void
 test_nonsense_in_exif_turns_nothing(void **state)
 {
@@ -706,6 +730,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_turned_picture_is_set_upright),
         cmocka_unit_test(test_exif_orientation_is_honoured_in_every_format),
+        cmocka_unit_test(test_stored_pixels_are_not_turned),
         cmocka_unit_test(test_nonsense_in_exif_turns_nothing),
         cmocka_unit_test(test_a_wide_gamut_profile_is_converted),
         cmocka_unit_test(test_gama_and_chrm_are_converted),

@@ -52,9 +52,9 @@ read_views(struct all_views *v, pf_doc *first, int streams, char **names)
         pf_stream *in;
         pf_doc doc = {0};
         PF_TRY(pf_stream_open(&in, name));
-        while ((err = pf_stream_read(in, v->documents ? &doc : first)) == PF_OK)
+        for (int k = 0; !(err = pf_stream_read(in, v->documents ? &doc : first)); k++)
             if ((err = all_views_add(v, v->documents ? &doc : first, pf_conf.neus.bound))) {
-                pf_fail_in(err, "%s", pf_file_title(name));
+                pf_fail_in(err, k ? "%s: document %d" : "%s", pf_file_title(name), k);
                 break;
             }
         pf_stream_close(in);

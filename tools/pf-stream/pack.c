@@ -103,7 +103,7 @@ static pf_err
 read_picture(struct views *v, int n, const struct shot *shot, const char *masks)
 {
     pf_image image;
-    pf_err err = pf_image_read(&image, shot->picture);
+    pf_err err = pf_image_read_stored(&image, shot->picture);
     if (err)
         return pf_fail_in(err, "%s", shot->where);
     if ((n || !(err = take_size(v, &image, shot))) && !(err = check_size(v, &image, shot))) {

@@ -114,6 +114,8 @@ ok "... which is as it was" cmp again.csv before.csv
 ok "fuses documents and files" bash -c 'cat one.pf other.pf | pf-neus -q -d cpu -c small.yaml --steps 1 -o two.pf - one.pf && grep -q "\"field.elevation\":{\"dtype\":\"F32\",\"shape\":\[3\]" two.pf'
 fails "views of two sizes" 1 "bigger.pf: views.image is 9 x 9 pixels, earlier views are 8 x 8" run --steps 1 -o x.pf one.pf bigger.pf
 fails "views without masks" 1 "bare.pf: the stream has no tensor views.alpha; it is made by pf-mask" run --steps 1 -o x.pf bare.pf
+cat one.pf bare.pf >two.pf
+fails "which document of two lacks them" 1 "two.pf: document 1: the stream has no tensor views.alpha" run --steps 1 -o x.pf two.pf
 ok "a failure leaves nothing" test ! -e x.pf
 head -c 900 one.pf >short.pf
 fails "a truncated stream" 1 "short.pf" run --steps 1 -o x.pf short.pf
