@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "kernels/cutout/parameters.h"
+
 enum { U = PF_CUTOUT_STAGES, LEVELS = 6 };
 
 /* The table of networks.md, 3; channels are in, mid, out.  stage1 of IS-Net has CONV_IN inputs. */
@@ -92,21 +94,6 @@ pf_cutout_recognise(enum pf_cutout_kind *kind, pf_checkpoint *weights)
     return PF_OK;
 }
 
-/* A tensor as f32, owned by the caller. */
-static pf_err
-need(pf_checkpoint *weights, pf_tensor *to, const char *prefix, const char *name, int ndim,
-     const int64_t *dim)
-{
-    char full[128];
-    pf_tensor t;
-    snprintf(full, sizeof full, "%s%s", prefix, name);
-    PF_TRY(pf_checkpoint_need(weights, full, &t, ndim, dim));
-    PF_TRY(pf_checkpoint_expect_finite(weights, full, &t));
-    PF_TRY(pf_tensor_new_unset(to, PF_F32, ndim, dim));
-    pf_to_f32(to->data, t.data, t.dtype, pf_tensor_count(to));
-    return PF_OK;
-}
-
 enum { WEIGHT, BIAS, GAMMA, BETA, MEAN, VARIANCE, PARTS };
 
 /* networks.md, 1. */
@@ -153,10 +140,10 @@ load_conv(pf_layer **layer, struct source *from, const char *prefix, int64_t K, 
           int64_t side)
 {
     pf_tensor part[PARTS] = {0};
-    pf_err err = need(from->weights, &part[WEIGHT], prefix, ".weight", 4,
-                      (int64_t[]){K, C, side, side});
+    pf_err err = pf_parameter_read(&part[WEIGHT], from->weights, prefix, "weight", 4,
+                                   (int64_t[]){K, C, side, side});
     if (!err)
-        err = need(from->weights, &part[BIAS], prefix, ".bias", 1, &K);
+        err = pf_parameter_read(&part[BIAS], from->weights, prefix, "bias", 1, &K);
     return make_layer(layer, from, part, err);
 }
 
@@ -164,8 +151,8 @@ load_conv(pf_layer **layer, struct source *from, const char *prefix, int64_t K, 
 static pf_err
 load_unit(pf_layer **layer, struct source *from, const char *prefix, int64_t K, int64_t C)
 {
-    static const char *const norm[PARTS] = {[GAMMA] = ".weight", [BETA] = ".bias",
-                                            [MEAN] = ".running_mean", [VARIANCE] = ".running_var"};
+    static const char *const norm[PARTS] = {[GAMMA] = "weight", [BETA] = "bias",
+                                            [MEAN] = "running_mean", [VARIANCE] = "running_var"};
     char conv[96], bn[96];
     pf_tensor part[PARTS] = {0};
     snprintf(conv, sizeof conv, "%s.conv_s1", prefix);
@@ -175,14 +162,15 @@ load_unit(pf_layer **layer, struct source *from, const char *prefix, int64_t K, 
         snprintf(bn, sizeof bn, "norm.%d", from->next++);
     }
     const bool normed = from->normed || pf_checkpoint_has(from->weights, bn);
-    pf_err err = need(from->weights, &part[WEIGHT], conv, ".weight", 4, (int64_t[]){K, C, 3, 3});
+    pf_err err = pf_parameter_read(&part[WEIGHT], from->weights, conv, "weight", 4,
+                                   (int64_t[]){K, C, 3, 3});
     if (!err)
-        err = need(from->weights, &part[BIAS], conv, ".bias", 1, &K);
+        err = pf_parameter_read(&part[BIAS], from->weights, conv, "bias", 1, &K);
     for (int i = GAMMA; i < PARTS && normed && !err; i++)
-        err = need(from->weights, &part[i], bn, norm[i], 1, &K);
+        err = pf_parameter_read(&part[i], from->weights, bn, norm[i], 1, &K);
     for (int64_t k = 0; normed && k < K && !err; k++)
         if (((float *)part[VARIANCE].data)[k] < 0)
-            err = pf_fail(PF_EFORMAT, "%s: %s%s has a negative variance",
+            err = pf_fail(PF_EFORMAT, "%s: %s.%s has a negative variance",
                           pf_checkpoint_path(from->weights), bn, norm[VARIANCE]);
     return make_layer(layer, from, part, err);
 }

@@ -14,7 +14,7 @@ pf_parameter_read(pf_tensor *to, pf_checkpoint *weights, const char *prefix, con
     snprintf(full, sizeof full, "%s.%s", prefix, name);
     PF_TRY(pf_checkpoint_need(weights, full, &t, ndim, dim));
     PF_TRY(pf_checkpoint_expect_finite(weights, full, &t));
-    PF_TRY(pf_tensor_new(to, PF_F32, ndim, dim));
+    PF_TRY(pf_tensor_new_unset(to, PF_F32, ndim, dim));
     pf_to_f32(to->data, t.data, t.dtype, pf_tensor_count(to));
     return PF_OK;
 }

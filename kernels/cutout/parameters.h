@@ -1,5 +1,5 @@
 /* parameters.h - convolutions as checkpoints hold them, with what stands behind them folded in:
- * for TRACER and FBA matting (networks.md).
+ * for TRACER and FBA matting (networks.md); pf_parameter_read serves the others too.
  *
  *     struct pf_conv_parameters p;
  *     PF_TRY(pf_conv_read(&p, weights, &(struct pf_conv_names){.conv = "conv1", .norm = "bn1",

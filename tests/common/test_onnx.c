@@ -6,6 +6,7 @@
 
 #include "common/checkpoint.h"
 #include "tests/check.h"
+#include "tests/common/truncated.h"
 
 #define FILES "tests/data/onnx/"
 
@@ -180,20 +181,8 @@ test_every_truncation_is_refused(void **state)
     (void)state;
     for (int i = 0; i < 3; i++) {
         char path[200];
-        static char bytes[10000];
-        pf_checkpoint *w;
         snprintf(path, sizeof path, FILES "%s", files[i]);
-        FILE *f = fopen(path, "rb");
-        assert_non_null(f);
-        const size_t size = fread(bytes, 1, sizeof bytes, f);
-        fclose(f);
-        for (size_t n = 0; n < size; n++) {
-            char *part = malloc(n + 1);                 // so that a read beyond n is seen
-            memcpy(part, bytes, n);
-            if (pf_checkpoint_open_memory(&w, part, n, "part") == PF_OK)
-                fail_msg("%zu of %zu bytes of %s were accepted", n, size, path);
-            free(part);
-        }
+        every_truncation_is_refused(path);
     }
 }
 

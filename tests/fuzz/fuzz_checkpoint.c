@@ -5,7 +5,6 @@
  * Without PF_FUZZER it replays the files given, or all of tests/data/checkpoint, each whole and
  * with single bytes changed, and speaks TAP. */
 #include "common/checkpoint.h"
-#include "common/rng.h"
 #include "tests/fuzz/replay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
@@ -37,15 +36,7 @@ enum { CHANGES = 200 };
 static void
 replay(uint8_t *bytes, size_t size)
 {
-    LLVMFuzzerTestOneInput(bytes, size);
-    for (uint64_t i = 0; i < CHANGES && size; i++) {
-        const double where = pf_rng_uniform(1, PF_RNG_TEST, 2 * i) * (double)size;
-        uint8_t *byte = &bytes[(size_t)where % size];
-        const uint8_t was = *byte;
-        *byte = (uint8_t)(256 * pf_rng_uniform(1, PF_RNG_TEST, 2 * i + 1));
-        LLVMFuzzerTestOneInput(bytes, size);
-        *byte = was;
-    }
+    replay_changed(bytes, size, CHANGES);
 }
 
 int

@@ -5,7 +5,6 @@
  * Without PF_FUZZER it replays the files given, or all of tests/data/onnx, each whole, cut short at
  * every byte and with single bytes changed, and speaks TAP. */
 #include "common/onnx.h"
-#include "common/rng.h"
 #include "tests/fuzz/replay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
@@ -58,17 +57,9 @@ cut_at(const uint8_t *bytes, size_t n)
 static void
 replay(uint8_t *bytes, size_t size)
 {
-    LLVMFuzzerTestOneInput(bytes, size);
     for (size_t n = 0; n < size && n < 2000; n++)
         cut_at(bytes, n);
-    for (uint64_t i = 0; i < CHANGES && size; i++) {
-        const double where = pf_rng_uniform(1, PF_RNG_TEST, 2 * i) * (double)size;
-        uint8_t *byte = &bytes[(size_t)where % size];
-        const uint8_t was = *byte;
-        *byte = (uint8_t)(256 * pf_rng_uniform(1, PF_RNG_TEST, 2 * i + 1));
-        LLVMFuzzerTestOneInput(bytes, size);
-        *byte = was;
-    }
+    replay_changed(bytes, size, CHANGES);
 }
 
 int

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/rng.h"
+
 typedef void replay_fn(uint8_t *bytes, size_t size);
 
 /* The bytes of a file in memory of exactly their size, so that sanitizers see a read past them;
@@ -27,6 +29,23 @@ replay_read(const char *path, size_t *size)
     if (copy)
         memcpy(copy, bytes, *size);
     return copy;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+/* The bytes as they are, and with a random one of them changed, so many times. */
+static inline void
+replay_changed(uint8_t *bytes, size_t size, uint64_t changes)
+{
+    LLVMFuzzerTestOneInput(bytes, size);
+    for (uint64_t i = 0; i < changes && size; i++) {
+        const double where = pf_rng_uniform(1, PF_RNG_TEST, 2 * i) * (double)size;
+        uint8_t *const byte = &bytes[(size_t)where % size];
+        const uint8_t was = *byte;
+        *byte = (uint8_t)(256 * pf_rng_uniform(1, PF_RNG_TEST, 2 * i + 1));
+        LLVMFuzzerTestOneInput(bytes, size);
+        *byte = was;
+    }
 }
 
 static inline void
