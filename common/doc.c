@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "common/opt.h"
+#include "common/text.h"
 
 void
 pf_doc_release(pf_doc *doc)
@@ -192,6 +193,28 @@ pf_doc_add_history(pf_doc *doc)
     free(entry);
     free(text);
     return err;
+}
+
+bool
+pf_doc_failed(const pf_doc *doc)
+{
+    const char *const kind = pf_doc_get_meta(doc, "pf.kind");
+    return kind && strcmp(kind, "failed") == 0;
+}
+
+void
+pf_doc_position(const pf_doc *doc, int *index, int *count)
+{
+    const char *const i = pf_doc_get_meta(doc, "pf.index");
+    const char *const n = pf_doc_get_meta(doc, "pf.count");
+    int64_t first, all;
+    *index = 0;
+    *count = 1;
+    if (!i || !n || !pf_parse_int(&first, i) || !pf_parse_int(&all, n) || first < 0 ||
+        first >= all || all > INT32_MAX)
+        return;
+    *index = (int)first;
+    *count = (int)all;
 }
 
 pf_err

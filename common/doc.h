@@ -8,6 +8,8 @@
  *     pf_doc_release(&doc); */
 #ifndef PF_DOC_H
 #define PF_DOC_H
+#include <stdbool.h>
+
 #include "common/safetensors.h"
 
 #ifdef __cplusplus
@@ -41,6 +43,10 @@ const char *pf_doc_get_meta(const pf_doc *doc, const char *key);        /* NULL 
 pf_err pf_doc_set_meta(pf_doc *doc, const char *key, const char *value) PF_MUST_USE;
 /* Append this program's name, version, options and seed (from opt.h) to pf.history. */
 pf_err pf_doc_add_history(pf_doc *doc) PF_MUST_USE;
+/* Whether it stands for an object that failed: pf.kind is failed, and pf.error says why. */
+bool pf_doc_failed(const pf_doc *doc);
+/* pf.index and pf.count; a document that has none is the only one of its run, 0 of 1. */
+void pf_doc_position(const pf_doc *doc, int *index, int *count);
 /* pf.index and pf.count: where this document stands in its stream. */
 pf_err pf_doc_set_position(pf_doc *doc, int index, int count) PF_MUST_USE;
 

@@ -34,6 +34,8 @@ static const struct pf_opt common_opts[] = {
     PF_OPT_(INT64, 0, "seed", pf_common.seed, "N", "of all random numbers", .hi = SEED_MAX),
     PF_OPT_INT(0, "threads", pf_common.threads, "N", "CPU threads; 0: one for each processor", 0,
                1024),
+    PF_OPT_FLAG('k', "keep-going", pf_common.keep_going,
+                "an object that fails does not end the run"),
     PF_OPT_FLAG('q', "quiet", pf_common.quiet, "no progress, no stage times"),
     PF_OPT_(COUNT, 'v', "verbose", pf_common.verbose, 0, "stage times, memory"),
     {.type = PF_OPT_T_END, .letter = 'h', .name = "help", .help = "this text"},

@@ -9,7 +9,7 @@
  *     pf_start(&argc, &argv, "[STREAM]", "one line that says what the tool does", opts);
  *
  * Every tool also has the common options of pf(7): -o -c -w -d --precision --seed
- * --threads -q -v -h --version.  A value that lives in pf_conf (config.h) takes, in rising order,
+ * --threads -k -q -v -h --version.  A value that lives in pf_conf (config.h) takes, in rising order,
  * its default, the file given with -c, the command line. */
 #ifndef PF_OPT_H
 #define PF_OPT_H
@@ -67,6 +67,7 @@ struct pf_common {
     const char *precision;      /* --precision f32|tf32|f16|bf16, NULL: the device's default */
     int64_t seed;               /* --seed, default 6033 */
     int threads;                /* --threads, 0: as many as there are processors */
+    bool keep_going;            /* -k */
     bool quiet;                 /* -q */
     int verbose;                /* -v, counted */
 };

@@ -306,16 +306,28 @@ out:
 }
 
 pf_err
+pf_stream_more(pf_stream *s, bool *more)
+{
+    uint8_t byte;
+    size_t got;
+
+    PF_TRY(read_some(s, &byte, 1, &got));
+    if (got)
+        put_back(s, byte);
+    *more = got;
+    return PF_OK;
+}
+
+pf_err
 pf_doc_read_file(pf_doc *doc, const char *path)
 {
     pf_stream *s;
+    bool more = false;
 
     pf_doc_release(doc);
     PF_TRY(pf_stream_open(&s, path));
     pf_err err = pf_stream_read(s, doc);
-    uint8_t byte;
-    size_t more = 0;
-    if (!err && !(err = read_some(s, &byte, 1, &more)) && more)
+    if (!err && !(err = pf_stream_more(s, &more)) && more)
         err = pf_fail(PF_EFORMAT, "%s: holds more than one document: pf-stream cat --index N takes "
                       "one of them", s->name);
     if (err)

@@ -36,6 +36,8 @@ pf_err pf_stream_open_memory(pf_stream **s, const void *bytes, size_t size) PF_M
  * truncated, malformed or corrupt one, and a stream whose pf.count promised more documents, or
  * that holds none at all. */
 pf_err pf_stream_read(pf_stream *s, pf_doc *doc) PF_MUST_USE;
+/* Whether bytes follow the documents that were read; a pipe is waited for. */
+pf_err pf_stream_more(pf_stream *s, bool *more) PF_MUST_USE;
 void pf_stream_close(pf_stream *s);                             /* NULL is fine */
 
 /* Replace doc by the one document of the file at path, or of stdin for "-"; by an empty one on

@@ -2,10 +2,9 @@
  * in:  input.image [3, S, S]      out: input.clip [1, E] */
 #include <math.h>
 
+#include "common/batch.h"
 #include "common/opt.h"
 #include "common/progress.h"
-#include "common/output.h"
-#include "common/stream.h"
 #include "tools/pf-clip-embed/vit.h"
 
 static bool verify;
@@ -48,8 +47,7 @@ main(int argc, char *argv[])
 {
     static struct vit vit;
     pf_checkpoint *weights;
-    pf_stream *in;
-    pf_output *out;
+    pf_batch *batch;
     pf_doc doc = {0};
     pf_dev *dev;
     pf_err err;
@@ -60,25 +58,20 @@ main(int argc, char *argv[])
     if (!pf_common.weights)
         pf_usage("-w WEIGHTS is missing: the diffusion checkpoint, or CLIP's own file");
     pf_need_stream_name();
-    pf_must(pf_output_open(&out, pf_common.out));
-    const char *name = argc ? argv[0] : "-";
-    pf_must(pf_stream_open(&in, name));
+    pf_must(pf_batch_open(&batch, pf_common.out));
+    pf_must(pf_batch_input(batch, argc, argv));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     pf_must(pf_checkpoint_open(&weights, pf_common.weights));
     if (verify)
         pf_must(pf_checkpoint_verify_all(weights));
     const double start = pf_seconds();
     pf_must(pf_hint_config(vit_load(&vit, dev, weights, &pf_conf)));
-    while ((err = pf_stream_read(in, &doc)) == PF_OK) {
-        pf_must(pf_stream_blame(name, embed(&doc, dev, &vit)));
-        pf_must(pf_doc_write(&doc, pf_output_file(out)));
-    }
+    while ((err = pf_batch_read(batch, &doc)) == PF_OK)
+        pf_must(pf_batch_put(batch, &doc, pf_batch_blame(batch, embed(&doc, dev, &vit))));
     pf_must(err == PF_END ? PF_OK : err);
-    pf_must(pf_output_close(out));
     pf_stage_time("embedding", pf_seconds() - start);
     pf_doc_release(&doc);
-    pf_stream_close(in);
     pf_dev_close(dev);
     pf_checkpoint_close(weights);
-    return 0;
+    return pf_batch_end(batch);
 }

@@ -4,13 +4,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/batch.h"
 #include "common/camera.h"
 #include "common/config.h"
 #include "common/image.h"
 #include "common/opt.h"
 #include "common/output.h"
+#include "common/pattern.h"
 #include "common/plain.h"
-#include "common/stream.h"
 #include "common/text.h"
 #include "tools/pf-mask/by_network.h"
 #include "tools/pf-mask/strip.h"
@@ -37,12 +38,17 @@ static const struct pf_opt opts[] = {
     PF_OPT_END
 };
 
-/* DIR for the first document of a stream, DIR/1 for the second, ... */
+static struct pf_place masks_at = {.option = "--masks", .shared = true};
+static struct pf_place png_at = {.option = "--png", .shared = true};
+
+/* DIR for the first document that has this one, DIR/1 for the second, ... */
 static pf_err
-folder_of(char path[4096], const char *dir, int k)
+folder_of(char path[PATH_MAX], struct pf_place *place, const pf_doc *doc)
 {
-    if (snprintf(path, 4096, k ? "%s/%d" : "%s", dir, k) >= 4096)
-        return pf_fail(PF_EIO, "%s: the name is too long", dir);
+    PF_TRY(pf_place_next(place, doc));
+    const int k = place->number;
+    if (snprintf(path, PATH_MAX, k ? "%s/%d" : "%s", place->path, k) >= PATH_MAX)
+        return pf_fail(PF_EIO, "%s: the name is too long", place->path);
     return PF_OK;
 }
 
@@ -106,13 +112,13 @@ put_white(pf_doc *doc, const pf_tensor *image, const uint8_t ground[3], bool pla
 }
 
 static pf_err
-put_masks(pf_doc *doc, const pf_tensor *image, int k, const uint8_t ground[3], bool plain)
+put_masks(pf_doc *doc, const pf_tensor *image, const uint8_t ground[3], bool plain)
 {
-    char folder[4096];
+    char folder[PATH_MAX];
     pf_tensor alpha;
     pf_err err;
 
-    PF_TRY(folder_of(folder, opt.masks, k));
+    PF_TRY(folder_of(folder, &masks_at, doc));
     PF_TRY(masks_read(&alpha, folder, (int)image->dim[0], (int)image->dim[2], (int)image->dim[1]));
     err = set_views(doc, image, &alpha, ground, plain);
     pf_tensor_release(&alpha);
@@ -121,7 +127,7 @@ put_masks(pf_doc *doc, const pf_tensor *image, int k, const uint8_t ground[3], b
 
 /* views.alpha of the document, by the method asked for. */
 static pf_err
-put_alpha(pf_doc *doc, const pf_tensor *image, int k, pf_cutter *cutter)
+put_alpha(pf_doc *doc, const pf_tensor *image, pf_cutter *cutter)
 {
     const char *method = pf_conf.mask.method;
     const bool has_alpha = pf_doc_get(doc, "views.alpha");
@@ -138,7 +144,7 @@ put_alpha(pf_doc *doc, const pf_tensor *image, int k, pf_cutter *cutter)
         return PF_OK;
     const bool plain = pf_plain_background(ground, image->data, image->dim[0], (int)image->dim[2],
                                            (int)image->dim[1], 0.5, &pf_conf);
-    return opt.masks ? put_masks(doc, image, k, ground, plain)
+    return opt.masks ? put_masks(doc, image, ground, plain)
                      : put_white(doc, image, ground, plain);
 }
 
@@ -172,17 +178,16 @@ warn_of_views(const pf_tensor *alpha, float value, const char *what)
 }
 
 static pf_err
-write_masked(const pf_tensor *image, const pf_tensor *alpha, int k)
+write_masked(const pf_doc *doc, const pf_tensor *image, const pf_tensor *alpha)
 {
-    char folder[4096];
+    char folder[PATH_MAX];
 
-    PF_TRY(folder_of(folder, opt.png, k));
+    PF_TRY(folder_of(folder, &png_at, doc));
     return masks_write(folder, image, alpha);
 }
 
-/* Document k of the stream: read, masked, written. */
 static pf_err
-mask_document(pf_doc *doc, int k, pf_cutter *cutter, FILE *out)
+mask_document(pf_doc *doc, pf_cutter *cutter)
 {
     pf_tensor image, alpha;
 
@@ -193,16 +198,15 @@ mask_document(pf_doc *doc, int k, pf_cutter *cutter, FILE *out)
                        "views.image: %lld views of %lld x %lld pixels, expected 1 to 16384 "
                        "a side",
                        (long long)N, (long long)W, (long long)H);
-    PF_TRY(put_alpha(doc, &image, k, cutter));
+    PF_TRY(put_alpha(doc, &image, cutter));
     PF_TRY(pf_doc_need(doc, "views.image", PF_U8, 4, (int64_t[]){N, H, W, 3}, &image));
     PF_TRY(pf_doc_need(doc, "views.alpha", PF_F32, 3, (int64_t[]){N, H, W}, &alpha));
     PF_TRY(pf_tensor_expect_range(&alpha, "views.alpha", 0, 1, "0 to 1"));
     warn_of_views(&alpha, 0, "background");
     warn_of_views(&alpha, 1, "object");
     if (opt.png)
-        PF_TRY(write_masked(&image, &alpha, k));
-    PF_TRY(pf_doc_add_history(doc));
-    return pf_doc_write(doc, out);
+        PF_TRY(write_masked(doc, &image, &alpha));
+    return pf_doc_add_history(doc);
 }
 
 /* Whether path begins as a picture does.  No document begins so: as the length of a header the
@@ -232,7 +236,7 @@ is_picture(bool *picture, const char *path)
 }
 
 static pf_err
-mask_strip(const char *path, pf_cutter *cutter, FILE *out)
+mask_strip(char *path, pf_cutter *cutter, pf_batch *batch)
 {
     pf_doc doc = {0};
     pf_err err;
@@ -243,16 +247,16 @@ mask_strip(const char *path, pf_cutter *cutter, FILE *out)
         if (!pf_given(&pf_conf.mask.threshold))
             pf_conf.mask.threshold = pf_plain_threshold(pf_conf.mask.threshold, opt.usual,
                                                         pf_image_lossy());
-        err = mask_document(&doc, 0, cutter, out);
+        err = mask_document(&doc, cutter);
     }
+    err = pf_batch_put(batch, &doc, err);
     pf_doc_release(&doc);
     return err;
 }
 
 static pf_err
-mask_stream(const char *path, pf_cutter *cutter, FILE *out)
+mask_stream(char *path, pf_cutter *cutter, pf_batch *batch)
 {
-    pf_stream *in;
     pf_doc doc = {0};
     pf_err err;
 
@@ -261,20 +265,32 @@ mask_stream(const char *path, pf_cutter *cutter, FILE *out)
             "--elevation is for a strip, PNG, JPEG or WebP; %s is none of these, and a stream says "
             "where its views were taken",
             pf_file_title(path));
-    PF_TRY(pf_stream_open(&in, path));
-    for (int k = 0; !(err = pf_stream_read(in, &doc)); k++)
-        if ((err = pf_stream_blame(path, mask_document(&doc, k, cutter, out))))
+    PF_TRY(pf_batch_input(batch, 1, &path));
+    while (!(err = pf_batch_read(batch, &doc)))
+        if ((err = pf_batch_put(batch, &doc, pf_batch_blame(batch, mask_document(&doc, cutter)))))
             break;
     pf_doc_release(&doc);
-    pf_stream_close(in);
     return err == PF_END ? PF_OK : err;
+}
+
+/* The folders of --masks and --png, which may be patterns. */
+static void
+check_places(void)
+{
+    pf_pattern_check("--masks", opt.masks);
+    pf_pattern_check("--png", opt.png);
+    masks_at.pattern = opt.masks;
+    png_at.pattern = opt.png;
+    if (opt.png && !pf_pattern(opt.png))
+        pf_must(pf_output_folder(opt.png));
 }
 
 int
 main(int argc, char *argv[])
 {
+    static char standard[] = "-";
     pf_cutter cutter = {0};
-    pf_output *out;
+    pf_batch *batch;
     bool picture = false;
 
     opt.usual = pf_conf.mask.threshold;
@@ -282,14 +298,12 @@ main(int argc, char *argv[])
              "Tell the object from the background in generated views.", opts);
     if (argc > 1)
         pf_usage("one stream or strip at a time, not %d", argc);
-    const char *path = argc ? argv[0] : "-";
+    char *const path = argc ? argv[0] : standard;
     pf_need_stream_name();
-    pf_must(pf_output_open(&out, pf_common.out));
-    if (opt.png)
-        pf_must(pf_output_folder(opt.png));
+    pf_must(pf_batch_open(&batch, pf_common.out));
+    check_places();
     pf_must(is_picture(&picture, path));
-    pf_must((picture ? mask_strip : mask_stream)(path, &cutter, pf_output_file(out)));
+    pf_must((picture ? mask_strip : mask_stream)(path, &cutter, batch));
     pf_cutter_close(&cutter);
-    pf_must(pf_output_close(out));
-    return 0;
+    return pf_batch_end(batch);
 }

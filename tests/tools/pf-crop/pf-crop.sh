@@ -93,6 +93,61 @@ ok "--input is the photo, as the original has it" bash -c \
     "pf-crop '$I/photo.png' -o a.pf && pf-crop --input '$I/photo.png' --crop_size 0 --elevation 30 --output b.pf &&
      cmp <(pf-stream get input.image a.pf) <(pf-stream get input.image b.pf)"
 fails "--input and a photo" 2 "one photo at a time" pf-crop --input "$I/photo.png" "$I/photo.png" -o x.pf
-fails "two photos" 2 "one photo at a time" pf-crop "$I/photo.png" "$I/photo.png" -o x.pf
+fails "two photos of one name" 2 "photo.webp: two photos of one object, photo; --list can name objects" \
+    pf-crop "$I/photo.png" "$I/photo.webp" -o x.pf
+
+# Many photos are a stream of as many documents.
+meta() { pf-stream info --index "$1" "$2" | sed -n "s/^  $3: //p"; }
+ok "a photo's object is named after it" test "$(meta 0 a.pf pf.object)" = photo
+ok "several" pf-crop --size 32 --crop-size 20 "$I/photo.png" "$I/flag.png" -o many.pf
+ok "which are counted" test "$(meta 0 many.pf pf.index)$(meta 0 many.pf pf.count) $(meta 1 many.pf pf.index)$(meta 1 many.pf pf.count)" = "02 12"
+ok "which are named" test "$(meta 0 many.pf pf.object) $(meta 1 many.pf pf.object)" = "photo flag"
+ok "nobody knows whose photo a pipe is" sh -c 'pf-crop - <"$1" | pf-stream info | (! grep pf.object)' sh "$I/photo.png"
+ok "a pattern makes a file of each, the bytes of a run of its own" sh -c '
+    pf-crop --size 32 --crop-size 20 "$1/photo.png" "$1/flag.png" -o "dir/%o/in-%i-%e%%.pf" &&
+    pf-crop --size 32 --crop-size 20 "$1/flag.png" | cmp - dir/flag/in-1-30%.pf && [ -s dir/photo/in-0-30%.pf ]' sh "$I"
+printf 'photo\tobject\televation\n%s\ta\t10\n%s\tb\t20\n%s\tc\t10\n' "$I/photo.png" "$I/photo.png" "$I/photo.png" >three.tsv
+fails "a file that would be replaced" 1 "10.pf would be written twice; %o in the name" pf-crop --list three.tsv -o 'p%e.pf'
+
+# -k: a photo that fails becomes a document that says why, and the next tools pass it on.
+pf-crop -k --size 32 "$I/bad_crc.png" "$I/photo.png" "$I/empty.png" -o k.pf 2>said; status=$?
+ok "-k fails at the end" test $status = 1
+ok "-k says what failed, and how many" sh -c '[ "$(wc -l <said)" = 3 ] && grep -q "^pf-crop: .*empty.png is empty$" said && grep -qx "pf-crop: 2 objects failed" said'
+ok "the others are there" test "$(meta 1 k.pf pf.object) $(meta 1 k.pf pf.index) $(meta 1 k.pf pf.count)" = "photo 1 3"
+ok "and what failed says why" sh -c '[ "$1" = failed ] && case $2 in "pf-crop: "*empty.png*) ;; *) false; esac' sh "$(meta 2 k.pf pf.kind)" "$(meta 2 k.pf pf.error)"
+ok "without tensors" sh -c '! pf-stream info --index 2 k.pf | grep -q input.image'
+fails "without -k the first ends the run" 1 "bad_crc.png" pf-crop "$I/bad_crc.png" "$I/photo.png" -o x.pf
+
+# --list: the table says what differs among the photos.
+mkdir -p table; cp "$I/photo.png" table/; cp "$I/photo.webp" "table/a photo, #2.webp"
+printf 'photo\tobject\televation\tazimuth\tcrop_size\ttarget_elevation\tseed\nphoto.png\tfirst\t10\t-20\t20\t-20,30\t7\r\n\na photo, #2.webp\t\t\t\t\t50,60\n' >table/list.tsv
+ok "a list" pf-crop --size 32 --input-elevation 5 --list table/list.tsv -o list.pf
+ok "object" test "$(meta 0 list.pf pf.object), $(meta 1 list.pf pf.object)" = "first, a photo, #2"
+ok "target elevation" test "$(meta 0 list.pf pf.target_elevation) $(meta 1 list.pf pf.target_elevation)" = "-20,30 50,60"
+ok "seed" test "$(meta 0 list.pf pf.seed)$(meta 1 list.pf pf.seed)" = 7
+ok "elevation, azimuth and crop" bash -c 'pf-crop --size 32 --input-elevation 10 --input-azimuth=-20 --crop-size 20 "$1" -o one.pf &&
+    for t in image alpha elevation azimuth; do pf-stream get input.$t --index 0 list.pf | cmp - <(pf-stream get input.$t one.pf) || exit; done' \
+    bash "$I/photo.png"
+ok "what is left out is as the options say" test "$(pf-stream info --index 1 list.pf | grep -c 'input.elevation.* min 0.0872665')" = 1
+ok "the list is no part of a photo's history" sh -c '! grep -q list.tsv list.pf'
+ok "a list from standard input" sh -c 'cd table && pf-crop --size 32 --input-elevation 5 --list - <list.tsv | cmp - ../list.pf'
+bad() { printf "$3" >bad.tsv; fails "$1" 1 "$2" pf-crop --list bad.tsv -o x.pf; }
+bad "a column that is unknown" 'bad.tsv:1: there is no column "elev"' 'photo\televation\telev\n'
+bad "a column twice" 'bad.tsv:1: column photo is there twice' 'photo\tphoto\n'
+bad "no photos" 'bad.tsv:1: there is no column photo' 'object\nx\n'
+bad "a bad number" 'bad.tsv:3: column elevation: "high", expected a number, -89 to 89' 'photo\televation\na.png\t1\nb.png\thigh\n'
+bad "a number out of range" 'bad.tsv:2: column seed: "-1", expected a whole number, 0 to' 'photo\tseed\na.png\t-1\n'
+bad "a bad elevation among several" 'bad.tsv:2: column target_elevation: "90"' 'photo\ttarget_elevation\na.png\t30,90\n'
+bad "other numbers of elevations" 'bad.tsv:3: column target_elevation: "30", expected as many' 'photo\ttarget_elevation\na.png\t30,60\nb.png\t30\n'
+bad "some with elevations" 'bad.tsv:3: column target_elevation: "", expected it in all rows or in none' 'photo\ttarget_elevation\na.png\t30\nb.png\t\n'
+bad "too many fields" 'bad.tsv:2: more than the 1 columns' 'photo\na.png\t1\n'
+bad "an empty name" 'bad.tsv:2: column photo: it is empty' 'photo\televation\n\t1\n'
+bad "two photos of one object" 'bad.tsv:4: two photos of one object, a, the first in line 2' 'photo\na.png\nb.png\nd/a.jpg\n'
+bad "an object that leaves the folder" 'bad.tsv:2: column object: "../x" cannot be the name of an object' 'photo\tobject\na.png\t../x\n'
+bad "an empty list" 'bad.tsv: lists no photo' 'photo\n'
+fails "no such list" 1 "cannot read none.tsv" pf-crop --list none.tsv -o x.pf
+fails "a list and a photo" 2 "one or the other" pf-crop --list table/list.tsv "$I/photo.png" -o x.pf
+fails "a pattern of unknown letters" 2 "behind a % comes o" pf-crop "$I/photo.png" -o 'a%n.pf'
+
 ok "a failure leaves nothing" test ! -e x.pf
 fails "a full disk" 1 "No space left" bash -c 'pf-crop "$0" >/dev/full' "$I/photo.png"
