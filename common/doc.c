@@ -175,6 +175,20 @@ pf_doc_set_meta(pf_doc *doc, const char *key, const char *value)
 }
 
 pf_err
+pf_doc_copy(pf_doc *copy, const pf_doc *doc)
+{
+    pf_err err = PF_OK;
+
+    for (int i = 0; i < doc->tensors && !err; i++)
+        err = pf_doc_put(copy, doc->tensor[i].name, &doc->tensor[i].t);
+    for (int i = 0; i < doc->metas && !err; i++)
+        err = pf_doc_set_meta(copy, doc->meta[i].key, doc->meta[i].value);
+    if (err)
+        pf_doc_release(copy);
+    return err;
+}
+
+pf_err
 pf_doc_add_history(pf_doc *doc)
 {
     const char *old = pf_doc_get_meta(doc, "pf.history");

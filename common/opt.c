@@ -147,6 +147,24 @@ set_list(const struct pf_opt *o, const char *text)
     *(struct pf_list *)o->value = list;
 }
 
+bool
+pf_list_parse(struct pf_list *list, const char *text, double lo, double hi)
+{
+    struct pf_list all = {0};
+    char *copy = strdup(text), *at = copy, *word;
+    bool good = copy;
+
+    while (good && (word = strsep(&at, ","))) {
+        good = all.n < PF_LIST_MAX && pf_parse_real(&all.v[all.n], word) &&
+               all.v[all.n] >= lo && all.v[all.n] <= hi;
+        all.n++;
+    }
+    free(copy);
+    if (good)
+        *list = all;
+    return good;
+}
+
 static void
 set(const struct pf_opt *o, const char *text)
 {

@@ -80,6 +80,8 @@ extern struct pf_common pf_common;
  * quietly, as it does any filter; output.c removes what is not complete. */
 void pf_start(int *argc, char ***argv, const char *operands, const char *summary,
               const struct pf_opt *opts);
+/* Numbers separated by commas, each from lo to hi; false, and nothing set, where text is not that. */
+bool pf_list_parse(struct pf_list *list, const char *text, double lo, double hi);
 /* Whether the command line set the option whose variable this is. */
 bool pf_given(const void *value);
 /* Wrong usage that only the tool can see: one sentence, exit 2. */

@@ -8,11 +8,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/batch.h"
 #include "common/camera.h"
-#include "common/output.h"
 #include "common/image.h"
 #include "common/opt.h"
+#include "common/output.h"
+#include "common/pattern.h"
 #include "common/progress.h"
+#include "common/text.h"
 #include "tools/pf-sample/dump.h"
 #include "tools/pf-sample/plan.h"
 #include "tools/pf-sample/sampler.h"
@@ -53,12 +56,17 @@ static const struct pf_opt opts[] = {
     PF_OPT_FLAG(0, "plan", opt.plan, "say how much memory the run will take, and do not run"),
     PF_OPT_END};
 
-struct photo {                          /* one document of the input */
+struct photo {                          /* a document of the input */
     pf_doc doc;
     struct sampler_input input;
     pf_tensor moments;
     char *history;                      /* before this tool */
+    int index, count;                   /* its position */
+    int each, done;                     /* documents that it becomes; of them, written so far */
 };
+
+static struct pf_place png_at = {.option = "--png", .shared = true};
+static int strips;                      /* written so far */
 
 /* Read one number of a [1] tensor, at most this many radians. */
 static pf_err
@@ -91,36 +99,29 @@ photo_prepare(struct photo *p, struct model *m)
     return sampler_encode(m, &p->moments, &image);
 }
 
-/* All documents of the input: their number decides pf.count. */
-static int
-read_photos(struct photo **photos, const char *path)
+static void
+photo_release(struct photo *p)
 {
-    pf_stream *in;
-    pf_doc doc = {0};
-    pf_err err;
-    int n = 0;
-    pf_must(pf_stream_open(&in, path));
-    while ((err = pf_stream_read(in, &doc)) == PF_OK) {
-        *photos = realloc(*photos, (size_t)(n + 1) * sizeof **photos);
-        if (!*photos)
-            pf_die("no memory for %d photos", n + 1);
-        (*photos)[n++] = (struct photo){.doc = doc};
-        doc = (pf_doc){0};
-    }
-    pf_must(err == PF_END ? PF_OK : err);
-    pf_stream_close(in);
-    return n;
+    pf_doc_release(&p->doc);
+    pf_tensor_release(&p->moments);
+    free(p->history);
+    *p = (struct photo){0};
 }
 
-/* DIR/INDEX.png: the views side by side, as the original writes them. */
+/* DIR/0.png ...: the views side by side, as the original writes them.  They are counted through
+ * the stream or, where DIR is a pattern, in each folder. */
 static pf_err
-write_strip(const pf_tensor *pictures, int index)
+write_strip(const pf_doc *doc, const pf_tensor *pictures)
 {
+    PF_TRY(pf_place_next(&png_at, doc));
+    const int index = pf_pattern(opt.png) ? png_at.number : strips++;
     const int V = (int)pictures->dim[0], S = (int)pictures->dim[1];
     const size_t row = 3 * (size_t)S;
-    char path[4096];
+    char path[PATH_MAX];
     pf_image strip;
-    if (snprintf(path, sizeof path, "%s/%d.png", opt.png, index) >= (int)sizeof path)
+    if (pf_pattern(opt.png) && index == 0)
+        PF_TRY(pf_output_folder(png_at.path));
+    if (snprintf(path, sizeof path, "%s/%d.png", png_at.path, index) >= (int)sizeof path)
         return pf_fail(PF_EIO, "--png: the name of the folder is too long");
     PF_TRY(pf_image_new(&strip, V * S, S, 3));
     for (int v = 0; v < V; v++)
@@ -133,10 +134,20 @@ write_strip(const pf_tensor *pictures, int index)
     return err;
 }
 
-/* Add the views to the photo's document and write it. */
+/* Which of the photo's documents the next one is; %e and %s of a name, too. */
 static pf_err
-write_views(struct photo *p, const struct rig *w, const pf_tensor *pictures,
-            const pf_tensor *latents, int index, int count, FILE *to)
+put_position(struct photo *p, double elevation_deg, int sample)
+{
+    char text[PF_NUMBER];
+    PF_TRY(pf_spread_put(&p->doc, p->index, p->count, p->done, p->each));
+    PF_TRY(pf_doc_set_meta(&p->doc, "pf.elevation", pf_number_text(text, elevation_deg)));
+    snprintf(text, sizeof text, "%d", sample);
+    return pf_doc_set_meta(&p->doc, "pf.sample", text);
+}
+
+/* Add the views to the photo's document. */
+static pf_err
+put_views(struct photo *p, const struct rig *w, const pf_tensor *pictures, const pf_tensor *latents)
 {
     pf_doc *doc = &p->doc;
     const pf_tensor input_elevation = PF_VIEW(&p->input.elevation, PF_F32, 1);
@@ -149,47 +160,64 @@ write_views(struct photo *p, const struct rig *w, const pf_tensor *pictures,
     if (opt.latents)
         PF_TRY(pf_doc_put(doc, "views.latent", latents));
     PF_TRY(pf_doc_set_meta(doc, "pf.kind", "views"));
-    PF_TRY(pf_doc_set_position(doc, index, count));
     PF_TRY(pf_doc_set_meta(doc, "pf.history", p->history));
     PF_TRY(pf_doc_add_history(doc));
-    if (opt.png)
-        PF_TRY(write_strip(pictures, index));
-    return pf_doc_write(doc, to);
+    return opt.png ? write_strip(doc, pictures) : PF_OK;
 }
 
-/* One target elevation of one photo, seen from its input elevation: sample_num documents, numbered
- * from index on. */
+/* What goes out is what came in and the views: a copy, so that pf-batch may keep it. */
+static pf_err
+write_views(struct photo *p, pf_batch *batch)
+{
+    pf_doc copy = {0};
+    pf_err err = pf_doc_copy(&copy, &p->doc);
+    if (!err)
+        err = pf_batch_write(batch, &copy);
+    pf_doc_release(&copy);
+    p->done += !err;
+    return err;
+}
+
+/* One sample of a target elevation into its document. */
+static pf_err
+sample_once(struct sampler *s, struct model *m, struct photo *p, struct noise *noise)
+{
+    pf_tensor latents = {0}, pictures = {0}, raw = {0};                 // pictures [N, S, S, 3]
+    double start = pf_seconds();
+    pf_err err = sampler_run(s, &latents, &p->moments, noise);          // [N, z, h, w]
+    if (!err) {
+        pf_stage_time("sampling", pf_seconds() - start);
+        start = pf_seconds();
+        err = sampler_decode(m, &pictures, m->run.dump ? &raw : NULL, &latents);
+    }
+    if (!err) {
+        pf_stage_time("decoding", pf_seconds() - start);
+        err = m->run.dump ? dump_host(&m->run, &raw, "decoded") : PF_OK;
+    }
+    if (!err)
+        err = put_views(p, &s->views, &pictures, &latents);
+    pf_tensor_release(&latents);
+    pf_tensor_release(&pictures);
+    pf_tensor_release(&raw);
+    return err;
+}
+
+/* One target elevation of one photo, seen from its input elevation: sample_num documents. */
 static pf_err
 sample_elevation(struct model *m, struct photo *p, double elevation_deg, struct noise *noise,
-                 int index, int count, FILE *to)
+                 pf_batch *batch)
 {
     struct sampler s;
-    pf_err err;
     double start = pf_seconds();
-    if ((err = sampler_begin(&s, m, &p->input, (float)(elevation_deg * (PF_PI / 180)))))
-        goto out;
-    pf_stage_time("cameras", pf_seconds() - start);
+    pf_err err = sampler_begin(&s, m, &p->input, (float)(elevation_deg * (PF_PI / 180)));
+    if (!err)
+        pf_stage_time("cameras", pf_seconds() - start);
     for (int i = 0; i < m->conf.sampler.sample_num && !err; i++) {
-        pf_tensor latents = {0}, pictures = {0}, raw = {0};             // pictures [N, S, S, 3]
         noise_key(noise, elevation_deg, i);
-        start = pf_seconds();
-        err = sampler_run(&s, &latents, &p->moments, noise);            // [N, z, h, w]
-        if (!err) {
-            pf_stage_time("sampling", pf_seconds() - start);
-            start = pf_seconds();
-            err = sampler_decode(m, &pictures, m->run.dump ? &raw : NULL, &latents);
-        }
-        if (!err) {
-            pf_stage_time("decoding", pf_seconds() - start);
-            err = m->run.dump ? dump_host(&m->run, &raw, "decoded") : PF_OK;
-        }
-        if (!err)
-            err = write_views(p, &s.views, &pictures, &latents, index + i, count, to);
-        pf_tensor_release(&latents);
-        pf_tensor_release(&pictures);
-        pf_tensor_release(&raw);
+        if ((err = put_position(p, elevation_deg, i)) || (err = sample_once(&s, m, p, noise)))
+            break;
+        err = write_views(p, batch);
     }
-out:
     sampler_end(&s);
     return err;
 }
@@ -197,14 +225,72 @@ out:
 /* One target elevation of one photo: sample_num documents for each input elevation. */
 static pf_err
 sample_inputs(struct model *m, struct photo *p, double elevation_deg, struct noise *noise,
-              int index, int count, FILE *to)
+              pf_batch *batch)
 {
-    const int each = m->conf.sampler.sample_num;
     if (!opt.input_deg.n)
-        return sample_elevation(m, p, elevation_deg, noise, index, count, to);
+        return sample_elevation(m, p, elevation_deg, noise, batch);
     for (int i = 0; i < opt.input_deg.n; i++) {
         p->input.elevation = (float)(opt.input_deg.v[i] * (PF_PI / 180));
-        PF_TRY(sample_elevation(m, p, elevation_deg, noise, index + i * each, count, to));
+        PF_TRY(sample_elevation(m, p, elevation_deg, noise, batch));
+    }
+    return PF_OK;
+}
+
+/* What a list of photos says of this one (pf-crop --list) counts unless an option was given. */
+static pf_err
+take_wishes(struct noise *noise, const pf_doc *doc, const struct pf_list *usual, int64_t seed)
+{
+    const char *const target = pf_doc_get_meta(doc, "pf.target_elevation");
+    const char *const own = pf_doc_get_meta(doc, "pf.seed");
+    opt.elevation_deg = *usual;
+    pf_common.seed = seed;
+    if (target && !pf_given(&opt.elevation_deg) &&
+        !pf_list_parse(&opt.elevation_deg, target, -89, 89))
+        return pf_fail(PF_EFORMAT, "pf.target_elevation is \"%s\", expected degrees, -89 to 89",
+                       target);
+    if (own && !pf_given(&pf_common.seed) && !pf_parse_int(&pf_common.seed, own))
+        return pf_fail(PF_EFORMAT, "pf.seed is \"%s\", expected a whole number", own);
+    noise->seed = (uint64_t)pf_common.seed;
+    return PF_OK;
+}
+
+/* Every document of a run becomes as many, or nobody can tell what is missing. */
+static pf_err
+check_each(struct photo *p)
+{
+    static int each;
+    p->each = opt.elevation_deg.n * (opt.input_deg.n ? opt.input_deg.n : 1) *
+              pf_conf.sampler.sample_num;
+    if (p->index == 0)
+        each = p->each;
+    return p->each == each ? PF_OK
+                           : pf_fail(PF_EFORMAT, "this photo makes %d documents, the first %d: "
+                                     "expected as many target elevations for each", p->each, each);
+}
+
+/* All documents of one photo. */
+static pf_err
+sample_photo(struct model *m, struct photo *p, struct noise *noise, pf_batch *batch)
+{
+    const double start = pf_seconds();
+    PF_TRY(photo_prepare(p, m));
+    pf_stage_time("encoding", pf_seconds() - start);
+    for (int e = 0; e < opt.elevation_deg.n; e++)
+        PF_TRY(sample_inputs(m, p, opt.elevation_deg.v[e], noise, batch));
+    return PF_OK;
+}
+
+/* A photo that failed stands for the documents that it did not become: the positions of those that
+ * follow are as if it had. */
+static pf_err
+write_failed(struct photo *p, pf_batch *batch)
+{
+    const int inputs = opt.input_deg.n ? opt.input_deg.n : 1;
+    const int samples = pf_conf.sampler.sample_num;
+    for (; p->done < p->each; p->done++) {
+        PF_TRY(put_position(p, opt.elevation_deg.v[p->done / (inputs * samples)],
+                            p->done % samples));
+        PF_TRY(pf_batch_write(batch, &p->doc));
     }
     return PF_OK;
 }
@@ -243,12 +329,13 @@ output_into_folder(void)
     struct stat st;
     const char *const folder = pf_common.out;
     const bool slash = folder[strlen(folder) - 1] == '/';
-    if (!slash && (stat(folder, &st) || !S_ISDIR(st.st_mode)))
+    if (!slash && (pf_pattern(folder) || stat(folder, &st) || !S_ISDIR(st.st_mode)))
         return;
     if (snprintf(views, sizeof views, "%s%sviews.pf", folder, slash ? "" : "/") >=
         (int)sizeof views)
         pf_die("-o: the name of the folder is too long");
-    pf_must(pf_output_folder(folder));
+    if (!pf_pattern(folder))
+        pf_must(pf_output_folder(folder));
     pf_common.out = views;
     opt.png = opt.png ? opt.png : folder;
 }
@@ -301,6 +388,33 @@ check_call(int argc)
     if (opt.dump && !strcmp(opt.dump, "-"))
         pf_usage("--dump needs the name of a file, not standard output");
     pf_need_two_names("--dump", opt.dump, "--output", pf_common.out);
+    pf_pattern_check("--png", opt.png);
+}
+
+/* Every photo of the stream, one after the other.  Where memory is short it is for all of them. */
+static void
+sample_all(struct model *m, struct noise *noise, pf_batch *batch, pf_checkpoint *weights)
+{
+    const struct pf_list elevation_deg = opt.elevation_deg;
+    const int64_t seed = pf_common.seed;
+    struct photo p = {0};
+    pf_err err;
+    while (!(err = pf_batch_next(batch, &p.doc))) {
+        pf_doc_position(&p.doc, &p.index, &p.count);
+        err = take_wishes(noise, &p.doc, &elevation_deg, seed);
+        pf_must(pf_batch_blame(batch, err ? err : check_each(&p)));
+        if (!pf_doc_failed(&p.doc)) {
+            err = sample_photo(m, &p, noise, batch);
+            if (err == PF_ENOMEM)
+                pf_must(with_advice(err, m->run.dev, weights));
+            if (err)
+                pf_must(pf_batch_fail(batch, &p.doc, pf_batch_blame(batch, err)));
+        }
+        if (pf_doc_failed(&p.doc))
+            pf_must(write_failed(&p, batch));
+        photo_release(&p);
+    }
+    pf_must(err == PF_END ? PF_OK : err);
 }
 
 int
@@ -309,9 +423,8 @@ main(int argc, char *argv[])
     static struct model model;
     struct dump dump = {.row = -1};
     struct noise noise;
-    struct photo *photos = NULL;
     pf_checkpoint *weights;
-    pf_output *out;
+    pf_batch *batch;
     pf_dev *dev;
 
     pf_start(&argc, &argv, "[STREAM]", "Make views of a photo's object from all around.", opts);
@@ -322,49 +435,33 @@ main(int argc, char *argv[])
     }
     output_into_folder();
     pf_need_stream_name();
-    pf_must(pf_output_open(&out, pf_common.out));
-    if (opt.png)
+    pf_must(pf_batch_open(&batch, pf_common.out));
+    png_at.pattern = opt.png;
+    if (opt.png && !pf_pattern(opt.png))
         pf_must(pf_output_folder(opt.png));
     if (opt.dump)
         pf_must(pf_output_try(opt.dump));
-    const int n = read_photos(&photos, argc ? argv[0] : "-");
+    pf_must(pf_batch_input(batch, argc, argv));
     pf_must(noise_open(&noise, opt.noise, pf_common.seed));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
-    double start = pf_seconds();
+    const double start = pf_seconds();
     weights = open_weights();
     pf_must(with_advice(pf_hint_config(model_load(&model, dev, weights, &pf_conf)), dev, weights));
     warn_of_elevations(&model);
     pf_stage_time("weights", pf_seconds() - start);
     dump.view = opt.dump_view;
     model.run.dump = opt.dump ? &dump : NULL;
-    start = pf_seconds();
-    for (int i = 0; i < n; i++)
-        pf_must(with_advice(photo_prepare(&photos[i], &model), dev, weights));
-    pf_stage_time("encoding", pf_seconds() - start);
-
-    const int inputs = opt.input_deg.n ? opt.input_deg.n : 1;
-    const int each = inputs * pf_conf.sampler.sample_num, count = n * opt.elevation_deg.n * each;
-    for (int i = 0, index = 0; i < n; i++)
-        for (int e = 0; e < opt.elevation_deg.n; e++, index += each)
-            pf_must(with_advice(sample_inputs(&model, &photos[i], opt.elevation_deg.v[e], &noise,
-                                              index, count, pf_output_file(out)),
-                                dev, weights));
+    sample_all(&model, &noise, batch, weights);
     if (opt.dump)
         pf_must(pf_doc_write_file(&dump.doc, opt.dump));
-    pf_must(pf_output_close(out));
+    const int status = pf_batch_end(batch);
     if (pf_common.verbose)
         fprintf(stderr, "pf-sample: memory: %.1f MB of weights and constants, %.1f MB of "
                 "activations at most, %.1f MB in all, on %s\n", (double)pf_dev_kept(dev) / 1e6,
                 (double)pf_dev_peak(dev) / 1e6, (double)pf_dev_need(dev) / 1e6, pf_dev_name(dev));
-    for (int i = 0; i < n; i++) {
-        pf_doc_release(&photos[i].doc);
-        pf_tensor_release(&photos[i].moments);
-        free(photos[i].history);
-    }
-    free(photos);
     pf_doc_release(&dump.doc);
     noise_close(&noise);
     pf_dev_close(dev);
     pf_checkpoint_close(weights);
-    return 0;
+    return status;
 }

@@ -171,7 +171,7 @@ test_several_photos(void **state)
 {
     pf_doc docs[3] = {0};
     (void)state;
-    RUNS("cat clip.pf clip.pf >two.pf; " SAMPLE "--steps 1 -o out.pf two.pf");
+    RUNS("pf-stream cat clip.pf clip.pf >two.pf; " SAMPLE "--steps 1 -o out.pf two.pf");
     assert_int_equal(read_all(docs, 3, "out.pf"), 2);
     assert_string_equal(pf_doc_get_meta(&docs[1], "pf.index"), "1");
     assert_string_equal(pf_doc_get_meta(&docs[1], "pf.count"), "2");
