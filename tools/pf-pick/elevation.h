@@ -9,7 +9,11 @@
 
 #include "tools/pf-pick/score.h"
 
-/* Whether the documents suppose different elevations. */
+/* Whether the document's views say anything of the photo's elevation: what pulls was measured.
+ * Those that do not are left out below. */
+bool elevation_is_pulled(const struct score *s);
+/* Whether the documents that say something suppose different elevations; all do where the embedding
+ * tells it. */
 bool elevation_differs(const struct score *s, int n);
 /* Degrees: what the embedding tells or, if it tells nothing, what the views do, at most 5 beyond
  * those supposed.  target_deg is that of the views. */

@@ -24,7 +24,8 @@ struct hull {
     int side;
     double half;                /* the cube is -half to half */
     float *occupancy;           /* [x, y, z] 0..1, owned; cells' middles */
-    double low[3], high[3];     /* the box of what is not 0, a cell wider on each side */
+    double low[3], high[3];     /* the box of what is not 0, a cell wider on each side; low is above
+                                   high if everything is 0 */
 };
 
 /* A full cube. */

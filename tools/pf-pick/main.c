@@ -42,7 +42,28 @@ struct group {
     struct score *score;
     double target_deg;
     int number, size;           /* of groups before; documents of the first one */
+    const char *path;           /* the stream's */
+    int documents;              /* that were read before this group */
 };
+
+enum { TITLE = 1024 };          /* no sentence is longer */
+
+/* "views.pf: document 3", or "views.pf: documents 2 to 3" of one group. */
+static void
+title_of(char title[TITLE], const struct group *g, int first, int n)
+{
+    const char *const name = pf_file_title(g->path);
+    if (n == 1)
+        snprintf(title, TITLE, "%s: document %d", name, first);
+    else
+        snprintf(title, TITLE, "%s: documents %d to %d", name, first, first + n - 1);
+}
+
+static void
+title_of_group(char title[TITLE], const struct group *g)
+{
+    title_of(title, g, g->documents, g->n);
+}
 
 /* ---- which documents belong together ---- */
 
@@ -58,11 +79,18 @@ same_object(const pf_doc *a, const pf_doc *b)
            !memcmp(s->data, t->data, pf_tensor_bytes(s));
 }
 
+static bool
+is_word(const char *word)
+{
+    return !strcmp(opt.by, word);
+}
+
 /* Whether the document tells the photo's elevation by itself, and that is all that is wanted. */
 static bool
 needs_no_views(const pf_doc *doc)
 {
-    return opt.refine && pf_conf.clip.elevation >= 0 && !pf_doc_get(doc, "views.image");
+    return opt.refine && (is_word("auto") || is_word("elevation")) &&
+           pf_conf.clip.elevation >= 0 && !pf_doc_get(doc, "views.image");
 }
 
 static pf_err
@@ -83,57 +111,82 @@ target_of(double *deg, const pf_doc *doc)
 
 /* ---- what is chosen ---- */
 
-static bool
-is_word(const char *word)
-{
-    return !strcmp(opt.by, word);
-}
-
-/* The document with the highest of this score among those with this elevation; NAN: any. */
+/* The document with the highest of this score among those with this elevation, NAN: any; of those
+ * in which it is not measured the first, if there is no other. */
 static int
 best_by(const struct group *g, enum score_kind kind, double elevation_deg)
 {
     int best = -1;
-    for (int i = 0; i < g->n; i++)
+    for (int i = 0; i < g->n; i++) {
+        const double v = g->score[i].v[kind], most = best < 0 ? v : g->score[best].v[kind];
         if ((isnan(elevation_deg) || g->score[i].elevation_deg == elevation_deg) &&
-            (best < 0 || g->score[i].v[kind] > g->score[best].v[kind]))
+            (best < 0 || v > most || (isnan(most) && !isnan(v))))
             best = i;
+    }
     return best;
 }
 
-/* The elevation that was supposed nearest to this one. */
+/* The elevation that was supposed nearest to this one, by documents whose agreement is measured if
+ * there are any. */
 static double
 nearest(const struct group *g, double elevation_deg)
 {
-    double at = g->score[0].elevation_deg;
-    for (int i = 1; i < g->n; i++)
-        if (fabs(g->score[i].elevation_deg - elevation_deg) < fabs(at - elevation_deg))
-            at = g->score[i].elevation_deg;
-    return at;
+    const struct score *at = &g->score[best_by(g, SCORE_AGREEMENT, NAN)];
+    const bool measured = !isnan(at->v[SCORE_AGREEMENT]);
+    for (int i = 0; i < g->n; i++)
+        if ((!measured || !isnan(g->score[i].v[SCORE_AGREEMENT])) &&
+            fabs(g->score[i].elevation_deg - elevation_deg) <
+                fabs(at->elevation_deg - elevation_deg))
+            at = &g->score[i];
+    return at->elevation_deg;
+}
+
+/* What was asked for and is not there to be found. */
+static void
+warn_of(const struct group *g, double elevation_deg)
+{
+    const bool told = !isnan(g->score[0].embedding_deg) || elevation_differs(g->score, g->n);
+    char title[TITLE];
+    for (int i = 0; i < g->n; i++) {
+        title_of(title, g, g->documents + i, 1);
+        if (g->score[i].why[0])
+            pf_warn("%s: %s", title, g->score[i].why);
+    }
+    title_of_group(title, g);
+    if ((opt.refine || is_word("elevation")) && !told)
+        pf_warn("%s: neither views that suppose different elevations nor an embedding tells the "
+                "photo's: the supposed %.4g degrees stay", title, elevation_deg);
+    else if (g->n == 1 && !opt.refine)
+        pf_warn("%s: one set of views of this photo and target elevation, so there is nothing to "
+                "choose", title);
 }
 
 /* The index of the chosen one, and the photo's elevation: as estimated, or as the chosen one
  * supposes. */
-static int
-choose(double *elevation_deg, const struct group *g)
+static pf_err
+choose(int *best, double *elevation_deg, const struct group *g)
 {
-    int best = 0;
-    if ((is_word("auto") || is_word("elevation")) &&
-        (elevation_differs(g->score, g->n) ||
-         (opt.refine && !isnan(g->score[0].embedding_deg)))) {
-        *elevation_deg = elevation_estimate(g->score, g->n, g->target_deg);
-        return best_by(g, SCORE_AGREEMENT, nearest(g, *elevation_deg));
-    }
+    const bool by_elevation = is_word("auto") || is_word("elevation");
+    const bool told = by_elevation && opt.refine && !isnan(g->score[0].embedding_deg);
+    char title[TITLE];
     enum score_kind kind = SCORE_AGREEMENT;
     for (int k = 0; k < SCORES; k++)
         if (is_word(score_names[k]))
             kind = (enum score_kind)k;
-    if (opt.refine && g->n == 1 && !pf_common.quiet)
-        pf_warn("one set of views, and an embedding that does not tell the elevation: the supposed "
-                "%.0f degrees stay", g->score[0].elevation_deg);
-    best = best_by(g, kind, NAN);
-    *elevation_deg = g->score[best].elevation_deg;
-    return best;
+    if (told || (by_elevation && elevation_differs(g->score, g->n))) {
+        *elevation_deg = elevation_estimate(g->score, g->n, g->target_deg);
+        *best = best_by(g, kind, nearest(g, *elevation_deg));
+    } else {
+        *best = best_by(g, kind, NAN);
+        *elevation_deg = g->score[*best].elevation_deg;
+    }
+    title_of_group(title, g);
+    if (!told && isnan(g->score[*best].v[kind]))
+        return pf_fail(PF_EFORMAT, "%s: %s, so nothing can be chosen by %s", title,
+                       g->score[*best].why[0] ? g->score[*best].why : "there is nothing to compare",
+                       score_names[kind]);
+    warn_of(g, *elevation_deg);
+    return PF_OK;
 }
 
 /* ---- what is written ---- */
@@ -147,14 +200,25 @@ print_head(void)
     printf("\tembedding\televation\tchosen\n");
 }
 
+/* printf writes a nan's sign, too, which says nothing. */
+static void
+print_number(const char *fmt, double v)
+{
+    if (isnan(v))
+        printf("\tnan");
+    else
+        printf(fmt, v);
+}
+
 static void
 print_group(const struct group *g, int best, double elevation_deg)
 {
     for (int i = 0; i < g->n; i++) {
         printf("%d\t%.4g\t%.4g", g->number, g->target_deg, g->score[i].elevation_deg);
         for (int k = 0; k < SCORES; k++)
-            printf("\t%.5g", g->score[i].v[k]);
-        printf("\t%.3g\t%.3g\t%d\n", g->score[i].embedding_deg, elevation_deg, i == best);
+            print_number("\t%.5g", g->score[i].v[k]);
+        print_number("\t%.3g", g->score[i].embedding_deg);
+        printf("\t%.3g\t%d\n", elevation_deg, i == best);
     }
 }
 
@@ -195,24 +259,40 @@ put_refined(pf_doc *doc, double elevation_deg)
 static pf_err
 put_position(pf_doc *doc, const struct group *g)
 {
-    const char *const text = pf_doc_get_meta(doc, "pf.count");
-    int64_t count;
-    if (!text || !pf_parse_int(&count, text))
+    const char *const at = pf_doc_get_meta(doc, "pf.index");
+    const char *const of = pf_doc_get_meta(doc, "pf.count");
+    char title[TITLE];
+    int64_t index, count;
+    if (!at || !of || !pf_parse_int(&index, at) || !pf_parse_int(&count, of))
         return PF_OK;
-    if (g->n != g->size || count % g->size)
-        return pf_fail(PF_EFORMAT, "photo %d has %d sets of views, the first has %d, of %lld "
-                       "documents in all: expected the same number for each photo and target "
-                       "elevation", g->number, g->n, g->size, (long long)count);
-    return pf_doc_set_position(doc, g->number, (int)(count / g->size));
+    title_of_group(title, g);
+    if (count % g->size)
+        return pf_fail(PF_EFORMAT, "%s: %d of the %lld documents are of one photo and target "
+                       "elevation, which does not divide them: expected as many of each", title,
+                       g->size, (long long)count);
+    return pf_doc_set_position(doc, (int)(index / g->size), (int)(count / g->size));
+}
+
+static pf_err
+check_size(const struct group *g)
+{
+    char title[TITLE];
+    if (g->n == g->size)
+        return PF_OK;
+    title_of_group(title, g);
+    return pf_fail(PF_EFORMAT, "%s: %d of one photo and target elevation, but %d of the first one: "
+                   "expected as many of each", title, g->n, g->size);
 }
 
 static pf_err
 finish_group(struct group *g, FILE *out)
 {
     double elevation_deg;
-    const int best = choose(&elevation_deg, g);
-    pf_doc *const doc = &g->doc[best];
+    int best;
     g->size = g->number ? g->size : g->n;
+    PF_TRY(check_size(g));
+    PF_TRY(choose(&best, &elevation_deg, g));
+    pf_doc *const doc = &g->doc[best];
     if (opt.print)
         print_group(g, best, elevation_deg);
     if (out) {
@@ -223,6 +303,7 @@ finish_group(struct group *g, FILE *out)
     }
     for (int i = 0; i < g->n; i++)
         pf_doc_release(&g->doc[i]);
+    g->documents += g->n;
     g->n = 0;
     g->number++;
     return PF_OK;
@@ -232,8 +313,12 @@ finish_group(struct group *g, FILE *out)
 static pf_err
 add_document(struct group *g, pf_doc *doc, FILE *out)
 {
+    char title[TITLE];
     double target_deg;
-    PF_TRY(target_of(&target_deg, doc));
+    pf_err err = target_of(&target_deg, doc);
+    title_of(title, g, g->documents + g->n, 1);
+    if (err)
+        return pf_fail_in(err, "%s", title);
     if (g->n && (fabs(target_deg - g->target_deg) > 1e-3 || !same_object(&g->doc[0], doc)))
         PF_TRY(finish_group(g, out));
     if (g->n == g->room) {
@@ -246,8 +331,9 @@ add_document(struct group *g, pf_doc *doc, FILE *out)
         g->score = scores;
         g->room = (int)room;
     }
-    PF_TRY(needs_no_views(doc) ? score_photo(&g->score[g->n], doc)
-                               : score_measure(&g->score[g->n], doc));
+    if ((err = needs_no_views(doc) ? score_photo(&g->score[g->n], doc)
+                                   : score_measure(&g->score[g->n], doc, title)))
+        return pf_fail_in(err, "%s", title);
     g->target_deg = target_deg;
     g->doc[g->n++] = *doc;
     *doc = (pf_doc){0};
@@ -257,7 +343,7 @@ add_document(struct group *g, pf_doc *doc, FILE *out)
 static pf_err
 pick(const char *path, FILE *out)
 {
-    struct group g = {0};
+    struct group g = {.path = path};
     pf_stream *in;
     pf_doc doc = {0};
     pf_err err;

@@ -2,6 +2,7 @@
 #include "tools/pf-pick/score.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,7 +46,7 @@ scene_release(struct scene *s)
 
 /* views.alpha as pf-mask makes it, for a document that has none. */
 static pf_err
-make_masks(pf_doc *doc)
+make_masks(pf_doc *doc, const char *title)
 {
     pf_tensor image, alpha;
     uint8_t ground[3];
@@ -56,8 +57,8 @@ make_masks(pf_doc *doc)
         return pf_fail(PF_ESHAPE, "views.image: %lld views of %lld x %lld pixels, expected 1 to %d "
                        "a side", (long long)N, (long long)W, (long long)H, PF_VIEW_SIDE_MAX);
     if (!pf_plain_background(ground, image.data, N, (int)W, (int)H, 0.5, &pf_conf))
-        pf_warn("there is no views.alpha, and no colour fills the border of the views; white is "
-                "taken for their background");
+        pf_warn("%s: there is no views.alpha, and no colour fills the border of the views; white "
+                "is taken for their background", title);
     PF_TRY(PF_TENSOR_NEW(&alpha, PF_F32, N, H, W));
     for (int64_t n = 0; n < N && !err; n++)
         err = pf_plain_alpha((float *)alpha.data + n * H * W,
@@ -84,6 +85,16 @@ need_number(double *to, const pf_doc *doc, const char *name, double most)
     return pf_tensor_expect_range(&t, name, -most - 1e-6, most + 1e-6, "an angle in radians");
 }
 
+/* As pf_posed_views_show_object has it. */
+static bool
+shows_object(const float *alpha, int64_t pixels)
+{
+    for (int64_t i = 0; i < pixels; i++)
+        if (alpha[i] >= 0.5f)
+            return true;
+    return false;
+}
+
 static pf_err
 read_photo(struct photo *p, const pf_doc *doc)
 {
@@ -97,6 +108,8 @@ read_photo(struct photo *p, const pf_doc *doc)
     PF_TRY(pf_tensor_expect_range(&image, "input.image", -1 - 1e-6, 1 + 1e-6, "-1 to 1"));
     PF_TRY(pf_tensor_expect_range(&alpha, "input.alpha", 0, 1, "0 to 1"));
     *p = (struct photo){.side = (int)S, .image = image.data, .alpha = alpha.data};
+    if (!shows_object(p->alpha, S * S))
+        return pf_fail(PF_EFORMAT, "input.alpha: the photo shows no object");
     PF_TRY(need_number(&p->elevation, doc, "input.elevation", PF_PI / 2));
     return need_number(&p->azimuth, doc, "input.azimuth", 1e4);
 }
@@ -186,21 +199,37 @@ look(struct scene *s, int n)
     hull_look(&s->hull, &s->picture[n], s->cover + n * PIXELS, s->depth + n * PIXELS);
 }
 
-/* Views, photo, and the views' hull as every view sees it. */
-static pf_err
-scene_make(struct scene *s, const struct pf_posed_views *v, const struct photo *photo)
+/* The views' hull; why is said where nothing is left. */
+static void
+carve(char why[96], struct scene *s, const struct pf_posed_views *v)
 {
-    PF_TRY(scene_alloc(s, v, photo));
+    const int64_t area = (int64_t)v->width * v->height;
     for (int n = 0; n < v->count; n++) {
         set_view(s, v, n);
         hull_carve(&s->hull, &s->picture[n]);
     }
+    if (s->hull.low[0] <= s->hull.high[0])
+        return;
+    int n = 0;
+    while (n < v->count && shows_object(v->alpha + n * area, area))
+        n++;
+    if (!pf_posed_views_show_object(v))
+        snprintf(why, 96, "no view shows an object");
+    else if (n < v->count)
+        snprintf(why, 96, "view %d shows no object", n);
+    else
+        snprintf(why, 96, "the views show no object in common");
+}
+
+/* Photo, and the views' hull as every view sees it. */
+static void
+see(struct scene *s, const struct pf_posed_views *v, const struct photo *photo)
+{
     set_photo(s, photo, s->rgb + 3 * (int64_t)v->count * v->width * v->height);
     for (int n = 0; n <= v->count; n++)
         look_at_mask(s->mask + n * PIXELS, &s->picture[n]);
     for (int n = 0; n < v->count; n++)
         look(s, n);
-    return PF_OK;
 }
 
 /* ---- shapes ---- */
@@ -329,13 +358,13 @@ add_color(double sum[3], double *weight, const struct scene *s, int n, const dou
 }
 
 /* The mean difference of the colours of picture n and of the (other) views over picture n's object,
- * where the hull's surface is seen; `unseen` counts where it is not. */
+ * where the hull's surface is seen; `unseen` counts where it is not.  NAN: it is nowhere. */
 static double
 color_difference(const struct scene *s, int n)
 {
     const struct picture *const p = &s->picture[n];
     double sum = 0;
-    int places = 0;
+    int places = 0, seen = 0;
     for (int i = 0; i < LOOK; i++)
         for (int j = 0; j < LOOK; j++) {
             const double depth = (double)s->depth[n * PIXELS + i * LOOK + j];
@@ -351,25 +380,42 @@ color_difference(const struct scene *s, int n)
                     if (k != n)
                         add_color(color, &weight, s, k, X, along);
             }
+            seen += weight >= 1e-3;
             for (int k = 0; k < 3; k++)
                 sum += weight < 1e-3 ? unseen / 3
                        : fabs(color[k] / weight -
                               (double)picture_at(p, p->rgb, 3, k, u, v, 1)) / 3;
         }
-    return places ? sum / places : unseen;
+    return seen ? sum / places : NAN;
+}
+
+/* The mean of the views' differences, of which some may not be measured. */
+static double
+difference_of_views(const struct scene *s)
+{
+    double sum = 0;
+    int measured = 0;
+    for (int n = 0; n < s->views; n++) {
+        const double d = color_difference(s, n);
+        sum += isnan(d) ? 0 : d;
+        measured += !isnan(d);
+    }
+    return measured ? sum / measured : NAN;
 }
 
 /* ---- what pulls ---- */
 
 /* Where v, at equal steps, is greatest: the vertex of the parabola through the greatest and its
- * neighbours; an end if it is one. */
+ * neighbours; an end if it is one; NAN if all are equal, for then nothing was compared. */
 static double
 vertex(const double v[SWEEP])
 {
-    int best = 0;
-    for (int i = 1; i < SWEEP; i++)
+    int best = 0, worst = 0;
+    for (int i = 1; i < SWEEP; i++) {
         best = v[i] > v[best] ? i : best;
-    double at = best;
+        worst = v[i] < v[worst] ? i : worst;
+    }
+    double at = v[best] > v[worst] ? best : (double)NAN;
     if (best > 0 && best < SWEEP - 1) {
         const double a = v[best - 1], b = v[best], c = v[best + 1], bend = a - 2 * b + c;
         at += bend < 0 ? (a - c) / (2 * bend) : 0;
@@ -389,7 +435,8 @@ measure_pulls(struct score *score, struct scene *s, const struct photo *photo)
         place_photo(p, elevation, photo->azimuth);
         memcpy(p->K, fitted.K, sizeof p->K);
         look(s, s->views);
-        color[i] = -color_difference(s, s->views);
+        const double d = color_difference(s, s->views);
+        color[i] = isnan(d) ? -unseen : -d;
         place_photo(p, elevation, photo->azimuth);
         fit_photo(s);
         shape[i] = coherence(s, 4);
@@ -410,41 +457,51 @@ score_photo(struct score *score, const pf_doc *doc)
 {
     struct photo photo;
     *score = (struct score){0};
+    for (int k = 0; k < SCORES; k++)
+        score->v[k] = NAN;
     PF_TRY(read_photo(&photo, doc));
     score->elevation_deg = photo.elevation * (180 / PF_PI);
     return read_embedding(&score->embedding_deg, doc);
 }
 
+/* Of a scene whose hull is not empty. */
+static void
+measure(struct score *score, struct scene *s, const struct photo *photo)
+{
+    const int n = s->views;
+    fit_photo(s);
+    score->v[SCORE_SILHOUETTE] = iou(s->cover + n * PIXELS, s->mask + n * PIXELS);
+    score->v[SCORE_COLOR] = 1 - color_difference(s, n);
+    if (isnan(score->v[SCORE_COLOR]))
+        snprintf(score->why, sizeof score->why, "no colour of the photo is seen in a view");
+    score->v[SCORE_COHERENCE] = coherence(s, 1);
+    score->v[SCORE_CONSISTENCY] = 1 - difference_of_views(s);
+    score->v[SCORE_AGREEMENT] = agreement(score->v);
+    measure_pulls(score, s, photo);
+}
+
 pf_err
-score_measure(struct score *score, pf_doc *doc)
+score_measure(struct score *score, pf_doc *doc, const char *title)
 {
     const bool made = !pf_doc_get(doc, "views.alpha");
     struct scene s = {0};
     struct pf_posed_views v;
     struct photo photo;
-    pf_err err;
     PF_TRY(score_photo(score, doc));
     PF_TRY(read_photo(&photo, doc));
     if (made)
-        PF_TRY(make_masks(doc));
+        PF_TRY(make_masks(doc, title));
     PF_TRY(pf_posed_views_read(&v, doc));
     PF_TRY(pf_posed_views_aim(&v, half_cube));
-    if ((err = scene_make(&s, &v, &photo)))
-        goto out;
-    fit_photo(&s);
-    score->v[SCORE_SILHOUETTE] =
-        iou(s.cover + s.views * PIXELS, s.mask + s.views * PIXELS);
-    score->v[SCORE_COLOR] = 1 - color_difference(&s, s.views);
-    score->v[SCORE_COHERENCE] = coherence(&s, 1);
-    double difference = 0;
-    for (int n = 0; n < s.views; n++)
-        difference += color_difference(&s, n) / s.views;
-    score->v[SCORE_CONSISTENCY] = 1 - difference;
-    score->v[SCORE_AGREEMENT] = agreement(score->v);
-    measure_pulls(score, &s, &photo);
-    if (made)
+    const pf_err err = scene_alloc(&s, &v, &photo);
+    if (!err)
+        carve(score->why, &s, &v);
+    if (!err && !score->why[0]) {
+        see(&s, &v, &photo);
+        measure(score, &s, &photo);
+    }
+    if (!err && made)
         pf_doc_drop(doc, "views.alpha");
-out:
     scene_release(&s);
     return err;
 }

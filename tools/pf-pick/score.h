@@ -7,7 +7,8 @@
 #define PF_SCORE_H
 #include "common/doc.h"
 
-/* The scores, as views.score holds them.  All but the pulls are 0..1, more being better. */
+/* The scores, as views.score holds them.  All but the pulls are 0..1, more being better.  NAN: not
+ * measured. */
 enum score_kind {
     SCORE_SILHOUETTE,           /* the hull's silhouette and the photo's mask: IoU */
     SCORE_COLOR,                /* 1 - the difference of the photo's and the views' colours */
@@ -24,11 +25,13 @@ struct score {
     double elevation_deg;       /* input.elevation */
     double embedding_deg;       /* the elevation that input.clip tells; NAN: it tells none */
     double v[SCORES];
+    char why[96];               /* why agreement is not measured */
 };
 
-/* elevation_deg and embedding_deg alone, which need no views. */
+/* elevation_deg and embedding_deg alone, which need no views; the scores are not measured. */
 pf_err score_photo(struct score *s, const pf_doc *doc) PF_MUST_USE;
-/* All.  Views without views.alpha get masks as by pf-mask. */
-pf_err score_measure(struct score *s, pf_doc *doc) PF_MUST_USE;
+/* All.  Views without views.alpha get masks as by pf-mask.  Of views that show no object in common
+ * nothing is measured.  title is what a warning calls the document. */
+pf_err score_measure(struct score *s, pf_doc *doc, const char *title) PF_MUST_USE;
 
 #endif

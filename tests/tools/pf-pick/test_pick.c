@@ -116,7 +116,7 @@ static struct score
 score_of(pf_doc *doc)
 {
     struct score s;
-    assert_ok(score_measure(&s, doc));
+    assert_ok(score_measure(&s, doc, "views"));
     return s;
 }
 
@@ -253,6 +253,20 @@ test_estimate_follows_its_signs(void **state)
     assert_true(isfinite(elevation_estimate(s, 2, target_deg)));
 }
 
+/* Zeros that nobody measured moved it. */
+static void
+test_estimate_leaves_out_what_is_not_measured(void **state)
+{
+    struct score s[3] = {
+        {.elevation_deg = 0, .embedding_deg = NAN, .v[SCORE_COHERENCE] = 0.95},
+        {.elevation_deg = 20, .embedding_deg = NAN, .v[SCORE_COHERENCE] = 0.96},
+        {.elevation_deg = 40, .embedding_deg = NAN, .v[SCORE_COHERENCE] = NAN}};
+    (void)state;
+    assert_true(elevation_estimate(s, 3, target_deg) == elevation_estimate(s, 2, target_deg));
+    s[1].v[SCORE_SHAPE_PULL] = NAN;
+    assert_false(elevation_differs(s, 3));
+}
+
 /* Where the config says that the embedding tells the elevation, it is read. */
 static void
 test_embedding_is_read_where_it_tells(void **state)
@@ -267,7 +281,8 @@ test_embedding_is_read_where_it_tells(void **state)
     pf_conf.clip.elevation = 2;
     assert_true(fabs(score_of(&doc).embedding_deg - 30) < 1e-4);
     pf_conf.clip.elevation = 3;
-    assert_fails(score_measure(&s[0], &doc), PF_ESHAPE, "expected the elevation at 3 and 4");
+    assert_fails(score_measure(&s[0], &doc, "views"), PF_ESHAPE,
+                 "expected the elevation at 3 and 4");
     pf_conf.clip.elevation = -1;
     pf_doc_release(&doc);
 
@@ -362,7 +377,8 @@ test_lone_document_passes(void **state)
     pf_doc_drop(&doc, "views.alpha");
     write_document(&doc, "lone.pf");
     pf_doc_release(&doc);
-    RUNS("pf-pick -o passed.pf lone.pf");
+    SAYS("lone.pf: document 0: one set of views of this photo and target elevation, so there is "
+         "nothing to choose\n", "pf-pick -o passed.pf lone.pf");
     read_document(&doc, "passed.pf");
     assert_non_null(pf_doc_get(&doc, "views.score"));
     assert_non_null(pf_doc_get(&doc, "views.image"));
@@ -382,7 +398,8 @@ test_views_of_noise_are_told(void **state)
         ((uint8_t *)pf_doc_get(&doc, "views.image")->data)[i] = (uint8_t)(i * 37 % 251);
     write_document(&doc, "noise.pf");
     pf_doc_release(&doc);
-    SAYS("no colour fills the border", "pf-pick -o passed.pf noise.pf");
+    SAYS("noise.pf: document 0: there is no views.alpha, and no colour fills the border",
+         "pf-pick -o passed.pf noise.pf");
 }
 
 static void
@@ -401,6 +418,9 @@ test_bad_documents_are_refused(void **state)
     pf_doc doc = document(10, 10);
     pf_doc_drop(&doc, "input.alpha");
     refuse(&doc, "input.alpha");
+    doc = document(10, 10);
+    memset(pf_doc_get(&doc, "input.alpha")->data, 0, PHOTO * PHOTO * sizeof(float));
+    refuse(&doc, "bad.pf: document 0: input.alpha: the photo shows no object");
     doc = document(10, 10);
     ((float *)pf_doc_get(&doc, "input.alpha")->data)[7] = NAN;
     refuse(&doc, "input.alpha");
@@ -424,27 +444,173 @@ test_bad_documents_are_refused(void **state)
     FAILS(2, "--by", "pf-pick --by luck -o out.pf two.pf");
 }
 
-/* A mask of nothing scores 0, not NaN. */
+/* ---- what is not measured ---- */
+
 static void
-test_empty_masks_score_nothing(void **state)
+blacken(pf_doc *doc, int first, int last)
+{
+    memset((float *)pf_doc_get(doc, "views.alpha")->data + first * S * S, 0,
+           (size_t)(last - first) * S * S * sizeof(float));
+}
+
+/* It was 0, or 0.8, or the first elevation that is tried. */
+static void
+test_views_of_nothing_are_not_measured(void **state)
 {
     pf_doc doc = document(10, 10);
     (void)state;
-    memset(pf_doc_get(&doc, "input.alpha")->data, 0, PHOTO * PHOTO * sizeof(float));
+    blacken(&doc, 0, N);
     const struct score s = score_of(&doc);
     for (int k = 0; k < SCORES; k++)
-        assert_true(isfinite(s.v[k]));
-    assert_true(s.v[SCORE_SILHOUETTE] == 0 && s.v[SCORE_COHERENCE] == 0);
+        assert_true(isnan(s.v[k]));
+    write_document(&doc, "none.pf");
+    FAILS(1, "none.pf: document 0: no view shows an object, so nothing can be chosen by agreement",
+          "pf-pick -o out.pf none.pf");
+    RUNS("test ! -e out.pf");
+    pf_doc_release(&doc);
+
+    doc = document(10, 10);
+    blacken(&doc, 3, 4);
+    assert_true(isnan(score_of(&doc).v[SCORE_SILHOUETTE]));
     pf_doc_release(&doc);
 }
+
+/* Views that hide the points of all others, and masks that are nowhere sure. */
+static void
+test_colors_that_nobody_compares_are_not_measured(void **state)
+{
+    pf_doc doc = document(10, 10);
+    (void)state;
+    for (int i = 0; i < N * S * S; i++)
+        ((float *)pf_doc_get(&doc, "views.alpha")->data)[i] *= 0.8f;
+    const struct score s = score_of(&doc);
+    assert_true(isnan(s.v[SCORE_COLOR]) && isnan(s.v[SCORE_CONSISTENCY]));
+    assert_true(isnan(s.v[SCORE_AGREEMENT]) && isnan(s.v[SCORE_COLOR_PULL]));
+    assert_true(s.v[SCORE_SILHOUETTE] > 0.5 && isfinite(s.v[SCORE_SHAPE_PULL]));
+    write_document(&doc, "faint.pf");
+    FAILS(1, "faint.pf: document 0: no colour of the photo is seen in a view, so nothing can be "
+          "chosen by agreement", "pf-pick -o out.pf faint.pf");
+    FAILS(1, "so nothing can be chosen by consistency",
+          "pf-pick --by consistency -o out.pf faint.pf");
+    RUNS("pf-pick --by silhouette --print faint.pf 2>told | tail -n 1 | cut -f 5,7-8,10 >table");
+    write_text("expected", "nan\tnan\tnan\tnan\n");
+    RUNS("cmp expected table");
+    pf_doc_release(&doc);
+}
+
+/* The first of several was the best whatever came. */
+static void
+test_what_is_not_measured_is_not_chosen(void **state)
+{
+    FILE *const f = fopen("mixed.pf", "wb");
+    (void)state;
+    assert_non_null(f);
+    for (int i = 0; i < 3; i++) {
+        pf_doc doc = document(20, 20 * i);
+        if (i < 2)
+            blacken(&doc, 0, i ? 1 : N);
+        assert_ok(pf_doc_set_position(&doc, i, 3));
+        assert_ok(pf_doc_write(&doc, f));
+        pf_doc_release(&doc);
+    }
+    assert_int_equal(fclose(f), 0);
+    RUNS("pf-pick --print mixed.pf 2>told | cut -f 3-10,13 >table");
+    write_text("expected",
+               "input\tsilhouette\tcolor\tcoherence\tconsistency\tagreement\tshape_pull\t"
+               "color_pull\tchosen\n"
+               "0\tnan\tnan\tnan\tnan\tnan\tnan\tnan\t0\n"
+               "20\tnan\tnan\tnan\tnan\tnan\tnan\tnan\t0\n");
+    RUNS("head -n 3 table | cmp expected -; tail -n 1 table | grep -q '^40.*1$'");
+    RUNS("grep -qx 'pf-pick: mixed.pf: document 1: view 0 shows no object' told");
+    RUNS("grep -qx 'pf-pick: mixed.pf: document 0: no view shows an object' told");
+    SAYS("mixed.pf: documents 0 to 2: neither views that suppose different elevations nor an "
+         "embedding tells the photo's: the supposed 40 degrees stay",
+         "pf-pick --refine -o refined.pf mixed.pf");
+}
+
+/* Nobody had measured anything, and the first one won. */
+static void
+test_photos_without_views_have_no_scores(void **state)
+{
+    pf_doc doc = {0};
+    float clip[2] = {0.5f, 0.8660254f};
+    const pf_tensor t = PF_VIEW(clip, PF_F32, 1, 2);
+    (void)state;
+    put_photo(&doc, 10, 10, 1, 0);
+    assert_ok(pf_doc_put(&doc, "input.clip", &t));
+    write_document(&doc, "photo.pf");
+    pf_doc_release(&doc);
+    write_text("tells.yaml", "clip: {elevation: 0}\n");
+    RUNS("pf-pick -c tells.yaml --refine --print -o refined.pf photo.pf 2>told | tail -n 1 >table; "
+         "test ! -s told");
+    write_text("expected", "0\t0\t10\tnan\tnan\tnan\tnan\tnan\tnan\tnan\t30\t30\t1\n");
+    RUNS("cmp expected table");
+    RUNS("cat photo.pf photo.pf | pf-pick -c tells.yaml --refine --print | tail -n 2 | cut -f 13 | "
+         "tr '\\n' ' ' >table");
+    write_text("expected", "1 0 ");             /* of equals the first */
+    RUNS("cmp expected table");
+    FAILS(1, "photo.pf: document 0: the stream has no tensor views.elevation",
+          "pf-pick -c tells.yaml --refine --by color -o out.pf photo.pf");
+}
+
+/* ---- groups ---- */
 
 static void
 test_groups_are_of_one_size(void **state)
 {
     (void)state;
     write_stream("uneven.pf", 3, (double[]){0, 0, 35}, (double[]){0, 0, 35});
-    FAILS(1, "expected the same number", "pf-pick -o out.pf uneven.pf");
+    FAILS(1, "uneven.pf: documents 0 to 1: 2 of the 3 documents are of one photo and target "
+          "elevation, which does not divide them", "pf-pick -o out.pf uneven.pf");
+    write_stream("fourth.pf", 4, (double[]){0, 0, 35, 40}, (double[]){0, 0, 35, 40});
+    FAILS(1, "fourth.pf: document 2: 1 of one photo and target elevation, but 2 of the first one",
+          "pf-pick -o out.pf fourth.pf");
     RUNS("test ! -e out.pf");
+
+    FILE *const f = fopen("loose.pf", "wb");            // without pf.count it was accepted
+    assert_non_null(f);
+    for (int i = 0; i < 3; i++) {
+        pf_doc doc = document(i < 2 ? 0 : 35, i);
+        assert_ok(pf_doc_write(&doc, f));
+        pf_doc_release(&doc);
+    }
+    assert_int_equal(fclose(f), 0);
+    FAILS(1, "loose.pf: document 2: 1 of one photo", "pf-pick -o out.pf loose.pf");
+}
+
+/* What was wrong was said, but not where. */
+static void
+test_the_wrong_document_is_named(void **state)
+{
+    (void)state;
+    FILE *const f = fopen("second.pf", "wb");
+    assert_non_null(f);
+    for (int i = 0; i < 2; i++) {
+        pf_doc doc = document(10, 10);
+        ((float *)pf_doc_get(&doc, "views.pose")->data)[0] += i ? 5 : 0;
+        assert_ok(pf_doc_write(&doc, f));
+        pf_doc_release(&doc);
+    }
+    assert_int_equal(fclose(f), 0);
+    FAILS(1, "second.pf: document 1: views.pose", "pf-pick -o out.pf second.pf");
+    FAILS(1, "stdin: document 1: views.pose", "pf-pick -o out.pf <second.pf");
+}
+
+/* The second run's documents were numbered as if they were the first's. */
+static void
+test_runs_that_follow_each_other_are_counted_apart(void **state)
+{
+    pf_stream *in;
+    pf_doc none = {0};
+    (void)state;
+    write_stream("one.pf", 2, (double[]){0, 0}, (double[]){0, 35});
+    write_stream("other.pf", 2, (double[]){35, 35}, (double[]){0, 35});
+    RUNS("cat one.pf other.pf | pf-pick --by coherence -o picked.pf");
+    assert_ok(pf_stream_open(&in, "picked.pf"));
+    expect_next(in, 0, "0", "1");
+    expect_next(in, 35, "0", "1");
+    assert_int_equal(pf_stream_read(in, &none), PF_END);
+    pf_stream_close(in);
 }
 
 int
@@ -456,14 +622,20 @@ main(void)
         cmocka_unit_test(test_true_views_agree_best),
         cmocka_unit_test(test_crop_of_the_photo_does_not_matter),
         cmocka_unit_test(test_estimate_follows_its_signs),
+        cmocka_unit_test(test_estimate_leaves_out_what_is_not_measured),
         cmocka_unit_test(test_embedding_is_read_where_it_tells),
         cmocka_unit_test(test_one_of_each_photo_is_written),
         cmocka_unit_test(test_refined_photo_has_no_views),
         cmocka_unit_test(test_lone_document_passes),
         cmocka_unit_test(test_views_of_noise_are_told),
         cmocka_unit_test(test_bad_documents_are_refused),
-        cmocka_unit_test(test_empty_masks_score_nothing),
+        cmocka_unit_test(test_views_of_nothing_are_not_measured),
+        cmocka_unit_test(test_colors_that_nobody_compares_are_not_measured),
+        cmocka_unit_test(test_what_is_not_measured_is_not_chosen),
+        cmocka_unit_test(test_photos_without_views_have_no_scores),
         cmocka_unit_test(test_groups_are_of_one_size),
+        cmocka_unit_test(test_the_wrong_document_is_named),
+        cmocka_unit_test(test_runs_that_follow_each_other_are_counted_apart),
     };
     return cmocka_run_group_tests(tests, enter_scratch, leave_scratch);
 }
