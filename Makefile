@@ -19,7 +19,7 @@ B        := $(BUILD)/$(MODE)
 BIN      := $(if $(SAN),$(B)/bin,$(BUILD)/bin)
 
 PACKAGES := pkg-config libpng-dev zlib1g-dev libyaml-dev libjansson-dev libavcodec-dev libavformat-dev libavutil-dev \
-            libswscale-dev libjpeg-dev libwebp-dev liblcms2-dev libdnnl-dev libopenblas-dev libcmocka-dev mandoc
+            libswscale-dev libjpeg-dev libwebp-dev liblcms2-dev libdnnl-dev libmeshoptimizer-dev libopenblas-dev libcmocka-dev mandoc
 PC       := libpng zlib yaml-0.1 jansson libavcodec libavformat libavutil libswscale libjpeg libwebp libwebpdemux lcms2
 
 PF_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -fopenmp -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread \
@@ -28,7 +28,7 @@ ifneq ($(SAN),)
 CFLAGS    := -O1 -g -fno-omit-frame-pointer
 PF_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all
 endif
-LDLIBS   := -Wl,--as-needed $(shell pkg-config --libs $(PC) 2>/dev/null) -ldnnl -lopenblas -lm
+LDLIBS   := -Wl,--as-needed $(shell pkg-config --libs $(PC) 2>/dev/null) -ldnnl -lmeshoptimizer -lopenblas -lm
 PF_CFLAGS += $(shell pkg-config --cflags $(PC) 2>/dev/null)
 # Machine code for GPU_ARCH, and PTX from which the driver makes it for any other card.
 NVCCFLAGS := -std=c++17 -O3 -lineinfo -I. -DPF_WITH_CUDA -Xcompiler -Wall,-Wno-unknown-pragmas \
