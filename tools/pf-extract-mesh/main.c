@@ -11,12 +11,15 @@
 #include "common/world.h"
 #include "kernels/dev.h"
 #include "kernels/field/field_march.h"
-#include "tools/pf-extract-mesh/keep_largest.h"
+#include "tools/pf-extract-mesh/components.h"
 #include "tools/pf-extract-mesh/mesh_write.h"
 #include "tools/pf-extract-mesh/normals.h"
+#include "tools/pf-extract-mesh/simplify.h"
 
 static struct {
     bool largest, dense, world;
+    int components, target_faces;
+    double min_component;
 } opt;
 
 static const struct pf_opt opts[] = {
@@ -25,6 +28,12 @@ static const struct pf_opt opts[] = {
     PF_OPT_CHOICE(0, "format", pf_conf.mesh.format, "auto|ply|obj|glb|stl",
                   "of the output; auto: what its name ends in"),
     PF_OPT_FLAG(0, "largest", opt.largest, "keep only the component with the most faces"),
+    PF_OPT_INT(0, "keep-components", opt.components, "N",
+               "keep the N components with the most faces; 0: all", 0, INT32_MAX),
+    PF_OPT_REAL(0, "min-component", opt.min_component, "SHARE",
+                "drop components of fewer faces than this share of the largest's", 0, 1),
+    PF_OPT_INT(0, "target-faces", opt.target_faces, "N",
+               "simplify to at most N faces; 0: keep all", 0, INT32_MAX),
     PF_OPT_FLAG(0, "world", opt.world,
                 "in the units and axes of the cameras given to pf-stream pack"),
     PF_OPT_FLAG(0, "dense", opt.dense, "evaluate the whole grid, for comparison"),
@@ -70,10 +79,15 @@ stage(const char *what, double since)
 static void
 say_counts(const struct pf_march_stats *stats, const struct pf_mesh *mesh)
 {
-    if (pf_common.verbose && !pf_common.quiet)
-        fprintf(stderr, "%s: %lld distances, %lld cells, %lld vertices, %lld faces\n", pf_program(),
-                (long long)stats->evaluations, (long long)stats->cells, (long long)mesh->vertices,
-                (long long)mesh->faces);
+    int64_t components;
+    if (!pf_common.verbose || pf_common.quiet)
+        return;
+    pf_must(pf_mesh_count_components(&components, mesh));
+    // Each edge of a closed mesh has two faces, so Euler's number is V - F / 2.
+    fprintf(stderr, "%s: %lld distances, %lld cells, %lld vertices, %lld faces, %lld components,"
+            " Euler number %lld\n", pf_program(), (long long)stats->evaluations,
+            (long long)stats->cells, (long long)mesh->vertices, (long long)mesh->faces,
+            (long long)components, (long long)(mesh->vertices - mesh->faces / 2));
 }
 
 int
@@ -89,6 +103,8 @@ main(int argc, char *argv[])
     pf_doc doc = {0};
 
     pf_start(&argc, &argv, "[FIELD]", "Write the surface of a field as a mesh.", opts);
+    if (opt.target_faces && opt.target_faces < 4)
+        pf_usage("no closed mesh has %d faces; --target-faces wants 4 or more", opt.target_faces);
     if (argc > 1)
         pf_usage("one field at a time, not %d", argc);
     if (!pf_mesh_format_find(&format, pf_conf.mesh.format, pf_common.out))
@@ -107,10 +123,15 @@ main(int argc, char *argv[])
     double t = pf_seconds();
     pf_must(pf_field_march(&mesh, &stats, field, &march));          // [V, 3], [F, 3]
     t = stage("surface", t);
-    if (opt.largest)
-        pf_must(pf_mesh_keep_largest(&mesh));
+    if (opt.largest || opt.components || opt.min_component > 0)
+        pf_must(pf_mesh_keep_components(&mesh, opt.largest ? 1 : opt.components,
+                                        opt.min_component));
     if (!mesh.faces)
         pf_die("the field has no surface: its distances have one sign throughout");
+    if (opt.target_faces) {
+        pf_must(pf_mesh_simplify(&mesh, opt.target_faces));
+        t = stage("simplifying", t);
+    }
     pf_must(look(&mesh, field));                                    // [V, 3]
     t = stage("normals and colours", t);
     if (opt.world)

@@ -46,6 +46,16 @@ ok '--format says what goes to a pipe' sh -c '
     pf-extract-mesh --resolution 40 --format ply field.pf | cmp - mesh.ply'
 ok '--largest keeps a lone component' sh -c '
     pf-extract-mesh --resolution 40 --largest -o l.ply field.pf && cmp l.ply mesh.ply'
+ok '--target-faces leaves a closed mesh of fewer faces' sh -c '
+    pf-extract-mesh --resolution 40 --target-faces 300 -v -o few.obj ball.pf 2>said &&
+    [ "$(grep -c "^f " few.obj)" -le 300 ] && grep -q " 1 components, Euler number 2" said'
+ok 'the simplified surface is closed' closed few.obj
+ok 'the simplified faces look outward' outward few.obj
+ok 'the simplified ball has its normals' normal few.obj
+ok 'a lone component is kept whatever its share' sh -c '
+    pf-extract-mesh --resolution 40 --min-component 1 --keep-components 3 -o k.ply field.pf && cmp k.ply mesh.ply'
+fails 'three faces are refused' 2 'no closed mesh has 3 faces' pf-extract-mesh --target-faces 3 -o m.ply field.pf
+fails 'a share above 1 is refused' 2 '--min-component' pf-extract-mesh --min-component 2 -o m.ply field.pf
 
 fails 'a name that says no format is refused' 2 'none of .ply, .obj, .glb, .stl; give --format' pf-extract-mesh -o mesh.off field.pf
 fails 'a resolution out of range is refused' 2 '--resolution' pf-extract-mesh --resolution 4 -o m.ply field.pf

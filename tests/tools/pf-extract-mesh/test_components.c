@@ -1,8 +1,8 @@
-/* Of a mesh of several components the largest is kept. */
-// uses: tools/pf-extract-mesh/keep_largest.c
+/* Of a mesh of several components the largest are kept. */
+// uses: tools/pf-extract-mesh/components.c
 #include "tests/check.h"
 
-#include "tools/pf-extract-mesh/keep_largest.h"
+#include "tools/pf-extract-mesh/components.h"
 
 /* A tetrahedron of the even vertices, an octahedron of the odd ones and 12, and a triangle; vertex
  * v is at (v, 0, 0) and has the colour (10 v, 10 v + 1, 10 v + 2) and the normal (0, v, 0). */
@@ -35,7 +35,7 @@ test_largest_component_alone_is_kept(void **state)
     struct pf_mesh m = three_bodies();
     int64_t f = 0;
     (void)state;
-    assert_ok(pf_mesh_keep_largest(&m));
+    assert_ok(pf_mesh_keep_components(&m, 1, 0));
     assert_int_equal(m.vertices, KEPT);
     for (int v = 0; v < KEPT; v++) {
         assert_true(m.vertex[3 * v] == (float)old[v]);
@@ -53,11 +53,35 @@ test_largest_component_alone_is_kept(void **state)
 }
 
 static void
+test_components_are_kept_by_number_and_by_share(void **state)
+{
+    static const struct {
+        int most;
+        double share;
+        int64_t components, vertices, faces;
+    } cases[] = {           /* of 8, 4 and 1 faces */
+        {0, 0, 3, 13, 13}, {2, 0, 2, 10, 12}, {9, 0, 3, 13, 13}, {0, 0.5, 2, 10, 12},
+        {0, 0.51, 1, 6, 8}, {1, 0.1, 1, 6, 8}, {0, 1, 1, 6, 8},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct pf_mesh m = three_bodies();
+        int64_t n;
+        assert_ok(pf_mesh_keep_components(&m, cases[i].most, cases[i].share));
+        assert_ok(pf_mesh_count_components(&n, &m));
+        assert_int_equal(n, cases[i].components);
+        assert_int_equal(m.vertices, cases[i].vertices);
+        assert_int_equal(m.faces, cases[i].faces);
+        pf_mesh_release(&m);
+    }
+}
+
+static void
 test_an_empty_mesh_stays_empty(void **state)
 {
     struct pf_mesh m = {0};
     (void)state;
-    assert_ok(pf_mesh_keep_largest(&m));
+    assert_ok(pf_mesh_keep_components(&m, 1, 0));
     assert_int_equal(m.vertices, 0);
     assert_int_equal(m.faces, 0);
     pf_mesh_release(&m);
@@ -68,7 +92,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_largest_component_alone_is_kept),
+        cmocka_unit_test(test_components_are_kept_by_number_and_by_share),
         cmocka_unit_test(test_an_empty_mesh_stays_empty),
     };
-    return cmocka_run_group_tests_name("keep_largest", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("components", tests, NULL, NULL);
 }

@@ -1,0 +1,245 @@
+#include "tools/pf-extract-mesh/simplify.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <meshoptimizer.h>
+
+/* ---- vertices with several fans ---- */
+
+/* The faces around each vertex: corner [3 faces] lists corners (3 face + k) by vertex, those of
+ * vertex v from first[v] on, in order. */
+struct fans {
+    int64_t *first;             /* [vertices + 1] */
+    uint32_t *corner;           /* [3 faces] */
+};
+
+static pf_err
+find_fans(struct fans *fans, const struct pf_mesh *m)
+{
+    const int64_t V = m->vertices, n = 3 * m->faces;
+    fans->first = calloc((size_t)V + 2, sizeof *fans->first);
+    fans->corner = malloc((size_t)(n + 1) * sizeof *fans->corner);
+    if (!fans->first || !fans->corner)
+        return pf_fail(PF_ENOMEM, "no memory for the neighbours of %lld faces",
+                       (long long)m->faces);
+    int64_t *const at = fans->first + 1;        // one ahead, and at last where the next one begins
+    for (int64_t i = 0; i < n; i++)
+        if (m->face[i] + 1 < V)
+            at[m->face[i] + 1]++;
+    for (int64_t v = 1; v < V; v++)
+        at[v] += at[v - 1];
+    for (int64_t i = 0; i < n; i++)
+        fans->corner[at[m->face[i]]++] = (uint32_t)i;
+    return PF_OK;
+}
+
+/* The vertex of the corner's face that follows the corner's, by so many. */
+static uint32_t
+after(const struct pf_mesh *m, uint32_t corner, int by)
+{
+    return m->face[corner - corner % 3 + (corner % 3 + (uint32_t)by) % 3];
+}
+
+/* The corners of one vertex, cut into fans. */
+struct cut {
+    uint32_t *path;             /* corners of the walk, each beginning where the last one ended */
+    bool *used;                 /* whether a corner has been walked over */
+    int room;
+    int64_t vertices, most;     /* of the mesh, and those there is room for */
+    uint32_t *of;               /* [most] the vertex that a vertex was split off from */
+};
+
+static pf_err
+make_room(struct cut *cut, int corners)
+{
+    if (corners > cut->room) {
+        free(cut->path);
+        free(cut->used);
+        cut->room = 2 * corners;
+        cut->path = malloc((size_t)cut->room * sizeof *cut->path);
+        cut->used = malloc((size_t)cut->room * sizeof *cut->used);
+    }
+    if (cut->vertices + corners > cut->most) {
+        cut->most = cut->vertices + cut->vertices / 8 + corners;
+        uint32_t *const more = realloc(cut->of, (size_t)cut->most * sizeof *more);
+        if (!more)
+            return pf_fail(PF_ENOMEM, "no memory for %lld vertices", (long long)cut->most);
+        cut->of = more;
+    }
+    return cut->path && cut->used ? PF_OK
+                                  : pf_fail(PF_ENOMEM, "no memory for %d faces", corners);
+}
+
+/* The corner among those of a vertex, unused, whose face begins at this neighbour; -1: none. */
+static int
+from(const struct pf_mesh *m, const uint32_t *corner, const bool *used, int n, uint32_t neighbour)
+{
+    for (int i = 0; i < n; i++)
+        if (!used[i] && after(m, corner[i], 1) == neighbour)
+            return i;
+    return -1;
+}
+
+/* Walk around vertex v from neighbour to neighbour, a face each.  Whenever a neighbour is met again
+ * the walk since then is a fan that closes: the first one keeps the vertex, others get their own.
+ * No neighbour is twice in a fan, so no edge has more than two faces then. */
+static pf_err
+split(struct cut *cut, struct pf_mesh *m, uint32_t v, const uint32_t *corner, int n)
+{
+    bool first = true;
+    PF_TRY(make_room(cut, n));
+    memset(cut->used, 0, (size_t)n * sizeof *cut->used);
+    for (int i = 0; i < n; i++) {
+        int length = 0, next = cut->used[i] ? -1 : i;
+        while (next >= 0) {
+            cut->used[next] = true;
+            cut->path[length++] = corner[next];
+            const uint32_t to = after(m, corner[next], 2);
+            int back = length - 1;
+            while (back >= 0 && after(m, cut->path[back], 1) != to)
+                back--;
+            if (back >= 0) {
+                if (!first)
+                    cut->of[cut->vertices] = cut->of[v];
+                for (int k = back; k < length && !first; k++)
+                    m->face[cut->path[k]] = (uint32_t)cut->vertices;
+                cut->vertices += !first;
+                first = false;
+                length = back;
+            }
+            next = from(m, corner, cut->used, n, to);
+        }
+    }
+    return PF_OK;
+}
+
+/* ---- the new mesh ---- */
+
+/* Whether face f has only one neighbour, which lies back to back with it. */
+static bool
+is_pillow(const struct pf_mesh *m, const struct fans *fans, int64_t f)
+{
+    for (int k = 0; k < 3; k++) {
+        const uint32_t v = m->face[3 * f + k];
+        if (fans->first[v + 1] - fans->first[v] != 2)
+            return false;
+    }
+    return true;
+}
+
+static void
+drop_pillows(struct pf_mesh *m, const struct fans *fans)
+{
+    int64_t faces = 0;
+    for (int64_t f = 0; f < m->faces; f++)
+        if (!is_pillow(m, fans, f))
+            memmove(m->face + 3 * faces++, m->face + 3 * f, 3 * sizeof *m->face);
+    m->faces = faces;
+}
+
+/* m's faces are of vertices each of which is a copy of one of old's: give it those that are used,
+ * in order, with what they have. */
+static pf_err
+gather(struct pf_mesh *m, const struct pf_mesh *old, const uint32_t *of, int64_t copies)
+{
+    uint32_t *const index = calloc((size_t)copies + 1, sizeof *index);
+    struct pf_mesh to = {0};
+    int64_t n = 0;
+    if (!index)
+        return pf_fail(PF_ENOMEM, "no memory for %lld vertices", (long long)copies);
+    for (int64_t i = 0; i < 3 * m->faces; i++)
+        index[m->face[i]] = 1;
+    for (int64_t v = 0; v < copies; v++)
+        n += index[v];
+    pf_err err = pf_mesh_new(&to, n, m->faces);
+    if (!err && ((old->color && !(to.color = malloc(3 * (size_t)n + 1))) ||
+                 (old->normal && !(to.normal = malloc(12 * (size_t)n + 1)))))
+        err = pf_fail(PF_ENOMEM, "no memory for %lld vertices", (long long)n);
+    n = 0;
+    for (int64_t v = 0; !err && v < copies; v++)
+        if (index[v]) {
+            memcpy(to.vertex + 3 * n, old->vertex + 3 * (int64_t)of[v], 12);
+            if (to.color)
+                memcpy(to.color + 3 * n, old->color + 3 * (int64_t)of[v], 3);
+            if (to.normal)
+                memcpy(to.normal + 3 * n, old->normal + 3 * (int64_t)of[v], 12);
+            index[v] = (uint32_t)n++;
+        }
+    for (int64_t i = 0; !err && i < 3 * m->faces; i++)
+        to.face[i] = index[m->face[i]];
+    free(index);
+    if (err)
+        pf_mesh_release(&to);
+    else
+        *m = to;
+    return err;
+}
+
+/* Split and gather; faces [3 faces], which is used up, are those of mesh from now on. */
+static pf_err
+rebuild(struct pf_mesh *mesh, uint32_t *face, int64_t faces)
+{
+    struct pf_mesh m = {.vertices = mesh->vertices, .faces = faces, .face = face};
+    struct cut cut = {.vertices = mesh->vertices};
+    struct fans fans = {0}, after_cut = {0};
+    pf_err err = make_room(&cut, 8);
+    for (int64_t v = 0; !err && v < mesh->vertices; v++)
+        cut.of[v] = (uint32_t)v;
+    if (!err)
+        err = find_fans(&fans, &m);
+    for (int64_t v = 0; !err && v < mesh->vertices; v++)
+        err = split(&cut, &m, (uint32_t)v, fans.corner + fans.first[v],
+                    (int)(fans.first[v + 1] - fans.first[v]));
+    m.vertices = cut.vertices;
+    if (!err)
+        err = find_fans(&after_cut, &m);
+    if (!err) {
+        drop_pillows(&m, &after_cut);
+        err = gather(&m, mesh, cut.of, cut.vertices);
+    }
+    if (!err) {
+        pf_mesh_release(mesh);
+        *mesh = m;
+    }
+    free(cut.path);
+    free(cut.used);
+    free(cut.of);
+    free(fans.first);
+    free(fans.corner);
+    free(after_cut.first);
+    free(after_cut.corner);
+    return err;
+}
+
+pf_err
+pf_mesh_split_pinches(struct pf_mesh *mesh)
+{
+    const size_t size = 3 * (size_t)mesh->faces * sizeof *mesh->face;
+    uint32_t *const face = malloc(size + 1);
+    if (!face)
+        return pf_fail(PF_ENOMEM, "no memory for %lld faces", (long long)mesh->faces);
+    memcpy(face, mesh->face, size);
+    const pf_err err = rebuild(mesh, face, mesh->faces);
+    free(face);
+    return err;
+}
+
+#define ANY_ERROR 1e9f          /* of the simplified surface, in lengths of the mesh */
+
+pf_err
+pf_mesh_simplify(struct pf_mesh *mesh, int64_t target)
+{
+    if (mesh->faces <= target)
+        return PF_OK;
+    uint32_t *const face = malloc(3 * (size_t)mesh->faces * sizeof *face);
+    if (!face)
+        return pf_fail(PF_ENOMEM, "no memory for %lld faces", (long long)mesh->faces);
+    const size_t n = meshopt_simplify(face, mesh->face, 3 * (size_t)mesh->faces, mesh->vertex,
+                                      (size_t)mesh->vertices, 3 * sizeof *mesh->vertex,
+                                      3 * (size_t)target, ANY_ERROR, 0, NULL);
+    const pf_err err = rebuild(mesh, face, (int64_t)n / 3);
+    free(face);
+    return err;
+}
