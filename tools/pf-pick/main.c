@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/batch.h"
 #include "common/camera.h"
 #include "common/config.h"
 #include "common/opt.h"
 #include "common/output.h"
-#include "common/stream.h"
 #include "common/text.h"
 #include "tools/pf-pick/elevation.h"
 #include "tools/pf-pick/score.h"
@@ -42,6 +42,7 @@ struct group {
     struct score *score;
     double target_deg;
     int number, size;           /* of groups before; documents of the first one */
+    int failed;                 /* which of them is of kind failed, or -1 */
     const char *path;           /* the stream's */
     int documents;              /* that were read before this group */
 };
@@ -85,6 +86,15 @@ is_word(const char *word)
     return !strcmp(opt.by, word);
 }
 
+/* Where the views of a document that failed were to be; pf-sample says it without views. */
+static double
+target_of_failed(const pf_doc *doc)
+{
+    const char *const text = pf_doc_get_meta(doc, "pf.elevation");
+    double deg;
+    return text && pf_parse_real(&deg, text) ? deg : 0;
+}
+
 /* Whether the document tells the photo's elevation by itself, and that is all that is wanted. */
 static bool
 needs_no_views(const pf_doc *doc)
@@ -97,8 +107,8 @@ static pf_err
 target_of(double *deg, const pf_doc *doc)
 {
     pf_tensor t;
-    *deg = 0;
-    if (needs_no_views(doc))
+    *deg = pf_doc_failed(doc) ? target_of_failed(doc) : 0;
+    if (pf_doc_failed(doc) || needs_no_views(doc))
         return PF_OK;
     PF_TRY(pf_doc_need(doc, "views.elevation", PF_F32, 1, (int64_t[]){-1}, &t));
     if (t.dim[0] < 1)
@@ -284,23 +294,34 @@ check_size(const struct group *g)
                    "expected as many of each", title, g->n, g->size);
 }
 
+/* The document that the group becomes: of one that failed, the first that did. */
 static pf_err
-finish_group(struct group *g, FILE *out)
+decide(pf_doc **doc, struct group *g)
 {
     double elevation_deg;
-    int best;
+    int best = g->failed;
+    *doc = &g->doc[best < 0 ? 0 : best];
     g->size = g->number ? g->size : g->n;
     PF_TRY(check_size(g));
+    if (best >= 0)
+        return put_position(*doc, g);
     PF_TRY(choose(&best, &elevation_deg, g));
-    pf_doc *const doc = &g->doc[best];
+    *doc = &g->doc[best];
     if (opt.print)
         print_group(g, best, elevation_deg);
-    if (out) {
-        PF_TRY(opt.refine ? put_refined(doc, elevation_deg) : put_scores(doc, &g->score[best]));
-        PF_TRY(put_position(doc, g));
-        PF_TRY(pf_doc_add_history(doc));
-        PF_TRY(pf_doc_write(doc, out));
-    }
+    PF_TRY(opt.refine ? put_refined(*doc, elevation_deg) : put_scores(*doc, &g->score[best]));
+    PF_TRY(put_position(*doc, g));
+    return pf_doc_add_history(*doc);
+}
+
+static pf_err
+finish_group(struct group *g, pf_batch *batch)
+{
+    pf_doc *doc;
+    pf_err err = decide(&doc, g);
+    if (err && !(err = pf_batch_fail(batch, doc, err)))
+        err = put_position(doc, g);
+    PF_TRY(err ? err : pf_batch_write(batch, doc));
     for (int i = 0; i < g->n; i++)
         pf_doc_release(&g->doc[i]);
     g->documents += g->n;
@@ -309,31 +330,51 @@ finish_group(struct group *g, FILE *out)
     return PF_OK;
 }
 
+static pf_err
+make_room(struct group *g)
+{
+    if (g->n < g->room)
+        return PF_OK;
+    const size_t room = 2 * (size_t)g->room + 8;
+    pf_doc *const docs = realloc(g->doc, room * sizeof *docs);
+    g->doc = docs ? docs : g->doc;
+    struct score *const scores = docs ? realloc(g->score, room * sizeof *scores) : NULL;
+    if (!scores)
+        return pf_fail(PF_ENOMEM, "no memory for %zu documents", room);
+    g->score = scores;
+    g->room = (int)room;
+    return PF_OK;
+}
+
+/* What the document's views score; of one that fails there is nothing to measure. */
+static pf_err
+measure(struct score *score, pf_doc *doc, pf_batch *batch, const char *title)
+{
+    pf_err err = PF_OK;
+    *score = (struct score){0};
+    if (!pf_doc_failed(doc))
+        err = needs_no_views(doc) ? score_photo(score, doc) : score_measure(score, doc, title);
+    return err ? pf_batch_fail(batch, doc, pf_fail_in(err, "%s", title)) : PF_OK;
+}
+
 /* Take a document into the group; the group before is finished if it is not of it. */
 static pf_err
-add_document(struct group *g, pf_doc *doc, FILE *out)
+add_document(struct group *g, pf_doc *doc, pf_batch *batch)
 {
     char title[TITLE];
     double target_deg;
-    pf_err err = target_of(&target_deg, doc);
     title_of(title, g, g->documents + g->n, 1);
+    const pf_err err = target_of(&target_deg, doc);
     if (err)
-        return pf_fail_in(err, "%s", title);
+        PF_TRY(pf_batch_fail(batch, doc, pf_fail_in(err, "%s", title)));
+    if (err)
+        target_deg = g->target_deg;
     if (g->n && (fabs(target_deg - g->target_deg) > 1e-3 || !same_object(&g->doc[0], doc)))
-        PF_TRY(finish_group(g, out));
-    if (g->n == g->room) {
-        const size_t room = 2 * (size_t)g->room + 8;
-        pf_doc *const docs = realloc(g->doc, room * sizeof *docs);
-        g->doc = docs ? docs : g->doc;
-        struct score *const scores = docs ? realloc(g->score, room * sizeof *scores) : NULL;
-        if (!scores)
-            return pf_fail(PF_ENOMEM, "no memory for %zu documents", room);
-        g->score = scores;
-        g->room = (int)room;
-    }
-    if ((err = needs_no_views(doc) ? score_photo(&g->score[g->n], doc)
-                                   : score_measure(&g->score[g->n], doc, title)))
-        return pf_fail_in(err, "%s", title);
+        PF_TRY(finish_group(g, batch));
+    PF_TRY(make_room(g));
+    PF_TRY(measure(&g->score[g->n], doc, batch, title));
+    if (!g->n || (g->failed < 0 && pf_doc_failed(doc)))
+        g->failed = pf_doc_failed(doc) ? g->n : -1;
     g->target_deg = target_deg;
     g->doc[g->n++] = *doc;
     *doc = (pf_doc){0};
@@ -341,44 +382,42 @@ add_document(struct group *g, pf_doc *doc, FILE *out)
 }
 
 static pf_err
-pick(const char *path, FILE *out)
+pick(char **path, pf_batch *batch)
 {
-    struct group g = {.path = path};
-    pf_stream *in;
+    struct group g = {.path = *path};
     pf_doc doc = {0};
     pf_err err;
-    PF_TRY(pf_stream_open(&in, path));
-    while (!(err = pf_stream_read(in, &doc)))
-        if ((err = add_document(&g, &doc, out)))
+    PF_TRY(pf_batch_input(batch, 1, path));
+    while (!(err = pf_batch_next(batch, &doc)))
+        if ((err = add_document(&g, &doc, batch)))
             break;
     if (err == PF_END)
-        err = finish_group(&g, out);
+        err = finish_group(&g, batch);
     for (int i = 0; i < g.n; i++)
         pf_doc_release(&g.doc[i]);
     free(g.doc);
     free(g.score);
     pf_doc_release(&doc);
-    pf_stream_close(in);
     return err;
 }
 
 int
 main(int argc, char *argv[])
 {
-    pf_output *out = NULL;
+    static char standard[] = "-";
+    char *none[] = {standard};
+    pf_batch *batch;
 
     pf_start(&argc, &argv, "[STREAM]", "Choose among several sets of views of one photo.", opts);
     if (argc > 1)
         pf_usage("one stream at a time, not %d", argc);
     pf_need_stream_name();
-    if (!opt.print || strcmp(pf_common.out, "-"))
-        pf_must(pf_output_open(&out, pf_common.out));
+    const bool writes = !opt.print || strcmp(pf_common.out, "-");
+    pf_must(pf_batch_open(&batch, writes ? pf_common.out : NULL));
     if (opt.print)
         print_head();
-    pf_must(pick(argc ? argv[0] : "-", out ? pf_output_file(out) : NULL));
+    pf_must(pick(argc ? argv : none, batch));
     if (opt.print)
         pf_must(pf_output_flush(stdout, "standard output"));
-    if (out)
-        pf_must(pf_output_close(out));
-    return 0;
+    return pf_batch_end(batch);
 }
