@@ -22,6 +22,7 @@ struct pf_batch {
     char *object;               /* the last document's */
     void *seen;                 /* the objects so far */
 
+    const char *single;         /* the file that one document becomes, or NULL */
     pf_output *out;             /* of a name without pattern */
     struct pf_place place;      /* of a pattern */
     pf_doc *held;               /* documents of the file place.path */
@@ -107,29 +108,44 @@ pf_batch_next(pf_batch *b, pf_doc *doc)
     return check_order(b, doc);
 }
 
+void
+pf_batch_name(pf_batch *b, const char *out)
+{
+    if (!pf_pattern(out))
+        b->single = out;
+}
+
+/* The document by itself becomes the file b->single. */
+static pf_err
+check_single(pf_batch *b, const pf_doc *doc)
+{
+    int index, count;
+    bool more = true;
+    pf_doc_position(doc, &index, &count);
+    if (count == 1)
+        PF_TRY(pf_stream_more(b->in, &more));
+    if (more)
+        return pf_fail(PF_EFORMAT, "%s: holds more than one document: pf-stream cat --index N takes "
+                       "one of them, and %%o in a name, as in '%%o-%s', makes one for each object",
+                       pf_file_title(b->name), b->single);
+    const char *const why = pf_doc_get_meta(doc, "pf.error");
+    return pf_doc_failed(doc) ? pf_fail(PF_EFORMAT, "%s: an earlier tool failed: %s",
+                                        pf_file_title(b->name), why ? why : "it did not say why")
+                              : PF_OK;
+}
+
 pf_err
 pf_batch_read(pf_batch *b, pf_doc *doc)
 {
     pf_err err;
-    while (!(err = pf_batch_next(b, doc)) && pf_doc_failed(doc))
+    while (!(err = pf_batch_next(b, doc))) {
+        if (b->single)
+            return check_single(b, doc);
+        if (!pf_doc_failed(doc))
+            return PF_OK;
         PF_TRY(pf_batch_write(b, doc));
+    }
     return err;
-}
-
-pf_err
-pf_batch_alone(pf_batch *b, const pf_doc *doc, const char *out)
-{
-    int index, count;
-    bool more = true;
-    if (pf_pattern(out))
-        return PF_OK;
-    pf_doc_position(doc, &index, &count);
-    if (count == 1)
-        PF_TRY(pf_stream_more(b->in, &more));
-    return more ? pf_fail(PF_EFORMAT, "%s: holds more than one document: pf-stream cat --index N "
-                          "takes one of them, and %%o in the name of the output, as in "
-                          "'%%o/%s', writes a file for each object",
-                          pf_file_title(b->name), out) : PF_OK;
 }
 
 pf_err

@@ -27,9 +27,9 @@ pf_err pf_batch_input(pf_batch *b, int streams, char **names) PF_MUST_USE;
 pf_err pf_batch_next(pf_batch *b, pf_doc *doc) PF_MUST_USE;
 /* The same, but documents of kind failed go on to the output without a word. */
 pf_err pf_batch_read(pf_batch *b, pf_doc *doc) PF_MUST_USE;
-/* For a tool that writes a file of another kind: this document must be the only one unless the
- * name is a pattern. */
-pf_err pf_batch_alone(pf_batch *b, const pf_doc *doc, const char *out) PF_MUST_USE;
+/* For a tool that writes files of another kind, by this name: unless it is a pattern, read refuses
+ * a stream of several documents, and one that failed. */
+void pf_batch_name(pf_batch *b, const char *out);
 /* Put the name of the stream, and which document of it is not the first, before the sentence. */
 pf_err pf_batch_blame(const pf_batch *b, pf_err err) PF_MUST_USE;
 

@@ -1,13 +1,14 @@
 /* pf-extract-mesh - the surface of a field as a triangle mesh with normals and colours of vertices.
- * in:  field.*        out: PLY, OBJ, GLB or STL */
+ * in:  documents with field.*        out: a PLY, OBJ, GLB or STL of each */
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/batch.h"
 #include "common/config.h"
 #include "common/opt.h"
 #include "common/progress.h"
 #include "common/output.h"
-#include "common/stream.h"
+#include "common/pattern.h"
 #include "common/world.h"
 #include "kernels/dev.h"
 #include "kernels/field/field_march.h"
@@ -90,59 +91,115 @@ say_counts(const struct pf_march_stats *stats, const struct pf_mesh *mesh)
             (long long)components, (long long)(mesh->vertices - mesh->faces / 2));
 }
 
+/* Leave out and simplify as the options say. */
+static pf_err
+reduce(struct pf_mesh *mesh, double *t)
+{
+    if (opt.largest || opt.components || opt.min_component > 0)
+        PF_TRY(pf_mesh_keep_components(mesh, opt.largest ? 1 : opt.components,
+                                       opt.min_component));
+    if (!mesh->faces)
+        return pf_fail(PF_EFORMAT,
+                       "the field has no surface: its distances have one sign throughout");
+    if (!opt.target_faces)
+        return PF_OK;
+    PF_TRY(pf_mesh_simplify(mesh, opt.target_faces));
+    *t = stage("simplifying", *t);
+    return PF_OK;
+}
+
+/* The mesh of a field, in the units of world unless that is NULL. */
+static pf_err
+make_mesh(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_field *field,
+          const struct pf_world *world)
+{
+    const struct pf_march_options march = {.resolution = pf_conf.mesh.resolution,
+                                           .bound = pf_field_bound(field), .dense = opt.dense};
+    double t = pf_seconds();
+    PF_TRY(pf_field_march(mesh, stats, field, &march));             // [V, 3], [F, 3]
+    t = stage("surface", t);
+    PF_TRY(reduce(mesh, &t));
+    PF_TRY(look(mesh, field));                                      // [V, 3]
+    stage("normals and colours", t);
+    if (world)
+        pf_world_points(mesh->vertex, mesh->vertices, world);
+    return PF_OK;
+}
+
+static struct pf_place out_at = {.option = "--output"};
+static pf_output *out;                  /* open from the start where its name is no pattern */
+
+static pf_err
+write_mesh(const struct pf_mesh *mesh, enum pf_mesh_format format, const pf_doc *doc)
+{
+    const double t = pf_seconds();
+    if (!out) {
+        PF_TRY(pf_place_next(&out_at, doc));
+        PF_TRY(pf_output_open(&out, out_at.path));
+    }
+    pf_output *const to = out;
+    out = NULL;
+    const pf_err err = pf_mesh_write(mesh, format, pf_output_file(to));
+    if (err)
+        pf_output_abandon(to);
+    PF_TRY(err ? err : pf_output_close(to));
+    stage("writing", t);
+    return PF_OK;
+}
+
+/* One field to its mesh.  The device is opened for the first. */
+static pf_err
+extract(const pf_doc *doc, pf_dev **dev, pf_batch *batch, enum pf_mesh_format format)
+{
+    struct pf_march_stats stats;
+    struct pf_mesh mesh = {0};
+    struct pf_world world;
+    pf_field *field;
+    if (opt.world)
+        PF_TRY(pf_batch_blame(batch, pf_world_need(&world, doc)));
+    if (!*dev)
+        pf_must(pf_dev_open(dev, pf_common.device, pf_common.precision));
+    PF_TRY(pf_batch_blame(batch, pf_field_load(&field, *dev, doc, &pf_conf.neus)));
+    pf_err err = make_mesh(&mesh, &stats, field, opt.world ? &world : NULL);
+    if (!err)
+        err = write_mesh(&mesh, format, doc);
+    if (!err)
+        say_counts(&stats, &mesh);
+    pf_mesh_release(&mesh);
+    pf_field_free(field);
+    return err;
+}
+
 int
 main(int argc, char *argv[])
 {
     enum pf_mesh_format format;
-    struct pf_march_stats stats;
-    struct pf_mesh mesh = {0};
-    struct pf_world world;
-    pf_output *out;
-    pf_field *field;
-    pf_dev *dev;
+    pf_batch *batch;
+    pf_dev *dev = NULL;
     pf_doc doc = {0};
+    pf_err err;
 
-    pf_start(&argc, &argv, "[FIELD]", "Write the surface of a field as a mesh.", opts);
+    pf_start(&argc, &argv, "[FIELD]", "Write the surface of each field as a mesh.", opts);
     if (opt.target_faces && opt.target_faces < 4)
         pf_usage("no closed mesh has %d faces; --target-faces wants 4 or more", opt.target_faces);
     if (argc > 1)
-        pf_usage("one field at a time, not %d", argc);
+        pf_usage("one stream of fields at a time, not %d", argc);
     if (!pf_mesh_format_find(&format, pf_conf.mesh.format, pf_common.out))
         pf_usage(
             "the name of the output, %s, ends in none of .ply, .obj, .glb, .stl; give --format",
             pf_common.out);
-    pf_must(pf_output_open(&out, pf_common.out));
-    const char *name = argc ? argv[0] : "-";
-    pf_must(pf_doc_read_file(&doc, name));
-    if (opt.world)
-        pf_must(pf_stream_blame(name, pf_world_need(&world, &doc)));
-    pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
-    pf_must(pf_stream_blame(name, pf_field_load(&field, dev, &doc, &pf_conf.neus)));
-    const struct pf_march_options march = {.resolution = pf_conf.mesh.resolution,
-                                           .bound = pf_field_bound(field), .dense = opt.dense};
-    double t = pf_seconds();
-    pf_must(pf_field_march(&mesh, &stats, field, &march));          // [V, 3], [F, 3]
-    t = stage("surface", t);
-    if (opt.largest || opt.components || opt.min_component > 0)
-        pf_must(pf_mesh_keep_components(&mesh, opt.largest ? 1 : opt.components,
-                                        opt.min_component));
-    if (!mesh.faces)
-        pf_die("the field has no surface: its distances have one sign throughout");
-    if (opt.target_faces) {
-        pf_must(pf_mesh_simplify(&mesh, opt.target_faces));
-        t = stage("simplifying", t);
-    }
-    pf_must(look(&mesh, field));                                    // [V, 3]
-    t = stage("normals and colours", t);
-    if (opt.world)
-        pf_world_points(mesh.vertex, mesh.vertices, &world);
-    pf_must(pf_mesh_write(&mesh, format, pf_output_file(out)));
-    pf_must(pf_output_close(out));
-    stage("writing", t);
-    say_counts(&stats, &mesh);
-    pf_mesh_release(&mesh);
-    pf_field_free(field);
+    pf_pattern_check("--output", pf_common.out);
+    out_at.pattern = pf_common.out;
+    if (!pf_pattern(pf_common.out))
+        pf_must(pf_output_open(&out, pf_common.out));
+    pf_must(pf_batch_open(&batch, NULL));
+    pf_batch_name(batch, pf_common.out);
+    pf_must(pf_batch_input(batch, argc, argv));
+    while (!(err = pf_batch_read(batch, &doc)))
+        pf_must(pf_batch_put(batch, &doc, extract(&doc, &dev, batch, format)));
+    pf_must(err == PF_END ? PF_OK : err);
+    pf_output_abandon(out);
     pf_dev_close(dev);
     pf_doc_release(&doc);
-    return 0;
+    return pf_batch_end(batch);
 }

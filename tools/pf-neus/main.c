@@ -1,8 +1,8 @@
 /* pf-neus - fit a field, a distance and a colour at every point of space, to posed views.
  * in:   documents with views.image [N, H, W, 3] u8, views.alpha [N, H, W], views.pose [N, 3, 4],
- *       views.intrinsics [N, 3, 3], perhaps views.pixel_center and views.elevation [N]; all of them
- *       go into one field
- * out:  field.*, field.elevation [documents that have views.elevation] */
+ *       views.intrinsics [N, 3, 3], perhaps views.pixel_center and views.elevation [N]; those of one
+ *       object follow each other and go into one field
+ * out:  for each object field.*, field.elevation [documents that have views.elevation] */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,10 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/batch.h"
 #include "common/config.h"
 #include "common/opt.h"
-#include "common/progress.h"
 #include "common/output.h"
+#include "common/pattern.h"
+#include "common/progress.h"
+#include "common/seen.h"
 #include "common/stream.h"
 #include "common/text.h"
 #include "tools/pf-neus/all_views.h"
@@ -28,8 +31,18 @@ static struct {
 
 /* opt.file, which main empties: where a run writes and where it went on from is no part of how the
  * field came to be, so the history has none of it, and a resumed run writes the bytes of one that
- * was never interrupted. */
+ * was never interrupted.  The names of opt.file may be patterns, those of file are the object's. */
 static struct files file;
+static struct pf_place checkpoint_at = {.option = "--checkpoint"}, resume_at = {.option = "--resume"};
+static struct pf_place log_at = {.option = "--log"};
+
+/* The views of one object, and the document that becomes its field. */
+struct object {
+    pf_doc doc;                 /* the first; keeps what the others' tools said */
+    struct all_views views;
+    struct pf_merge position;   /* of its documents in the stream */
+    void *elevations;           /* of its documents, as seen.h has them */
+};
 
 static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "steps", pf_conf.neus.steps, "N", "training steps", 0, 10000000),
@@ -42,25 +55,66 @@ static const struct pf_opt opts[] = {
     PF_OPT_END
 };
 
-/* All documents of all streams; first keeps what the others' tools said in the first of them. */
-static pf_err
-read_views(struct all_views *v, pf_doc *first, int streams, char **names)
+/* Whether two documents are of one object; where neither says whose it is, they are. */
+static bool
+same_object(const pf_doc *a, const pf_doc *b)
 {
-    pf_err err = PF_END;
-    for (int i = 0; i < (streams ? streams : 1) && err == PF_END; i++) {
-        const char *name = streams ? names[i] : "-";
-        pf_stream *in;
-        pf_doc doc = {0};
-        PF_TRY(pf_stream_open(&in, name));
-        for (int k = 0; !(err = pf_stream_read(in, v->documents ? &doc : first)); k++)
-            if ((err = all_views_add(v, v->documents ? &doc : first, pf_conf.neus.bound))) {
-                pf_fail_in(err, k ? "%s: document %d" : "%s", pf_file_title(name), k);
-                break;
-            }
-        pf_stream_close(in);
-        pf_doc_release(&doc);
+    const char *const p = pf_doc_get_meta(a, "pf.object"), *const q = pf_doc_get_meta(b, "pf.object");
+    return p && q ? !strcmp(p, q) : p == q;
+}
+
+/* Another sample shows the object otherwise, and no field looks like both. */
+static pf_err
+check_sample(struct object *o, const pf_doc *doc)
+{
+    const char *const elevation = pf_doc_get_meta(doc, "pf.elevation");
+    bool before = false;
+    if (elevation)
+        PF_TRY(pf_seen_add(&o->elevations, elevation, &before));
+    return before ? pf_fail(PF_EFORMAT, "there are several samples at %s degrees: pf-pick chooses "
+                            "the one of which a field can be made", elevation) : PF_OK;
+}
+
+/* The next document becomes part of the object.  One that failed, before or now, stands for the
+ * whole of it. */
+static pf_err
+add_document(struct object *o, pf_doc *doc, pf_batch *batch)
+{
+    const bool first = !o->position.n;
+    pf_err err = PF_OK;
+    pf_merge_add(&o->position, doc);
+    if (!first && pf_doc_failed(&o->doc))
+        return PF_OK;
+    if (!pf_doc_failed(doc) && !(err = check_sample(o, doc)))
+        err = all_views_add(&o->views, doc, pf_conf.neus.bound);
+    if (err)
+        PF_TRY(pf_batch_fail(batch, doc, pf_batch_blame(batch, err)));
+    if (first || pf_doc_failed(doc)) {
+        pf_doc_release(&o->doc);
+        o->doc = *doc;
+        *doc = (pf_doc){0};
     }
-    return err == PF_END ? PF_OK : err;
+    return PF_OK;
+}
+
+/* All documents of the object of which next is the first; next is then the first of another, or
+ * PF_END is returned. */
+static pf_err
+read_object(struct object *o, pf_doc *next, pf_batch *batch)
+{
+    pf_err err;
+    do
+        PF_TRY(add_document(o, next, batch));
+    while (!(err = pf_batch_next(batch, next)) && same_object(&o->doc, next));
+    return err;
+}
+
+static void
+object_release(struct object *o)
+{
+    pf_doc_release(&o->doc);
+    all_views_release(&o->views);
+    pf_seen_free(&o->elevations);
 }
 
 static pf_err
@@ -140,56 +194,67 @@ lines_before(int step)
 
 /* A new run begins the log anew; a resumed one goes on in it, without the lines that an interrupted
  * run wrote after its last checkpoint, because those steps are done again. */
-static FILE *
-open_log(int step)
+static pf_err
+open_log(FILE **log, int step)
 {
     struct stat st;
     const bool old = stat(file.log, &st) == 0 && S_ISREG(st.st_mode);
     const long end = old && step ? lines_before(step) : 0;
-    FILE *log = old && truncate(file.log, end) ? NULL : fopen(file.log, "a");
-    if (!log)
-        pf_die("cannot write %s: %s", file.log, strerror(errno));
+    *log = old && truncate(file.log, end) ? NULL : fopen(file.log, "a");
+    if (!*log)
+        return pf_fail(PF_EIO, "cannot write %s: %s", file.log, strerror(errno));
     if (end == 0)
-        fputs(COLUMNS, log);
-    return log;
+        fputs(COLUMNS, *log);
+    return PF_OK;
 }
 
-static void
+static pf_err
 write_log(FILE *log, int step, const struct pf_field_losses *l, double rays_per_s, double lr)
 {
     fprintf(log, "%d,%.7g,%.7g,%.7g,%.7g,%.4f,%.0f,%.7g\n", step, (double)l->total, (double)l->rgb,
             (double)l->mask, (double)l->eikonal, (double)l->psnr, rays_per_s, lr);
-    if (fflush(log) != 0)
-        pf_die("%s: %s", file.log, strerror(errno));
+    return pf_output_flush(log, file.log);
 }
 
-static void
-train(pf_trainer *t, const struct all_views *v, int until)
+/* Steps up to `until`, each with its line in the log. */
+static pf_err
+train_steps(pf_trainer *t, const struct all_views *v, int until, FILE *log, pf_progress *p)
 {
     const int start = pf_trainer_steps_done(t);
-    FILE *log = file.log ? open_log(start) : NULL;
-    pf_progress p;
-    pf_progress_start(&p, "training", until > start ? until - start : 0);
     for (int step = start; step < until; step++) {
         struct pf_field_losses l;
         const double begin = pf_seconds(), lr = pf_trainer_rate(t);
-        pf_must(pf_trainer_step(t, &l));
+        PF_TRY(pf_trainer_step(t, &l));
         if (!isfinite(l.total))
-            pf_die("the loss is not finite at step %d; try a smaller --lr than %g", step,
-                   pf_conf.neus.lr);
+            return pf_fail(PF_EARG, "the loss is not finite at step %d; try a smaller --lr than %g",
+                           step, pf_conf.neus.lr);
         const double rays_per_s = (double)l.rays / (pf_seconds() - begin);
         if (log)
-            write_log(log, step, &l, rays_per_s, lr);
+            PF_TRY(write_log(log, step, &l, rays_per_s, lr));
         if (file.checkpoint && (step + 1) % opt.every == 0 && step + 1 < until)
-            pf_must(save_checkpoint(t, v));
-        pf_progress_step(&p, step + 1 - start, "loss %.4f, PSNR %.2f dB, %.0f rays/s",
+            PF_TRY(save_checkpoint(t, v));
+        pf_progress_step(p, step + 1 - start, "loss %.4f, PSNR %.2f dB, %.0f rays/s",
                          (double)l.total, (double)l.psnr, rays_per_s);
     }
+    return PF_OK;
+}
+
+static pf_err
+train(pf_trainer *t, const struct all_views *v, int until)
+{
+    const int start = pf_trainer_steps_done(t);
+    FILE *log = NULL;
+    pf_progress p;
+    if (file.log)
+        PF_TRY(open_log(&log, start));
+    pf_progress_start(&p, "training", until > start ? until - start : 0);
+    pf_err err = train_steps(t, v, until, log, &p);
     pf_progress_end(&p);
-    if (file.checkpoint)
-        pf_must(save_checkpoint(t, v));
-    if (log && fclose(log) != 0)
-        pf_die("%s: %s", file.log, strerror(errno));
+    if (!err && file.checkpoint)
+        err = save_checkpoint(t, v);
+    if (log && fclose(log) && !err)
+        err = pf_fail(PF_EIO, "%s: %s", file.log, strerror(errno));
+    return err;
 }
 
 /* The views have served; everything else of the first document goes along. */
@@ -203,21 +268,126 @@ describe(pf_doc *doc, const pf_field *field, const struct all_views *v)
     PF_TRY(pf_field_save(field, doc));
     if (v->elevations)
         PF_TRY(pf_doc_put(doc, "field.elevation", &elevation));
-    PF_TRY(pf_doc_set_position(doc, 0, 1));
     return pf_doc_add_history(doc);
+}
+
+/* ---- objects ---- */
+
+static pf_err
+name_file(const char **name, struct pf_place *place, const pf_doc *doc)
+{
+    if (place->pattern)
+        PF_TRY(pf_place_next(place, doc));
+    *name = place->pattern ? place->path : NULL;
+    return PF_OK;
+}
+
+/* The object's own seed, which pf-crop --list may have given it, and its own files. */
+static pf_err
+set_options(const pf_doc *doc)
+{
+    const char *const seed = pf_doc_get_meta(doc, "pf.seed");
+    if (seed && !pf_given(&pf_common.seed) && !pf_parse_int(&pf_common.seed, seed))
+        return pf_fail(PF_EFORMAT, "pf.seed is \"%s\", expected a whole number", seed);
+    PF_TRY(name_file(&file.checkpoint, &checkpoint_at, doc));
+    PF_TRY(name_file(&file.resume, &resume_at, doc));
+    PF_TRY(name_file(&file.log, &log_at, doc));
+    if (pf_pattern(checkpoint_at.pattern))
+        PF_TRY(pf_output_try(file.checkpoint));
+    return pf_pattern(log_at.pattern) ? try_log() : PF_OK;
+}
+
+static pf_err
+fit_field(struct object *o, pf_dev *dev)
+{
+    const struct pf_field_views posed = all_views_posed(&o->views);
+    const bool early = opt.stop_at && opt.stop_at < pf_conf.neus.steps;
+    const uint64_t seed = (uint64_t)pf_common.seed;
+    pf_trainer *trainer = NULL;
+    pf_field *field;
+    pf_err err;
+    PF_TRY(pf_field_new(&field, dev, &pf_conf.neus, seed));
+    if (!(err = pf_trainer_new(&trainer, field, &posed, &pf_conf.neus, seed)) && file.resume)
+        err = resume(trainer, &o->views);
+    if (!err)
+        err = train(trainer, &o->views, early ? opt.stop_at : pf_conf.neus.steps);
+    if (!err)
+        err = describe(&o->doc, field, &o->views);
+    pf_trainer_free(trainer);
+    pf_field_free(field);
+    return err;
+}
+
+/* The field of an object of which all views are there. */
+static pf_err
+fit(struct object *o, pf_dev **dev)
+{
+    const int64_t seed = pf_common.seed;
+    if (!o->views.object)
+        return pf_fail(PF_EFORMAT, "no view shows an object: views.alpha is below 0.5 everywhere");
+    pf_err err = set_options(&o->doc);
+    if (!err && !*dev)
+        pf_must(pf_dev_open(dev, pf_common.device, pf_common.precision));
+    if (!err)
+        err = fit_field(o, *dev);
+    pf_common.seed = seed;
+    return err;
+}
+
+/* Files of one name cannot be several objects'. */
+static void
+need_patterns(void)
+{
+    const struct pf_place *const places[] = {&checkpoint_at, &resume_at, &log_at};
+    for (int i = 0; i < 3; i++)
+        if (places[i]->pattern && !pf_pattern(places[i]->pattern))
+            pf_die("%s %s is one file, but there are several objects: let %%o stand in its name",
+                   places[i]->option, places[i]->pattern);
+}
+
+static void
+fit_all(pf_batch *batch)
+{
+    struct object o = {0};
+    pf_doc next = {0};
+    pf_dev *dev = NULL;
+    pf_err err = pf_batch_next(batch, &next);
+    while (!err) {
+        err = read_object(&o, &next, batch);                        // [V, H, W, 3]
+        if (!err)
+            need_patterns();
+        pf_must(err == PF_END ? PF_OK : err);
+        pf_must(pf_merge_put(&o.position, &o.doc));
+        pf_must(pf_batch_put(batch, &o.doc, pf_doc_failed(&o.doc) ? PF_OK : fit(&o, &dev)));
+        object_release(&o);
+        o.views = (struct all_views){0};
+    }
+    pf_must(err == PF_END ? PF_OK : err);
+    pf_dev_close(dev);
+}
+
+/* The names of --checkpoint, --resume and --log, which may be patterns. */
+static void
+check_files(void)
+{
+    checkpoint_at.pattern = file.checkpoint;
+    resume_at.pattern = file.resume;
+    log_at.pattern = file.log;
+    pf_pattern_check("--checkpoint", file.checkpoint);
+    pf_pattern_check("--resume", file.resume);
+    pf_pattern_check("--log", file.log);
+    if (file.checkpoint && !pf_pattern(file.checkpoint))
+        pf_must(pf_output_try(file.checkpoint));
+    if (file.log && !pf_pattern(file.log))
+        pf_must(try_log());
 }
 
 int
 main(int argc, char *argv[])
 {
-    struct all_views views = {0};
-    pf_doc doc = {0};
-    pf_output *out;
-    pf_dev *dev;
-    pf_field *field;
-    pf_trainer *trainer;
+    pf_batch *batch;
 
-    pf_start(&argc, &argv, "[STREAM...]", "Fit a field to posed views of an object.", opts);
+    pf_start(&argc, &argv, "[STREAM...]", "Fit a field to posed views of each object.", opts);
     file = opt.file;
     opt.file = (struct files){0};
     if (file.checkpoint && !strcmp(file.checkpoint, "-"))
@@ -228,29 +398,9 @@ main(int argc, char *argv[])
     pf_need_two_names("--log", file.log, "--output", pf_common.out);
     pf_need_two_names("--log", file.log, "--checkpoint", file.checkpoint);
     pf_need_stream_name();
-    pf_must(pf_output_open(&out, pf_common.out));
-    if (file.checkpoint)
-        pf_must(pf_output_try(file.checkpoint));
-    if (file.log)
-        pf_must(try_log());
-    pf_must(read_views(&views, &doc, argc, argv));                  // [V, H, W, 3]
-    if (!views.object)
-        pf_die("no view shows an object: views.alpha is below 0.5 everywhere");
-    const struct pf_field_views posed = all_views_posed(&views);
-    pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
-    pf_must(pf_field_new(&field, dev, &pf_conf.neus, (uint64_t)pf_common.seed));
-    pf_must(pf_trainer_new(&trainer, field, &posed, &pf_conf.neus, (uint64_t)pf_common.seed));
-    if (file.resume)
-        pf_must(resume(trainer, &views));
-    const bool early = opt.stop_at && opt.stop_at < pf_conf.neus.steps;
-    train(trainer, &views, early ? opt.stop_at : pf_conf.neus.steps);
-    pf_must(describe(&doc, field, &views));
-    pf_must(pf_doc_write(&doc, pf_output_file(out)));
-    pf_must(pf_output_close(out));
-    pf_trainer_free(trainer);
-    pf_field_free(field);
-    pf_dev_close(dev);
-    pf_doc_release(&doc);
-    all_views_release(&views);
-    return 0;
+    pf_must(pf_batch_open(&batch, pf_common.out));
+    check_files();
+    pf_must(pf_batch_input(batch, argc, argv));
+    fit_all(batch);
+    return pf_batch_end(batch);
 }

@@ -1,13 +1,15 @@
 /* pf-render-video - a turn around a field's object.
- * in:  field.*, field.elevation [documents]       out: a video (video.h) or PNG frames */
+ * in:  documents with field.*, field.elevation [documents]
+ * out: a video (video.h) or PNG frames of each */
 #include <math.h>
 
+#include "common/batch.h"
 #include "common/camera.h"
 #include "common/config.h"
 #include "common/opt.h"
-#include "common/progress.h"
 #include "common/output.h"
-#include "common/stream.h"
+#include "common/pattern.h"
+#include "common/progress.h"
 #include "kernels/dev.h"
 #include "tools/pf-render-video/turntable.h"
 #include "tools/pf-render-video/video.h"
@@ -44,12 +46,14 @@ default_elevation(struct pf_list *deg, const pf_doc *doc)
     return PF_OK;
 }
 
+static struct pf_place out_at = {.option = "--output"}, png_at = {.option = "--png"};
+
 static pf_err
 save_frame(const pf_image *image, int number)
 {
-    char path[4200];
-    if (snprintf(path, sizeof path, "%s/%04d.png", opt.png, number) >= (int)sizeof path)
-        return pf_fail(PF_EIO, "%s: the name is too long", opt.png);
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%04d.png", png_at.path, number) >= (int)sizeof path)
+        return pf_fail(PF_EIO, "%s: the name is too long", png_at.path);
     return pf_image_save_png(image, path);
 }
 
@@ -76,49 +80,120 @@ film(pf_video *video, pf_field *field, const struct pf_list *deg)
     return err;
 }
 
+static pf_output *out;                  /* open from the start where its name is no pattern */
+static bool films;                      /* a video is wanted, and not frames alone */
+
+/* What the document's object is written to. */
+static pf_err
+open_outputs(const pf_doc *doc)
+{
+    if (opt.png)
+        PF_TRY(pf_place_next(&png_at, doc));
+    if (pf_pattern(opt.png))
+        PF_TRY(pf_output_folder(png_at.path));
+    if (!films || out)
+        return PF_OK;
+    PF_TRY(pf_place_next(&out_at, doc));
+    return pf_output_open(&out, out_at.path);
+}
+
+/* All turns around a field into the open output, which is closed. */
+static pf_err
+film_field(pf_field *field, const struct pf_list *deg, enum pf_video_format format)
+{
+    pf_output *const to = out;
+    pf_video *video = NULL;
+    pf_err err = PF_OK;
+    out = NULL;
+    const double start = pf_seconds();
+    if (films)
+        err = pf_video_open(&video, to, format, pf_conf.video.size, pf_conf.video.fps);
+    if (!err)
+        err = film(video, field, deg);
+    const pf_err closed = pf_video_close(video);
+    err = err ? err : closed;
+    if (err)
+        pf_output_abandon(to);
+    PF_TRY(err);
+    if (films)
+        PF_TRY(pf_output_close(to));
+    pf_stage_time("rendering", pf_seconds() - start);
+    return PF_OK;
+}
+
+/* One field to its film.  The device is opened for the first. */
+static pf_err
+render(const pf_doc *doc, pf_dev **dev, pf_batch *batch, enum pf_video_format format)
+{
+    struct pf_list deg = opt.elevation_deg;
+    pf_field *field;
+    if (!deg.n)
+        PF_TRY(pf_batch_blame(batch, default_elevation(&deg, doc)));
+    if (!*dev)
+        pf_must(pf_dev_open(dev, pf_common.device, pf_common.precision));
+    PF_TRY(pf_batch_blame(batch, pf_field_load(&field, *dev, doc, &pf_conf.neus)));
+    pf_err err = open_outputs(doc);
+    if (!err)
+        err = film_field(field, &deg, format);
+    pf_field_free(field);
+    return err;
+}
+
+static void
+check_call(int argc, enum pf_video_format *format)
+{
+    if (argc > 1)
+        pf_usage("one stream of fields at a time, not %d", argc);
+    if (films && !pf_video_format_find(format, pf_common.out))
+        pf_usage("the name of the output, %s, ends in none of .mp4, .mov, .mkv, .webm, .gif, .y4m",
+                 pf_common.out);
+    if (films && *format == PF_VIDEO_GIF && pf_conf.video.fps > PF_VIDEO_GIF_FPS)
+        pf_usage("--fps %d is more than a GIF can show, %d", pf_conf.video.fps, PF_VIDEO_GIF_FPS);
+    if (films && pf_conf.video.size % 2)
+        pf_usage("--size %d is odd; a video has an even side", pf_conf.video.size);
+    if (films)
+        pf_pattern_check("--output", pf_common.out);
+    pf_pattern_check("--png", opt.png);
+}
+
+/* Names that are no patterns are tried before anything is read, and for one field alone. */
+static void
+try_outputs(pf_batch *batch)
+{
+    out_at.pattern = pf_common.out;
+    png_at.pattern = opt.png;
+    if (films && !pf_pattern(pf_common.out))
+        pf_must(pf_output_open(&out, pf_common.out));
+    if (opt.png && !pf_pattern(opt.png))
+        pf_must(pf_output_folder(opt.png));
+    if (films)
+        pf_batch_name(batch, pf_common.out);
+    if (opt.png)
+        pf_batch_name(batch, opt.png);
+}
+
 int
 main(int argc, char *argv[])
 {
     static const char nowhere[] = "-";          // to tell no -o from "-o -"
     enum pf_video_format format = PF_VIDEO_Y4M;
-    pf_output *out = NULL;
-    pf_video *video = NULL;
-    pf_field *field;
-    pf_dev *dev;
+    pf_batch *batch;
+    pf_dev *dev = NULL;
     pf_doc doc = {0};
+    pf_err err;
 
     pf_common.out = nowhere;
-    pf_start(&argc, &argv, "[FIELD]", "Film a turn around a field's object.", opts);
-    if (argc > 1)
-        pf_usage("one field at a time, not %d", argc);
-    const bool films = !opt.png || pf_common.out != nowhere;
-    if (films && !pf_video_format_find(&format, pf_common.out))
-        pf_usage("the name of the output, %s, ends in none of .mp4, .mov, .mkv, .webm, .gif, .y4m",
-                 pf_common.out);
-    if (films && format == PF_VIDEO_GIF && pf_conf.video.fps > PF_VIDEO_GIF_FPS)
-        pf_usage("--fps %d is more than a GIF can show, %d", pf_conf.video.fps, PF_VIDEO_GIF_FPS);
-    if (films && pf_conf.video.size % 2)
-        pf_usage("--size %d is odd; a video has an even side", pf_conf.video.size);
-    if (films)
-        pf_must(pf_output_open(&out, pf_common.out));
-    if (opt.png)
-        pf_must(pf_output_folder(opt.png));
-    const char *name = argc ? argv[0] : "-";
-    pf_must(pf_doc_read_file(&doc, name));
-    if (!opt.elevation_deg.n)
-        pf_must(pf_stream_blame(name, default_elevation(&opt.elevation_deg, &doc)));
-    pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
-    pf_must(pf_stream_blame(name, pf_field_load(&field, dev, &doc, &pf_conf.neus)));
-    if (films)
-        pf_must(pf_video_open(&video, out, format, pf_conf.video.size, pf_conf.video.fps));
-    const double start = pf_seconds();
-    pf_must(film(video, field, &opt.elevation_deg));
-    pf_must(pf_video_close(video));
-    if (films)
-        pf_must(pf_output_close(out));
-    pf_stage_time("rendering", pf_seconds() - start);
-    pf_field_free(field);
+    pf_start(&argc, &argv, "[FIELD]", "Film a turn around each field's object.", opts);
+    films = !opt.png || pf_common.out != nowhere;
+    check_call(argc, &format);
+    pf_must(pf_batch_open(&batch, NULL));
+    try_outputs(batch);
+    pf_must(pf_batch_input(batch, argc, argv));
+    while (!(err = pf_batch_read(batch, &doc)))
+        pf_must(pf_batch_put(batch, &doc, render(&doc, &dev, batch, format)));
+    pf_must(err == PF_END ? PF_OK : err);
+    pf_output_abandon(out);
     pf_dev_close(dev);
     pf_doc_release(&doc);
-    return 0;
+    return pf_batch_end(batch);
 }
