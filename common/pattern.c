@@ -63,8 +63,9 @@ elevation_text(char text[PF_NUMBER], const pf_doc *doc)
 {
     static const char *const names[] = {"views.elevation", "field.elevation", "input.elevation"};
     const char *const said = pf_doc_get_meta(doc, "pf.elevation");
-    if (said && strlen(said) < PF_NUMBER && !strchr(said, '/'))
-        return strcpy(text, said), PF_OK;
+    double v;
+    if (said && pf_parse_real(&v, said))
+        return pf_number_text(text, v), PF_OK;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const pf_tensor *const t = pf_doc_get(doc, names[i]);
         if (!t || t->dtype != PF_F32 || pf_tensor_count(t) < 1)

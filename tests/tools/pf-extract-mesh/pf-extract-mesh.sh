@@ -59,7 +59,7 @@ fails 'a share above 1 is refused' 2 '--min-component' pf-extract-mesh --min-com
 
 fails 'a name that says no format is refused' 2 'none of .ply, .obj, .glb, .stl; give --format' pf-extract-mesh -o mesh.off field.pf
 fails 'a resolution out of range is refused' 2 '--resolution' pf-extract-mesh --resolution 4 -o m.ply field.pf
-fails 'two fields are refused' 2 'one field' pf-extract-mesh -o m.ply field.pf field.pf
+fails 'two fields are refused' 2 'one stream of fields' pf-extract-mesh -o m.ply field.pf field.pf
 fails 'a stream without a field is refused' 1 'field' pf-extract-mesh -o m.ply views.pf
 head -c 3000 field.pf >cut.pf
 fails 'a truncated field is refused' 1 'cut.pf' pf-extract-mesh -o m.ply cut.pf
