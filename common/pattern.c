@@ -72,7 +72,7 @@ elevation_text(char text[PF_NUMBER], const pf_doc *doc)
             continue;
         const double deg = (double)*(const float *)t->data * (180 / PF_PI);
         if (fabs(deg) <= 360)
-            pf_number_text(text, round(1000 * deg) / 1000);
+            pf_number_text(text, round(1000 * deg) / 1000 + 0.0);    // no -0
         return fabs(deg) <= 360 ? PF_OK : pf_fail(PF_EFORMAT, "%s is %g degrees", names[i], deg);
     }
     return pf_fail(PF_EFORMAT, "%%e: the document says no elevation");

@@ -15,7 +15,7 @@ views() {
     entry views.intrinsics F32 "[1,3,3]" 36
     entry views.pose F32 "[1,3,4]" 48
     entry input.note F32 "[1]" 4
-    header="{$header}"
+    header="{${meta:+\"__metadata__\":{$meta\},}$header}"
     while [ $((${#header} % 8)) != 0 ]; do header+=' '; done
     {
         printf "\\x$(printf %02x $((${#header} % 256)))\\x$(printf %02x $((${#header} / 256)))\0\0\0\0\0\0%s" "$header"
@@ -137,3 +137,44 @@ fails "wrong usage" 2 "steps" pf-neus --steps 12abc one.pf
 fails "a checkpoint on a pipe" 2 "--checkpoint" pf-neus --checkpoint - one.pf
 fails "a mask that is no mask" 1 "huge.pf: views.alpha: element 0 is 8.50706e+37, expected 0 to 1" run --steps 40 -o x.pf huge.pf
 ok "leaves nothing either" test ! -e x.pf
+
+# Objects follow each other in a stream: a field of each, as of a run of its own.
+# object FILE NAME INDEX COUNT [METADATA]: the view, whose it is and where it stands.
+object() { meta="\"pf.object\":\"$2\",\"pf.index\":\"$3\",\"pf.count\":\"$4\"${5:+,$5}" views "$1" 8; }
+info() { pf-stream info --index "$1" "$2" | sed -n "s/^  $3: //p"; }
+object a0.pf a 0 4; object a1.pf a 1 4; object b0.pf b 2 4; object b1.pf b 3 4 '"pf.seed":"5"'
+cat a0.pf a1.pf b0.pf b1.pf >two.pf
+ok "two objects of two documents" run --steps 3 --log 'log/%o-%i.csv' --checkpoint 'log/%o.ck' -o two-fields.pf two.pf
+ok "are two fields" test "$(info 0 two-fields.pf pf.object)$(info 0 two-fields.pf pf.index)$(info 1 two-fields.pf pf.object)$(info 1 two-fields.pf pf.index) $(info 1 two-fields.pf pf.count)" = "a0b1 2"
+ok "with a log and a checkpoint of each" test -s log/a-0.csv -a -s log/b-1.csv -a -s log/a.ck -a -s log/b.ck
+ok "in files of their own" run --steps 3 -o 'each/%o.pf' two.pf
+object a0.pf a 0 2; object a1.pf a 1 2
+ok "they are what each gives by itself" bash -c 'cat a0.pf a1.pf | pf-neus -q -d cpu -c small.yaml --steps 3 | cmp - each/a.pf'
+object b0.pf b 0 2 '"pf.seed":"5"'; object b1.pf b 1 2
+ok "a list's seed is taken" bash -c 'diff <(pf-stream info each/a.pf | grep -o "seed [0-9]*") <(echo seed 6033) &&
+    cat b0.pf b1.pf | pf-neus -q -d cpu -c small.yaml --steps 3 | pf-stream info | grep -q "seed 5"'
+ok "... unless --seed is given" bash -c 'cat b0.pf b1.pf | pf-neus -q -d cpu -c small.yaml --steps 1 --seed 8 | pf-stream info | grep -q "seed 8"'
+fails "one log for two objects" 1 "--log l.csv is one file, but there are several objects: let %o" run --steps 1 --log l.csv -o x.pf two.pf
+fails "a log that leaves the folder" 1 '"../x" cannot be the name of an object' bash -c 'pf-neus -q -d cpu -c small.yaml --log "%o.csv" -o x.pf evil.pf' \
+    "$(object evil.pf ../x 0 1)"
+object x0.pf a 0 3; object x1.pf b 1 3; object x2.pf b 2 3
+fails "objects of other numbers of documents" 1 "object b has 2 documents, the first has 1, of 3 in all" bash -c 'cat x0.pf x1.pf x2.pf | pf-neus -q -d cpu -c small.yaml --steps 1 -o x.pf'
+object q0.pf q 0 2
+fails "a stream that ends inside an object" 1 "q0.pf: document 1 of 0 to 1 is missing" run --steps 1 -o x.pf q0.pf
+object q1.pf r 1 3; object q2.pf q 2 3; object q0.pf q 0 3
+fails "an object that comes again" 1 "document 2 is of the object q as an earlier one" bash -c 'cat q0.pf q1.pf q2.pf | pf-neus -q -d cpu -c small.yaml --steps 1 -o x.pf'
+object s0.pf a 0 2 '"pf.elevation":"30"'; object s1.pf a 1 2 '"pf.elevation":"30"'
+fails "samples of one elevation" 1 "several samples at 30 degrees: pf-pick chooses the one" bash -c 'cat s0.pf s1.pf | pf-neus -q -d cpu -c small.yaml --steps 1 -o x.pf'
+
+# -k: an object that cannot be trained is passed on as failed, and so is what failed before.
+meta='"pf.object":"bad","pf.index":"0","pf.count":"2"' views k0.pf 8 without
+object k1.pf good 1 2
+cat k0.pf k1.pf >k.pf
+run -k --steps 1 -o kept.pf k.pf 2>said; status=$?
+ok "-k goes on, and fails at the end" test "$status $(sed -n '$p' said)" = "1 pf-neus: 1 object failed"
+ok "what failed says why" bash -c '[ "$1" = "bad failed" ] && [[ $2 == "pf-neus: k.pf: the stream has no tensor views.alpha"* ]] && [ "$3" = "good field" ]' \
+    - "$(info 0 kept.pf pf.object) $(info 0 kept.pf pf.kind)" "$(info 0 kept.pf pf.error)" "$(info 1 kept.pf pf.object) $(info 1 kept.pf pf.kind)"
+ok "later tools pass over it without a word" bash -c 'pf-extract-mesh -q -d cpu --resolution 16 -o "m/%o.stl" kept.pf 2>&1 | (! grep .) && [ "$(ls m)" = good.stl ] &&
+    pf-render-video -q -d cpu --frames 1 --size 16 --png "f/%o" kept.pf 2>&1 | (! grep .) && [ "$(ls f)" = good ]'
+fails "which one file cannot" 1 "kept.pf: an earlier tool failed: pf-neus: k.pf: the stream has no tensor views.alpha" \
+    bash -c 'pf-stream cat --index 0 -o kept0.pf kept.pf && cp kept0.pf kept.pf && pf-extract-mesh -o x.stl kept.pf'

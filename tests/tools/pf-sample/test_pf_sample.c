@@ -179,11 +179,84 @@ test_several_photos(void **state)
         pf_doc_release(&docs[i]);
 }
 
+/* One document for each photo, each on its own as by itself: what a list wishes is heard unless an
+ * option speaks, and one that fails leaves its place to documents that say so. */
+static void
+test_a_batch_of_photos(void **state)
+{
+    pf_doc docs[9] = {0}, alone[2] = {0}, bad = {0};
+    (void)state;
+    read_document(&bad, "clip.pf");
+    assert_ok(pf_doc_set_meta(&bad, "pf.object", "first"));
+    assert_ok(pf_doc_set_meta(&bad, "pf.target_elevation", "10,-20"));
+    assert_ok(pf_doc_set_meta(&bad, "pf.seed", "7"));
+    assert_ok(pf_doc_set_position(&bad, 0, 3));
+    write_document(&bad, "p0.pf");
+    assert_ok(pf_doc_set_meta(&bad, "pf.object", "third"));
+    assert_ok(pf_doc_set_position(&bad, 2, 3));
+    write_document(&bad, "p2.pf");
+    assert_ok(pf_doc_set_meta(&bad, "pf.object", "second"));
+    assert_ok(pf_doc_set_position(&bad, 1, 3));
+    pf_doc_drop(&bad, "input.clip");
+    write_document(&bad, "p1.pf");
+    pf_doc_release(&bad);
+    char said[4096];
+    assert_int_equal(run(said, "cat p0.pf p1.pf p2.pf >p.pf; " SAMPLE
+                         "-k --steps 1 --png strips/%%o -o out.pf p.pf"), 1);
+    assert_string_equal(said, "pf-sample: p.pf: document 1: the stream has no tensor input.clip; "
+                        "it is made by pf-clip-embed\npf-sample: 1 object failed\n");
+    assert_true(exists("strips/first/1.png") && exists("strips/third/0.png"));
+    assert_false(exists("strips/second"));
+    assert_int_equal(read_all(docs, 9, "out.pf"), 6);
+    for (int i = 0; i < 6; i++) {
+        char index[16];
+        snprintf(index, sizeof index, "%d", i);
+        assert_string_equal(pf_doc_get_meta(&docs[i], "pf.index"), index);
+        assert_string_equal(pf_doc_get_meta(&docs[i], "pf.count"), "6");
+        assert_string_equal(pf_doc_get_meta(&docs[i], "pf.elevation"), i % 2 ? "-20" : "10");
+        assert_string_equal(pf_doc_get_meta(&docs[i], "pf.sample"), "0");
+        assert_int_equal(pf_doc_failed(&docs[i]), i / 2 == 1);
+        assert_int_equal(docs[i].tensors == 0, i / 2 == 1);
+    }
+    RUNS(SAMPLE "--steps 1 --seed 7 --target-elevation -20 -o out.pf clip.pf");
+    assert_int_equal(read_all(alone, 2, "out.pf"), 1);
+    same_tensor(&docs[1], &alone[0], "views.image");
+    same_tensor(&docs[5], &alone[0], "views.image");
+    pf_doc_release(&alone[0]);
+    RUNS(SAMPLE "--steps 1 --target-elevation 40 -o 'by/%%e.pf' clip.pf");
+    assert_int_equal(read_all(alone, 2, "by/40.pf"), 1);
+    for (int i = 0; i < 9; i++)
+        pf_doc_release(&docs[i]);
+    pf_doc_release(&alone[0]);
+}
+
+static void
+test_wishes_are_checked(void **state)
+{
+    pf_doc doc = {0};
+    (void)state;
+    read_document(&doc, "clip.pf");
+    assert_ok(pf_doc_set_meta(&doc, "pf.target_elevation", "10,x"));
+    write_document(&doc, "wish.pf");
+    FAILS(1, "pf.target_elevation is \"10,x\", expected degrees", SAMPLE "-o x.pf wish.pf");
+    assert_ok(pf_doc_set_meta(&doc, "pf.target_elevation", "10,20"));
+    assert_ok(pf_doc_set_position(&doc, 0, 2));
+    write_document(&doc, "wish.pf");
+    assert_ok(pf_doc_set_meta(&doc, "pf.target_elevation", "10"));
+    assert_ok(pf_doc_set_position(&doc, 1, 2));
+    write_document(&doc, "other.pf");
+    FAILS(1, "this photo makes 1 documents, the first 2",
+          "cat wish.pf other.pf | " SAMPLE "--steps 1 -o x.pf");
+    FAILS(1, "document 1 of 0 to 1 is missing", SAMPLE "--steps 1 -o x.pf wish.pf");
+    pf_doc_release(&doc);
+    assert_false(exists("x.pf"));
+}
+
 #define RECONSTRUCT(sample)                                                                        \
-    "make -f %s/pipelines/reconstruct.mk PATH=\"$PATH\" out/sample.pf OUTPUT=out "                 \
+    "{ make -f %s/pipelines/reconstruct.mk PATH=\"$PATH\" out/sample.pf OUTPUT=out "                 \
     "INPUT=%s/configs/demo/photos/ball-20.png CONFIG=config.yaml CKPT=model.pf DEVICE=cpu "        \
     "SAMPLE_NUM=2 SAMPLE=" sample " INPUT_ELEVATION=20 TARGET_ELEVATION=0,30 SAMPLE_STEPS=1 "      \
-    ">made 2>&1 || cat made >&2"
+    ">made 2>&1 || cat made >&2; }"
 
 /* Of several samples of two elevations, reconstruct.mk takes number 1 of each: SyncDreamer's
  * --sample_num 2. */
@@ -542,6 +615,8 @@ main(void)
         cmocka_unit_test(test_one_document_for_each_elevation_and_sample),
         cmocka_unit_test(test_elevations_do_not_depend_on_each_other),
         cmocka_unit_test(test_several_photos),
+        cmocka_unit_test(test_a_batch_of_photos),
+        cmocka_unit_test(test_wishes_are_checked),
         cmocka_unit_test(test_reconstruct_takes_one_sample_of_each_elevation),
         cmocka_unit_test(test_strip),
         cmocka_unit_test(test_output_may_be_a_folder),
