@@ -2,12 +2,16 @@
  * pictures and their cameras.
  * in:  any documents; for pack pictures, transforms.json or COLMAP's text
  * out: text, a stream, .npy or PNG */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "common/batch.h"
 #include "common/opt.h"
 #include "common/output.h"
+#include "common/pattern.h"
 #include "common/stream.h"
 #include "common/text.h"
 #include "tools/pf-stream/info.h"
@@ -103,45 +107,74 @@ info(int streams, char **names)
 
 /* ---- cat ---- */
 
-struct all {
-    pf_doc *doc;
-    int n, capacity;
+struct join {
+    pf_batch *out;
+    FILE *spool;                /* the documents, where an input cannot be read twice; or NULL */
+    int n, written;
 };
 
 static pf_err
-keep_document(void *ctx, pf_doc *doc, const char *name, int index)
+count_document(void *ctx, pf_doc *doc, const char *name, int index)
 {
-    struct all *all = ctx;
+    struct join *j = ctx;
     (void)name, (void)index;
-    if (all->n == all->capacity) {
-        const int wanted = all->capacity ? 2 * all->capacity : 16;
-        pf_doc *more = realloc(all->doc, (size_t)wanted * sizeof *more);
-        if (!more)
-            return pf_fail(PF_ENOMEM, "no memory for %d documents", wanted);
-        all->doc = more;
-        all->capacity = wanted;
-    }
-    all->doc[all->n++] = *doc;                  // taken
-    *doc = (pf_doc){0};
-    return PF_OK;
+    j->n++;
+    if (!j->spool)
+        return PF_OK;
+    PF_TRY(pf_doc_set_position(doc, 0, 1));
+    return pf_doc_write(doc, j->spool);
 }
 
-/* All are held: the first to be written says how many will follow. */
+static pf_err
+write_document(void *ctx, pf_doc *doc, const char *name, int index)
+{
+    struct join *j = ctx;
+    (void)name, (void)index;
+    if (j->n)
+        PF_TRY(pf_doc_set_position(doc, j->written++, j->n));
+    return pf_batch_write(j->out, doc);
+}
+
+static bool
+all_are_files(int streams, char **names)
+{
+    struct stat st;
+    for (int i = 0; i < streams; i++)
+        if (stat(names[i], &st) || S_ISFIFO(st.st_mode) || !strcmp(names[i], "-"))
+            return false;
+    return streams > 0;
+}
+
+/* The first document to be written says how many will follow, so all are read twice; from a file
+ * without a name what comes by a pipe. */
+static pf_err
+join(struct join *j, int streams, char **names)
+{
+    char path[40], *again[] = {path};
+    if (!all_are_files(streams, names) && !(j->spool = tmpfile()))
+        return pf_fail(PF_EIO, "cannot make a temporary file: %s", strerror(errno));
+    PF_TRY(visit(streams, names, count_document, j));
+    if (!j->spool)
+        return visit(streams, names, write_document, j);
+    snprintf(path, sizeof path, "/dev/fd/%d", fileno(j->spool));
+    opt.index = -1;
+    return visit(1, again, write_document, j);
+}
+
+/* A pattern's files are small runs of their own, which are counted while they are held. */
 static void
 cat(int streams, char **names)
 {
-    struct all all = {0};
-    pf_output *out;
+    struct join j = {0};
     pf_need_stream_name();
-    pf_must(pf_output_open(&out, pf_common.out));
-    pf_must(visit(streams, names, keep_document, &all));
-    for (int i = 0; i < all.n; i++) {
-        pf_must(pf_doc_set_position(&all.doc[i], i, all.n));
-        pf_must(pf_doc_write(&all.doc[i], pf_output_file(out)));
-        pf_doc_release(&all.doc[i]);
-    }
-    pf_must(pf_output_close(out));
-    free(all.doc);
+    pf_must(pf_batch_open(&j.out, pf_common.out));
+    if (pf_pattern(pf_common.out))
+        pf_must(visit(streams, names, write_document, &j));
+    else
+        pf_must(join(&j, streams, names));
+    if (j.spool)
+        fclose(j.spool);
+    pf_batch_end(j.out);
 }
 
 /* ---- get ---- */
@@ -178,26 +211,63 @@ get(int operands, char **operand)
 
 /* ---- png ---- */
 
+struct picture {
+    struct pf_place place;      /* of a pattern: its documents of one name make one picture */
+    pf_image sheet;             /* [documents * H, N * W, C] */
+    char path[PATH_MAX];        /* of the sheet, with a pattern */
+};
+
+static pf_err
+save_sheet(struct picture *p)
+{
+    pf_output *out;
+    if (!p->sheet.pixel)
+        return PF_OK;
+    PF_TRY(pf_output_open(&out, p->path));
+    const pf_err err = pf_image_write_png(&p->sheet, pf_output_file(out));
+    pf_image_release(&p->sheet);
+    if (!err)
+        return pf_output_close(out);
+    pf_output_abandon(out);
+    return err;
+}
+
 static pf_err
 draw_document(void *ctx, pf_doc *doc, const char *name, int index)
 {
+    struct picture *const p = ctx;
     pf_image strip;
-    const pf_err err = pf_sheet_strip(&strip, doc, opt.tensor);
     (void)name;
-    return err ? pf_fail_in(err, "document %d", index) : pf_sheet_append(ctx, &strip);
+    if (p->place.pattern && pf_doc_failed(doc))
+        return PF_OK;
+    if (p->place.pattern) {
+        PF_TRY(pf_place_next(&p->place, doc));
+        if (!p->place.number)
+            PF_TRY(save_sheet(p));
+        strcpy(p->path, p->place.path);
+    }
+    const pf_err err = pf_sheet_strip(&strip, doc, opt.tensor);
+    return err ? pf_fail_in(err, "document %d", index) : pf_sheet_append(&p->sheet, &strip);
 }
 
 static void
 png(int streams, char **names)
 {
-    pf_image sheet = {0};
+    struct picture p = {0};
     pf_output *out;
     pf_need_ending("png");
+    if (pf_pattern(pf_common.out)) {
+        pf_pattern_check("--output", pf_common.out);
+        p.place = (struct pf_place){.option = "--output", .pattern = pf_common.out, .shared = true};
+        pf_must(visit(streams, names, draw_document, &p));
+        pf_must(save_sheet(&p));
+        return;
+    }
     pf_must(pf_output_open(&out, pf_common.out));
-    pf_must(visit(streams, names, draw_document, &sheet));      // [documents * H, N * W, C]
-    pf_must(pf_image_write_png(&sheet, pf_output_file(out)));
+    pf_must(visit(streams, names, draw_document, &p));
+    pf_must(pf_image_write_png(&p.sheet, pf_output_file(out)));
     pf_must(pf_output_close(out));
-    pf_image_release(&sheet);
+    pf_image_release(&p.sheet);
 }
 
 /* ---- pack ---- */

@@ -60,3 +60,11 @@ printf '\357\273\277{"frames": []}' >mark.json
 fails 'a byte order mark was no JSON' 1 'mark.json names no picture' pf-stream pack mark.json
 printf '\357\273{}' >half.json
 fails '... half of one is none' 1 'half.json:1' pf-stream pack half.json
+
+# A pattern makes a file of each object, with its documents as a run of their own.
+printf 'photo\tobject\televation\n%s\ta\t10\n%s\tb c\t20\n' "$DATA/images/photo.png" "$DATA/images/flag.png" >list.tsv
+pf-crop --size 32 --crop-size -1 --list list.tsv -o both.pf 2>warnings
+ok 'cat splits a stream by its objects' sh -c 'pf-stream cat <both.pf -o "split/%o/%e.pf" && pf-stream cat -o again.pf "split/a/10.pf" "split/b c/20.pf" && cmp again.pf both.pf'
+ok 'png draws a sheet of each' sh -c 'pf-stream png -o "split/%o.png" both.pf && pf-stream png -o b.png --index 1 both.pf && cmp b.png "split/b c.png" && [ -s split/a.png ]'
+ok 'info says what failed' sh -c 'pf-crop -k "$1" "$2" -o k.pf 2>said; pf-stream info --index 1 k.pf | grep -q "pf.error: pf-crop: .*empty.png is empty" && pf-stream cat k.pf | cmp - k.pf' \
+    sh "$DATA/images/photo.png" "$DATA/images/empty.png"
