@@ -169,7 +169,8 @@ read_header(struct reader *r, char *line)
         r->column[r->columns++] = (enum column)c;
         photo |= c == PHOTO;
     }
-    return photo ? PF_OK : pf_fail(PF_EFORMAT, "%s:%d: there is no column photo", r->title, r->line);
+    return photo ? PF_OK
+                 : pf_fail(PF_EFORMAT, "%s:%d: there is no column photo", r->title, r->line);
 }
 
 static pf_err

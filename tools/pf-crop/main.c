@@ -1,6 +1,7 @@
 /* pf-crop - put the object of a photo into a square view.
  * in:  pictures, whose alpha is the object's mask
- * out: for each input.image [3, S, S], input.alpha [S, S], input.elevation [1], input.azimuth [1] */
+ * out: for each input.image [3, S, S], input.alpha [S, S], input.elevation [1],
+ *      input.azimuth [1] */
 #include <math.h>
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* pf-neus - fit a field, a distance and a colour at every point of space, to posed views.
  * in:   documents with views.image [N, H, W, 3] u8, views.alpha [N, H, W], views.pose [N, 3, 4],
- *       views.intrinsics [N, 3, 3], perhaps views.pixel_center and views.elevation [N]; those of one
- *       object follow each other and go into one field
+ *       views.intrinsics [N, 3, 3], perhaps views.pixel_center and views.elevation [N]; those of
+ *       one object follow each other and go into one field
  * out:  for each object field.*, field.elevation [documents that have views.elevation] */
 #include <errno.h>
 #include <math.h>
@@ -33,8 +33,8 @@ static struct {
  * field came to be, so the history has none of it, and a resumed run writes the bytes of one that
  * was never interrupted.  The names of opt.file may be patterns, those of file are the object's. */
 static struct files file;
-static struct pf_place checkpoint_at = {.option = "--checkpoint"}, resume_at = {.option = "--resume"};
-static struct pf_place log_at = {.option = "--log"};
+static struct pf_place checkpoint_at = {.option = "--checkpoint"};
+static struct pf_place resume_at = {.option = "--resume"}, log_at = {.option = "--log"};
 
 /* The views of one object, and the document that becomes its field. */
 struct object {
@@ -59,7 +59,8 @@ static const struct pf_opt opts[] = {
 static bool
 same_object(const pf_doc *a, const pf_doc *b)
 {
-    const char *const p = pf_doc_get_meta(a, "pf.object"), *const q = pf_doc_get_meta(b, "pf.object");
+    const char *const p = pf_doc_get_meta(a, "pf.object");
+    const char *const q = pf_doc_get_meta(b, "pf.object");
     return p && q ? !strcmp(p, q) : p == q;
 }
 
