@@ -28,7 +28,7 @@ typedef struct pf_doc {         /* zero to initialise; read and write through th
 } pf_doc;
 
 void pf_doc_release(pf_doc *doc);                               /* back to the empty document */
-pf_err pf_doc_copy(pf_doc *copy, const pf_doc *doc) PF_MUST_USE;   /* copy is empty; so on failure */
+pf_err pf_doc_copy(pf_doc *copy, const pf_doc *doc) PF_MUST_USE;   /* into an empty one */
 /* The tensor of that name, or NULL; borrowed until it is replaced or the document released. */
 const pf_tensor *pf_doc_get(const pf_doc *doc, const char *name);
 /* As get, but it must be there with this type and shape (-1: any size).  The error names the

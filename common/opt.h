@@ -8,8 +8,8 @@
  *     };
  *     pf_start(&argc, &argv, "[STREAM]", "one line that says what the tool does", opts);
  *
- * Every tool also has the common options of pf(7): -o -c -w -d --precision --seed
- * --threads -k -q -v -h --version.  A value that lives in pf_conf (config.h) takes, in rising order,
+ * Every tool also has the common options of pf(7): -o -c -w -d --precision --seed --threads -k -q
+ * -v -h --version.  A value that lives in pf_conf (config.h) takes, in rising order,
  * its default, the file given with -c, the command line. */
 #ifndef PF_OPT_H
 #define PF_OPT_H
@@ -80,7 +80,7 @@ extern struct pf_common pf_common;
  * quietly, as it does any filter; output.c removes what is not complete. */
 void pf_start(int *argc, char ***argv, const char *operands, const char *summary,
               const struct pf_opt *opts);
-/* Numbers separated by commas, each from lo to hi; false, and nothing set, where text is not that. */
+/* Numbers separated by commas, each from lo to hi; false, and nothing set, for other text. */
 bool pf_list_parse(struct pf_list *list, const char *text, double lo, double hi);
 /* Whether the command line set the option whose variable this is. */
 bool pf_given(const void *value);

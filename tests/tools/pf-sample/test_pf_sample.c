@@ -253,7 +253,7 @@ test_wishes_are_checked(void **state)
 }
 
 #define RECONSTRUCT(sample)                                                                        \
-    "{ make -f %s/pipelines/reconstruct.mk PATH=\"$PATH\" out/sample.pf OUTPUT=out "                 \
+    "{ make -f %s/pipelines/reconstruct.mk PATH=\"$PATH\" out/sample.pf OUTPUT=out "               \
     "INPUT=%s/configs/demo/photos/ball-20.png CONFIG=config.yaml CKPT=model.pf DEVICE=cpu "        \
     "SAMPLE_NUM=2 SAMPLE=" sample " INPUT_ELEVATION=20 TARGET_ELEVATION=0,30 SAMPLE_STEPS=1 "      \
     ">made 2>&1 || cat made >&2; }"
