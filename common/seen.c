@@ -2,8 +2,8 @@
 #include "common/seen.h"
 
 #include <search.h>
+#include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 /* FNV-1a of 64 bits. */
 static uint64_t
@@ -15,30 +15,35 @@ hash_of(const char *name)
     return h;
 }
 
+/* The hash is where a pointer to it would be: a node of the tree is all that a name takes. */
+_Static_assert(sizeof(void *) >= sizeof(uint64_t), "a pointer holds a hash");
+
 static int
 compare(const void *a, const void *b)
 {
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    const uintptr_t x = (uintptr_t)a, y = (uintptr_t)b;
     return (x > y) - (x < y);
 }
 
 pf_err
 pf_seen_add(void **seen, const char *name, bool *before)
 {
-    uint64_t *const hash = malloc(sizeof *hash);
-    if (!hash)
+    const void *const key = (const void *)(uintptr_t)hash_of(name);
+    *before = tfind(key, seen, compare) != NULL;
+    if (!*before && !tsearch(key, seen, compare))
         return pf_fail(PF_ENOMEM, "no memory for the names of objects");
-    *hash = hash_of(name);
-    uint64_t **const at = tsearch(hash, seen, compare);
-    *before = at && *at != hash;
-    if (!at || *before)
-        free(hash);
-    return at ? PF_OK : pf_fail(PF_ENOMEM, "no memory for the names of objects");
+    return PF_OK;
+}
+
+static void
+keep(void *hash)
+{
+    (void)hash;
 }
 
 void
 pf_seen_free(void **seen)
 {
-    tdestroy(*seen, free);
+    tdestroy(*seen, keep);
     *seen = NULL;
 }
