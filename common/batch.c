@@ -2,6 +2,7 @@
 #include "common/batch.h"
 
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,10 @@ pf_err
 pf_batch_next(pf_batch *b, pf_doc *doc)
 {
     pf_err err = PF_END;
+    /* What the document before took goes back to the system: pieces that the heap kept between
+     * those of the next one would add up over thousands. */
+    pf_doc_release(doc);
+    malloc_trim(0);
     while (b->in && (err = pf_stream_read(b->in, doc)) == PF_END)
         if ((err = open_next(b)))
             break;
