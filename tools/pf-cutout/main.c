@@ -51,44 +51,67 @@ static const double DOUBT = 0.7;
 
 /* ---- the photo ---- */
 
+struct opacity {
+    int width, least, most;     /* alpha's */
+};
+
 static pf_err
-find_hole(void *user, uint8_t *row, int y)
+find_opacity(void *user, uint8_t *row, int y)
 {
-    const pf_photo *const photo = user;
+    struct opacity *const o = user;
     (void)y;
-    for (int x = 0; x < photo->width; x++)
-        if (row[4 * x + 3] < 128)
-            return PF_END;
+    for (int x = 0; x < o->width; x++) {
+        const int a = row[4 * x + 3];
+        o->least = a < o->least ? a : o->least;
+        o->most = a > o->most ? a : o->most;
+    }
+    return o->least < 128 && o->most > 0 ? PF_END : PF_OK;
+}
+
+/* Whether somebody has cut it out already.  It is read up to the pixels that say so. */
+static pf_err
+find_cut_out(bool *is, const pf_photo *photo)
+{
+    struct opacity o = {photo->width, 255, 0};
+    const pf_err err = photo->channels == 4 ? pf_photo_rows(photo, find_opacity, &o) : PF_OK;
+    *is = err == PF_END;
+    if (*is || err || photo->channels != 4)
+        return *is ? PF_OK : err;
+    if (o.most == 0)
+        return pf_fail(PF_ESHAPE, "%s: all of it is transparent, so there is no object",
+                       photo->name);
+    if (o.least < 255)
+        pf_warn("%s: its alpha, %d to %d of 255, leaves nothing out, so it is cut out like an "
+                "opaque photo", photo->name, o.least, o.most);
     return PF_OK;
 }
 
-/* Whether somebody has cut it out already.  It is read up to the first pixel that says so. */
 static pf_err
-find_cut_out(bool *is, pf_photo *photo)
-{
-    const pf_err err = photo->channels == 4 ? pf_photo_rows(photo, find_hole, photo) : PF_OK;
-    *is = err == PF_END;
-    return *is ? PF_OK : err;
-}
-
-/* As it is: the file itself where that will do. */
-static pf_err
-pass(const pf_photo *photo, FILE *out)
+write_whole(const pf_photo *photo, FILE *out)
 {
     pf_image whole;
-    size_t size = 0;
-    const void *const file = pf_photo_as_png(photo, &size);
-
-    if (!pf_common.quiet)
-        fprintf(stderr, "%s: %s has transparency, so it is cut out already: it stays as it is\n",
-                pf_program(), photo->name);
-    if (file)
-        return fwrite(file, 1, size, out) == size ? pf_output_flush(out, pf_common.out) :
-               pf_fail(PF_EIO, "%s: %s", pf_common.out, strerror(errno));
     PF_TRY(pf_photo_whole(&whole, photo));
     const pf_err err = pf_image_write_png(&whole, out);
     pf_image_release(&whole);
     return err;
+}
+
+/* As it is: the file itself where that will do. */
+static pf_err
+pass(const pf_photo *photo, FILE *out, const char *name)
+{
+    size_t size = 0;
+    const void *const file = pf_photo_as_png(photo, &size);
+
+    if (!file)
+        PF_TRY(write_whole(photo, out));
+    else if (fwrite(file, 1, size, out) != size)
+        return pf_fail(PF_EIO, "cannot write %s: %s", name, strerror(errno));
+    PF_TRY(pf_output_flush(out, name));
+    if (!pf_common.quiet)
+        fprintf(stderr, "%s: %s has transparency, so it is cut out already: it stays as it is\n",
+                pf_program(), photo->name);
+    return PF_OK;
 }
 
 /* The upright photo without the alpha channel that it may have. */
@@ -164,18 +187,37 @@ set_preset(pf_cutter *cutter)
     return pf_cutter_set_preset(cutter, preset);
 }
 
-/* The cutter is opened for the first photo that needs it. */
+struct network {
+    pf_cutter cutter;
+    bool failed;                /* to open: so it would for each photo */
+};
+
 static pf_err
-need_cutter(pf_cutter *cutter)
+open_cutter(pf_cutter *cutter)
 {
-    if (cutter->dev)
-        return PF_OK;
     PF_TRY(pf_cutter_open(cutter, pf_common.weights, pf_common.device, pf_common.precision));
     pf_err err = set_preset(cutter);
     if (!err && opt.matting)
         err = pf_cutter_add_matting(cutter, opt.matting);
     if (err)
         pf_cutter_close(cutter);
+    return err;
+}
+
+/* The network is opened before the photos where it was asked for, else for the first photo that
+ * needs it. */
+static bool
+is_asked_for(void)
+{
+    return !strcmp(opt.method, "net") || opt.matting ||
+           (pf_common.weights && strcmp(opt.method, "plain"));
+}
+
+static pf_err
+need_network(struct network *network)
+{
+    const pf_err err = network->cutter.dev ? PF_OK : open_cutter(&network->cutter);
+    network->failed = err;
     return err;
 }
 
@@ -187,29 +229,20 @@ refines(void)
            (!strcmp(opt.refine, "auto") && plainly && !opt.matting);
 }
 
-static void
-say_sureness(const pf_cutter *cutter, const pf_found *found, const char *name)
-{
-    const double sure = sureness(&found->mask);
-    say("on %s; sure to %.2f: that intersection over union is to be expected",
-        pf_dev_name(cutter->dev), sure);
-    if (sure > 0 && sure < DOUBT)
-        pf_warn("%s: the network is not sure what the object is (%.2f of 1): look at the mask",
-                name, sure);
-}
-
+/* sure: judge.h's sureness. */
 static pf_err
-cut_by_network(pf_image *alpha, pf_image *rgb, pf_cutter *cutter, const char *name)
+cut_by_network(pf_image *alpha, pf_image *rgb, pf_cutter *cutter, double *sure)
 {
     const double start = pf_seconds();
     const bool fine = refines();
     pf_found found;
     pf_err err;
 
-    PF_TRY(need_cutter(cutter));
     PF_TRY((fine ? pf_cutter_find : pf_cutter_look)(cutter, &found, rgb));
     pf_stage_time(pf_cutter_name(cutter), pf_seconds() - start);
-    say_sureness(cutter, &found, name);
+    *sure = sureness(&found.mask);
+    say("on %s; sure to %.2f: that intersection over union is to be expected",
+        pf_dev_name(cutter->dev), *sure);
     if (fine) {
         pf_cutout_settle(&found.mask, cutter->preset);
         err = pf_cutter_refine(alpha, rgb, &found);
@@ -226,7 +259,7 @@ cut_by_network(pf_image *alpha, pf_image *rgb, pf_cutter *cutter, const char *na
 /* ---- the tool ---- */
 
 static pf_err
-warn_of(const pf_image *alpha, const char *name)
+warn_of(const pf_image *alpha, double sure, const char *name)
 {
     struct verdict v;
 
@@ -234,6 +267,9 @@ warn_of(const pf_image *alpha, const char *name)
     say("the object fills %.1f %% of the photo", 100 * v.share);
     if (v.share == 0)
         return pf_fail(PF_ESHAPE, "%s: no object is found", name);
+    if (sure < DOUBT)
+        pf_warn("%s: the network is not sure what the object is (%.2f of 1): look at the mask",
+                name, sure);
     if (v.share < 0.01)
         pf_warn("%s: the object fills %.2f %% of the photo, less than 1 %%", name, 100 * v.share);
     if (v.touches)
@@ -244,9 +280,9 @@ warn_of(const pf_image *alpha, const char *name)
     return PF_OK;
 }
 
-/* alpha, and the colours that belong to it. */
+/* alpha, and the colours that belong to it; sure is that of a network, or 1. */
 static pf_err
-cut(pf_image *alpha, pf_image *rgb, pf_cutter *cutter, const char *name)
+cut(pf_image *alpha, pf_image *rgb, struct network *network, double *sure, const char *name)
 {
     const bool asked = !strcmp(opt.method, "plain");
     uint8_t ground[3];
@@ -258,21 +294,28 @@ cut(pf_image *alpha, pf_image *rgb, pf_cutter *cutter, const char *name)
     if (asked && !plain)
         return pf_fail(PF_ESHAPE, "%s: the background is not plain: no colour fills half of the "
                        "border", name);
-    if (!plain)
-        return cut_by_network(alpha, rgb, cutter, name);
+    *sure = 1;
+    if (!plain) {
+        PF_TRY(need_network(network));
+        const pf_err err = cut_by_network(alpha, rgb, &network->cutter, sure);
+        return err ? pf_fail_in(err, "%s", name) : PF_OK;
+    }
     say("the background is plain, (%d, %d, %d): no network is needed", ground[0], ground[1],
         ground[2]);
-    return cut_plain(alpha, rgb, ground);
+    const pf_err err = cut_plain(alpha, rgb, ground);
+    return err ? pf_fail_in(err, "%s", name) : PF_OK;
 }
 
 static pf_err
-cut_out(const pf_photo *photo, pf_cutter *cutter, FILE *out)
+cut_out(const pf_photo *photo, struct network *network, FILE *out)
 {
     pf_image rgb = {0}, alpha = {0};
+    double sure;
     pf_err err;
 
-    if (!(err = read_opaque(&rgb, photo)) && !(err = cut(&alpha, &rgb, cutter, photo->name)) &&
-        !(err = warn_of(&alpha, photo->name)))
+    if (!(err = read_opaque(&rgb, photo)) &&
+        !(err = cut(&alpha, &rgb, network, &sure, photo->name)) &&
+        !(err = warn_of(&alpha, sure, photo->name)))
         err = pf_image_write_png_rows(out, rgb.width, rgb.height, 4, join_row,
                                       &(struct pair){&rgb, &alpha});
     pf_image_release(&rgb);
@@ -281,7 +324,7 @@ cut_out(const pf_photo *photo, pf_cutter *cutter, FILE *out)
 }
 
 static pf_err
-photo_to(FILE *out, const char *path, pf_cutter *cutter)
+photo_to(FILE *out, const char *name, const char *path, struct network *network)
 {
     pf_photo photo;
     bool cut_already;
@@ -292,34 +335,59 @@ photo_to(FILE *out, const char *path, pf_cutter *cutter)
     pf_conf.mask.threshold = pf_plain_threshold(opt.threshold, opt.usual, photo.lossy);
     pf_err err = find_cut_out(&cut_already, &photo);
     if (!err)
-        err = cut_already ? pass(&photo, out) : cut_out(&photo, cutter, out);
+        err = cut_already ? pass(&photo, out, name) : cut_out(&photo, network, out);
     pf_photo_close(&photo);
     return err;
 }
 
-/* Photo number `number` to its file, which is not there if it fails. */
 static pf_err
-work(const char *path, int number, pf_cutter *cutter)
+photo_to_file(const char *name, const char *path, struct network *network)
 {
-    char name[NAME_SIZE];
     pf_output *out;
 
-    PF_TRY(name_of(name, pf_common.out, path, number));
-    if (strcmp(name, pf_common.out))
-        PF_TRY(make_folder_of(name));
     PF_TRY(pf_output_open(&out, name));
-    const pf_err err = photo_to(pf_output_file(out), path, cutter);
+    const pf_err err = photo_to(pf_output_file(out), name, path, network);
     if (!err)
         return pf_output_close(out);
     pf_output_abandon(out);
     return err;
 }
 
+/* Photo number `number` to its file, which is not there if it fails, nor are its folders. */
+static pf_err
+work(const char *path, int number, struct network *network)
+{
+    char name[NAME_SIZE];
+    int folders = 0;
+
+    PF_TRY(name_of(name, pf_common.out, path, number));
+    if (strcmp(name, pf_common.out))
+        PF_TRY(make_folders_of(name, &folders));
+    const pf_err err = photo_to_file(name, path, network);
+    if (err)
+        remove_folders_of(name, folders);
+    return err;
+}
+
+/* All photos, each to a file of its own; how many failed: the others do not suffer from it. */
+static int
+work_on_all(char *const *photos, int n, struct network *network)
+{
+    int failed = 0;
+    for (int i = 0; i < n; i++) {
+        const pf_err err = work(photos[i], i, network);
+        pf_must(network->failed ? err : PF_OK);
+        if (err)
+            fprintf(stderr, "%s: %s\n", pf_program(), pf_error());
+        failed += err != PF_OK;
+    }
+    return failed;
+}
+
 int
 main(int argc, char *argv[])
 {
-    pf_cutter cutter = {0};
-    int failed = 0;
+    struct network network = {0};
 
     opt.usual = pf_conf.mask.threshold;
     pf_start(&argc, &argv, "[PHOTO...]", "Cut the object of a photo out of its background.", opts);
@@ -330,14 +398,14 @@ main(int argc, char *argv[])
         pf_usage("--matting makes alpha of the mask, so does --refine on: one of them");
     pf_need_ending("png");
     need_names(pf_common.out, argv, argc);
+    if (!strchr(pf_common.out, '%'))
+        pf_must(pf_output_try(pf_common.out));
+    if (is_asked_for())
+        pf_must(need_network(&network));
     if (argc < 2)
-        pf_must(work(argc ? argv[0] : "-", 0, &cutter));
-    for (int i = 0; i < argc && argc > 1; i++)
-        if (work(argv[i], i, &cutter)) {        /* the others do not suffer from it */
-            fprintf(stderr, "%s: %s\n", pf_program(), pf_error());
-            failed++;
-        }
-    pf_cutter_close(&cutter);
+        pf_must(work(argc ? argv[0] : "-", 0, &network));
+    const int failed = argc > 1 ? work_on_all(argv, argc, &network) : 0;
+    pf_cutter_close(&network.cutter);
     if (failed)
         pf_die("%d of %d photos failed", failed, argc);
     return 0;

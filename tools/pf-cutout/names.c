@@ -1,9 +1,12 @@
 /* names.c - see names.h. */
 #include "tools/pf-cutout/names.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/opt.h"
 #include "common/output.h"
@@ -44,15 +47,33 @@ name_of(char name[NAME_SIZE], const char *pattern, const char *photo, int number
 }
 
 pf_err
-make_folder_of(const char *name)
+make_folders_of(const char *name, int *made)
+{
+    char folder[NAME_SIZE];
+    *made = 0;
+    for (const char *p = name + 1; *name && (p = strchr(p, '/')); p++) {
+        snprintf(folder, sizeof folder, "%.*s", (int)(p - name), name);
+        if (!mkdir(folder, 0777)) {
+            (*made)++;
+        } else if (errno != EEXIST) {
+            const pf_err err = pf_fail(PF_EIO, "cannot make the folder %s: %s", folder,
+                                       strerror(errno));
+            remove_folders_of(folder, *made);
+            return err;
+        }
+    }
+    return PF_OK;
+}
+
+void
+remove_folders_of(const char *name, int made)
 {
     char folder[NAME_SIZE];
     snprintf(folder, sizeof folder, "%s", name);
-    char *const slash = strrchr(folder, '/');
-    if (!slash || slash == folder)
-        return PF_OK;
-    *slash = 0;
-    return pf_output_folder(folder);
+    for (char *slash; made-- > 0 && (slash = strrchr(folder, '/'));) {
+        *slash = 0;
+        rmdir(folder);
+    }
 }
 
 void

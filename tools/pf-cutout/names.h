@@ -9,8 +9,10 @@ enum { NAME_SIZE = 4096 };
  * %% by %.  Wrong usage if it holds another %. */
 pf_err name_of(char name[NAME_SIZE], const char *pattern, const char *photo, int number)
     PF_MUST_USE;
-/* Make the folder of a name that came from a pattern, unless it is there. */
-pf_err make_folder_of(const char *name) PF_MUST_USE;
+/* Make the folders of a name that came from a pattern, unless they are there; made says how many. */
+pf_err make_folders_of(const char *name, int *made) PF_MUST_USE;
+/* Take that many of them away again, the innermost first, if nothing is in them. */
+void remove_folders_of(const char *name, int made);
 /* Wrong usage unless n photos get n names. */
 void need_names(const char *pattern, char *const *photos, int n);
 

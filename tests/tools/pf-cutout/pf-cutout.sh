@@ -14,11 +14,15 @@ says "a photo that is cut out already stays as it is" "has transparency, so it i
 ok "byte for byte" cmp same.png "$I/photo.png"
 head -c 500 "$I/photo.png" >cut-off.png
 fails "unless it is damaged" 1 "cut-off.png: " pf-cutout cut-off.png -o none.png
+head -c -20 "$I/photo.png" >cut-off.png
+fails "at its end, too, where it was said to stay" 1 "cut-off.png: " pf-cutout cut-off.png -o none.png
+fails "nothing but transparency" 1 "empty_alpha.png: all of it is transparent, so there is no object" \
+    pf-cutout "$I/empty_alpha.png" -o none.png
 says "what is no PNG becomes one" "has transparency" pf-cutout "$I/flag_lossless.webp" -o alpha.png
 ok "pf-crop makes the same of it" sh -c 'pf-crop "$0" | tail -c 400000 >a; pf-crop same.png | tail -c 400000 >b; cmp a b' "$I/photo.png"
 says "-q says nothing of it" "" pf-cutout -q "$I/photo.png" -o same.png
 says "a plain background needs no network" "the background is plain, (255, 255, 255)" \
-    pf-cutout -v -w none.safetensors "$I/photo_rgb.png" -o plain.png
+    pf-cutout -v "$I/photo_rgb.png" -o plain.png
 says "and has nothing to warn of" "" pf-cutout "$I/photo_rgb.png" -o again.png
 ok "twice the same bytes" cmp plain.png again.png
 says "nor has the demo's photograph" "" pf-cutout "$ROOT/configs/demo/photos/table-20.jpg" -o table.png
@@ -51,6 +55,16 @@ ok "each with its sentence, and then how many" sh -c '[ "$(wc -l <said)" = 3 ] &
     grep -q "truncated.jpg: " said && grep -qx "pf-cutout: 2 of 3 photos failed" said'
 ok "the other is there, alone" sh -c 'cmp some/photo_rgb.png plain.png && [ "$(ls -A some)" = photo_rgb.png ]'
 
+ok "all folders of a pattern are made" pf-cutout -o 'far/%o/away/cut.png' "$I/photo_rgb.png"
+ok "and the photo is there" cmp far/photo_rgb/away/cut.png plain.png
+fails "a photo that fails leaves none" 1 "nowhere.png" pf-cutout -o 'empty/%o/far/cut.png' nowhere.png
+ok "none at all" test ! -e empty
+pf-cutout -q -o 'far/%o/too.png' nowhere.png "$I/photo_rgb.png" 2>said
+ok "but for those of others" cmp far/photo_rgb/too.png plain.png
+fails "folders where a file is" 1 "plain.png" pf-cutout -o 'plain.png/%o/x.png' "$I/photo_rgb.png"
+fails "weights are told once, not of each photo" 1 "none.safetensors" \
+    pf-cutout -w none.safetensors -o 'none%o.png' "$I/photo.jpg" "$I/flag_rgb.png" "$I/photo_rgb.png"
+
 fails "a GPU that is not there" 1 "device cuda:99" pf-cutout --method net -d cuda:99 "$I/photo.jpg" -o none.png
 fails "a photo without an object" 1 "flag_rgb.png: no object is found" pf-cutout --method net "$I/flag_rgb.png" -o none.png
 fails "a background that is not plain" 1 "the background is not plain" pf-cutout --method plain "$I/flag_rgb.png" -o none.png
@@ -74,6 +88,9 @@ cp "$BIN/pf-cutout" there/bin; cp "$BIN/pf-cutout" alone/bin
 ln -s "$ROOT/configs" there/share/posefusion/configs
 fails "an installed program finds its network" 1 "no object is found" there/bin/pf-cutout --method net "$I/flag_rgb.png" -o none.png
 fails "one that is alone says what it lacks" 1 "say where with -w" alone/bin/pf-cutout --method net "$I/flag_rgb.png" -o none.png
+fails "once" 1 "say where with -w" alone/bin/pf-cutout -o 'lone/%o.png' "$I/flag_rgb.png" "$I/photo.png" "$I/grey.png"
+ok "and leaves no folder" test ! -e lone
+ok "but a plain background needs none" alone/bin/pf-cutout "$I/photo_rgb.png" -o x.png
 
 # The pipeline: a photo without transparency is cut out first, or not.
 D=$ROOT/configs/demo

@@ -162,6 +162,29 @@ test_doubt_is_told(void **state)
          "(0\\.[0-9]* of 1): look at the mask' told");
 }
 
+/* Alpha in which nothing is left out was dropped without a word. */
+static void
+test_alpha_that_leaves_nothing_out_is_told(void **state)
+{
+    pf_image whole;
+    (void)state;
+    compose("fine.png", 300, 22, 22, 1, true, NULL);
+    RUNS("pf-cutout -o cut.png fine.png");
+    assert_ok(pf_image_read(&whole, "fine.png"));
+    pf_image faint;
+    assert_ok(pf_image_new(&faint, 300, 300, 4));
+    for (int i = 0; i < 300 * 300; i++) {
+        memcpy(faint.pixel + 4 * i, whole.pixel + 3 * i, 3);
+        faint.pixel[4 * i + 3] = (uint8_t)(i % 100 + 128);
+    }
+    assert_ok(pf_image_save_png(&faint, "faint.png"));
+    SAYS("pf-cutout: faint.png: its alpha, 128 to 227 of 255, leaves nothing out, so it is cut out "
+         "like an opaque photo\n", "pf-cutout -o same.png faint.png");
+    RUNS("cmp cut.png same.png");
+    pf_image_release(&faint);
+    pf_image_release(&whole);
+}
+
 /* The ball is a fifth of the side of the photo, and a pixel of the network four of the photo's. */
 static void
 test_large_photos_are_cut_along_their_own_edges(void **state)
@@ -250,6 +273,7 @@ main(void)
         cmocka_unit_test(test_a_plain_background_is_exact_and_leaves_no_rim),
         cmocka_unit_test(test_doubtful_masks_are_told),
         cmocka_unit_test(test_doubt_is_told),
+        cmocka_unit_test(test_alpha_that_leaves_nothing_out_is_told),
         cmocka_unit_test(test_large_photos_are_cut_along_their_own_edges),
         cmocka_unit_test(test_other_weights_by_other_rules),
         cmocka_unit_test(test_matting_makes_alpha_of_a_mask),
