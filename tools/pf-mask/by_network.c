@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "common/mask.h"
-#include "common/opt.h"
 
 /* Alpha of one view, whose colours at the edge become the object's own, and it stands before
  * white. */
@@ -31,10 +30,12 @@ static pf_err
 mask_views(pf_tensor *alpha, pf_tensor *image, pf_cutter *cutter)
 {
     const int64_t N = image->dim[0], H = image->dim[1], W = image->dim[2];
-    for (int64_t n = 0; n < N; n++)
-        PF_TRY(mask_view((float *)alpha->data + n * H * W, (uint8_t *)image->data + n * H * W * 3,
-                         (int)W, (int)H, cutter));
-    return PF_OK;
+    pf_err err = PF_OK;
+    for (int64_t n = 0; n < N && !err; n++)
+        if ((err = mask_view((float *)alpha->data + n * H * W,
+                             (uint8_t *)image->data + n * H * W * 3, (int)W, (int)H, cutter)))
+            err = pf_fail_in(err, "view %lld", (long long)n);
+    return err;
 }
 
 pf_err
@@ -43,9 +44,6 @@ mask_by_network(pf_doc *doc, const pf_tensor *image, pf_cutter *cutter)
     pf_tensor alpha = {0}, white = {0};
     pf_err err = PF_OK;
 
-    if (!cutter->dev)
-        PF_TRY(pf_cutter_open(cutter, pf_common.weights, pf_common.device,
-                              pf_common.precision));
     if (!(err = PF_TENSOR_NEW(&alpha, PF_F32, image->dim[0], image->dim[1], image->dim[2])) &&
         !(err = pf_tensor_copy(&white, image)) &&
         !(err = mask_views(&alpha, &white, cutter)) &&

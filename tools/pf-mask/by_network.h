@@ -4,8 +4,7 @@
 #include "common/stream.h"
 #include "kernels/cutout/cutter.h"
 
-/* views.alpha of every view of image u8 [N, H, W, 3], and views.image before white.  The cutter is
- * opened if it is not open yet; the caller closes it. */
+/* views.alpha of every view of image u8 [N, H, W, 3], and views.image before white. */
 pf_err mask_by_network(pf_doc *doc, const pf_tensor *image, pf_cutter *cutter) PF_MUST_USE;
 
 #endif

@@ -125,6 +125,12 @@ put_masks(pf_doc *doc, const pf_tensor *image, const uint8_t ground[3], bool pla
     return err;
 }
 
+static bool
+uses_network(void)
+{
+    return !opt.masks && !strcmp(pf_conf.mask.method, "net");
+}
+
 /* views.alpha of the document, by the method asked for. */
 static pf_err
 put_alpha(pf_doc *doc, const pf_tensor *image, pf_cutter *cutter)
@@ -134,7 +140,7 @@ put_alpha(pf_doc *doc, const pf_tensor *image, pf_cutter *cutter)
     const bool white = !strcmp(method, "white") || (!strcmp(method, "auto") && !has_alpha);
     uint8_t ground[3];
 
-    if (!opt.masks && !strcmp(method, "net"))
+    if (uses_network())
         return mask_by_network(doc, image, cutter);
     if (!opt.masks && !white && !has_alpha)
         return pf_fail(PF_ESHAPE,
@@ -302,6 +308,8 @@ main(int argc, char *argv[])
     pf_need_stream_name();
     pf_must(pf_batch_open(&batch, pf_common.out));
     check_places();
+    if (uses_network())         /* before the stream, which is not to blame for it */
+        pf_must(pf_cutter_open(&cutter, pf_common.weights, pf_common.device, pf_common.precision));
     pf_must(is_picture(&picture, path));
     pf_must((picture ? mask_strip : mask_stream)(path, &cutter, batch));
     pf_cutter_close(&cutter);

@@ -160,6 +160,12 @@ test_doubt_is_told(void **state)
          "grep -q 'sure to 0\\.[0-9]*: that intersection over union is to be expected' told && "
          "grep -qx 'pf-cutout: boards.png: the network is not sure what the object is "
          "(0\\.[0-9]* of 1): look at the mask' told");
+    pf_image dot;                       /* it was doubted first, and then there was nothing */
+    assert_ok(pf_image_new(&dot, 1, 1, 3));
+    assert_ok(pf_image_save_png(&dot, "dot.png"));
+    pf_image_release(&dot);
+    FAILS(1, "dot.png: no object is found",
+          "pf-cutout --method net -w noise.safetensors -o none.png dot.png");
 }
 
 /* Alpha in which nothing is left out was dropped without a word. */

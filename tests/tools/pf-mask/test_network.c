@@ -83,6 +83,10 @@ test_weights_are_those_that_are_named(void **state)
     draw_strip("boards.png");
     FAILS(1, "none.safetensors",
           "pf-mask --elevation 20 --method net -w none.safetensors -o x.pf boards.png");
+    SAYS("not plain", "pf-mask --elevation 20 --method white -o views.pf boards.png");
+    RUNS("cp views.pf other.pf");
+    FAILS(1, "pf-mask: other.pf holds no network that cuts out",        /* views.pf got the blame */
+          "pf-mask --method net -w other.pf -o x.pf views.pf");
     RUNS("! test -e x.pf");
 }
 
