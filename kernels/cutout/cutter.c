@@ -114,18 +114,46 @@ pf_cutter_close(pf_cutter *cutter)
 
 /* ---- looking ---- */
 
+/* The part of the picture: it borrows the picture's pixels where that is all of it, and *copy is
+ * NULL then, else the caller's to free. */
 static pf_err
-mask_of(pf_cutter *c, pf_tensor *mask, const pf_image *rgb)
+crop(pf_image *part, uint8_t **copy, const pf_image *rgb, const pf_found *at)
+{
+    *part = *rgb;
+    *copy = NULL;
+    if (at->width == rgb->width && at->height == rgb->height)
+        return PF_OK;
+    PF_TRY(pf_image_new(part, at->width, at->height, 3));
+    *copy = part->pixel;
+    for (int y = 0; y < at->height; y++)
+        memcpy(part->pixel + (size_t)y * at->width * 3,
+               rgb->pixel + ((size_t)(at->y + y) * rgb->width + at->x) * 3, (size_t)at->width * 3);
+    return PF_OK;
+}
+
+static pf_err
+prepare(pf_tensor *input, pf_cutter *c, const pf_image *rgb, const pf_found *at)
+{
+    pf_image part;
+    uint8_t *copy;
+    PF_TRY(crop(&part, &copy, rgb, at));
+    const pf_err err = c->tracer ? pf_carvekit_prepare(input, &part, PF_TRACER_SIDE)
+                                 : pf_cutout_prepare(input, c->dev, &part,
+                                                     pf_cutout_side(c->net.kind), c->net.kind,
+                                                     c->preset);
+    free(copy);                 /* before the network needs its own memory */
+    return err;
+}
+
+/* found->mask, of that part of the picture. */
+static pf_err
+look_at(pf_cutter *c, pf_found *found, const pf_image *rgb)
 {
     pf_tensor input;
 
-    if (c->tracer)
-        PF_TRY(pf_carvekit_prepare(&input, rgb, PF_TRACER_SIDE));
-    else
-        PF_TRY(pf_cutout_prepare(&input, c->dev, rgb, pf_cutout_side(c->net.kind), c->net.kind,
-                                 c->preset));
-    const pf_err err = c->tracer ? pf_tracer_run(c->dev, c->tracer, mask, &input, NULL)
-                                 : pf_cutout_run(c->dev, &c->net, mask, &input, NULL);
+    PF_TRY(prepare(&input, c, rgb, found));
+    const pf_err err = c->tracer ? pf_tracer_run(c->dev, c->tracer, &found->mask, &input, NULL)
+                                 : pf_cutout_run(c->dev, &c->net, &found->mask, &input, NULL);
     pf_tensor_release(&input);
     return err;
 }
@@ -134,7 +162,7 @@ pf_err
 pf_cutter_look(pf_cutter *cutter, pf_found *found, const pf_image *rgb)
 {
     *found = (pf_found){.width = rgb->width, .height = rgb->height};
-    return mask_of(cutter, &found->mask, rgb);
+    return look_at(cutter, found, rgb);
 }
 
 /* The mask's box of what is above one half; false if nothing is. */
@@ -179,31 +207,16 @@ worth_another_look(pf_found *part, const pf_tensor *mask, int width, int height)
            (double)part->width * part->height < 0.75 * width * height;
 }
 
-static pf_err
-crop(pf_image *part, const pf_image *rgb, const pf_found *at)
-{
-    PF_TRY(pf_image_new(part, at->width, at->height, 3));
-    for (int y = 0; y < at->height; y++)
-        memcpy(part->pixel + (size_t)y * at->width * 3,
-               rgb->pixel + ((size_t)(at->y + y) * rgb->width + at->x) * 3, (size_t)at->width * 3);
-    return PF_OK;
-}
-
 pf_err
 pf_cutter_find(pf_cutter *cutter, pf_found *found, const pf_image *rgb)
 {
     pf_found near = {0};
-    pf_image part;
     int box[4];
 
     PF_TRY(pf_cutter_look(cutter, found, rgb));
     if (!worth_another_look(&near, &found->mask, rgb->width, rgb->height))
         return PF_OK;
-    pf_err err = crop(&part, rgb, &near);
-    if (!err) {
-        err = mask_of(cutter, &near.mask, &part);
-        pf_image_release(&part);
-    }
+    const pf_err err = look_at(cutter, &near, rgb);
     if (!err && !object_box(box, &near.mask)) {         /* what it saw from afar stands */
         pf_tensor_release(&near.mask);
         return PF_OK;
@@ -220,11 +233,12 @@ pf_cutter_refine(pf_image *alpha, pf_image *rgb, const pf_found *found)
 {
     const size_t W = (size_t)rgb->width;
     pf_refine *r = NULL;
+    uint8_t *copy;
     pf_image part;
 
-    PF_TRY(crop(&part, rgb, found));
+    PF_TRY(crop(&part, &copy, rgb, found));
     pf_err err = pf_refine_new(&r, &part, &found->mask);
-    pf_image_release(&part);
+    free(copy);
     if (!err && !(err = pf_image_new(alpha, rgb->width, rgb->height, 1))) {
 #pragma omp parallel for
         for (int y = 0; y < found->height; y++) {

@@ -2,48 +2,71 @@
 #include "tools/pf-cutout/judge.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { HALF = 127 };            /* alpha above it is object */
 
-struct search {
-    int width, height;
-    uint8_t *todo;              /* [H, W] object that no piece has yet */
-    int *queue;
-    int n;
+/* Pieces are found row by row, so that no more is held than two rows of their numbers.  One that
+ * turns out to be another's has that for its parent; the pixels are counted where they are found. */
+struct pieces {
+    int n, room;
+    struct {
+        int parent, pixels;
+    } *piece;
 };
 
-static void
-push(struct search *s, int x, int y)
-{
-    if (x < 0 || y < 0 || x >= s->width || y >= s->height || !s->todo[y * s->width + x])
-        return;
-    s->todo[y * s->width + x] = 0;
-    s->queue[s->n++] = y * s->width + x;
-}
-
-/* How many pixels the piece at this pixel has; it is no longer to do. */
 static int
-piece(struct search *s, int pixel)
+root(struct pieces *p, int i)
 {
-    s->n = 0;
-    push(s, pixel % s->width, pixel / s->width);
-    for (int i = 0; i < s->n; i++) {
-        const int x = s->queue[i] % s->width, y = s->queue[i] / s->width;
-        push(s, x - 1, y);
-        push(s, x + 1, y);
-        push(s, x, y - 1);
-        push(s, x, y + 1);
+    while (p->piece[i].parent != i)
+        i = p->piece[i].parent = p->piece[p->piece[i].parent].parent;
+    return i;
+}
+
+static pf_err
+add_piece(struct pieces *p)
+{
+    if (p->n == p->room) {
+        const int room = 2 * p->room + 64;
+        void *const grown = realloc(p->piece, (size_t)room * sizeof *p->piece);
+        if (!grown)
+            return pf_fail(PF_ENOMEM, "no memory for %d pieces of an object", room);
+        p->piece = grown;
+        p->room = room;
     }
-    return s->n;
+    p->piece[p->n].parent = p->n;
+    p->piece[p->n++].pixels = 0;
+    return PF_OK;
+}
+
+/* number [W]: each pixel's piece in the row above, and then in this one; -1: no object. */
+static pf_err
+number_row(struct pieces *p, int *number, const uint8_t *alpha, int W)
+{
+    for (int x = 0; x < W; x++) {
+        const int left = x ? number[x - 1] : -1, up = number[x];
+        number[x] = -1;
+        if (alpha[x] <= HALF)
+            continue;
+        if (left < 0 && up < 0)
+            PF_TRY(add_piece(p));
+        number[x] = left >= 0 ? left : up >= 0 ? up : p->n - 1;
+        p->piece[number[x]].pixels++;
+        if (left >= 0 && up >= 0)
+            p->piece[root(p, up)].parent = root(p, left);
+    }
+    return PF_OK;
 }
 
 static void
-count_pieces(struct verdict *v, struct search *s, int object)
+count_pieces(struct verdict *v, struct pieces *p, int object)
 {
     int largest = 0;
-    for (int i = 0; i < s->width * s->height; i++) {
-        const int n = s->todo[i] ? piece(s, i) : 0;
+    for (int i = 0; i < p->n; i++) {
+        const int r = root(p, i);
+        p->piece[r].pixels += r != i ? p->piece[i].pixels : 0;
+    }
+    for (int i = 0; i < p->n; i++) {
+        const int n = p->piece[i].parent == i ? p->piece[i].pixels : 0;
         v->things += n > 0 && n >= object / 20;
         largest = n > largest ? n : largest;
     }
@@ -53,26 +76,27 @@ count_pieces(struct verdict *v, struct search *s, int object)
 pf_err
 judge(struct verdict *v, const pf_image *alpha)
 {
-    const int W = alpha->width, H = alpha->height, n = W * H;
-    struct search s = {.width = W, .height = H, .todo = malloc((size_t)n),
-                       .queue = malloc((size_t)n * sizeof(int))};
-    int object = 0;
-    pf_err err = PF_OK;
+    const int W = alpha->width, H = alpha->height;
+    struct pieces p = {0};
+    int *const number = malloc((size_t)W * sizeof *number), object = 0;
+    pf_err err = number ? PF_OK : pf_fail(PF_ENOMEM, "no memory to look at %d pixels", W);
 
     *v = (struct verdict){0};
-    if (!s.todo || !s.queue)
-        err = pf_fail(PF_ENOMEM, "no memory to look at %d x %d pixels", W, H);
-    for (int i = 0; i < n && !err; i++) {
-        const bool border = i < W || i >= n - W || i % W == 0 || i % W == W - 1;
-        s.todo[i] = alpha->pixel[i] > HALF;
-        object += s.todo[i];
-        v->touches |= border && s.todo[i];
+    for (int x = 0; x < W && !err; x++)
+        number[x] = -1;
+    for (int y = 0; y < H && !err; y++) {
+        const uint8_t *const row = alpha->pixel + (size_t)y * W;
+        for (int x = 0; x < W; x++) {
+            object += row[x] > HALF;
+            v->touches |= row[x] > HALF && (y == 0 || y == H - 1 || x == 0 || x == W - 1);
+        }
+        err = number_row(&p, number, row, W);
     }
-    v->share = (double)object / n;
+    v->share = (double)object / ((double)W * H);
     if (!err)
-        count_pieces(v, &s, object);
-    free(s.todo);
-    free(s.queue);
+        count_pieces(v, &p, object);
+    free(number);
+    free(p.piece);
     return err;
 }
 

@@ -9,7 +9,8 @@ enum { NAME_SIZE = 4096 };
  * %% by %.  Wrong usage if it holds another %. */
 pf_err name_of(char name[NAME_SIZE], const char *pattern, const char *photo, int number)
     PF_MUST_USE;
-/* Make the folders of a name that came from a pattern, unless they are there; made says how many. */
+/* Make the folders of a name that came from a pattern, unless they are there; made says how many
+ * were. */
 pf_err make_folders_of(const char *name, int *made) PF_MUST_USE;
 /* Take that many of them away again, the innermost first, if nothing is in them. */
 void remove_folders_of(const char *name, int made);
