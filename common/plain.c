@@ -13,8 +13,8 @@ struct work {
     const uint8_t *ground;      /* [3] colour of the background */
     uint8_t *object;            /* [H, W] 1: object */
     uint8_t *todo;              /* [H, W] */
-    int *queue;                 /* [H * W] pixels */
-    uint16_t *along, *square;   /* [H, W] distances, see measure */
+    int *queue;                 /* [H * W] pixels; in its memory, where distances are measured: */
+    uint16_t *along, *square;   /* [H, W] see measure */
 };
 
 static pf_err
@@ -23,11 +23,12 @@ work_init(struct work *w, const uint8_t *rgb, int width, int height, const uint8
     const size_t n = (size_t)width * height;
 
     *w = (struct work){.width = width, .height = height, .rgb = rgb, .ground = ground,
-                       .object = malloc(n), .todo = malloc(n), .queue = malloc(n * sizeof(int)),
-                       .along = malloc(n * sizeof *w->along),
-                       .square = malloc(n * sizeof *w->square)};
-    if (!w->object || !w->todo || !w->queue || !w->along || !w->square)
+                       .object = malloc(n), .todo = malloc(n),
+                       .queue = malloc(n * 2 * sizeof *w->along)};
+    if (!w->object || !w->todo || !w->queue)
         return pf_fail(PF_ENOMEM, "no memory to mask %d x %d pixels", width, height);
+    w->along = (uint16_t *)(void *)w->queue;
+    w->square = w->along + n;
     return PF_OK;
 }
 
@@ -37,8 +38,6 @@ work_release(struct work *w)
     free(w->object);
     free(w->todo);
     free(w->queue);
-    free(w->along);
-    free(w->square);
 }
 
 /* ---- the background ---- */
@@ -293,23 +292,40 @@ coverage(const struct work *w, int x, int y, int reach, double edge_square)
 }
 
 static void
-soften(float *alpha, struct work *w, double soft)
+soften_row(float *alpha, const struct work *w, int y, double soft, int reach)
 {
-    const int W = w->width, H = w->height, reach = (int)ceil(soft) + 1;
+    for (int x = 0; x < w->width; x++) {
+        const int i = y * w->width + x;
+        alpha[x] = w->object[i];
+        if (w->object[i] && w->square[i] <= soft * soft)
+            alpha[x] = coverage(w, x, y, reach, soft * soft);
+    }
+}
 
+/* Row y goes when none is left that looks at it, `reach` rows later. */
+static pf_err
+soften(struct work *w, double soft, pf_plain_sink *sink, void *user)
+{
+    const int H = w->height, reach = (int)ceil(soft) + 1, held = reach + 1;
+    const size_t W = (size_t)w->width;
+    float *const rows = malloc(held * W * sizeof *rows);
+
+    if (!rows)
+        return pf_fail(PF_ENOMEM, "no memory for %d rows of %d pixels", held, w->width);
     measure(w, 0, reach);
-    for (int y = 0; y < H; y++)
-        for (int x = 0; x < W; x++) {
-            const int i = y * W + x;
-            alpha[i] = w->object[i];
-            if (w->object[i] && w->square[i] <= soft * soft)
-                alpha[i] = coverage(w, x, y, reach, soft * soft);
-        }
+    for (int y = 0; y < H + reach; y++) {
+        if (y < H)
+            soften_row(rows + y % held * W, w, y, soft, reach);
+        if (y >= reach)
+            sink(user, rows + (y - reach) % held * W, y - reach);
+    }
+    free(rows);
+    return PF_OK;
 }
 
 pf_err
-pf_plain_alpha(float *alpha, const uint8_t *rgb, int width, int height, const uint8_t ground[3],
-               const struct pf_config *conf)
+pf_plain_rows(const uint8_t *rgb, int width, int height, const uint8_t ground[3],
+              const struct pf_config *conf, pf_plain_sink *sink, void *user)
 {
     const int open = conf->mask.open, close = conf->mask.close;
     struct work w;
@@ -323,8 +339,28 @@ pf_plain_alpha(float *alpha, const uint8_t *rgb, int width, int height, const ui
     widen(&w, 1, close);        /* closing: cracks thinner than 2 close + 1 are filled */
     widen(&w, 0, close);
     drop_specks(&w);
-    soften(alpha, &w, conf->mask.soft);
+    err = soften(&w, conf->mask.soft, sink, user);
 out:
     work_release(&w);
     return err;
+}
+
+struct rows {
+    float *alpha;
+    size_t width;
+};
+
+static void
+keep_row(void *user, const float *alpha, int y)
+{
+    const struct rows *const r = user;
+    memcpy(r->alpha + y * r->width, alpha, r->width * sizeof *alpha);
+}
+
+pf_err
+pf_plain_alpha(float *alpha, const uint8_t *rgb, int width, int height, const uint8_t ground[3],
+               const struct pf_config *conf)
+{
+    struct rows r = {alpha, (size_t)width};
+    return pf_plain_rows(rgb, width, height, ground, conf, keep_row, &r);
 }

@@ -299,6 +299,30 @@ test_wide_views(void **state)
     assert_true(wide_alpha[12 * S + 20] == 1);
 }
 
+static void
+spoil_row(void *user, const float *row, int y)
+{
+    memcpy((float *)user + y * S, row, S * sizeof *row);
+    memset(rgb + 3 * y * S, y % 2 ? 0 : 255, 3 * S);
+}
+
+/* Each row comes as soon as nothing looks at its pixels any more. */
+static void
+test_rows_may_be_changed_as_they_come(void **state)
+{
+    static float rows[S * S];
+    const struct pf_config conf = settings(0, 1, 3.5);
+    (void)state;
+    blank();
+    for (int i = 0; i < S * S; i++) {
+        const double r = hypot(i % S - 31.5, i / S - 31.5);
+        memset(rgb + 3 * i, (int)(255 * fmin(fmax((r - 20) / 8, 0), 1)), 3);
+    }
+    assert_ok(pf_plain_alpha(alpha, rgb, S, S, white, &conf));
+    assert_ok(pf_plain_rows(rgb, S, S, white, &conf, spoil_row, rows));
+    assert_memory_equal(alpha, rows, sizeof rows);
+}
+
 int
 main(void)
 {
@@ -319,6 +343,7 @@ main(void)
         cmocka_unit_test(test_gradient_is_not_plain),
         cmocka_unit_test(test_soft_edge_before_a_color),
         cmocka_unit_test(test_wide_views),
+        cmocka_unit_test(test_rows_may_be_changed_as_they_come),
     };
     return cmocka_run_group_tests_name("white", tests, NULL, NULL);
 }
