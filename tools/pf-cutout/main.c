@@ -153,23 +153,28 @@ remove_ground(uint8_t *pixel, float a, const uint8_t ground[3])
     }
 }
 
+struct plain_cut {
+    pf_image *alpha, *rgb;
+    const uint8_t *ground;
+};
+
+static void
+cut_row(void *user, const float *alpha, int y)
+{
+    const struct plain_cut *const cut = user;
+    const size_t W = (size_t)cut->rgb->width;
+    for (size_t x = 0, i = y * W; x < W; x++, i++) {
+        remove_ground(cut->rgb->pixel + 3 * i, alpha[x], cut->ground);
+        cut->alpha->pixel[i] = (uint8_t)(255 * alpha[x] + 0.5f);
+    }
+}
+
 static pf_err
 cut_plain(pf_image *alpha, pf_image *rgb, const uint8_t ground[3])
 {
-    const int W = rgb->width, H = rgb->height;
-    pf_tensor a;
-    pf_err err;
-
-    PF_TRY(PF_TENSOR_NEW(&a, PF_F32, H, W));
-    if (!(err = pf_plain_alpha(a.data, rgb->pixel, W, H, ground, &pf_conf)))
-        err = pf_image_new(alpha, W, H, 1);
-    for (int i = 0; i < W * H && !err; i++) {
-        const float v = ((float *)a.data)[i];
-        remove_ground(rgb->pixel + 3 * (size_t)i, v, ground);
-        alpha->pixel[i] = (uint8_t)(255 * v + 0.5f);
-    }
-    pf_tensor_release(&a);
-    return err;
+    struct plain_cut cut = {alpha, rgb, ground};
+    PF_TRY(pf_image_new(alpha, rgb->width, rgb->height, 1));
+    return pf_plain_rows(rgb->pixel, rgb->width, rgb->height, ground, &pf_conf, cut_row, &cut);
 }
 
 /* ---- by a network ---- */
