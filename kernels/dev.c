@@ -302,6 +302,13 @@ pf_dev_reset(pf_dev *dev, size_t mark)
     dev->in_use = in_use;
 }
 
+void
+pf_dev_trim(pf_dev *dev)
+{
+    free_chunks(dev);
+    dev->in_use = 0;
+}
+
 size_t
 pf_dev_peak(const pf_dev *dev)
 {

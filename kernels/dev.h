@@ -51,6 +51,7 @@ pf_err pf_dev_alloc(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const i
 #define PF_ALLOC(dev, t, dtype, ...) pf_dev_alloc(dev, t, dtype, PF_DIMS_(__VA_ARGS__))
 size_t pf_dev_mark(pf_dev *dev);
 void pf_dev_reset(pf_dev *dev, size_t mark);    /* everything allocated since the mark is gone */
+void pf_dev_trim(pf_dev *dev);          /* everything; its memory is the system's until the next */
 /* Memory that lives until the device closes: weights, constants of a run. */
 pf_err pf_dev_keep(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *dim)
     PF_MUST_USE;

@@ -110,6 +110,11 @@ test_the_arena_grows_over_chunks(void **state)
         assert_true(pf_dev_mark(dev) == 0 || round == 0);
     }
     assert_true(pf_dev_peak(dev) >= 140 * MB && pf_dev_peak(dev) < 141 * MB);
+    pf_dev_trim(dev);
+    assert_int_equal(pf_dev_mark(dev), 0);
+    assert_ok(PF_ALLOC(dev, &t[0], PF_U8, 70 * MB));
+    ((uint8_t *)t[0].data)[70 * MB - 1] = 1;
+    pf_dev_trim(dev);
     pf_dev_close(dev);
 }
 
