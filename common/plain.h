@@ -20,8 +20,8 @@ double pf_plain_threshold(double threshold, double usual, bool lossy);
  * threshold, open, close, soft. */
 pf_err pf_plain_alpha(float *alpha, const uint8_t *rgb, int width, int height,
                       const uint8_t ground[3], const struct pf_config *conf) PF_MUST_USE;
-/* The same row by row, top to bottom, for a picture of which 4 bytes a pixel are too many: alpha [W]
- * of row y, whose pixels are not looked at any more and may be changed. */
+/* The same row by row, top to bottom, for a picture of which 4 bytes a pixel are too many: alpha
+ * [W] of row y, whose pixels are not looked at any more and may be changed. */
 typedef void pf_plain_sink(void *user, const float *alpha, int y);
 pf_err pf_plain_rows(const uint8_t *rgb, int width, int height, const uint8_t ground[3],
                      const struct pf_config *conf, pf_plain_sink *sink, void *user) PF_MUST_USE;

@@ -138,9 +138,8 @@ prepare(pf_tensor *input, pf_cutter *c, const pf_image *rgb, const pf_found *at)
     uint8_t *copy;
     PF_TRY(crop(&part, &copy, rgb, at));
     const pf_err err = c->tracer ? pf_carvekit_prepare(input, &part, PF_TRACER_SIDE)
-                                 : pf_cutout_prepare(input, c->dev, &part,
-                                                     pf_cutout_side(c->net.kind), c->net.kind,
-                                                     c->preset);
+                                 : pf_cutout_prepare(input, &part, pf_cutout_side(c->net.kind),
+                                                     c->net.kind, c->preset);
     free(copy);                 /* before the network needs its own memory */
     return err;
 }
@@ -256,8 +255,8 @@ pf_cutter_finish(pf_image *alpha, pf_image *rgb, pf_cutter *c, const pf_found *f
 {
     const bool grey = c->preset == PF_CARVEKIT && (c->tracer || c->matting);
     pf_err err = c->tracer ? pf_carvekit_mask(alpha, &found->mask, rgb->width, rgb->height)
-                           : pf_cutout_finish(alpha, c->dev, &found->mask, rgb->width,
-                                              rgb->height, c->net.kind, c->preset);
+                           : pf_cutout_finish(alpha, &found->mask, rgb->width, rgb->height,
+                                              c->net.kind, c->preset);
     if (!err && c->matting && (err = pf_carvekit_matting(alpha, rgb, c->dev, c->matting, !grey)))
         pf_image_release(alpha);
     if (!err && grey)

@@ -140,39 +140,48 @@ shrink_author(float *to, const pf_image *photo, int S)
 
 /* ---- the others' ---- */
 
-/* to [h, w, C] from [H, W, C], in the host's memory, on a CPU. */
-static pf_err
-bilinear(pf_dev *dev, pf_tensor *to, const pf_tensor *from)
+/* As pf_bilinear has it, but by rows, and from bytes: a photo in floats, and again where the operator
+ * works, would be eight times as large. */
+struct between {                /* from[first] (1 - t) + from[second] t */
+    int first, second;
+    float t;
+};
+
+static struct between
+between(int i, int from, int to)
 {
-    const size_t mark = pf_dev_mark(dev);
-    pf_tensor x, y;
-    pf_err err = pf_dev_alloc(dev, &x, PF_F32, 4, from->dim);
-    if (!err)
-        err = pf_dev_alloc(dev, &y, PF_F32, 4, to->dim);
-    if (!err)
-        err = pf_dev_put(dev, &x, from);
-    if (!err)
-        err = pf_bilinear(dev, &y, &x);
-    if (!err)
-        err = pf_dev_get(dev, to, &y);
-    pf_dev_reset(dev, mark);
-    return err;
+    const float at = (float)from / (float)to * ((float)i + 0.5f) - 0.5f;
+    const int below = at > 0 ? (int)at : 0, first = below < from ? below : from - 1;
+    return (struct between){first, first + (first + 1 < from), at > 0 ? at - (float)first : 0};
+}
+
+static float
+plane(struct between v, struct between u, float above_left, float above_right, float below_left,
+      float below_right)
+{
+    return (1 - v.t) * ((1 - u.t) * above_left + u.t * above_right) +
+           v.t * ((1 - u.t) * below_left + u.t * below_right);
 }
 
 /* The authors of IS-Net: bilinear, not antialiased, and what is behind the point is dropped. */
-static pf_err
-shrink_isnet(float *to, pf_dev *dev, const pf_image *photo, int S)
+static void
+shrink_isnet(float *to, const pf_image *photo, int S)
 {
-    const int64_t H = photo->height, W = photo->width;
-    pf_tensor from, small = PF_VIEW(to, PF_F32, 1, S, S, 3);
-    PF_TRY(PF_TENSOR_NEW(&from, PF_F32, 1, H, W, 3));
-    for (int64_t i = 0; i < H * W * 3; i++)
-        ((float *)from.data)[i] = photo->pixel[i];
-    const pf_err err = bilinear(dev, &small, &from);
-    pf_tensor_release(&from);
-    for (int i = 0; i < S * S * 3 && !err; i++)
-        to[i] = floorf(to[i]) / 255;
-    return err;
+    const size_t W = (size_t)photo->width;
+#pragma omp parallel for
+    for (int i = 0; i < S; i++) {
+        const struct between v = between(i, photo->height, S);
+        const uint8_t *const above = photo->pixel + 3 * v.first * W;
+        const uint8_t *const below = photo->pixel + 3 * v.second * W;
+        for (int j = 0; j < S; j++) {
+            const struct between u = between(j, photo->width, S);
+            for (int c = 0; c < 3; c++) {
+                const int left = 3 * u.first + c, right = 3 * u.second + c;
+                to[3 * (i * S + j) + c] =
+                    floorf(plane(v, u, above[left], above[right], below[left], below[right])) / 255;
+            }
+        }
+    }
 }
 
 /* Filters of Pillow's, on the way to the network and back. */
@@ -207,13 +216,13 @@ normalise(float *v, int64_t n, enum pf_cutout_kind kind, bool by_maximum)
 }
 
 pf_err
-pf_cutout_prepare(pf_tensor *input, pf_dev *dev, const pf_image *photo, int S,
-                  enum pf_cutout_kind kind, enum pf_preset preset)
+pf_cutout_prepare(pf_tensor *input, const pf_image *photo, int S, enum pf_cutout_kind kind,
+                  enum pf_preset preset)
 {
-    pf_err err;
+    pf_err err = PF_OK;
     PF_TRY(PF_TENSOR_NEW(input, PF_F32, 1, S, S, 3));
     if (is_isnet_author(kind, preset))
-        err = shrink_isnet(input->data, dev, photo, S);
+        shrink_isnet(input->data, photo, S);
     else if (preset == PF_AUTHOR)
         err = shrink_author(input->data, photo, S);
     else if (preset == PF_IMGLY)
@@ -231,24 +240,37 @@ pf_cutout_prepare(pf_tensor *input, pf_dev *dev, const pf_image *photo, int S,
 
 /* ---- back ---- */
 
+static void
+spread(float *least, float *most, const float *v, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        *least = fminf(*least, v[i]);
+        *most = fmaxf(*most, v[i]);
+    }
+}
+
 /* 0..1 from the least to the largest; a mask that is all one value becomes 0. */
 static void
-stretch(float *v, int64_t n)
+stretch(float *v, int64_t n, float least, float most)
 {
-    float least = v[0], most = v[0];
-    for (int64_t i = 1; i < n; i++) {
-        least = fminf(least, v[i]);
-        most = fmaxf(most, v[i]);
-    }
     for (int64_t i = 0; i < n; i++)
         v[i] = most > least ? (v[i] - least) / (most - least) : 0;
+}
+
+static void
+stretch_mask(pf_tensor *mask)
+{
+    const int64_t n = pf_tensor_count(mask);
+    float least = INFINITY, most = -INFINITY;
+    spread(&least, &most, mask->data, n);
+    stretch(mask->data, n, least, most);
 }
 
 void
 pf_cutout_settle(pf_tensor *mask, enum pf_preset preset)
 {
     if (preset != PF_OWN)
-        stretch(mask->data, pf_tensor_count(mask));
+        stretch_mask(mask);
 }
 
 static void
@@ -258,21 +280,40 @@ to_bytes(uint8_t *to, const float *v, int64_t n, float half)
         to[i] = (uint8_t)(255 * v[i] + half);
 }
 
+/* Row y of the mask at this size. */
+static void
+enlarge_row(float *to, const pf_tensor *mask, int y, int width, int height)
+{
+    const int H = (int)mask->dim[0], W = (int)mask->dim[1];
+    const struct between v = between(y, H, height);
+    const float *const above = (const float *)mask->data + (size_t)v.first * W;
+    const float *const below = (const float *)mask->data + (size_t)v.second * W;
+    for (int x = 0; x < width; x++) {
+        const struct between u = between(x, W, width);
+        to[x] = plane(v, u, above[u.first], above[u.second], below[u.first], below[u.second]);
+    }
+}
+
 /* Resized as it is, in floats; the authors of IS-Net stretch then. */
 static pf_err
-enlarge(pf_image *alpha, pf_dev *dev, const pf_tensor *mask, bool author)
+enlarge(pf_image *alpha, const pf_tensor *mask, bool author)
 {
-    const int64_t n = (int64_t)alpha->width * alpha->height;
-    const pf_tensor from = PF_VIEW(mask->data, PF_F32, 1, mask->dim[0], mask->dim[1], 1);
-    pf_tensor to;
-    PF_TRY(PF_TENSOR_NEW(&to, PF_F32, 1, alpha->height, alpha->width, 1));
-    const pf_err err = bilinear(dev, &to, &from);
-    if (!err && author)
-        stretch(to.data, n);
-    if (!err)
-        to_bytes(alpha->pixel, to.data, n, author ? 0 : 0.5f);
-    pf_tensor_release(&to);
-    return err;
+    const int W = alpha->width, H = alpha->height;
+    float *const row = malloc((size_t)W * sizeof *row), least = INFINITY, most = -INFINITY;
+    if (!row)
+        return pf_fail(PF_ENOMEM, "no memory for a row of %d pixels", W);
+    for (int y = 0; y < H && author; y++) {
+        enlarge_row(row, mask, y, W, H);
+        spread(&least, &most, row, W);
+    }
+    for (int y = 0; y < H; y++) {
+        enlarge_row(row, mask, y, W, H);
+        if (author)
+            stretch(row, W, least, most);
+        to_bytes(alpha->pixel + (size_t)y * W, row, W, author ? 0 : 0.5f);
+    }
+    free(row);
+    return PF_OK;
 }
 
 /* Stretched, made bytes, and then resized. */
@@ -284,7 +325,7 @@ enlarge_bytes(pf_image *alpha, const pf_tensor *mask, int width, int height, enu
     PF_TRY(pf_image_new(&small, (int)mask->dim[1], (int)mask->dim[0], 1));
     pf_err err = pf_tensor_copy(&copy, mask);
     if (!err) {
-        stretch(copy.data, pf_tensor_count(&copy));
+        stretch_mask(&copy);
         to_bytes(small.pixel, copy.data, pf_tensor_count(&copy), 0);
         pf_tensor_release(&copy);
         err = pf_image_resize_by(alpha, &small, width, height, filter);
@@ -294,15 +335,15 @@ enlarge_bytes(pf_image *alpha, const pf_tensor *mask, int width, int height, enu
 }
 
 pf_err
-pf_cutout_finish(pf_image *alpha, pf_dev *dev, const pf_tensor *mask, int width, int height,
-                  enum pf_cutout_kind kind, enum pf_preset preset)
+pf_cutout_finish(pf_image *alpha, const pf_tensor *mask, int width, int height,
+                 enum pf_cutout_kind kind, enum pf_preset preset)
 {
     const bool author = is_isnet_author(kind, preset);
     if (!author && preset != PF_OWN && preset != PF_IMGLY)
         return enlarge_bytes(alpha, mask, width, height, filters[preset].out);
     PF_TRY(pf_image_new(alpha, width, height, 1));
     const pf_err err = preset == PF_IMGLY ? pf_imgly_enlarge(alpha, mask)
-                                       : enlarge(alpha, dev, mask, author);
+                                          : enlarge(alpha, mask, author);
     if (err)
         pf_image_release(alpha);
     return err;

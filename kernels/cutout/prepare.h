@@ -16,12 +16,12 @@ enum pf_preset pf_preset_of(const pf_checkpoint *weights);
 pf_err pf_preset_check(enum pf_preset preset, enum pf_cutout_kind kind) PF_MUST_USE;
 
 /* input f32 [1, S, S, 3], the caller's, from the photo, 3 channels; S is pf_cutout_side's. */
-pf_err pf_cutout_prepare(pf_tensor *input, pf_dev *dev, const pf_image *photo, int S,
-                         enum pf_cutout_kind kind, enum pf_preset preset) PF_MUST_USE;
+pf_err pf_cutout_prepare(pf_tensor *input, const pf_image *photo, int S, enum pf_cutout_kind kind,
+                         enum pf_preset preset) PF_MUST_USE;
 /* The mask as its author takes it, still of the network's size: stretched, or as it is. */
 void pf_cutout_settle(pf_tensor *mask, enum pf_preset preset);
 /* alpha of 1 channel, width x height pixels, from the network's mask f32 [S, S]. */
-pf_err pf_cutout_finish(pf_image *alpha, pf_dev *dev, const pf_tensor *mask, int width,
-                        int height, enum pf_cutout_kind kind, enum pf_preset preset) PF_MUST_USE;
+pf_err pf_cutout_finish(pf_image *alpha, const pf_tensor *mask, int width, int height,
+                        enum pf_cutout_kind kind, enum pf_preset preset) PF_MUST_USE;
 
 #endif

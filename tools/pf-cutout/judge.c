@@ -5,8 +5,9 @@
 
 enum { HALF = 127 };            /* alpha above it is object */
 
-/* Pieces are found row by row, so that no more is held than two rows of their numbers.  One that
- * turns out to be another's has that for its parent; the pixels are counted where they are found. */
+/* Pieces are found row by row, so that of the picture no more is held than a row of their numbers.
+ * One that turns out to be another's has that for its parent; pixels are counted where they were
+ * found. */
 struct pieces {
     int n, room;
     struct {

@@ -244,6 +244,7 @@ cut_by_network(pf_image *alpha, pf_image *rgb, pf_cutter *cutter, double *sure)
     pf_err err;
 
     PF_TRY((fine ? pf_cutter_find : pf_cutter_look)(cutter, &found, rgb));
+    pf_dev_trim(cutter->dev);   /* the photo is worked on from here, and that is large enough */
     pf_stage_time(pf_cutter_name(cutter), pf_seconds() - start);
     *sure = sureness(&found.mask);
     say("on %s; sure to %.2f: that intersection over union is to be expected",

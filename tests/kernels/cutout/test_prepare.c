@@ -4,21 +4,12 @@
 
 #include "tests/tools/golden.h"
 
-static pf_dev *cpu;
 static pf_doc doc;
 
 static int
-open_all(void **state)
+release_doc(void **state)
 {
     (void)state;
-    return pf_dev_open(&cpu, "cpu", NULL);
-}
-
-static int
-close_all(void **state)
-{
-    (void)state;
-    pf_dev_close(cpu);
     pf_doc_release(&doc);
     return 0;
 }
@@ -50,7 +41,7 @@ compare_input(enum pf_cutout_kind kind, enum pf_preset preset, int S, const char
     int differ = 0;
     const double tol = 2e-6;
     double most = 0;
-    assert_ok(pf_cutout_prepare(&input, cpu, &photo, S, kind, preset));
+    assert_ok(pf_cutout_prepare(&input, &photo, S, kind, preset));
     float *want = golden_floats(&doc, name, &count);
     const int64_t n = (S + step - 1) / step;
     assert_int_equal(count, 3 * n * n);
@@ -97,7 +88,7 @@ compare_alpha(enum pf_cutout_kind kind, enum pf_preset preset, const char *file,
     const pf_tensor *const t = pf_doc_get(&net, mask_name), *const want = pf_doc_get(&doc, name);
     assert_true(t && want);
     const pf_tensor mask = PF_VIEW(t->data, PF_F32, t->dim[2], t->dim[3]);
-    assert_ok(pf_cutout_finish(&alpha, cpu, &mask, 203, 151, kind, preset));
+    assert_ok(pf_cutout_finish(&alpha, &mask, 203, 151, kind, preset));
     n = pf_tensor_count(want);
     assert_int_equal(n, pf_image_bytes(&alpha));
     for (int64_t i = 0; i < n; i++) {
@@ -165,7 +156,7 @@ test_one_colour_by_hand(void **state)
         photo.pixel[i] = i % 3 == 0 ? 200 : 100;
     for (int k = 0; k < 4; k++) {
         pf_tensor input;
-        assert_ok(pf_cutout_prepare(&input, cpu, &photo, 320, PF_U2NETP, presets[k]));
+        assert_ok(pf_cutout_prepare(&input, &photo, 320, PF_U2NETP, presets[k]));
         assert_true(pf_tensor_is(&input, PF_F32, 4, (int64_t[]){1, 320, 320, 3}));
         const float *const middle = (float *)input.data + (160 * 320 + 160) * 3;
         assert_near(middle, ((float[]){(1 - 0.485) / 0.229, (0.5 - 0.456) / 0.224,
@@ -184,7 +175,7 @@ test_black_is_finite(void **state)
     (void)state;
     assert_ok(pf_image_new(&photo, 5, 4, 3));
     for (int k = PF_OWN; k <= PF_CARVEKIT; k++) {
-        assert_ok(pf_cutout_prepare(&input, cpu, &photo, 320, PF_U2NETP, (enum pf_preset)k));
+        assert_ok(pf_cutout_prepare(&input, &photo, 320, PF_U2NETP, (enum pf_preset)k));
         for (int64_t i = 0; i < pf_tensor_count(&input); i++)
             assert_true(isfinite(((float *)input.data)[i]));
         pf_tensor_release(&input);
@@ -200,19 +191,19 @@ test_masks_by_hand(void **state)
     const pf_tensor mask = PF_VIEW(v, PF_F32, 1, 2), flat = PF_VIEW(same, PF_F32, 1, 2);
     pf_image alpha;
     (void)state;
-    assert_ok(pf_cutout_finish(&alpha, cpu, &mask, 4, 1, PF_U2NETP, PF_OWN));
+    assert_ok(pf_cutout_finish(&alpha, &mask, 4, 1, PF_U2NETP, PF_OWN));
     assert_memory_equal(alpha.pixel, ((uint8_t[]){64, 80, 112, 128}), 4);
     pf_image_release(&alpha);
-    assert_ok(pf_cutout_finish(&alpha, cpu, &mask, 4, 1, PF_U2NETP, PF_AUTHOR));
+    assert_ok(pf_cutout_finish(&alpha, &mask, 4, 1, PF_U2NETP, PF_AUTHOR));
     assert_memory_equal(alpha.pixel, ((uint8_t[]){0, 64, 191, 255}), 4);
     pf_image_release(&alpha);
-    assert_ok(pf_cutout_finish(&alpha, cpu, &mask, 4, 1, PF_ISNET, PF_AUTHOR));
+    assert_ok(pf_cutout_finish(&alpha, &mask, 4, 1, PF_ISNET, PF_AUTHOR));
     assert_memory_equal(alpha.pixel, ((uint8_t[]){0, 63, 191, 255}), 4);
     pf_image_release(&alpha);
-    assert_ok(pf_cutout_finish(&alpha, cpu, &mask, 4, 1, PF_ISNET, PF_IMGLY));
+    assert_ok(pf_cutout_finish(&alpha, &mask, 4, 1, PF_ISNET, PF_IMGLY));
     assert_memory_equal(alpha.pixel, ((uint8_t[]){63, 95, 127, 127}), 4);
     pf_image_release(&alpha);
-    assert_ok(pf_cutout_finish(&alpha, cpu, &flat, 2, 1, PF_ISNET, PF_REMBG));
+    assert_ok(pf_cutout_finish(&alpha, &flat, 2, 1, PF_ISNET, PF_REMBG));
     assert_memory_equal(alpha.pixel, ((uint8_t[]){0, 0}), 2);
     pf_image_release(&alpha);
 }
@@ -242,5 +233,5 @@ main(void)
         cmocka_unit_test(test_masks_by_hand),
         cmocka_unit_test(test_presets_that_do_not_suit_are_refused),
     };
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    return cmocka_run_group_tests(tests, NULL, release_doc);
 }
