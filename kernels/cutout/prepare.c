@@ -140,8 +140,8 @@ shrink_author(float *to, const pf_image *photo, int S)
 
 /* ---- the others' ---- */
 
-/* As pf_bilinear has it, but by rows, and from bytes: a photo in floats, and again where the operator
- * works, would be eight times as large. */
+/* As pf_bilinear has it, but by rows, and from bytes: a photo in floats, and again where the
+ * operator works, would be eight times as large. */
 struct between {                /* from[first] (1 - t) + from[second] t */
     int first, second;
     float t;

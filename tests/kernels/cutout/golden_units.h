@@ -20,6 +20,20 @@ golden_picture(const char *name)
     return photo;
 }
 
+/* A golden tensor [1, C, H, W] as [H, W, C]. */
+static inline pf_tensor
+golden_pixels(const pf_doc *doc, const char *name)
+{
+    const pf_tensor *const from = pf_doc_get(doc, name);
+    pf_tensor to;
+    assert_non_null(from);
+    const int64_t C = from->dim[1], H = from->dim[2], W = from->dim[3];
+    assert_ok(PF_TENSOR_NEW(&to, PF_F32, H, W, C));
+    for (int64_t i = 0; i < H * W * C; i++)
+        ((float *)to.data)[i] = ((const float *)from->data)[i % C * H * W + i / C];
+    return to;
+}
+
 /* A golden tensor U8 [H, W]. */
 static inline pf_image
 golden_grey(const pf_doc *doc, const char *name)

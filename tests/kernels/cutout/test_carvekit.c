@@ -5,26 +5,10 @@
 #include "kernels/cutout/tracer.h"
 #include "kernels/cutout/trimap.h"
 #include "tests/kernels/cutout/golden_units.h"
+#include "tests/kernels/cutout/on_device.h"
 #include "tests/kernels/cutout/random_fba.h"
 #include "tests/kernels/cutout/random_tracer.h"
 #include "tests/tools/golden.h"
-
-static pf_dev *dev;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    return pf_dev_open(&dev, test_device(), "f32");
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    pf_dev_close(dev);
-    return 0;
-}
 
 /* ---- TRACER ---- */
 
@@ -49,13 +33,12 @@ see_tracer(void *user, const char *name, const pf_tensor *t)
     return PF_OK;
 }
 
-/* The weights of r, in a device that holds nothing yet: layers live as long as their device. */
+/* The weights of r, for a device that holds nothing yet. */
 static pf_checkpoint *
 weights_of(const struct random_cutout *r)
 {
     pf_checkpoint *w;
-    pf_dev_close(dev);
-    assert_ok(pf_dev_open(&dev, test_device(), "f32"));
+    reopen_dev(test_device(), "f32");
     assert_ok(pf_checkpoint_open_memory(&w, r->bytes, r->size, "random"));
     return w;
 }
@@ -242,5 +225,5 @@ main(void)
         cmocka_unit_test(test_the_steps_between_are_the_originals),
         cmocka_unit_test(test_the_whole_is_the_original),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, open_dev, close_dev);
 }

@@ -1,25 +1,22 @@
 /* Networks that cut out from ONNX models of the kinds that people have: the same bytes as from the
  * safetensors file of the same weights. */
 #include "kernels/cutout/cutout.h"
+#include "tests/kernels/cutout/on_device.h"
 #include "tests/kernels/cutout/random_onnx.h"
 
-/* The mask of a small picture by the weights in these bytes, on a device of its own. */
+/* The mask of a small picture by the weights in these bytes. */
 static void
 mask_of(pf_tensor *mask, const void *bytes, size_t size, enum pf_cutout_kind kind)
 {
-    pf_tensor input;
+    pf_tensor input = noise_picture(24, 40);
     pf_checkpoint *w;
     pf_cutout net;
-    pf_dev *dev;
-    assert_ok(PF_TENSOR_NEW(&input, PF_F32, 1, 24, 40, 3));
-    fill_uniform(input.data, pf_tensor_count(&input), 5);
-    assert_ok(pf_dev_open(&dev, "cpu", NULL));
+    reopen_dev("cpu", NULL);
     assert_ok(pf_checkpoint_open_memory(&w, bytes, size, "model"));
     assert_ok(pf_cutout_load(&net, dev, w));
     pf_checkpoint_close(w);
     assert_int_equal(net.kind, kind);
     assert_ok(pf_cutout_run(dev, &net, mask, &input, NULL));
-    pf_dev_close(dev);
     pf_tensor_release(&input);
 }
 
@@ -51,18 +48,15 @@ test_a_norm_that_is_missing_is_told(void **state)
     struct random_cutout r;
     pf_checkpoint *w;
     pf_cutout net;
-    pf_dev *dev;
     char *at;
     (void)state;
     random_cutout(&r, "u2netp");
     while ((at = memmem(r.bytes, r.size, name, sizeof name - 1)))
         at[7] = 'R';
-    assert_ok(pf_dev_open(&dev, "cpu", NULL));
     assert_ok(pf_checkpoint_open_memory(&w, r.bytes, r.size, "lacking"));
     assert_fails(pf_cutout_load(&net, dev, w), PF_EFORMAT,
                  "has no tensor stage2.rebnconv3d.bn_s1.weight");
     pf_checkpoint_close(w);
-    pf_dev_close(dev);
     random_release(&r);
 }
 
@@ -73,5 +67,5 @@ main(void)
         cmocka_unit_test(test_onnx_models_give_the_same_bytes),
         cmocka_unit_test(test_a_norm_that_is_missing_is_told),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_dev, close_dev);
 }

@@ -3,28 +3,19 @@
 #include "kernels/cutout/matting.h"
 
 #include "tests/kernels/cutout/golden_units.h"
+#include "tests/kernels/cutout/on_device.h"
 #include "tests/kernels/cutout/random_fba.h"
 #include "tests/tools/golden.h"
 
-static pf_dev *dev;
 static pf_fba net;
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    pf_dev_close(dev);
-    return 0;
-}
 
 /* The network of all tests here. */
 static int
-setup(void **state)
+load_net(void **state)
 {
     struct random_cutout r;
     pf_checkpoint *w;
-    (void)state;
-    assert_ok(pf_dev_open(&dev, test_device(), "f32"));
+    assert_int_equal(open_dev(state), 0);
     random_fba(&r, NULL);
     assert_ok(pf_checkpoint_open_memory(&w, r.bytes, r.size, "fba"));
     assert_true(pf_fba_recognise(w));
@@ -32,20 +23,6 @@ setup(void **state)
     pf_checkpoint_close(w);
     random_release(&r);
     return 0;
-}
-
-/* A golden tensor [1, C, H, W] as [H, W, C]. */
-static pf_tensor
-golden_pixels(const pf_doc *doc, const char *name)
-{
-    const pf_tensor *const from = pf_doc_get(doc, name);
-    pf_tensor to;
-    assert_non_null(from);
-    const int64_t C = from->dim[1], H = from->dim[2], W = from->dim[3];
-    assert_ok(PF_TENSOR_NEW(&to, PF_F32, H, W, C));
-    for (int64_t i = 0; i < H * W * C; i++)
-        ((float *)to.data)[i] = ((const float *)from->data)[i % C * H * W + i / C];
-    return to;
 }
 
 /* ---- the network ---- */
@@ -326,5 +303,5 @@ main(void)
         cmocka_unit_test(test_the_chain_is_the_original),
         cmocka_unit_test(test_large_photos_are_shrunk),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, load_net, close_dev);
 }

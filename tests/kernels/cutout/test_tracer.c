@@ -1,33 +1,8 @@
 /* TRACER-B7 by what must hold without the original's numbers; test_carvekit.c has those. */
 #include "kernels/cutout/tracer.h"
 
+#include "tests/kernels/cutout/on_device.h"
 #include "tests/kernels/cutout/random_tracer.h"
-
-static pf_dev *dev;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    return pf_dev_open(&dev, test_device(), "f32");
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    pf_dev_close(dev);
-    return 0;
-}
-
-static pf_tensor
-picture(int64_t H, int64_t W)
-{
-    pf_tensor t;
-    assert_ok(PF_TENSOR_NEW(&t, PF_F32, 1, H, W, 3));
-    fill_uniform(t.data, pf_tensor_count(&t), 5);
-    return t;
-}
 
 /* Of weights that are all 0 each map is 0, and the share of the object one half. */
 static void
@@ -37,7 +12,7 @@ test_a_network_of_zeros_says_one_half(void **state)
     struct random_cutout r;
     pf_checkpoint *w;
     pf_tracer net;
-    pf_tensor mask, input = picture(64, 96), odd = picture(64, 48);
+    pf_tensor mask, input = noise_picture(64, 96), odd = noise_picture(64, 48);
     (void)state;
     random_tracer_names(&r);
     random_write(&r, NULL, NULL);
@@ -88,5 +63,5 @@ main(void)
         cmocka_unit_test(test_a_network_of_zeros_says_one_half),
         cmocka_unit_test(test_files_that_lack_something_are_refused),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, open_dev, close_dev);
 }

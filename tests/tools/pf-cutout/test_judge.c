@@ -42,8 +42,8 @@ expect_pieces(const uint8_t *alpha)
 static void
 test_pieces_of_shapes(void **state)
 {
-    static const char *const shapes[] = {"#.#.#.###", "###.#.#.#", "#####...#.###.#.###.....#####..#",
-                                         "#.", "#", "."};
+    static const char *const shapes[] = {"#.#.#.###", "###.#.#.#", "#.", "#", ".",
+                                         "#####...#.###.#.###.....#####..#"};
     uint8_t alpha[W * H];
     (void)state;
     for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
