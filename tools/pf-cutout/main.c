@@ -87,13 +87,13 @@ find_cut_out(bool *is, const pf_photo *photo)
 }
 
 static pf_err
-write_whole(const pf_photo *photo, FILE *out)
+write_whole(const pf_photo *photo, FILE *out, const char *name)
 {
     pf_image whole;
     PF_TRY(pf_photo_whole(&whole, photo));
     const pf_err err = pf_image_write_png(&whole, out);
     pf_image_release(&whole);
-    return err;
+    return err ? pf_fail_in(err, "%s", name) : PF_OK;
 }
 
 /* As it is: the file itself where that will do. */
@@ -104,7 +104,7 @@ pass(const pf_photo *photo, FILE *out, const char *name)
     const void *const file = pf_photo_as_png(photo, &size);
 
     if (!file)
-        PF_TRY(write_whole(photo, out));
+        PF_TRY(write_whole(photo, out, name));
     else if (fwrite(file, 1, size, out) != size)
         return pf_fail(PF_EIO, "cannot write %s: %s", name, strerror(errno));
     PF_TRY(pf_output_flush(out, name));
@@ -313,7 +313,7 @@ cut(pf_image *alpha, pf_image *rgb, struct network *network, double *sure, const
 }
 
 static pf_err
-cut_out(const pf_photo *photo, struct network *network, FILE *out)
+cut_out(const pf_photo *photo, struct network *network, FILE *out, const char *name)
 {
     pf_image rgb = {0}, alpha = {0};
     double sure;
@@ -321,9 +321,10 @@ cut_out(const pf_photo *photo, struct network *network, FILE *out)
 
     if (!(err = read_opaque(&rgb, photo)) &&
         !(err = cut(&alpha, &rgb, network, &sure, photo->name)) &&
-        !(err = warn_of(&alpha, sure, photo->name)))
-        err = pf_image_write_png_rows(out, rgb.width, rgb.height, 4, join_row,
-                                      &(struct pair){&rgb, &alpha});
+        !(err = warn_of(&alpha, sure, photo->name)) &&
+        (err = pf_image_write_png_rows(out, rgb.width, rgb.height, 4, join_row,
+                                       &(struct pair){&rgb, &alpha})))
+        pf_fail_in(err, "%s", name);
     pf_image_release(&rgb);
     pf_image_release(&alpha);
     return err;
@@ -341,7 +342,7 @@ photo_to(FILE *out, const char *name, const char *path, struct network *network)
     pf_conf.mask.threshold = pf_plain_threshold(opt.threshold, opt.usual, photo.lossy);
     pf_err err = find_cut_out(&cut_already, &photo);
     if (!err)
-        err = cut_already ? pass(&photo, out, name) : cut_out(&photo, network, out);
+        err = cut_already ? pass(&photo, out, name) : cut_out(&photo, network, out, name);
     pf_photo_close(&photo);
     return err;
 }

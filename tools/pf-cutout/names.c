@@ -76,18 +76,45 @@ remove_folders_of(const char *name, int made)
     }
 }
 
+/* Whether what is written as name would replace the photo, which is still to be read or the
+ * original.  Files are known by their numbers first, as there may be many of both. */
+static bool
+would_replace(const char *name, const char *photo, const struct stat *file, const struct stat *of)
+{
+    if (!strcmp(name, photo))
+        return true;
+    return file->st_ino && file->st_ino == of->st_ino && file->st_dev == of->st_dev &&
+           pf_output_same(name, photo);
+}
+
+/* All zeros if there is none. */
+static struct stat
+file_of(const char *path)
+{
+    struct stat st = {0};
+    return stat(path, &st) ? (struct stat){0} : st;
+}
+
 void
 need_names(const char *pattern, char *const *photos, int n)
 {
+    char (*const names)[NAME_SIZE] = malloc((size_t)n * sizeof *names + 1);
+    struct stat *const files = malloc((size_t)n * sizeof *files + 1);
+
     if (n > 1 && !strcmp(pattern, "-"))
         pf_usage("%d photos need names: -o 'cut/%%o.png', %%o being the photo's name", n);
-    char (*const names)[NAME_SIZE] = malloc((size_t)n * sizeof *names);
-    if (!names)
+    if (pattern[strlen(pattern) - 1] == '/')
+        pf_usage("--output %s is a folder: '%s%%o.png' gives each photo a name in it", pattern,
+                 pattern);
+    if (!names || !files)
         pf_die("no memory for %d names", n);
+    for (int i = 0; i < n; i++)
+        files[i] = file_of(photos[i]);
     for (int i = 0; i < n; i++) {
         pf_must(name_of(names[i], pattern, photos[i], i));
-        for (int k = 0; k < n; k++)             /* still to be read, or the original */
-            if (pf_output_same(names[i], photos[k]))
+        const struct stat out = file_of(names[i]);
+        for (int k = 0; k < n; k++)
+            if (would_replace(names[i], photos[k], &out, &files[k]))
                 pf_usage("--output %s: the cut-out of %s would replace the photo %s", pattern,
                          photos[i], photos[k]);
         for (int k = 0; k < i; k++)
@@ -96,4 +123,5 @@ need_names(const char *pattern, char *const *photos, int n)
                          "its number", pattern, photos[k], photos[i], names[i]);
     }
     free(names);
+    free(files);
 }

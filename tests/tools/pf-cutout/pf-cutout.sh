@@ -62,6 +62,12 @@ ok "none at all" test ! -e empty
 pf-cutout -q -o 'far/%o/too.png' nowhere.png "$I/photo_rgb.png" 2>said
 ok "but for those of others" cmp far/photo_rgb/too.png plain.png
 fails "folders where a file is" 1 "plain.png" pf-cutout -o 'plain.png/%o/x.png' "$I/photo_rgb.png"
+fails "a folder is no name" 2 "'cut/%o.png' gives each photo a name in it" pf-cutout -o cut/ "$I/photo_rgb.png"
+fails "a full disk, by the name of what is written" 1 "/dev/full: cannot write" pf-cutout -o /dev/full "$I/photo_rgb.png"
+fails "and of what is copied" 1 "cannot write /dev/full" pf-cutout -o /dev/full "$I/photo.png"
+fails "and of what becomes a PNG" 1 "/dev/full: cannot write" pf-cutout -o /dev/full "$I/flag_lossless.webp"
+ln -s x1.png linked.png
+fails "a photo would be replaced by another name" 2 "would replace the photo linked.png" pf-cutout -o x1.png linked.png
 fails "weights are told once, not of each photo" 1 "none.safetensors" \
     pf-cutout -w none.safetensors -o 'none%o.png' "$I/photo.jpg" "$I/flag_rgb.png" "$I/photo_rgb.png"
 
