@@ -7,38 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/pieces.h"
+
 struct work {
     int width, height;
     const uint8_t *rgb;         /* [H, W, 3] */
     const uint8_t *ground;      /* [3] colour of the background */
     uint8_t *object;            /* [H, W] 1: object */
-    uint8_t *todo;              /* [H, W] */
-    int *queue;                 /* [H * W] pixels; in its memory, where distances are measured: */
-    uint16_t *along, *square;   /* [H, W] see measure */
 };
-
-static pf_err
-work_init(struct work *w, const uint8_t *rgb, int width, int height, const uint8_t ground[3])
-{
-    const size_t n = (size_t)width * height;
-
-    *w = (struct work){.width = width, .height = height, .rgb = rgb, .ground = ground,
-                       .object = malloc(n), .todo = malloc(n),
-                       .queue = malloc(n * 2 * sizeof *w->along)};
-    if (!w->object || !w->todo || !w->queue)
-        return pf_fail(PF_ENOMEM, "no memory to mask %d x %d pixels", width, height);
-    w->along = (uint16_t *)(void *)w->queue;
-    w->square = w->along + n;
-    return PF_OK;
-}
-
-static void
-work_release(struct work *w)
-{
-    free(w->object);
-    free(w->todo);
-    free(w->queue);
-}
 
 /* ---- the background ---- */
 
@@ -119,117 +95,163 @@ pf_plain_background(uint8_t color[3], const uint8_t *rgb, int64_t N, int width, 
 
 /* ---- regions ---- */
 
-static void
-push(struct work *w, int *n, int pixel)
+/* The pieces of the object, or of what stands for it in w->object. */
+static pf_err
+find_pieces(struct pf_pieces *p, const struct work *w, bool diagonal)
 {
-    if (w->todo[pixel]) {
-        w->todo[pixel] = 0;
-        w->queue[(*n)++] = pixel;
-    }
-}
-
-/* Spread from the n pixels in the queue over pixels that are to do, which join the queue.  Returns
- * how many it holds then. */
-static int
-grow(struct work *w, int n, bool diagonal)
-{
-    for (int i = 0; i < n; i++) {
-        const int x = w->queue[i] % w->width, y = w->queue[i] / w->width;
-        for (int dy = -1; dy <= 1; dy++)
-            for (int dx = -1; dx <= 1; dx++)
-                if ((diagonal || !dx || !dy) && x + dx >= 0 && x + dx < w->width && y + dy >= 0 &&
-                    y + dy < w->height)
-                    push(w, &n, (y + dy) * w->width + x + dx);
-    }
-    return n;
+    PF_TRY(pf_pieces_new(p, w->width, diagonal));
+    for (int y = 0; y < w->height; y++)
+        PF_TRY(pf_pieces_row(p, w->object + (size_t)y * w->width, y == 0 || y == w->height - 1));
+    pf_pieces_settle(p);
+    return PF_OK;
 }
 
 /* The background has its colour and is joined to the border by edges of pixels: an outline that is
  * one pixel wide and goes by corners holds.  The same colour inside the object is object. */
-static void
+static pf_err
 flood(struct work *w, double threshold)
 {
     const int W = w->width, H = w->height;
-    int n = 0;
+    struct pf_pieces p;
 
     for (int i = 0; i < W * H; i++)
-        w->todo[i] = is_ground(w->rgb + 3 * (size_t)i, w->ground, threshold);
-    for (int x = 0; x < W; x++) {
-        push(w, &n, x);
-        push(w, &n, (H - 1) * W + x);
+        w->object[i] = is_ground(w->rgb + 3 * (size_t)i, w->ground, threshold);
+    pf_err err = find_pieces(&p, w, false);
+    for (int y = 0; y < H && !err; y++) {
+        uint8_t *const row = w->object + (size_t)y * W;
+        err = pf_pieces_row(&p, row, false);
+        for (int x = 0; x < W && !err; x++)
+            row[x] = !row[x] || !pf_pieces_of(&p, x)->border;
     }
-    for (int y = 0; y < H; y++) {
-        push(w, &n, y * W);
-        push(w, &n, y * W + W - 1);
-    }
-    n = grow(w, n, false);
-    memset(w->object, 1, (size_t)W * H);
-    for (int i = 0; i < n; i++)
-        w->object[w->queue[i]] = 0;
+    pf_pieces_release(&p);
+    return err;
 }
 
 /* Drop pieces of fewer than 4 pixels, or of fewer than a 4096th of the view. */
-static void
+static pf_err
 drop_specks(struct work *w)
 {
-    const int pixels = w->width * w->height, least = pixels / 4096 > 4 ? pixels / 4096 : 4;
+    const int W = w->width, pixels = W * w->height;
+    const int least = pixels / 4096 > 4 ? pixels / 4096 : 4;
+    struct pf_pieces p;
 
-    memcpy(w->todo, w->object, pixels);
-    for (int i = 0; i < pixels; i++) {
-        int n = 0;
-        push(w, &n, i);
-        n = grow(w, n, true);
-        for (int k = 0; k < n && n < least; k++)
-            w->object[w->queue[k]] = 0;
+    pf_err err = find_pieces(&p, w, true);
+    for (int y = 0; y < w->height && !err; y++) {
+        uint8_t *const row = w->object + (size_t)y * W;
+        err = pf_pieces_row(&p, row, false);
+        for (int x = 0; x < W && !err; x++)
+            row[x] = row[x] && pf_pieces_of(&p, x)->pixels >= least;
     }
+    pf_pieces_release(&p);
+    return err;
 }
 
 /* ---- distances ---- */
 
-/* square[i] = squared distance from pixel i to the nearest one whose object is value, if that is
- * at most reach; more than reach^2 otherwise.  Beyond the border there is nothing.  Radii are 64 at
- * most, so that 16 bits hold a square. */
-static void
-measure(struct work *w, int value, int reach)
-{
-    const int W = w->width, H = w->height;
+/* How far pixels are from the nearest one whose object is value, row after row, if that is at most
+ * reach; a little more otherwise.  Beyond the border there is nothing.  A row may be changed when
+ * its distances have been measured. */
+struct distances {
+    int value, reach;
+    int *above;                 /* [W] rows to the nearest above, or in this row */
+    int *next;                  /* [W] no row from this one to that has one; but that may */
+    int *along;                 /* [W] the least of both */
+};
 
+static pf_err
+distances_new(struct distances *d, const struct work *w, int value, int reach)
+{
+    const int W = w->width;
+    int *const memory = calloc(3 * (size_t)W, sizeof *memory);
+    if (!memory)
+        return pf_fail(PF_ENOMEM, "no memory for a row of %d pixels", W);
+    *d = (struct distances){value, reach, memory, memory + W, memory + 2 * W};
+    for (int x = 0; x < W; x++)
+        d->above[x] = reach + 1;
+    return PF_OK;
+}
+
+static void
+distances_release(struct distances *d)
+{
+    free(d->above);
+}
+
+static void
+measure_along(struct distances *d, const struct work *w, int y)
+{
+    const int W = w->width, H = w->height, reach = d->reach;
     for (int x = 0; x < W; x++) {
-        for (int y = 0, d = reach + 1; y < H; y++) {            // down, to the nearest above
-            d = w->object[y * W + x] == value ? 0 : d <= reach ? d + 1 : d;
-            w->along[y * W + x] = (uint16_t)d;
-        }
-        for (int y = H - 1, d = reach + 1; y >= 0; y--) {       // and up
-            d = w->object[y * W + x] == value ? 0 : d <= reach ? d + 1 : d;
-            if (d < w->along[y * W + x])
-                w->along[y * W + x] = (uint16_t)d;
-        }
+        int next = d->next[x] > y ? d->next[x] : y;
+        while (next < H && next <= y + reach && w->object[next * W + x] != d->value)
+            next++;
+        const int below = next < H ? next - y : reach + 1;
+        d->next[x] = next;
+        d->above[x] = next == y ? 0 : d->above[x] <= reach ? d->above[x] + 1 : d->above[x];
+        d->along[x] = below < d->above[x] ? below : d->above[x];
     }
-    for (int y = 0; y < H; y++)
-        for (int x = 0; x < W; x++) {
-            const int first = x > reach ? x - reach : 0, last = x + reach < W ? x + reach : W - 1;
-            int best = (reach + 1) * (reach + 1);
-            for (int k = first; k <= last; k++) {
-                const int g = w->along[y * W + k], d = g * g + (k - x) * (k - x);
-                best = d < best ? d : best;
-            }
-            w->square[y * W + x] = (uint16_t)best;
+}
+
+/* square [W] of row y: squared distances, more than reach^2 beyond it.  Radii are 64 at most, so
+ * that 16 bits hold a square. */
+static void
+measure(uint16_t *square, struct distances *d, const struct work *w, int y)
+{
+    const int W = w->width, reach = d->reach;
+    measure_along(d, w, y);
+    for (int x = 0; x < W; x++) {
+        const int first = x > reach ? x - reach : 0, last = x + reach < W ? x + reach : W - 1;
+        int best = (reach + 1) * (reach + 1);
+        for (int k = first; k <= last; k++) {
+            const int g = d->along[k], r = g * g + (k - x) * (k - x);
+            best = r < best ? r : best;
         }
+        square[x] = (uint16_t)best;
+    }
 }
 
 /* Make pixels within radius of the others (object or background) into those. */
-static void
+static pf_err
 widen(struct work *w, int value, int radius)
 {
+    const int W = w->width;
+    struct distances d;
     if (radius < 1)
-        return;
-    measure(w, value, radius);
-    for (int i = 0; i < w->width * w->height; i++)
-        if (w->square[i] <= radius * radius)
-            w->object[i] = (uint8_t)value;
+        return PF_OK;
+    PF_TRY(distances_new(&d, w, value, radius));
+    uint16_t *const square = malloc((size_t)W * sizeof *square);
+    for (int y = 0; y < w->height && square; y++) {
+        measure(square, &d, w, y);
+        for (int x = 0; x < W; x++)
+            if (square[x] <= radius * radius)
+                w->object[(size_t)y * W + x] = (uint8_t)value;
+    }
+    distances_release(&d);
+    free(square);
+    return square ? PF_OK : pf_fail(PF_ENOMEM, "no memory for a row of %d pixels", W);
 }
 
 /* ---- the soft edge ---- */
+
+struct edge {
+    const struct work *w;
+    double soft;
+    int reach;                  /* rows and columns around a pixel that are looked at */
+    float *alpha;               /* [reach + 1, W] of the last rows, row y in row y % (reach + 1) */
+    uint16_t *square;           /* [2 reach + 1, W] likewise: distances to the background */
+};
+
+static int
+square_at(const struct edge *e, int x, int y)
+{
+    return e->square[(size_t)(y % (2 * e->reach + 1)) * e->w->width + x];
+}
+
+static float *
+alpha_at(const struct edge *e, int y)
+{
+    return e->alpha + (size_t)(y % (e->reach + 1)) * e->w->width;
+}
 
 /* How far the pixel is from the background's colour in each channel; 0..1 before white. */
 static void
@@ -249,9 +271,10 @@ dot(const float a[3], const float b[3])
  * lie deeper than the edge; where the object is too thin to have any, its darkest pixel.  Dark is
  * what is far from the background. */
 static void
-inner_color(float inner[3], const struct work *w, int x, int y, int reach, double edge_square)
+inner_color(float inner[3], const struct edge *e, int x, int y)
 {
-    const int W = w->width, H = w->height;
+    const struct work *const w = e->w;
+    const int W = w->width, H = w->height, reach = e->reach;
     float darkest[3] = {0};
     int n = 0;
 
@@ -265,7 +288,7 @@ inner_color(float inner[3], const struct work *w, int x, int y, int reach, doubl
             darkness(dark, w, i);
             if (dot(dark, dark) > dot(darkest, darkest))
                 memcpy(darkest, dark, sizeof dark);
-            if (w->square[i] <= edge_square)
+            if (square_at(e, u, v) <= e->soft * e->soft)
                 continue;
             for (int c = 0; c < 3; c++)
                 inner[c] += dark[c];
@@ -279,48 +302,64 @@ inner_color(float inner[3], const struct work *w, int x, int y, int reach, doubl
  * solved for a by least squares.  Where F is almost B that says nothing, and the pixel stays
  * whole. */
 static float
-coverage(const struct work *w, int x, int y, int reach, double edge_square)
+coverage(const struct edge *e, int x, int y)
 {
     const float noise = 0.03f;  /* squared darkness of all channels that still is background */
     float inner[3], dark[3];
 
-    inner_color(inner, w, x, y, reach, edge_square);
-    darkness(dark, w, y * w->width + x);
+    inner_color(inner, e, x, y);
+    darkness(dark, e->w, y * e->w->width + x);
     const float most = dot(inner, inner), trust = most / (most + noise);
     const float a = most > 0 ? fminf(fmaxf(dot(dark, inner) / most, 0), 1) : 1;
     return 1 + trust * (a - 1);
 }
 
 static void
-soften_row(float *alpha, const struct work *w, int y, double soft, int reach)
+soften_row(const struct edge *e, int y)
 {
+    const struct work *const w = e->w;
+    float *const alpha = alpha_at(e, y);
     for (int x = 0; x < w->width; x++) {
-        const int i = y * w->width + x;
-        alpha[x] = w->object[i];
-        if (w->object[i] && w->square[i] <= soft * soft)
-            alpha[x] = coverage(w, x, y, reach, soft * soft);
+        const uint8_t object = w->object[(size_t)y * w->width + x];
+        alpha[x] = object;
+        if (object && square_at(e, x, y) <= e->soft * e->soft)
+            alpha[x] = coverage(e, x, y);
     }
 }
 
-/* Row y goes when none is left that looks at it, `reach` rows later. */
+/* A row is softened when its neighbours' distances are there, and goes when none is left that looks
+ * at it. */
+static void
+soften_rows(struct edge *e, struct distances *d, pf_plain_sink *sink, void *user)
+{
+    const int H = e->w->height, reach = e->reach;
+    for (int y = 0; y < H + 2 * reach; y++) {
+        if (y < H)
+            measure(e->square + (size_t)(y % (2 * reach + 1)) * e->w->width, d, e->w, y);
+        if (y >= reach && y < H + reach)
+            soften_row(e, y - reach);
+        if (y >= 2 * reach)
+            sink(user, alpha_at(e, y - 2 * reach), y - 2 * reach);
+    }
+}
+
 static pf_err
 soften(struct work *w, double soft, pf_plain_sink *sink, void *user)
 {
-    const int H = w->height, reach = (int)ceil(soft) + 1, held = reach + 1;
+    const int reach = (int)ceil(soft) + 1;
     const size_t W = (size_t)w->width;
-    float *const rows = malloc(held * W * sizeof *rows);
-
-    if (!rows)
-        return pf_fail(PF_ENOMEM, "no memory for %d rows of %d pixels", held, w->width);
-    measure(w, 0, reach);
-    for (int y = 0; y < H + reach; y++) {
-        if (y < H)
-            soften_row(rows + y % held * W, w, y, soft, reach);
-        if (y >= reach)
-            sink(user, rows + (y - reach) % held * W, y - reach);
+    struct edge e = {w, soft, reach, malloc((reach + 1) * W * sizeof *e.alpha),
+                     malloc((2 * reach + 1) * W * sizeof *e.square)};
+    struct distances d;
+    pf_err err = e.alpha && e.square ? distances_new(&d, w, 0, reach)
+                                     : pf_fail(PF_ENOMEM, "no memory for rows of %zu pixels", W);
+    if (!err) {
+        soften_rows(&e, &d, sink, user);
+        distances_release(&d);
     }
-    free(rows);
-    return PF_OK;
+    free(e.alpha);
+    free(e.square);
+    return err;
 }
 
 pf_err
@@ -328,20 +367,18 @@ pf_plain_rows(const uint8_t *rgb, int width, int height, const uint8_t ground[3]
               const struct pf_config *conf, pf_plain_sink *sink, void *user)
 {
     const int open = conf->mask.open, close = conf->mask.close;
-    struct work w;
-    pf_err err = work_init(&w, rgb, width, height, ground);
+    struct work w = {width, height, rgb, ground, malloc((size_t)width * height)};
+    pf_err err = w.object ? flood(&w, conf->mask.threshold) :
+                 pf_fail(PF_ENOMEM, "no memory to mask %d x %d pixels", width, height);
 
-    if (err)
-        goto out;
-    flood(&w, conf->mask.threshold);
-    widen(&w, 0, open);         /* opening: spurs and bridges thinner than 2 open + 1 go */
-    widen(&w, 1, open);
-    widen(&w, 1, close);        /* closing: cracks thinner than 2 close + 1 are filled */
-    widen(&w, 0, close);
-    drop_specks(&w);
-    err = soften(&w, conf->mask.soft, sink, user);
-out:
-    work_release(&w);
+    if (!err &&
+        !(err = widen(&w, 0, open)) &&          /* opening: spurs and bridges thinner than */
+        !(err = widen(&w, 1, open)) &&          /* 2 open + 1 go */
+        !(err = widen(&w, 1, close)) &&         /* closing: cracks thinner than 2 close + 1 are */
+        !(err = widen(&w, 0, close)) &&         /* filled */
+        !(err = drop_specks(&w)))
+        err = soften(&w, conf->mask.soft, sink, user);
+    free(w.object);
     return err;
 }
 
