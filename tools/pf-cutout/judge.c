@@ -3,74 +3,25 @@
 
 #include <stdlib.h>
 
+#include "common/pieces.h"
+
 enum { HALF = 127 };            /* alpha above it is object */
 
-/* Pieces are found row by row, so that of the picture no more is held than a row of their numbers.
- * One that turns out to be another's has that for its parent; pixels are counted where they were
- * found. */
-struct pieces {
-    int n, room;
-    struct {
-        int parent, pixels;
-    } *piece;
-};
-
-static int
-root(struct pieces *p, int i)
-{
-    while (p->piece[i].parent != i)
-        i = p->piece[i].parent = p->piece[p->piece[i].parent].parent;
-    return i;
-}
-
-static pf_err
-add_piece(struct pieces *p)
-{
-    if (p->n == p->room) {
-        const int room = 2 * p->room + 64;
-        void *const grown = realloc(p->piece, (size_t)room * sizeof *p->piece);
-        if (!grown)
-            return pf_fail(PF_ENOMEM, "no memory for %d pieces of an object", room);
-        p->piece = grown;
-        p->room = room;
-    }
-    p->piece[p->n].parent = p->n;
-    p->piece[p->n++].pixels = 0;
-    return PF_OK;
-}
-
-/* number [W]: each pixel's piece in the row above, and then in this one; -1: no object. */
-static pf_err
-number_row(struct pieces *p, int *number, const uint8_t *alpha, int W)
-{
-    for (int x = 0; x < W; x++) {
-        const int left = x ? number[x - 1] : -1, up = number[x];
-        number[x] = -1;
-        if (alpha[x] <= HALF)
-            continue;
-        if (left < 0 && up < 0)
-            PF_TRY(add_piece(p));
-        number[x] = left >= 0 ? left : up >= 0 ? up : p->n - 1;
-        p->piece[number[x]].pixels++;
-        if (left >= 0 && up >= 0)
-            p->piece[root(p, up)].parent = root(p, left);
-    }
-    return PF_OK;
-}
-
 static void
-count_pieces(struct verdict *v, struct pieces *p, int object)
+count_pieces(struct verdict *v, const struct pf_pieces *p, double pixels)
 {
-    int largest = 0;
-    for (int i = 0; i < p->n; i++) {
-        const int r = root(p, i);
-        p->piece[r].pixels += r != i ? p->piece[i].pixels : 0;
-    }
-    for (int i = 0; i < p->n; i++) {
-        const int n = p->piece[i].parent == i ? p->piece[i].pixels : 0;
-        v->things += n > 0 && n >= object / 20;
+    int object = 0, largest = 0;
+    for (int k = 0; k < p->n; k++) {
+        const int n = p->piece[k].parent == k ? p->piece[k].pixels : 0;
+        object += n;
         largest = n > largest ? n : largest;
     }
+    for (int k = 0; k < p->n; k++) {
+        const int n = p->piece[k].parent == k ? p->piece[k].pixels : 0;
+        v->things += n > 0 && n >= object / 20;
+        v->touches |= p->piece[k].border;
+    }
+    v->share = object / pixels;
     v->largest = object ? (double)largest / object : 0;
 }
 
@@ -78,26 +29,25 @@ pf_err
 judge(struct verdict *v, const pf_image *alpha)
 {
     const int W = alpha->width, H = alpha->height;
-    struct pieces p = {0};
-    int *const number = malloc((size_t)W * sizeof *number), object = 0;
-    pf_err err = number ? PF_OK : pf_fail(PF_ENOMEM, "no memory to look at %d pixels", W);
+    struct pf_pieces p;
+    uint8_t *const object = malloc((size_t)W);
+    pf_err err = object ? pf_pieces_new(&p, W, false) :
+                 pf_fail(PF_ENOMEM, "no memory for a row of %d pixels", W);
 
     *v = (struct verdict){0};
-    for (int x = 0; x < W && !err; x++)
-        number[x] = -1;
-    for (int y = 0; y < H && !err; y++) {
-        const uint8_t *const row = alpha->pixel + (size_t)y * W;
-        for (int x = 0; x < W; x++) {
-            object += row[x] > HALF;
-            v->touches |= row[x] > HALF && (y == 0 || y == H - 1 || x == 0 || x == W - 1);
-        }
-        err = number_row(&p, number, row, W);
+    if (err) {
+        free(object);
+        return err;
     }
-    v->share = (double)object / ((double)W * H);
-    if (!err)
-        count_pieces(v, &p, object);
-    free(number);
-    free(p.piece);
+    for (int y = 0; y < H && !err; y++) {
+        for (int x = 0; x < W; x++)
+            object[x] = alpha->pixel[(size_t)y * W + x] > HALF;
+        err = pf_pieces_row(&p, object, y == 0 || y == H - 1);
+    }
+    pf_pieces_settle(&p);
+    count_pieces(v, &p, (double)W * H);
+    pf_pieces_release(&p);
+    free(object);
     return err;
 }
 
