@@ -16,6 +16,7 @@
 enum pf_rng_stream {
     PF_RNG_POSTERIOR = 1, PF_RNG_START, PF_RNG_STEP,    /* pf-sample; its key is above bit 4 */
     PF_RNG_FIELD_INIT = 16, PF_RNG_RAYS, PF_RNG_PERTURB, PF_RNG_OCCUPANCY,
+    PF_RNG_SURFACE = 32,                                /* pf-eval */
     PF_RNG_TEST = 64,
 };
 
