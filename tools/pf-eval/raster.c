@@ -2,7 +2,6 @@
 #include "tools/pf-eval/raster.h"
 
 #include <math.h>
-#include <string.h>
 
 /* Faces that come nearer to the camera's plane are left out; the original's near plane is farther
  * away than that. */
@@ -12,6 +11,7 @@ static const double on_edge = 1e-9;
 
 struct corner {
     double u, v, z;             /* pixels, depth */
+    double near;                /* what is linear in the picture, and larger the nearer it is */
 };
 
 static double
@@ -39,10 +39,9 @@ edge(const struct corner *a, const struct corner *b, double u, double v)
     return (b->u - a->u) * (v - a->v) - (b->v - a->v) * (u - a->u);
 }
 
-/* The pixels of one face.  Its depth is linear in the picture for the original, its inverse for
- * everybody else. */
+/* The pixels of one face. */
 static void
-draw(float *depth, const struct corner c[3], const struct raster *r)
+draw(float *nearest, const struct corner c[3], const struct raster *r)
 {
     const double middle = r->original ? 0.5 : 0, slack = r->original ? 0 : on_edge;
     const double area = edge(&c[0], &c[1], c[2].u, c[2].v);
@@ -56,16 +55,20 @@ draw(float *depth, const struct corner c[3], const struct raster *r)
     const int i1 = clamped(floor(most(c[0].v, c[1].v, c[2].v) - middle + slack), r->size - 1);
     for (int i = i0; i <= i1; i++)
         for (int j = j0; j <= j1; j++) {
-            const double a = edge(&c[1], &c[2], j + middle, i + middle) / area;
-            const double b = edge(&c[2], &c[0], j + middle, i + middle) / area, g = 1 - a - b;
-            if (a < -slack || b < -slack || g < -slack)
-                continue;
-            const float z = (float)(r->original ? a * c[0].z + b * c[1].z + g * c[2].z
-                                                : 1 / (a / c[0].z + b / c[1].z + g / c[2].z));
-            float *const d = depth + (int64_t)i * r->size + j;
-            if (*d == 0 || z < *d)
-                *d = z;
+            const double a = edge(&c[1], &c[2], j + middle, i + middle) * (1 / area);
+            const double b = edge(&c[2], &c[0], j + middle, i + middle) * (1 / area);
+            const double g = 1 - a - b;
+            float *const at = nearest + (int64_t)i * r->size + j;
+            if (a >= -slack && b >= -slack && g >= -slack)
+                *at = fmaxf(*at, (float)(a * c[0].near + b * c[1].near + g * c[2].near));
         }
+}
+
+/* The original takes the depth itself to be linear, for everybody else its inverse is. */
+static double
+near_of(double z, const struct raster *r)
+{
+    return r->original ? -z : 1 / z;
 }
 
 void
@@ -73,15 +76,20 @@ raster_depth(float *depth, const struct pf_mesh *mesh, const double pose[12],
              const struct raster *r)
 {
     const double focal = raster_focal(r->size);
-    memset(depth, 0, (size_t)r->size * r->size * sizeof *depth);
+    const int64_t pixels = (int64_t)r->size * r->size;
+    for (int64_t i = 0; i < pixels; i++)
+        depth[i] = -INFINITY;
     for (int64_t f = 0; f < mesh->faces; f++) {
         struct corner corner[3];
         for (int k = 0; k < 3; k++) {
             double c[3];
             raster_camera(c, pose, mesh->vertex + 3 * (int64_t)mesh->face[3 * f + k]);
             corner[k] = (struct corner){focal * c[0] / c[2] + 0.5 * r->size,
-                                        focal * c[1] / c[2] + 0.5 * r->size, c[2]};
+                                        focal * c[1] / c[2] + 0.5 * r->size, c[2],
+                                        near_of(c[2], r)};
         }
         draw(depth, corner, r);
     }
+    for (int64_t i = 0; i < pixels; i++)
+        depth[i] = depth[i] == -INFINITY ? 0 : r->original ? -depth[i] : 1 / depth[i];
 }

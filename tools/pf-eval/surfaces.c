@@ -41,13 +41,16 @@ walk(struct way *w, const struct points *from, const struct points *to)
     for (int64_t i = 0; i < (err ? 0 : from->n); i++)
         distance[i] = tree_nearest(&index[i], tree, from->at + 3 * i);
     for (int64_t i = 0; i < from->n && !err; i++) {
-        const double share = 1 / (double)from->n;
-        w->distance += share * distance[i];
+        w->distance += distance[i];
         for (int k = 0; k < 2; k++)
-            w->within[k] += share * (distance[i] < near[k]);
+            w->within[k] += distance[i] < near[k];
         if (normals)
-            w->normals += share * alignment(from, i, to, index[i]);
+            w->normals += alignment(from, i, to, index[i]);
     }
+    w->distance /= (double)from->n;
+    w->normals /= (double)from->n;
+    for (int k = 0; k < 2; k++)
+        w->within[k] /= (double)from->n;
     tree_free(tree);
     free(distance);
     free(index);
