@@ -17,13 +17,13 @@ struct corner {
 static double
 least(double a, double b, double c)
 {
-    return fmin(a, fmin(b, c));
+    return a < b ? (a < c ? a : c) : b < c ? b : c;
 }
 
 static double
 most(double a, double b, double c)
 {
-    return fmax(a, fmax(b, c));
+    return a > b ? (a > c ? a : c) : b > c ? b : c;
 }
 
 static int
@@ -59,8 +59,9 @@ draw(float *nearest, const struct corner c[3], const struct raster *r)
             const double b = edge(&c[2], &c[0], j + middle, i + middle) * (1 / area);
             const double g = 1 - a - b;
             float *const at = nearest + (int64_t)i * r->size + j;
-            if (a >= -slack && b >= -slack && g >= -slack)
-                *at = fmaxf(*at, (float)(a * c[0].near + b * c[1].near + g * c[2].near));
+            const float near = (float)(a * c[0].near + b * c[1].near + g * c[2].near);
+            if (a >= -slack && b >= -slack && g >= -slack && near > *at)
+                *at = near;
         }
 }
 

@@ -103,30 +103,40 @@ keep(struct points *p, const uint8_t *seen)
     p->n = n;
 }
 
+/* Each thread with a depth map of its own. */
+static bool
+see(uint8_t *seen, const struct points *p, const struct pf_mesh *mesh, double elevation)
+{
+    bool failed = false;
+#pragma omp parallel
+    {
+        float *const depth = malloc(sizeof(float) * SEEN_SIZE * SEEN_SIZE);
+#pragma omp for schedule(dynamic)
+        for (int n = 0; n < VIEWS; n++) {
+            double pose[12];
+            pf_camera_pose(pose, elevation, 2 * PF_PI * n / VIEWS);
+            if (depth) {
+                raster_depth(depth, mesh, pose, &(struct raster){.size = SEEN_SIZE});
+                mark_seen(seen, p, depth, pose);
+            } else {
+#pragma omp atomic write
+                failed = true;
+            }
+        }
+        free(depth);
+    }
+    return !failed;
+}
+
 pf_err
 surface_keep_seen(struct points *p, const struct pf_mesh *mesh, double elevation)
 {
     uint8_t *const seen = calloc((size_t)p->n + 1, 1);
-    bool failed = !seen;
-#pragma omp parallel for schedule(dynamic)
-    for (int n = 0; n < VIEWS; n++) {
-        double pose[12];
-        float *const depth = malloc(sizeof(float) * SEEN_SIZE * SEEN_SIZE);
-        if (!depth || !seen) {
-#pragma omp atomic write
-            failed = true;
-            free(depth);
-            continue;
-        }
-        pf_camera_pose(pose, elevation, 2 * PF_PI * n / VIEWS);
-        raster_depth(depth, mesh, pose, &(struct raster){.size = SEEN_SIZE});
-        mark_seen(seen, p, depth, pose);
-        free(depth);
-    }
-    if (!failed)
+    const bool done = seen && see(seen, p, mesh, elevation);
+    if (done)
         keep(p, seen);
     free(seen);
-    return failed ? pf_fail(PF_ENOMEM, "no memory for depth maps") : PF_OK;
+    return done ? PF_OK : pf_fail(PF_ENOMEM, "no memory for depth maps");
 }
 
 /* ---- the original's ---- */
