@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 /* Lines are moved by this much, each way by another, so that none meets a vertex or an edge that
- * lies on the grid. */
-static const double aside[2] = {1e-7, 1.7e-7};
+ * lies on the grid.  Upwards: of two sides of a box that lie on nodes, the lower
+ * one's are inside along every axis. */
+static const double aside[2] = {1e-6, 0.61e-6};
 
 static double
 edge(const double a[2], const double b[2], double x, double y)
@@ -39,7 +40,7 @@ cross_face(uint8_t *turned, const struct pf_mesh *m, int64_t f, const struct gri
         const float *const v = m->vertex + 3 * (int64_t)m->face[3 * f + k];
         along[k] = v[g->axis];
         for (int d = 0; d < 2; d++)
-            p[k][d] = v[across[d]] + aside[d];
+            p[k][d] = v[across[d]] - aside[d];
     }
     for (int d = 0; d < 2; d++) {
         low[d] = fmin(p[0][d], fmin(p[1][d], p[2][d]));
