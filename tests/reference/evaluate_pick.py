@@ -95,13 +95,13 @@ def elevation(o):
 
 def chamfers(o, seed, stream, count):
     """Chamfer distance of the mesh of each document."""
-    true, out = evaluate.visible_points(*evaluate.true_mesh(seed)), []
-    field, ply = os.path.join(o.work, 'field.pf'), os.path.join(o.work, 'mesh.ply')
+    field, ply, true, out = *(os.path.join(o.work, f) for f in ('field.pf', 'mesh.ply', 'true.ply')), []
+    evaluate.save_true_mesh(true, seed)
     for k in range(count):
         run(o.bin, ['pf-stream', 'cat', '--index', k, stream], ['pf-mask', '-q'],
             ['pf-neus', '-q', '-c', o.neus, *o.neus_option, '-o', field])
         run(o.bin, ['pf-extract-mesh', '-q', '--resolution', 128, '-o', ply, field])
-        out.append(evaluate.chamfer(evaluate.visible_points(*evaluate.read_ply(ply)), true))
+        out.append(evaluate.measure(o.bin, 'mesh', true, ply, '--original')['chamfer'])
     return np.array(out)
 
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 /* Lines are moved by this much, each way by another, so that none meets a vertex or an edge that
- * lies on the grid.  Upwards: of two sides of a box that lie on nodes, the lower
- * one's are inside along every axis. */
+ * lies on the grid.  Upwards: of two sides of a box that lie on nodes, the lower one's are inside
+ * along every axis. */
 static const double aside[2] = {1e-6, 0.61e-6};
 
 static double
