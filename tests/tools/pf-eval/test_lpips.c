@@ -55,7 +55,8 @@ write_weights(const char *path, bool vgg, bool own_names, bool heads)
     char name[64];
     for (int k = 0; k < LAYERS && vgg; k++) {
         const int64_t K = channels[slice[k]], dim[4] = {K, inputs(k), 3, 3};
-        snprintf(name, sizeof name, own_names ? "net.slice%2$d.%1$d.weight" : "features.%1$d.weight",
+        snprintf(name, sizeof name,
+                 own_names ? "net.slice%2$d.%1$d.weight" : "features.%1$d.weight",
                  place[k], slice[k]);
         put(&doc, name, weight[k], 4, dim);
         memcpy(strrchr(name, '.'), ".bias", 6);
