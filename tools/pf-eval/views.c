@@ -79,9 +79,13 @@ list_folder(struct views *v)
     for (int i = 0; i < entries; i++)
         numbers |= is_number(entry[i]->d_name);
     for (int i = 0; i < entries; i++) {
-        if (!err && (!numbers || is_number(entry[i]->d_name)) &&
-            asprintf(&v->source->file[v->count++], "%s/%s", v->path, entry[i]->d_name) < 0)
-            err = pf_fail(PF_ENOMEM, "no memory for a name");
+        char *file = NULL;
+        if (!err && (!numbers || is_number(entry[i]->d_name))) {
+            if (asprintf(&file, "%s/%s", v->path, entry[i]->d_name) < 0)
+                err = pf_fail(PF_ENOMEM, "no memory for a name");
+            else
+                v->source->file[v->count++] = file;
+        }
         free(entry[i]);
     }
     free(entry);

@@ -56,6 +56,10 @@ fails 'a line of one name' 1 'short.tsv:1: expected two names' pf-eval mesh --li
 printf '# none\n' >none.tsv
 fails 'a list of nothing' 1 'none.tsv holds no pairs' pf-eval mesh --list none.tsv
 
+mkfifo never
+fails 'it read before it tried -o' 1 'cannot write /nonexistent/x' timeout 20 pf-eval mesh -o /nonexistent/x never never
+fails 'a full disk was no reason' 1 'No space left on device' sh -c 'pf-eval views "$0" "$0" >/dev/full' "$S"
+
 # ---- usage ----
 fails 'no command' 2 'no command, expected views or mesh' pf-eval
 fails 'an unknown command' 2 'picture is no command' pf-eval picture a b
