@@ -130,6 +130,8 @@ add_set(struct table *table, const struct pair *p, struct views *truth, struct v
     const char *const name = name_of(p, made->object);
     double sum[VIEW_MEASURES] = {0};
     struct two two;
+    if (truth->failed || made->failed)
+        return table_add(table, name, p->truth, p->made, (double[]){NAN, NAN, NAN, NAN});
     PF_TRY(check_sizes(truth, made));
     pf_err err = new_two(&two, (size_t)made->width * made->height);
     for (int n = 0; n < made->count && !err; n++) {

@@ -143,6 +143,11 @@ next_document(struct views *v)
     struct views_source *const s = v->source;
     pf_tensor image, alpha;
     PF_TRY(pf_stream_read(s->stream, &s->doc));
+    const char *const kind = pf_doc_get_meta(&s->doc, "pf.kind");
+    v->object = pf_doc_get_meta(&s->doc, "pf.object");
+    v->failed = kind && !strcmp(kind, "failed");
+    if (v->failed)
+        return PF_OK;
     PF_TRY(pf_doc_need(&s->doc, "views.image", PF_U8, 4, (int64_t[]){-1, -1, -1, 3}, &image));
     const int64_t N = image.dim[0], H = image.dim[1], W = image.dim[2];
     if (N < 1 || N > PF_VIEWS_MAX || H < 1 || W < 1 || H > PF_VIEW_SIDE_MAX ||
@@ -153,7 +158,6 @@ next_document(struct views *v)
     v->count = (int)N;
     v->height = (int)H;
     v->width = (int)W;
-    v->object = pf_doc_get_meta(&s->doc, "pf.object");
     v->masked = pf_doc_get(&s->doc, "views.alpha") != NULL;
     if (!v->masked)
         return PF_OK;

@@ -15,6 +15,7 @@
 struct views {
     const char *path;           /* borrowed */
     const char *object;         /* pf.object of the present set, or NULL */
+    bool failed;                /* the present set is none: a document of kind failed */
     int count, width, height;   /* of the present set */
     bool masked;                /* whether it has masks */
     struct views_source *source;        /* private */

@@ -20,6 +20,9 @@ ok '--each has a row for each view' sh -c 'pf-eval views --each "$0" strip.pf | 
 ok 'masks are compared' sh -c 'pf-eval views strip.pf strip.pf | sed -n 2p | cut -f4 | grep -qx 1.00000'
 ok 'documents are compared one by one' sh -c 'cat strip.pf strip.pf >two.pf && pf-stream cat -o two.pf strip.pf strip.pf &&
     [ "$(pf-eval views two.pf two.pf | wc -l)" = 5 ]'
+printf '\150\0\0\0\0\0\0\0%-104s' '{"__metadata__":{"pf.format":"1","pf.kind":"failed","pf.object":"ball","pf.error":"pf-crop: no"}}' >failed.pf
+pf-stream cat -q -o three.pf strip.pf failed.pf && pf-eval views two.pf three.pf >three.tsv
+ok 'what failed has no figures, and is not in the mean' test "$(cell ball psnr three.tsv) $(cell mean ssim three.tsv)" = 'nan 1.00000'
 fails 'a stream of more documents' 1 'two.pf holds more sets of views than strip.pf' pf-eval views two.pf strip.pf
 fails 'another size' 1 'pixels, views.pf' pf-eval views strip.pf views.pf
 mkdir folder
