@@ -137,12 +137,12 @@ views_close(struct views *v)
 
 /* ---- sets ---- */
 
+/* What the document holds. */
 static pf_err
-next_document(struct views *v)
+look_at_document(struct views *v)
 {
     struct views_source *const s = v->source;
     pf_tensor image, alpha;
-    PF_TRY(pf_stream_read(s->stream, &s->doc));
     const char *const kind = pf_doc_get_meta(&s->doc, "pf.kind");
     v->object = pf_doc_get_meta(&s->doc, "pf.object");
     v->failed = kind && !strcmp(kind, "failed");
@@ -220,8 +220,8 @@ pf_err
 views_next(struct views *v)
 {
     if (v->source->kind == STREAM) {
-        const pf_err err = next_document(v);
-        return err == PF_END ? err : pf_stream_blame(v->path, err);
+        PF_TRY(pf_stream_read(v->source->stream, &v->source->doc));
+        return pf_stream_blame(v->path, look_at_document(v));
     }
     if (v->source->read)
         return PF_END;

@@ -28,6 +28,8 @@ fails 'another size' 1 'pixels, views.pf' pf-eval views strip.pf views.pf
 mkdir folder
 cp "$DATA/images/photo.png" folder/10.png; cp "$DATA/images/photo.png" folder/9.png; : >folder/notes.png; : >folder/0.txt
 ok 'a folder gives the pictures that numbers name' sh -c '[ "$(pf-eval views --each folder folder | grep -c "^folder:")" = 2 ]'
+fails 'a mesh named twice' 1 "pf-eval: $M/little.ply: is a PLY mesh, not a stream" pf-eval views "$M/little.ply" "$S"
+fails 'a stream without views' 1 'pf-eval: field.pf: the stream has no tensor views.image' pf-eval views field.pf "$S"
 mkdir empty
 fails 'an empty folder' 1 'empty: the folder holds no pictures' pf-eval views empty folder
 fails 'a file that is not there' 1 'cannot read none.png' pf-eval views none.png "$S"
