@@ -19,8 +19,9 @@ B        := $(BUILD)/$(MODE)
 BIN      := $(if $(SAN),$(B)/bin,$(BUILD)/bin)
 
 PACKAGES := pkg-config libpng-dev zlib1g-dev libyaml-dev libjansson-dev libavcodec-dev libavformat-dev libavutil-dev \
-            libswscale-dev libjpeg-dev libwebp-dev liblcms2-dev libdnnl-dev libmeshoptimizer-dev libopenblas-dev libcmocka-dev mandoc
-PC       := libpng zlib yaml-0.1 jansson libavcodec libavformat libavutil libswscale libjpeg libwebp libwebpdemux lcms2
+            libswscale-dev libjpeg-dev libwebp-dev liblcms2-dev libdnnl-dev libmeshoptimizer-dev libopenblas-dev libassimp-dev \
+            libcmocka-dev mandoc
+PC       := libpng zlib yaml-0.1 jansson libavcodec libavformat libavutil libswscale libjpeg libwebp libwebpdemux lcms2 assimp
 
 PF_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -fopenmp -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread \
              -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas -Wno-maybe-uninitialized
@@ -56,8 +57,8 @@ $(B)/%.c.o: %.c
 	mkdir -p $(@D); $(CC) $(CPPFLAGS) $(PF_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/%.cu.o: %.cu
 	mkdir -p $(@D); $(NVCC) $(NVCCFLAGS) -MMD -MP -c -o $@ $<
-# The bits of the CPU: no product joins a sum in one rounding (kernels/spad.h).
-$(B)/kernels/epipolar.cu.o: NVCCFLAGS += --fmad=false
+# The bits of the CPU: no product joins a sum in one rounding (kernels/spad.h, kernels/raster/raster_priv.h).
+$(B)/kernels/epipolar.cu.o $(B)/kernels/raster/raster.cu.o: NVCCFLAGS += --fmad=false
 $(B)/libpf.a: $(COMMON:%=$(B)/%.o)
 	$(RM) $@; $(AR) rcs $@ $^
 $(B)/libpfk.a: $(KERNELS:%=$(B)/%.o)
