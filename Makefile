@@ -55,6 +55,9 @@ all: $(TOOLS:%=$(BIN)/%)
 
 $(B)/%.c.o: %.c
 	mkdir -p $(@D); $(CC) $(CPPFLAGS) $(PF_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+# gcc 12 makes one rounding of a product and a sum or difference in turns, -ffp-contract=off or not; what must have the
+# bits of raster_priv.h may not.
+$(B)/kernels/raster/%.c.o $(B)/tests/kernels/raster/%.c.o: PF_CFLAGS += -fno-tree-slp-vectorize
 $(B)/%.cu.o: %.cu
 	mkdir -p $(@D); $(NVCC) $(NVCCFLAGS) -MMD -MP -c -o $@ $<
 # The bits of the CPU: no product joins a sum in one rounding (kernels/spad.h, kernels/raster/raster_priv.h).

@@ -84,7 +84,7 @@ pf_scene_resolve(char *resolved, const char *path, const char *name)
 struct files {                  /* that assimp opens */
     const char *path;           /* the mesh */
     rlim_t memory, seconds;
-    bool refused;               /* one that leaves the folder; pf_error() says which */
+    char refused[1024];         /* the sentence about the first that leaves the folder */
     char missing[256];          /* the first that is not there */
 };
 
@@ -111,10 +111,15 @@ open_near(struct files *f, const char *name)
     const size_t folder = slash ? (size_t)(slash - f->path) + 1 : 0;
     char resolved[PATH_MAX];
     struct stat st;
+    pf_err err = PF_OK;
     // assimp puts the folder in front as it found it in the mesh's name.
     const char *const rest = strncmp(name, f->path, folder) ? name : name + folder;
-    const pf_err err = pf_scene_resolve(resolved, f->path, rest);
-    f->refused |= err == PF_EFORMAT;
+    if (strcmp(name, f->path) == 0)             // which the user named, wherever it leads
+        snprintf(resolved, sizeof resolved, "%s", name);
+    else
+        err = pf_scene_resolve(resolved, f->path, rest);
+    if (err == PF_EFORMAT && !*f->refused)
+        snprintf(f->refused, sizeof f->refused, "%s", pf_error());
     if (err == PF_EIO && !*f->missing)
         snprintf(f->missing, sizeof f->missing, "%s", rest);
     if (err)
@@ -551,8 +556,8 @@ import(pf_doc *doc, struct files *f)
     struct aiFileIO io = {open_file, close_file, (char *)f};
     const struct aiScene *const scene =
         aiImportFileEx(f->path, aiProcess_Triangulate | aiProcess_TransformUVCoords, &io);
-    if (f->refused)
-        return pf_doc_set_meta(doc, "refused", pf_error());
+    if (*f->refused)
+        return pf_doc_set_meta(doc, "refused", f->refused);
     if (!scene)
         return assimp_failed();
     if (*f->missing)
