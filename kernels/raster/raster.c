@@ -138,7 +138,8 @@ paint(const struct pf_raster_view *to, const struct band *b, const struct pf_ras
             if (key == PF_RASTER_EMPTY)
                 continue;
             look_up(&m->t, &m->known, r, key);
-            pf_raster_shade(rgb, r, &m->t, m->known, light, pf_raster_sample(column, PF_RASTER_STEP),
+            pf_raster_shade(rgb, r, &m->t, m->known, light,
+                            pf_raster_sample(column, PF_RASTER_STEP),
                             pf_raster_sample(row, PF_RASTER_STEP));
             for (int k = 0; k < 3; k++)
                 sum[k] += rgb[k];

@@ -111,7 +111,7 @@ pf_raster_box_of(const struct pf_raster_vertex p[3], int width, int height)
 /* ---- a triangle ---- */
 
 struct pf_raster_edges {
-    double e[3][3];             /* e[i] . (u, v, 1) >= 0 inside; over their sum: weight of corner i */
+    double e[3][3];             /* e[i] . (u, v, 1) >= 0 inside; over the sum: corner i's weight */
     double det;                 /* over that sum: w */
     bool front;                 /* its front is seen */
 };

@@ -44,7 +44,8 @@ halve(pf_image *image, const struct pf_srgb *srgb)
             }
             uint8_t *const to = image->pixel + 4 * ((size_t)y * w + x);
             for (int k = 0; k < 4; k++)
-                to[k] = (uint8_t)(k < 3 ? pf_srgb_byte(srgb, sum[k] / 4) : (int)(sum[k] / 4 + 0.5f));
+                to[k] = (uint8_t)(k < 3 ? pf_srgb_byte(srgb, sum[k] / 4)
+                                        : (int)(sum[k] / 4 + 0.5f));
         }
     image->width = w;
     image->height = h;

@@ -1,0 +1,40 @@
+# pf-render-mesh: documents, cameras, the frame, what it refuses.
+. "$(dirname "$0")/../lib.sh"
+MESH=$DATA/mesh
+render() { pf-render-mesh -q -d cpu --size 32 --view-num 3 --scale 0.8 "$@"; }
+meta() { pf-stream info "$1" | grep -c "$2"; }
+
+ok "two meshes at two elevations" render --elevation 10,-20 -o four.pf "$MESH/box.glb" "$MESH/box.ply"
+pf-stream info four.pf >said
+ok "are four documents" test "$(grep -c '^four.pf: document' said)" = 4
+ok "that are numbered" test "$(grep -c 'pf.count: 4' said)$(grep -c 'pf.index: 3' said)" = 41
+ok "have the object's name" test "$(grep -c 'pf.object: box$' said)" = 4
+ok "the world" test "$(grep -c 'pf.world' said)" = 4
+for t in "image *U8 \[3, 32, 32, 3\]" "alpha *F32 \[3, 32, 32\]" "depth *F32 \[3, 32, 32\]" "normal *F32 \[3, 32, 32, 3\]" \
+    "pose *F32 \[3, 3, 4\]" "intrinsics *F32 \[3, 3, 3\]" "elevation *F32 \[3\]" "azimuth *F32 \[3\]"; do
+    ok "and views.${t%% *}" test "$(grep -c "views.$t" said)" = 4
+done
+
+render --elevation -20 -o rig.pf "$MESH/box.glb"
+pf-render-mesh -q -d cpu --scale 0.8 --cameras rig.pf -o given.pf "$MESH/box.glb"
+ok "the cameras of a document are the same cameras" cmp <(pf-stream get views.depth rig.pf) <(pf-stream get views.depth given.pf)
+ok "and are passed on" cmp <(pf-stream get views.pose rig.pf) <(pf-stream get views.pose given.pf)
+pf-render-mesh -q -d cpu --keep-frame --cameras rig.pf -o kept.pf "$MESH/box.glb"
+pf-render-mesh -q -d cpu --cameras rig.pf -o whole.pf "$MESH/box.glb" 2>/dev/null
+ok "a mesh that fills the cube is there already" cmp <(pf-stream get views.alpha kept.pf) <(pf-stream get views.alpha whole.pf)
+ok "threads change nothing" cmp <(render --threads 1 "$MESH/box.glb" | pf-stream get views.normal) \
+    <(render --threads 3 "$MESH/box.glb" | pf-stream get views.normal)
+ok "an object that is cut off is said" sh -c 'pf-render-mesh -q -d cpu --size 32 --scale 2 -o x.pf "$0" 2>&1 |
+    grep -q "the edge of the picture cuts 16 of 16 views"' "$MESH/box.glb"
+
+fails "no mesh" 2 "name at least one mesh" pf-render-mesh -o x.pf
+fails "cameras come from one place" 2 "without --elevation" pf-render-mesh --cameras rig.pf --size 64 -o x.pf "$MESH/box.glb"
+fails "what is kept is not scaled" 2 "without --scale" pf-render-mesh --keep-frame --scale 2 -o x.pf "$MESH/box.glb"
+fails "cameras of what has none" 1 "x.txt: " sh -c 'echo hello >x.txt; pf-render-mesh --cameras x.txt -o x.pf "$0"' "$MESH/box.glb"
+fails "no file" 1 "cannot read none.glb: No such file" render -o x.pf none.glb
+head -c 1500 "$MESH/box.glb" >cut.glb
+fails "half a mesh" 1 "cut.glb: assimp cannot read it" render -o x.pf cut.glb
+fails "a folder" 1 "assimp cannot read it" sh -c 'mkdir f.obj; pf-render-mesh -o x.pf f.obj'
+cp "$MESH/box.obj" "$MESH/box.mtl" .
+fails "a texture that is not there" 1 "box.obj: cannot read box.png, which it needs: No such file" render -o x.pf box.obj
+ok "nothing half-written stays" test ! -e x.pf.* -a -z "$(find . -name 'x.pf*tmp')"
