@@ -33,8 +33,8 @@
 #include "kernels/raster/scene.h"
 
 /* What assimp may use: text of a face, a dozen bytes, becomes objects of some hundred. */
-enum { BYTES_PER_BYTE = 200, BYTES_AT_ALL = 512 << 20 };
-enum { SECONDS_AT_ALL = 20, SECONDS_PER_MEGABYTE = 2 };
+enum { BYTES_PER_BYTE = 200, BYTES_AT_ALL = 128 << 20 };
+enum { SECONDS_AT_ALL = 2, SECONDS_PER_MEGABYTE = 2 };
 enum { MAX_DEPTH = 1000 };      /* of the tree of nodes */
 
 static const struct format {

@@ -73,10 +73,10 @@ replay(uint8_t *bytes, size_t size)
     for (int i = 0; i < 6; i++) {
         if (size < 4 || memcmp(bytes, starts[i], 4) != 0)
             continue;
-        for (int cut = 1; cut < 4; cut++)
-            import(bytes, size * (size_t)cut / 4, endings[i]);
-        for (int change = 0; change < 8; change++) {
-            uint8_t *const byte = &bytes[pf_rng_u32(1, PF_RNG_TEST, (uint64_t)change) % size];
+        for (int cut = 1; cut < 3; cut++)
+            import(bytes, size * (size_t)cut / 3, endings[i]);
+        for (int change = 0; change < 3; change++) {
+            uint8_t *const byte = &bytes[pf_rng_u32(2, PF_RNG_TEST, (uint64_t)change) % size];
             *byte ^= (uint8_t)(1 << change);
             import(bytes, size, endings[i]);
             *byte ^= (uint8_t)(1 << change);
@@ -102,8 +102,8 @@ int
 main(int argc, char *argv[])
 {
     if (argc < 2) {
-        replay_import("tests/data/mesh/box.obj", 2000);
-        replay_import("tests/data/mesh/box.glb", 2000);
+        replay_import("tests/data/mesh/box.obj", 100);
+        replay_import("tests/data/mesh/box.glb", 100);
     }
     return replay_files(argc, argv, "tests/data/mesh", replay);
 }
