@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/camera.h"
 #include "common/image.h"
 #include "common/stream.h"
 #include "kernels/raster/color.h"
@@ -308,6 +309,32 @@ box(double low[3], double high[3], const pf_scene *s, const double turn[9])
     }
 }
 
+/* The largest distance of a used point from the middle of the box. */
+static double
+radius(const pf_scene *s, const double turn[9], const double center[3])
+{
+    double most = 0;
+    for (int64_t i = 0; i < 3 * s->triangles; i++) {
+        const float *const p = s->position + 3 * (int64_t)s->index[i];
+        double square = 0;
+        for (int k = 0; k < 3; k++) {
+            const double v = turn[3 * k] * p[0] + turn[3 * k + 1] * p[1] + turn[3 * k + 2] * p[2];
+            square += (v - center[k]) * (v - center[k]);
+        }
+        most = fmax(most, square);
+    }
+    return sqrt(most);
+}
+
+/* Half a picture of the rig spans 128 / 280 (cameras.md, 1); a ball in it touches the rays at its
+ * edge, two pixels of 256 further in. */
+static double
+fitting(double scale, double radius)
+{
+    const double half = 126.0 / 280, ball = PF_RIG_DISTANCE * half / sqrt(1 + half * half);
+    return fmin(scale, ball / radius);
+}
+
 void
 pf_scene_place(pf_scene *s, const struct pf_scene_place *place, struct pf_world *world)
 {
@@ -325,6 +352,8 @@ pf_scene_place(pf_scene *s, const struct pf_scene_place *place, struct pf_world 
     }
     if (longest > 0)
         world->scale = place->scale / longest;
+    if (longest > 0 && place->fit)
+        world->scale = fitting(world->scale, radius(s, turn, world->center));
     for (int64_t i = 0; i < s->vertices; i++) {
         float *const p = s->position + 3 * i, *const n = s->normal + 3 * i;
         double q[3], m[3];

@@ -19,7 +19,7 @@ static struct {
     const char *cameras, *light, *up;
     int view_num, size;
     double scale, yaw_deg;
-    bool keep_frame;
+    bool keep_frame, fit;
 } opt = {.elevation_deg = {.n = 1, .v = {30}}, .light = "soft", .up = "auto", .view_num = 16,
          .size = 256, .scale = 1};
 
@@ -36,6 +36,7 @@ static const struct pf_opt opts[] = {
                   "the mesh's axis that is up; auto: y but for PLY and STL, and as FBX says"),
     PF_OPT_FLAG(0, "keep-frame", opt.keep_frame, "leave the mesh where it is, and as large"),
     PF_OPT_REAL(0, "scale", opt.scale, "S", "longest edge of the mesh's box", 1e-3, 1e3),
+    PF_OPT_FLAG(0, "fit", opt.fit, "less, if the rig does not see all of it from everywhere"),
     PF_OPT_REAL(0, "yaw", opt.yaw_deg, "DEG", "turn the mesh about the vertical axis", -360, 360),
     PF_OPT_END};
 
@@ -164,6 +165,7 @@ place(pf_scene *scene, struct pf_world *world)
                                           : PF_UP_Z,
         .keep = opt.keep_frame,
         .scale = opt.scale,
+        .fit = opt.fit,
         .yaw = opt.yaw_deg * (PF_PI / 180),
     };
     pf_scene_place(scene, &p, world);
@@ -219,8 +221,8 @@ main(int argc, char *argv[])
                         pf_given(&opt.size)))
         pf_usage("--cameras says how many views there are, where from and how large: without "
                  "--elevation, --view-num and --size");
-    if (opt.keep_frame && pf_given(&opt.scale))
-        pf_usage("--keep-frame leaves the mesh as large as it is: without --scale");
+    if (opt.keep_frame && (opt.fit || pf_given(&opt.scale)))
+        pf_usage("--keep-frame leaves the mesh as large as it is: without --scale and --fit");
     pf_need_stream_name();
     pf_must(pf_output_open(&out, pf_common.out));
     pf_must(aim(cameras, &sets));

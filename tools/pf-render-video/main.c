@@ -1,7 +1,8 @@
-/* pf-render-video - a turn around a field's object.
- * in:  documents with field.*, field.elevation [documents]
+/* pf-render-video - a turn around a field's object, or a mesh.
+ * in:  documents with field.*, field.elevation [documents], or a mesh file (scene.h)
  * out: a video (video.h) or PNG frames of each */
 #include <math.h>
+#include <string.h>
 
 #include "common/batch.h"
 #include "common/camera.h"
@@ -11,13 +12,14 @@
 #include "common/pattern.h"
 #include "common/progress.h"
 #include "kernels/dev.h"
+#include "tools/pf-render-video/mesh_turn.h"
 #include "tools/pf-render-video/turntable.h"
 #include "tools/pf-render-video/video.h"
 
 static struct {
     struct pf_list elevation_deg;
-    const char *png;
-} opt;
+    const char *png, *renderer;
+} opt = {.renderer = "field"};
 
 static const struct pf_opt opts[] = {
     PF_OPT_LIST(0, "elevation", opt.elevation_deg, "DEG[,DEG...]",
@@ -25,17 +27,20 @@ static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "frames", pf_conf.video.frames, "N", "of one turn", 1, 100000),
     PF_OPT_INT(0, "fps", pf_conf.video.fps, "N", "frames a second", 1, 240),
     PF_OPT_INT(0, "size", pf_conf.video.size, "PX", "side of a frame, even", 16, 4096),
+    PF_OPT_CHOICE(0, "renderer", opt.renderer, "field|mesh",
+                  "what is filmed: a field, or a mesh with its materials"),
     PF_OPT_STR(0, "png", opt.png, "DIR",
                "write frames as DIR/0000.png ...; no video unless -o is given"),
     PF_OPT_END};
 
-/* Without --elevation the one of the first views that the field was made from, else 30 degrees. */
+/* Without --elevation the one of the first views that the field was made from, else 30 degrees;
+ * doc NULL: no field. */
 static pf_err
 default_elevation(struct pf_list *deg, const pf_doc *doc)
 {
     pf_tensor t;
     double v = 30;
-    if (pf_doc_get(doc, "field.elevation")) {
+    if (doc && pf_doc_get(doc, "field.elevation")) {
         PF_TRY(pf_doc_need(doc, "field.elevation", PF_F32, 1, (int64_t[]){-1}, &t));
         if (t.dim[0] > 0)
             v = *(const float *)t.data * (180 / PF_PI);
@@ -57,9 +62,21 @@ save_frame(const pf_image *image, int number)
     return pf_image_save_png(image, path);
 }
 
+static bool
+of_mesh(void)
+{
+    return !strcmp(opt.renderer, "mesh");
+}
+
+/* What is filmed: one of the two, the other NULL. */
+struct subject {
+    pf_field *field;
+    struct mesh_turn *mesh;
+};
+
 /* All turns, one after the other; video NULL: only frames. */
 static pf_err
-film(pf_video *video, pf_field *field, const struct pf_list *deg)
+film(pf_video *video, struct subject of, const struct pf_list *deg)
 {
     const int frames = pf_conf.video.frames, total = frames * deg->n;
     pf_progress progress;
@@ -68,7 +85,9 @@ film(pf_video *video, pf_field *field, const struct pf_list *deg)
     pf_progress_start(&progress, "rendering", total);
     for (int k = 0; !err && k < total; k++) {
         const double elevation = deg->v[k / frames] * (PF_PI / 180);
-        err = pf_render_view(&image, field, elevation, 2 * PF_PI * (k % frames) / frames);
+        const double azimuth = 2 * PF_PI * (k % frames) / frames;
+        err = of.mesh ? mesh_turn_view(&image, of.mesh, elevation, azimuth)
+                      : pf_render_view(&image, of.field, elevation, azimuth);
         if (!err && video)
             err = pf_video_add(video, image.pixel);             // [S, S, 3]
         if (!err && opt.png)
@@ -97,9 +116,9 @@ open_outputs(const pf_doc *doc)
     return pf_output_open(&out, out_at.path);
 }
 
-/* All turns around a field into the open output, which is closed. */
+/* All turns into the open output, which is closed. */
 static pf_err
-film_field(pf_field *field, const struct pf_list *deg, enum pf_video_format format)
+film_into_output(struct subject of, const struct pf_list *deg, enum pf_video_format format)
 {
     pf_output *const to = out;
     pf_video *video = NULL;
@@ -109,7 +128,7 @@ film_field(pf_field *field, const struct pf_list *deg, enum pf_video_format form
     if (films)
         err = pf_video_open(&video, to, format, pf_conf.video.size, pf_conf.video.fps);
     if (!err)
-        err = film(video, field, deg);
+        err = film(video, of, deg);
     const pf_err closed = pf_video_close(video);
     err = err ? err : closed;
     if (err)
@@ -134,8 +153,24 @@ render(const pf_doc *doc, pf_dev **dev, pf_batch *batch, enum pf_video_format fo
     PF_TRY(pf_batch_blame(batch, pf_field_load(&field, *dev, doc, &pf_conf.neus)));
     pf_err err = open_outputs(doc);
     if (!err)
-        err = film_field(field, &deg, format);
+        err = film_into_output((struct subject){.field = field}, &deg, format);
     pf_field_free(field);
+    return err;
+}
+
+/* A mesh file to its film. */
+static pf_err
+render_mesh(const char *path, pf_dev **dev, enum pf_video_format format)
+{
+    struct pf_list deg = opt.elevation_deg;
+    struct subject of = {0};
+    if (!deg.n)
+        PF_TRY(default_elevation(&deg, NULL));
+    PF_TRY(pf_dev_open(dev, pf_common.device, pf_common.precision));
+    png_at.path = opt.png;
+    PF_TRY(mesh_turn_open(&of.mesh, *dev, path, pf_conf.video.size));
+    const pf_err err = film_into_output(of, &deg, format);
+    mesh_turn_close(of.mesh);
     return err;
 }
 
@@ -143,7 +178,11 @@ static void
 check_call(int argc, enum pf_video_format *format)
 {
     if (argc > 1)
-        pf_usage("one stream of fields at a time, not %d", argc);
+        pf_usage("one stream of fields or one mesh at a time, not %d", argc);
+    if (of_mesh() && !argc)
+        pf_usage("--renderer mesh needs the name of a mesh");
+    if (of_mesh() && (pf_pattern(opt.png) || (films && pf_pattern(pf_common.out))))
+        pf_usage("--renderer mesh films one mesh: no %% in the names of its outputs");
     if (films && !pf_video_format_find(format, pf_common.out))
         pf_usage("the name of the output, %s, ends in none of .mp4, .mov, .mkv, .webm, .gif, .y4m",
                  pf_common.out);
@@ -183,15 +222,20 @@ main(int argc, char *argv[])
     pf_err err;
 
     pf_common.out = nowhere;
-    pf_start(&argc, &argv, "[FIELD]", "Film a turn around each field's object.", opts);
+    pf_start(&argc, &argv, "[FIELD or MESH]", "Film a turn around each field's object, or a mesh.",
+             opts);
     films = !opt.png || pf_common.out != nowhere;
     check_call(argc, &format);
     pf_must(pf_batch_open(&batch, NULL));
     try_outputs(batch);
-    pf_must(pf_batch_input(batch, argc, argv));
-    while (!(err = pf_batch_read(batch, &doc)))
-        pf_must(pf_batch_put(batch, &doc, render(&doc, &dev, batch, format)));
-    pf_must(err == PF_END ? PF_OK : err);
+    if (of_mesh()) {
+        pf_must(render_mesh(argv[0], &dev, format));
+    } else {
+        pf_must(pf_batch_input(batch, argc, argv));
+        while (!(err = pf_batch_read(batch, &doc)))
+            pf_must(pf_batch_put(batch, &doc, render(&doc, &dev, batch, format)));
+        pf_must(err == PF_END ? PF_OK : err);
+    }
     pf_output_abandon(out);
     pf_dev_close(dev);
     pf_doc_release(&doc);
