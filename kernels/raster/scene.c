@@ -327,11 +327,11 @@ radius(const pf_scene *s, const double turn[9], const double center[3])
 }
 
 /* Half a picture of the rig spans 128 / 280 (cameras.md, 1); a ball in it touches the rays at its
- * edge, two pixels of 256 further in. */
+ * edge, 8 pixels of 256 further in. */
 static double
 fitting(double scale, double radius)
 {
-    const double half = 126.0 / 280, ball = PF_RIG_DISTANCE * half / sqrt(1 + half * half);
+    const double half = 120.0 / 280, ball = PF_RIG_DISTANCE * half / sqrt(1 + half * half);
     return fmin(scale, ball / radius);
 }
 

@@ -57,7 +57,7 @@ struct pf_scene_place {
     enum pf_up up;              /* y: turned so that z is up and what was in front, z, is at +x */
     bool keep;                  /* lengths and the origin stay */
     double scale;               /* unless keep: of the longest edge of the box around it */
-    bool fit;                   /* less, if the rig's pictures do not show all of it from anywhere */
+    bool fit;                   /* less, if some pictures of the rig would not show all of it */
     double yaw;                 /* radians about z, afterwards */
 };
 /* Put the scene into the cube.  *world: where the cube lies in the z-up world of the file. */

@@ -27,7 +27,7 @@ ok "threads change nothing" cmp <(render --threads 1 "$MESH/box.glb" | pf-stream
 ok "an object that is cut off is said" sh -c 'pf-render-mesh -q -d cpu --size 32 --scale 2 -o x.pf "$0" 2>&1 |
     grep -q "the edge of the picture cuts 16 of 16 views"' "$MESH/box.glb"
 
-ok "--fit keeps it in the picture" sh -c '[ -z "$(pf-render-mesh -q -d cpu --size 32 --scale 2 --fit -o x.pf "$0" 2>&1)" ]' "$MESH/box.glb"
+ok "--fit keeps it in the picture" sh -c '[ -z "$(pf-render-mesh -q -d cpu --size 64 --scale 2 --fit -o x.pf "$0" 2>&1)" ]' "$MESH/box.glb"
 
 fails "no mesh" 2 "name at least one mesh" pf-render-mesh -o x.pf
 fails "cameras come from one place" 2 "without --elevation" pf-render-mesh --cameras rig.pf --size 64 -o x.pf "$MESH/box.glb"
