@@ -51,6 +51,9 @@ views_new(struct views *v, const struct cameras *c)
 {
     const int64_t N = c->count, H = c->height, W = c->width;
     *v = (struct views){0};
+    if (N * H * W > INT32_MAX)
+        return pf_fail(PF_ESHAPE, "%lld views of %lld x %lld are more than 2^31 pixels",
+                       (long long)N, (long long)W, (long long)H);
     PF_TRY(PF_TENSOR_NEW(&v->image, PF_U8, N, H, W, 3));
     PF_TRY(PF_TENSOR_NEW(&v->alpha, PF_F32, N, H, W));
     PF_TRY(PF_TENSOR_NEW(&v->depth, PF_F32, N, H, W));
