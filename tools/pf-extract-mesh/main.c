@@ -1,14 +1,14 @@
 /* pf-extract-mesh - the surface of a field as a triangle mesh with normals and colours of vertices.
- * in:  documents with field.*        out: a PLY, OBJ, GLB or STL of each */
+ * in:  field.*        out: PLY, OBJ, GLB or STL */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "common/batch.h"
 #include "common/config.h"
 #include "common/opt.h"
 #include "common/progress.h"
 #include "common/output.h"
-#include "common/pattern.h"
+#include "common/stream.h"
 #include "common/world.h"
 #include "kernels/dev.h"
 #include "kernels/field/field_march.h"
@@ -16,10 +16,13 @@
 #include "tools/pf-extract-mesh/mesh_write.h"
 #include "tools/pf-extract-mesh/normals.h"
 #include "tools/pf-extract-mesh/simplify.h"
+#include "tools/pf-extract-mesh/texture.h"
+#include "tools/pf-extract-mesh/textured_write.h"
 
 static struct {
-    bool largest, dense, world;
-    int components, target_faces;
+    bool largest, dense, world, normal_map;
+    int components, target_faces, texture;
+    const char *views;
     double min_component;
 } opt;
 
@@ -35,6 +38,11 @@ static const struct pf_opt opts[] = {
                 "drop components of fewer faces than this share of the largest's", 0, 1),
     PF_OPT_INT(0, "target-faces", opt.target_faces, "N",
                "simplify to at most N faces; 0: keep all", 0, INT32_MAX),
+    PF_OPT_INT(0, "texture", opt.texture, "PX",
+               "colours in a square picture of PX texels a side, for GLB and OBJ; 0: at vertices",
+               0, PF_ATLAS_MAX),
+    PF_OPT_STR(0, "views", opt.views, "STREAM", "take colours from these views, where they see it"),
+    PF_OPT_FLAG(0, "normal-map", opt.normal_map, "with --texture: one of the field's normals too"),
     PF_OPT_FLAG(0, "world", opt.world,
                 "in the units and axes of the cameras given to pf-stream pack"),
     PF_OPT_FLAG(0, "dense", opt.dense, "evaluate the whole grid, for comparison"),
@@ -42,10 +50,11 @@ static const struct pf_opt opts[] = {
 
 enum { COLOR_BATCH = 1 << 20 };
 
-static uint8_t
-to_byte(float v)
+static void
+to_bytes(uint8_t *color, const float *rgb, int64_t n)
 {
-    return (uint8_t)(255 * fminf(fmaxf(v, 0), 1));      // truncated, as the original's
+    for (int64_t i = 0; i < n; i++)
+        color[i] = (uint8_t)(255 * fminf(fmaxf(rgb[i], 0), 1));     // truncated, as the original's
 }
 
 /* The normal of each vertex, and its colour as seen along that. */
@@ -62,11 +71,59 @@ look(struct pf_mesh *mesh, pf_field *field)
     for (int64_t v = 0; !err && v < mesh->vertices; v += COLOR_BATCH) {
         const int64_t left = mesh->vertices - v, n = left < COLOR_BATCH ? left : COLOR_BATCH;
         err = pf_field_eval(field, NULL, mesh->normal + 3 * v, rgb, mesh->vertex + 3 * v, NULL, n);
-        for (int64_t i = 0; !err && i < 3 * n; i++)
-            mesh->color[3 * v + i] = to_byte(rgb[i]);
+        if (!err)
+            to_bytes(mesh->color + 3 * v, rgb, 3 * n);
     }
     free(rgb);
     return err ? err : pf_mesh_set_normals(mesh);
+}
+
+/* What --texture needs that can be known before anything is read. */
+static void
+check_texture(enum pf_mesh_format format)
+{
+    if (!opt.texture && (opt.normal_map || opt.views))
+        pf_usage("%s is for a texture; give --texture", opt.views ? "--views" : "--normal-map");
+    if (!opt.texture)
+        return;
+    if (opt.texture < PF_ATLAS_MIN)
+        pf_usage("--texture is %d; expected %d to %d, or 0 for none", opt.texture, PF_ATLAS_MIN,
+                 PF_ATLAS_MAX);
+    if (format != PF_MESH_GLB && format != PF_MESH_OBJ)
+        pf_usage("a texture goes into .glb or beside .obj alone");
+    if (format == PF_MESH_OBJ && strcmp(pf_common.out, "-") == 0)
+        pf_usage("the texture goes beside the OBJ, which needs a name: give --output");
+    if (format == PF_MESH_OBJ)
+        pf_must(pf_textured_try_obj(pf_common.out, opt.normal_map));
+}
+
+/* The texture, of the views' colours if they are asked for. */
+static void
+make_texture(struct pf_texture *texture, const struct pf_mesh *mesh, pf_field *field)
+{
+    struct pf_posed_views views;
+    pf_blend *blend = NULL;
+    pf_doc doc = {0};
+    if (opt.views) {
+        pf_must(pf_doc_read_file(&doc, opt.views));
+        pf_must(pf_stream_blame(opt.views, pf_posed_views_read(&views, &doc)));
+        pf_must(pf_stream_blame(opt.views, pf_posed_views_aim(&views, pf_field_bound(field))));
+        pf_must(pf_blend_new(&blend, &views, mesh));
+    }
+    pf_must(pf_texture_make(texture, mesh, opt.texture, field, blend, opt.normal_map));
+    pf_blend_free(blend);
+    pf_doc_release(&doc);
+}
+
+/* A mesh without texture has no atlas. */
+static pf_err
+write_mesh(const struct pf_mesh *mesh, const struct pf_texture *texture,
+           enum pf_mesh_format format, FILE *to)
+{
+    if (!texture->atlas.size)
+        return pf_mesh_write(mesh, format, to);
+    return format == PF_MESH_GLB ? pf_textured_write_glb(mesh, texture, to)
+                                 : pf_textured_write_obj(mesh, texture, pf_common.out, to);
 }
 
 static double
@@ -91,115 +148,66 @@ say_counts(const struct pf_march_stats *stats, const struct pf_mesh *mesh)
             (long long)components, (long long)(mesh->vertices - mesh->faces / 2));
 }
 
-/* Leave out and simplify as the options say. */
-static pf_err
-reduce(struct pf_mesh *mesh, double *t)
-{
-    if (opt.largest || opt.components || opt.min_component > 0)
-        PF_TRY(pf_mesh_keep_components(mesh, opt.largest ? 1 : opt.components,
-                                       opt.min_component));
-    if (!mesh->faces)
-        return pf_fail(PF_EFORMAT,
-                       "the field has no surface: its distances have one sign throughout");
-    if (!opt.target_faces)
-        return PF_OK;
-    PF_TRY(pf_mesh_simplify(mesh, opt.target_faces));
-    *t = stage("simplifying", *t);
-    return PF_OK;
-}
-
-/* The mesh of a field, in the units of world unless that is NULL. */
-static pf_err
-make_mesh(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_field *field,
-          const struct pf_world *world)
-{
-    const struct pf_march_options march = {.resolution = pf_conf.mesh.resolution,
-                                           .bound = pf_field_bound(field), .dense = opt.dense};
-    double t = pf_seconds();
-    PF_TRY(pf_field_march(mesh, stats, field, &march));             // [V, 3], [F, 3]
-    t = stage("surface", t);
-    PF_TRY(reduce(mesh, &t));
-    PF_TRY(look(mesh, field));                                      // [V, 3]
-    stage("normals and colours", t);
-    if (world)
-        pf_world_points(mesh->vertex, mesh->vertices, world);
-    return PF_OK;
-}
-
-static struct pf_place out_at = {.option = "--output"};
-static pf_output *out;                  /* open from the start where its name is no pattern */
-
-static pf_err
-write_mesh(const struct pf_mesh *mesh, enum pf_mesh_format format, const pf_doc *doc)
-{
-    const double t = pf_seconds();
-    if (!out) {
-        PF_TRY(pf_place_next(&out_at, doc));
-        PF_TRY(pf_output_open(&out, out_at.path));
-    }
-    pf_output *const to = out;
-    out = NULL;
-    const pf_err err = pf_mesh_write(mesh, format, pf_output_file(to));
-    if (err)
-        pf_output_abandon(to);
-    PF_TRY(err ? err : pf_output_close(to));
-    stage("writing", t);
-    return PF_OK;
-}
-
-/* One field to its mesh.  The device is opened for the first. */
-static pf_err
-extract(const pf_doc *doc, pf_dev **dev, pf_batch *batch, enum pf_mesh_format format)
-{
-    struct pf_march_stats stats;
-    struct pf_mesh mesh = {0};
-    struct pf_world world;
-    pf_field *field;
-    if (opt.world)
-        PF_TRY(pf_batch_blame(batch, pf_world_need(&world, doc)));
-    if (!*dev)
-        pf_must(pf_dev_open(dev, pf_common.device, pf_common.precision));
-    PF_TRY(pf_batch_blame(batch, pf_field_load(&field, *dev, doc, &pf_conf.neus)));
-    pf_err err = make_mesh(&mesh, &stats, field, opt.world ? &world : NULL);
-    if (!err)
-        err = write_mesh(&mesh, format, doc);
-    if (!err)
-        say_counts(&stats, &mesh);
-    pf_mesh_release(&mesh);
-    pf_field_free(field);
-    return err;
-}
-
 int
 main(int argc, char *argv[])
 {
     enum pf_mesh_format format;
-    pf_batch *batch;
-    pf_dev *dev = NULL;
+    struct pf_march_stats stats;
+    struct pf_mesh mesh = {0};
+    struct pf_texture texture = {0};
+    struct pf_world world;
+    pf_output *out;
+    pf_field *field;
+    pf_dev *dev;
     pf_doc doc = {0};
-    pf_err err;
 
-    pf_start(&argc, &argv, "[FIELD]", "Write the surface of each field as a mesh.", opts);
+    pf_start(&argc, &argv, "[FIELD]", "Write the surface of a field as a mesh.", opts);
     if (opt.target_faces && opt.target_faces < 4)
         pf_usage("no closed mesh has %d faces; --target-faces wants 4 or more", opt.target_faces);
     if (argc > 1)
-        pf_usage("one stream of fields at a time, not %d", argc);
+        pf_usage("one field at a time, not %d", argc);
     if (!pf_mesh_format_find(&format, pf_conf.mesh.format, pf_common.out))
         pf_usage(
             "the name of the output, %s, ends in none of .ply, .obj, .glb, .stl; give --format",
             pf_common.out);
-    pf_pattern_check("--output", pf_common.out);
-    out_at.pattern = pf_common.out;
-    if (!pf_pattern(pf_common.out))
-        pf_must(pf_output_open(&out, pf_common.out));
-    pf_must(pf_batch_open(&batch, NULL));
-    pf_batch_name(batch, pf_common.out);
-    pf_must(pf_batch_input(batch, argc, argv));
-    while (!(err = pf_batch_read(batch, &doc)))
-        pf_must(pf_batch_put(batch, &doc, extract(&doc, &dev, batch, format)));
-    pf_must(err == PF_END ? PF_OK : err);
-    pf_output_abandon(out);
+    check_texture(format);
+    pf_must(pf_output_open(&out, pf_common.out));
+    const char *name = argc ? argv[0] : "-";
+    pf_must(pf_doc_read_file(&doc, name));
+    if (opt.world)
+        pf_must(pf_stream_blame(name, pf_world_need(&world, &doc)));
+    pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
+    pf_must(pf_stream_blame(name, pf_field_load(&field, dev, &doc, &pf_conf.neus)));
+    const struct pf_march_options march = {.resolution = pf_conf.mesh.resolution,
+                                           .bound = pf_field_bound(field), .dense = opt.dense};
+    double t = pf_seconds();
+    pf_must(pf_field_march(&mesh, &stats, field, &march));          // [V, 3], [F, 3]
+    t = stage("surface", t);
+    if (opt.largest || opt.components || opt.min_component > 0)
+        pf_must(pf_mesh_keep_components(&mesh, opt.largest ? 1 : opt.components,
+                                        opt.min_component));
+    if (!mesh.faces)
+        pf_die("the field has no surface: its distances have one sign throughout");
+    if (opt.target_faces) {
+        pf_must(pf_mesh_simplify(&mesh, opt.target_faces));
+        t = stage("simplifying", t);
+    }
+    pf_must(look(&mesh, field));                                    // [V, 3]
+    t = stage("normals and colours", t);
+    if (opt.texture) {
+        make_texture(&texture, &mesh, field);
+        t = stage("texture", t);
+    }
+    if (opt.world)
+        pf_world_points(mesh.vertex, mesh.vertices, &world);
+    pf_must(write_mesh(&mesh, &texture, format, pf_output_file(out)));
+    pf_must(pf_output_close(out));
+    stage("writing", t);
+    say_counts(&stats, &mesh);
+    pf_texture_release(&texture);
+    pf_mesh_release(&mesh);
+    pf_field_free(field);
     pf_dev_close(dev);
     pf_doc_release(&doc);
-    return pf_batch_end(batch);
+    return 0;
 }

@@ -5,11 +5,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include <jansson.h>
-
 #include "common/opt.h"
 #include "common/output.h"
 #include "common/text.h"
+#include "tools/pf-extract-mesh/glb.h"
 #include "tools/pf-extract-mesh/normals.h"
 
 bool
@@ -102,15 +101,6 @@ write_obj(const struct pf_mesh *m, FILE *to)
 
 /* ---- GLB ---- */
 
-enum {                          // numbers that glTF 2.0 gives these things
-    GLTF_USHORT = 5123, GLTF_UINT = 5125, GLTF_FLOAT = 5126,
-    GLTF_VERTICES = 34962, GLTF_INDICES = 34963,
-};
-enum { GLB_VERTEX = 32 };       // bytes: position, normal, colour
-#define GLB_MAGIC 0x46546C67u
-#define GLB_JSON 0x4E4F534Au
-#define GLB_BIN 0x004E4942u
-
 /* sRGB 0..255 to linear light 0..65535. */
 static void
 linear_light(uint16_t linear[256])
@@ -122,127 +112,37 @@ linear_light(uint16_t linear[256])
     }
 }
 
-static void
-write_glb_colors(const struct pf_mesh *m, FILE *to)
-{
-    uint16_t linear[256], rows[ROWS][4];
-    linear_light(linear);
-    for (int64_t v = 0; v < m->vertices; v += ROWS) {
-        const size_t n = rows_from(v, m->vertices);
-        for (size_t i = 0; i < n; i++) {
-            for (int k = 0; k < 3; k++)
-                rows[i][k] = linear[m->color[3 * (v + (int64_t)i) + k]];
-            rows[i][3] = UINT16_MAX;
-        }
-        fwrite(rows, sizeof *rows, n, to);
-    }
-}
-
-static void
-bounds(double low[3], double high[3], const struct pf_mesh *m)
-{
-    for (int k = 0; k < 3; k++)
-        low[k] = high[k] = m->vertices ? m->vertex[k] : 0;
-    for (int64_t v = 1; v < m->vertices; v++)
-        for (int k = 0; k < 3; k++) {
-            const double at = m->vertex[3 * v + k];
-            low[k] = at < low[k] ? at : low[k];
-            high[k] = at > high[k] ? at : high[k];
-        }
-}
-
-static json_t *
-view(int64_t at, int64_t bytes, int target)
-{
-    return json_pack("{s:i, s:I, s:I, s:i}", "buffer", 0, "byteOffset", (json_int_t)at,
-                     "byteLength", (json_int_t)bytes, "target", target);
-}
-
-static json_t *
-accessor(int buffer_view, int component, int64_t count, const char *type)
-{
-    return json_pack("{s:i, s:i, s:I, s:s}", "bufferView", buffer_view, "componentType", component,
-                     "count", (json_int_t)count, "type", type);
-}
-
-/* The scene's z is glTF's y, upwards, and its x, which the photo looks at, is glTF's z, the front:
- * a third of a turn about the diagonal of the axes. */
-static json_t *
-node(void)
-{
-    return json_pack("{s:i, s:[f,f,f,f]}", "mesh", 0, "rotation", -0.5, -0.5, -0.5, 0.5);
-}
-
-static json_t *
-primitive(void)
-{
-    return json_pack("{s:{s:i, s:i, s:i}, s:i, s:i}", "attributes", "POSITION", 0, "NORMAL", 1,
-                     "COLOR_0", 2, "indices", 3, "material", 0);
-}
-
-/* The scene graph: one node, one mesh, four views of one buffer: positions, normals, colours,
- * indices. */
-static char *
-gltf(const struct pf_mesh *m)
-{
-    const int64_t V = m->vertices, F = m->faces;
-    double lo[3], hi[3];
-    bounds(lo, hi, m);
-    json_t *position = accessor(0, GLTF_FLOAT, V, "VEC3"),
-           *color = accessor(2, GLTF_USHORT, V, "VEC4");
-    json_object_set_new(position, "min", json_pack("[f,f,f]", lo[0], lo[1], lo[2]));
-    json_object_set_new(position, "max", json_pack("[f,f,f]", hi[0], hi[1], hi[2]));
-    json_object_set_new(color, "normalized", json_true());
-    json_t *root = json_pack(
-        "{s:{s:s, s:s}, s:i, s:[{s:[i]}], s:[o], s:[{s:[o]}], s:[{s:{s:i, s:i}}], s:[{s:I}],"
-        " s:[o,o,o,o], s:[o,o,o,o]}",
-        "asset", "version", "2.0", "generator", "pf-extract-mesh " PF_VERSION, "scene", 0,
-        "scenes", "nodes", 0, "nodes", node(), "meshes", "primitives", primitive(),
-        "materials", "pbrMetallicRoughness", "metallicFactor", 0, "roughnessFactor", 1,
-        "buffers", "byteLength", (json_int_t)(GLB_VERTEX * V + 12 * F),
-        "bufferViews", view(0, 12 * V, GLTF_VERTICES), view(12 * V, 12 * V, GLTF_VERTICES),
-        view(24 * V, 8 * V, GLTF_VERTICES), view(GLB_VERTEX * V, 12 * F, GLTF_INDICES),
-        "accessors", position, accessor(1, GLTF_FLOAT, V, "VEC3"), color,
-        accessor(3, GLTF_UINT, 3 * F, "SCALAR"));
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    json_decref(root);
-    return text;
-}
-
-static void
-write_u32(uint32_t v, FILE *to)
-{
-    fwrite(&v, sizeof v, 1, to);
-}
-
 static pf_err
 write_glb(const struct pf_mesh *m, FILE *to)
 {
-    const int64_t binary = GLB_VERTEX * m->vertices + 12 * m->faces;
-    char *text = gltf(m);
-    if (!text)
-        return pf_fail(PF_ENOMEM, "no memory for a glTF header");
-    const int length = (int)strlen(text), padded = (length + 3) / 4 * 4;
-    const int64_t total = 12 + 8 + padded + 8 + binary;
-    if (total > UINT32_MAX) {
-        free(text);
-        return pf_fail(PF_ESHAPE, "a mesh of %lld faces does not fit into a GLB file of 4 GiB",
-                       (long long)m->faces);
+    const int64_t V = m->vertices, F = m->faces;
+    uint16_t linear[256], (*const color)[4] = malloc(((size_t)V + 1) * sizeof *color);
+    if (!color)
+        return pf_fail(PF_ENOMEM, "no memory for the colours of %lld vertices", (long long)V);
+    linear_light(linear);
+    for (int64_t v = 0; v < V; v++) {
+        for (int k = 0; k < 3; k++)
+            color[v][k] = linear[m->color[3 * v + k]];
+        color[v][3] = UINT16_MAX;
     }
-    write_u32(GLB_MAGIC, to);
-    write_u32(2, to);
-    write_u32((uint32_t)total, to);
-    write_u32((uint32_t)padded, to);
-    write_u32(GLB_JSON, to);
-    fprintf(to, "%-*s", padded, text);
-    free(text);
-    write_u32((uint32_t)binary, to);
-    write_u32(GLB_BIN, to);
-    fwrite(m->vertex, 12, (size_t)m->vertices, to);
-    fwrite(m->normal, 12, (size_t)m->vertices, to);
-    write_glb_colors(m, to);
-    fwrite(m->face, 12, (size_t)m->faces, to);
-    return PF_OK;
+    json_t *const position = pf_glb_accessor(0, PF_GLTF_FLOAT, V, "VEC3"),
+           *const colors = pf_glb_accessor(2, PF_GLTF_USHORT, V, "VEC4");
+    pf_glb_bound(position, m->vertex, V);
+    json_object_set_new(colors, "normalized", json_true());
+    json_t *const root = pf_glb_scene(
+        json_pack("{s:{s:i, s:i, s:i}, s:i, s:i}", "attributes", "POSITION", 0, "NORMAL", 1,
+                  "COLOR_0", 2, "indices", 3, "material", 0),
+        json_pack("{s:{s:i, s:i}}", "pbrMetallicRoughness", "metallicFactor", 0, "roughnessFactor",
+                  1),
+        json_pack("[o,o,o,o]", position, pf_glb_accessor(1, PF_GLTF_FLOAT, V, "VEC3"), colors,
+                  pf_glb_accessor(3, PF_GLTF_UINT, 3 * F, "SCALAR")));
+    const struct pf_glb_part parts[] = {
+        {m->vertex, 12 * V, PF_GLTF_VERTICES}, {m->normal, 12 * V, PF_GLTF_VERTICES},
+        {color, 8 * V, PF_GLTF_VERTICES}, {m->face, 12 * F, PF_GLTF_INDICES},
+    };
+    const pf_err err = pf_glb_write(root, parts, 4, to);
+    free(color);
+    return err;
 }
 
 /* ---- STL ---- */
@@ -259,7 +159,8 @@ write_stl(const struct pf_mesh *m, FILE *to)
         return pf_fail(PF_ESHAPE, "a mesh of %lld faces does not fit into an STL file",
                        (long long)m->faces);
     fwrite(title, sizeof title, 1, to);
-    write_u32((uint32_t)m->faces, to);
+    const uint32_t faces = (uint32_t)m->faces;
+    fwrite(&faces, sizeof faces, 1, to);
     for (int64_t f = 0; f < m->faces; f++) {
         pf_mesh_face_normal(normal, m, f);
         const float length = sqrtf(normal[0] * normal[0] + normal[1] * normal[1] +

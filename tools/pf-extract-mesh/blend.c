@@ -1,0 +1,267 @@
+/* blend.c - a view's weight at a point is cos^SHARP of the angle between the normal and the camera,
+ * times how far within the object's outline the view has the point: colours of pixels at outlines
+ * are those of the background or of what lies behind, in part.  A point is hidden where the mesh's
+ * depth in the view is less than the point's, at the point's pixel or one beside it. */
+#include "tools/pf-extract-mesh/blend.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FINE = 2 };              /* depths for each pixel along each axis */
+enum { EDGE = 3 };              /* pixels from the outline that count less */
+#define SHARP 4
+#define GRAZING 0.15f           /* cosine: a view that sees a face flatter does not count */
+#define WHOLE 0.99f             /* alpha of a pixel that is of the object alone */
+#define NEAREST 0.01f           /* depth at which a camera begins to see, scene units */
+#define OWN 1e-3f               /* weight of the colour that was there */
+
+struct camera {
+    float R[9], t[3], center[3], K[6];
+};
+
+struct pf_blend {
+    const struct pf_posed_views *views;
+    struct camera *camera;      /* [N] */
+    uint8_t *within;            /* [N, H, W] pixels from the outline, EDGE at most; 0: beyond it */
+    float *depth;               /* [N, FINE H, FINE W] of the nearest surface around */
+};
+
+/* ---- cameras ---- */
+
+static void
+set_camera(struct camera *c, const struct pf_posed_views *v, int n)
+{
+    const float *const P = v->pose + 12 * (int64_t)n;
+    double K[9];
+    pf_posed_views_intrinsics(K, v, n);
+    for (int i = 0; i < 9; i++)
+        c->R[i] = P[i / 3 * 4 + i % 3];
+    for (int k = 0; k < 3; k++)
+        c->t[k] = P[4 * k + 3];
+    for (int k = 0; k < 6; k++)
+        c->K[k] = (float)K[k];
+    for (int k = 0; k < 3; k++)
+        c->center[k] = -(c->R[k] * c->t[0] + c->R[3 + k] * c->t[1] + c->R[6 + k] * c->t[2]);
+}
+
+/* Column and row, and returned the depth, of a point. */
+static inline float
+project(float at[2], const struct camera *c, const float p[3])
+{
+    float x[3];
+    for (int k = 0; k < 3; k++)
+        x[k] = c->R[3 * k] * p[0] + c->R[3 * k + 1] * p[1] + c->R[3 * k + 2] * p[2] + c->t[k];
+    at[0] = (c->K[0] * x[0] + c->K[1] * x[1]) / x[2] + c->K[2];
+    at[1] = c->K[4] * x[1] / x[2] + c->K[5];
+    return x[2];
+}
+
+/* ---- depths ---- */
+
+/* Draw a triangle, corners (column, row, 1 / depth) of the fine picture, into 1 / depth. */
+static void
+draw(float *depth, int width, int height, float corner[3][3])
+{
+    const float *const a = corner[0], *const b = corner[1], *const c = corner[2];
+    const float area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]);
+    const float low_x = fminf(a[0], fminf(b[0], c[0])), high_x = fmaxf(a[0], fmaxf(b[0], c[0])),
+                low_y = fminf(a[1], fminf(b[1], c[1])), high_y = fmaxf(a[1], fmaxf(b[1], c[1]));
+    if (!(area != 0) || !(high_x >= 0) || !(high_y >= 0) || !(low_x < (float)width) ||
+        !(low_y < (float)height))
+        return;
+    const int x0 = (int)ceilf(fmaxf(low_x, 0)), x1 = (int)fminf(high_x, (float)width - 1),
+              y0 = (int)ceilf(fmaxf(low_y, 0)), y1 = (int)fminf(high_y, (float)height - 1);
+    for (int y = y0; y <= y1; y++)
+        for (int x = x0; x <= x1; x++) {
+            const float px = (float)x, py = (float)y;
+            const float u = ((c[0] - b[0]) * (py - b[1]) - (c[1] - b[1]) * (px - b[0])) / area,
+                        v = ((a[0] - c[0]) * (py - c[1]) - (a[1] - c[1]) * (px - c[0])) / area,
+                        w = 1 - u - v;
+            float *const to = &depth[(int64_t)y * width + x];
+            if (u >= -1e-5f && v >= -1e-5f && w >= -1e-5f)
+                *to = fmaxf(*to, u * a[2] + v * b[2] + w * c[2]);
+        }
+}
+
+/* Each value becomes the largest of the three around it, along rows or columns. */
+static void
+spread(float *to, const float *from, int width, int height, int step_x, int step_y)
+{
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++) {
+            float most = from[(int64_t)y * width + x];
+            for (int side = -1; side <= 1; side += 2) {
+                const int i = x + side * step_x, j = y + side * step_y;
+                if (i >= 0 && j >= 0 && i < width && j < height)
+                    most = fmaxf(most, from[(int64_t)j * width + i]);
+            }
+            to[(int64_t)y * width + x] = most;
+        }
+}
+
+/* 1 / depth of the mesh as a view sees it, of the nearest surface within a fine pixel. */
+static bool
+draw_depth(pf_blend *b, const struct pf_mesh *mesh, int n)
+{
+    const int width = FINE * b->views->width, height = FINE * b->views->height;
+    const size_t size = (size_t)width * (size_t)height;
+    float *const depth = b->depth + (int64_t)n * (int64_t)size;
+    float *const scratch = malloc(size * sizeof *scratch);
+    float(*const point)[3] = malloc((size_t)(mesh->vertices + 1) * sizeof *point);
+    if (scratch && point) {
+        memset(depth, 0, size * sizeof *depth);
+        for (int64_t v = 0; v < mesh->vertices; v++) {
+            const float z = project(point[v], &b->camera[n], mesh->vertex + 3 * v);
+            for (int k = 0; k < 2; k++)         // pixel j is fine pixels 2 j and 2 j + 1
+                point[v][k] = FINE * (point[v][k] + 0.5f) - 0.5f;
+            point[v][2] = z > NEAREST ? 1 / z : 0;
+        }
+        for (int64_t f = 0; f < mesh->faces; f++) {
+            float corner[3][3];
+            bool seen = true;
+            for (int k = 0; k < 3; k++) {
+                memcpy(corner[k], point[mesh->face[3 * f + k]], sizeof corner[k]);
+                seen &= corner[k][2] > 0;
+            }
+            if (seen)
+                draw(depth, width, height, corner);
+        }
+        spread(scratch, depth, width, height, 1, 0);
+        spread(depth, scratch, width, height, 0, 1);
+    }
+    free(point);
+    free(scratch);
+    return scratch && point;
+}
+
+/* How far each pixel lies within the outline of its view's object. */
+static void
+measure_outline(uint8_t *within, const float *alpha, int width, int height)
+{
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++) {
+            int least = EDGE;
+            for (int j = -EDGE; j <= EDGE; j++)
+                for (int i = -EDGE; i <= EDGE; i++) {
+                    const int u = x + i, v = y + j, far = abs(i) > abs(j) ? abs(i) : abs(j);
+                    const bool object = u >= 0 && v >= 0 && u < width && v < height &&
+                                        alpha[(int64_t)v * width + u] >= WHOLE;
+                    least = !object && far < least ? far : least;
+                }
+            within[(int64_t)y * width + x] = (uint8_t)least;
+        }
+}
+
+/* ---- colours ---- */
+
+static inline int64_t
+pixel_of(const struct pf_posed_views *v, int n, int x, int y)
+{
+    return ((int64_t)n * v->height + y) * v->width + x;
+}
+
+/* What view n adds to the sums of a point. */
+static inline void
+add_view(const pf_blend *b, float sum[4], int n, const float p[3], const float normal[3])
+{
+    const struct pf_posed_views *const v = b->views;
+    const struct camera *const c = &b->camera[n];
+    float to[3], at[2], length = 0, facing = 0;
+    for (int k = 0; k < 3; k++) {
+        to[k] = c->center[k] - p[k];
+        length += to[k] * to[k];
+        facing += to[k] * normal[k];
+    }
+    facing /= sqrtf(length);
+    if (!(facing > GRAZING))
+        return;
+    const float z = project(at, c, p);
+    if (!(z > NEAREST) || !(at[0] >= 0) || !(at[1] >= 0) || !(at[0] < (float)(v->width - 1)) ||
+        !(at[1] < (float)(v->height - 1)))
+        return;
+    const int x = (int)at[0], y = (int)at[1];
+    const float fx = at[0] - (float)x, fy = at[1] - (float)y;
+    int within = EDGE;
+    for (int k = 0; k < 4; k++) {
+        const int d = b->within[pixel_of(v, n, x + (k & 1), y + (k >> 1))];
+        within = d < within ? d : within;
+    }
+    if (within == 0)
+        return;
+    // The surface's own depth changes by a pixel's width and its slope from there to the next.
+    const float pixel = z / c->K[0], slope = sqrtf(1 - fminf(facing * facing, 1)) / facing;
+    const int u = (int)(FINE * (at[0] + 0.5f)), w = (int)(FINE * (at[1] + 0.5f));
+    const float nearest =
+        b->depth[((int64_t)n * FINE * v->height + w) * FINE * v->width + u];        // 1 / depth
+    if (nearest * (z - 1.5f * pixel * (0.5f + slope)) > 1)
+        return;
+    const float inside = (float)within / EDGE;
+    float weight = inside * inside;
+    for (int k = 0; k < SHARP; k++)
+        weight *= facing;
+    for (int k = 0; k < 4; k++) {
+        const float share = (k & 1 ? fx : 1 - fx) * (k >> 1 ? fy : 1 - fy) * weight;
+        const uint8_t *const rgb = v->image + 3 * pixel_of(v, n, x + (k & 1), y + (k >> 1));
+        for (int i = 0; i < 3; i++)
+            sum[i] += share * rgb[i];
+    }
+    sum[3] += weight;
+}
+
+void
+pf_blend_colors(const pf_blend *blend, float *rgb, const float *point, const float *normal,
+                int64_t n)
+{
+#pragma omp parallel for schedule(dynamic, 1024)
+    for (int64_t i = 0; i < n; i++) {
+        float sum[4] = {0};
+        for (int k = 0; k < blend->views->count; k++)
+            add_view(blend, sum, k, point + 3 * i, normal + 3 * i);
+        for (int k = 0; k < 3; k++)
+            rgb[3 * i + k] = (sum[k] / 255 + OWN * rgb[3 * i + k]) / (sum[3] + OWN);
+    }
+}
+
+/* ---- the whole ---- */
+
+pf_err
+pf_blend_new(pf_blend **blend, const struct pf_posed_views *views, const struct pf_mesh *mesh)
+{
+    const int64_t pixels = (int64_t)views->width * views->height;
+    pf_blend *const b = calloc(1, sizeof *b);
+    bool enough = b != NULL;
+    if (b) {
+        b->views = views;
+        b->camera = malloc((size_t)views->count * sizeof *b->camera);
+        b->within = malloc((size_t)(views->count * pixels));
+        b->depth = malloc((size_t)(views->count * pixels) * FINE * FINE * sizeof *b->depth);
+        enough = b->camera && b->within && b->depth;
+    }
+#pragma omp parallel for schedule(dynamic) reduction(&& : enough)
+    for (int n = 0; n < views->count; n++)
+        if (enough) {
+            set_camera(&b->camera[n], views, n);
+            measure_outline(b->within + n * pixels, views->alpha + n * pixels, views->width,
+                            views->height);
+            enough = draw_depth(b, mesh, n);
+        }
+    *blend = b;
+    if (enough)
+        return PF_OK;
+    pf_blend_free(b);
+    *blend = NULL;
+    return pf_fail(PF_ENOMEM, "no memory for the depths of %d views", views->count);
+}
+
+void
+pf_blend_free(pf_blend *blend)
+{
+    if (!blend)
+        return;
+    free(blend->camera);
+    free(blend->within);
+    free(blend->depth);
+    free(blend);
+}

@@ -1,0 +1,371 @@
+#include "tools/pf-extract-mesh/texture.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/pf-extract-mesh/raster.h"
+
+enum { BATCH = 1 << 20 };       /* texels that are coloured together */
+#define REACH 1.0f              /* texels around a face that it colours where no face is */
+
+static float
+dot(const float a[3], const float b[3])
+{
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
+
+/* ---- whose a texel is ---- */
+
+/* The faces of an atlas by chart: face [faces], chart i's from first[i] on. */
+static pf_err
+sort_faces(uint32_t **face, int64_t **first, const struct pf_atlas *a, int64_t faces)
+{
+    *face = malloc(((size_t)faces + 1) * sizeof **face);
+    *first = calloc((size_t)a->charts + 2, sizeof **first);
+    if (!*face || !*first)
+        return pf_fail(PF_ENOMEM, "no memory for the texture of %lld faces", (long long)faces);
+    for (int64_t f = 0; f < faces; f++)
+        (*first)[a->chart[f] + 2]++;
+    for (int i = 0; i <= a->charts; i++)
+        (*first)[i + 1] += (*first)[i];
+    for (int64_t f = 0; f < faces; f++)
+        (*face)[(*first)[a->chart[f] + 1]++] = (uint32_t)f;
+    return PF_OK;
+}
+
+/* Whether the middle of a texel is at most REACH from the face. */
+static bool
+is_beside(const struct pf_raster *r, const int64_t weight[3])
+{
+    for (int k = 0; k < 3; k++) {
+        const double length = sqrt((double)(r->dx[k] * r->dx[k] + r->dy[k] * r->dy[k]));
+        if ((double)weight[k] < -REACH * PF_RASTER_ONE * length)
+            return false;
+    }
+    return true;
+}
+
+/* Give the free texels in a face to it; beside: and those around it. */
+static void
+claim(int32_t *owner, const struct pf_atlas *a, uint32_t f, bool beside)
+{
+    const float *corner[3];
+    int64_t weight[3];
+    struct pf_raster r;
+    for (int k = 0; k < 3; k++)
+        corner[k] = a->at + 2 * (int64_t)a->face[3 * (int64_t)f + k];
+    pf_raster_begin(&r, corner, beside);
+    for (int y = r.y0; y < r.y1; y++)
+        for (int x = r.x0; x < r.x1; x++) {
+            int32_t *const to = &owner[(int64_t)y * a->size + x];
+            if (*to < 0 && (pf_raster_covers(weight, &r, x, y) ||
+                            (beside && is_beside(&r, weight))))
+                *to = (int32_t)f;
+        }
+}
+
+/* The face of each texel, [size, size], owned by the caller; -1: none.  Charts' gutters are apart,
+ * so they can be drawn at once. */
+static pf_err
+find_owners(int32_t **owner, const struct pf_atlas *a, int64_t faces)
+{
+    const size_t texels = (size_t)a->size * (size_t)a->size;
+    uint32_t *face = NULL;
+    int64_t *first = NULL;
+    *owner = malloc(texels * sizeof **owner);
+    pf_err err = sort_faces(&face, &first, a, faces);
+    if (!err && !*owner)
+        err = pf_fail(PF_ENOMEM, "no memory for a texture of %d texels a side", a->size);
+    if (!err) {
+        memset(*owner, 0xff, texels * sizeof **owner);
+#pragma omp parallel for schedule(dynamic)
+        for (int i = 0; i < a->charts; i++)
+            for (int beside = 0; beside < 2; beside++)
+                for (int64_t k = first[i]; k < first[i + 1]; k++)
+                    claim(*owner, a, face[k], beside);
+    }
+    free(face);
+    free(first);
+    return err;
+}
+
+/* ---- what is there ---- */
+
+/* Weights of the face's corners at the middle of a texel, or the nearest to it in the face, about.
+ */
+static void
+weigh(float weight[3], const struct pf_atlas *a, int64_t f, int64_t texel)
+{
+    const float x = (float)(texel % a->size) + 0.5f, y = (float)(texel / a->size) + 0.5f;
+    const float *p[3];
+    float sum = 0;
+    for (int k = 0; k < 3; k++)
+        p[k] = a->at + 2 * (int64_t)a->face[3 * f + k];
+    for (int k = 0; k < 3; k++) {
+        const float *const b = p[(k + 1) % 3], *const c = p[(k + 2) % 3];
+        const float area = (p[1][0] - p[0][0]) * (p[2][1] - p[0][1]) -
+                           (p[1][1] - p[0][1]) * (p[2][0] - p[0][0]);
+        weight[k] = ((c[0] - b[0]) * (y - b[1]) - (c[1] - b[1]) * (x - b[0])) / area;
+        weight[k] = fminf(fmaxf(weight[k], 0), 1);      // not a number without area: 0
+        sum += weight[k];
+    }
+    for (int k = 0; k < 3; k++)
+        weight[k] = sum > 0 ? weight[k] / sum : 1 / 3.0f;
+}
+
+struct texels {                 /* a batch */
+    int64_t *at;                /* [BATCH] places in the picture */
+    int64_t n;
+    float *point, *normal;      /* [BATCH, 3] of the mesh */
+    float *sdf, *gradient, *rgb;        /* of the field: [BATCH], [BATCH, 3] twice */
+    float *far;                 /* [BATCH, 3] points moved to the field's surface */
+    int64_t *which;             /* [BATCH] the texels that these are of */
+};
+
+static pf_err
+take(struct texels *t)
+{
+    t->at = malloc(BATCH * sizeof *t->at);
+    t->which = malloc(BATCH * sizeof *t->which);
+    t->sdf = malloc(BATCH * sizeof *t->sdf);
+    t->point = malloc(3 * BATCH * sizeof *t->point);
+    t->normal = malloc(3 * BATCH * sizeof *t->normal);
+    t->gradient = malloc(3 * BATCH * sizeof *t->gradient);
+    t->rgb = malloc(3 * BATCH * sizeof *t->rgb);
+    t->far = malloc(3 * BATCH * sizeof *t->far);
+    if (t->at && t->which && t->sdf && t->point && t->normal && t->gradient && t->rgb && t->far)
+        return PF_OK;
+    return pf_fail(PF_ENOMEM, "no memory for %d texels", BATCH);
+}
+
+static void
+drop(struct texels *t)
+{
+    free(t->at);
+    free(t->which);
+    free(t->sdf);
+    free(t->point);
+    free(t->normal);
+    free(t->gradient);
+    free(t->rgb);
+    free(t->far);
+}
+
+static void
+place(struct texels *t, const struct pf_mesh *mesh, const struct pf_atlas *a,
+      const int32_t *owner)
+{
+#pragma omp parallel for
+    for (int64_t i = 0; i < t->n; i++) {
+        const int64_t f = owner[t->at[i]];
+        float weight[3], *const p = t->point + 3 * i, *const n = t->normal + 3 * i;
+        weigh(weight, a, f, t->at[i]);
+        for (int k = 0; k < 3; k++) {
+            p[k] = n[k] = 0;
+            for (int c = 0; c < 3; c++) {
+                const int64_t v = 3 * (int64_t)mesh->face[3 * f + c] + k;
+                p[k] += weight[c] * mesh->vertex[v];
+                n[k] += weight[c] * mesh->normal[v];
+            }
+        }
+        const float length = sqrtf(dot(n, n));
+        for (int k = 0; k < 3; k++)             // opposite normals: any of them
+            n[k] = length > 0 ? n[k] / length : mesh->normal[3 * (int64_t)mesh->face[3 * f] + k];
+    }
+}
+
+/* Colours and gradients of the field at the texels.  Those that lie further from its surface than
+ * a texel is wide, where the mesh is coarse, are looked at again where that is. */
+static pf_err
+look(struct texels *t, pf_field *field, float texel)
+{
+    int64_t n = 0;
+    PF_TRY(pf_field_eval(field, t->sdf, t->gradient, t->rgb, t->point, NULL, t->n));
+    for (int64_t i = 0; i < t->n; i++) {
+        const float *const g = t->gradient + 3 * i;
+        const float step = t->sdf[i] / dot(g, g);
+        if (!(fabsf(t->sdf[i]) > texel) || !isfinite(step))
+            continue;
+        for (int k = 0; k < 3; k++)
+            t->far[3 * n + k] = t->point[3 * i + k] - step * g[k];
+        t->which[n++] = i;
+    }
+    if (!n)
+        return PF_OK;
+    float *const gradient = malloc(3 * (size_t)n * sizeof *gradient);
+    float *const rgb = malloc(3 * (size_t)n * sizeof *rgb);
+    pf_err err = gradient && rgb ? PF_OK : pf_fail(PF_ENOMEM, "no memory for %d texels", BATCH);
+    if (!err)
+        err = pf_field_eval(field, NULL, gradient, rgb, t->far, NULL, n);
+    for (int64_t i = 0; !err && i < n; i++) {
+        memcpy(t->gradient + 3 * t->which[i], gradient + 3 * i, 3 * sizeof *gradient);
+        memcpy(t->rgb + 3 * t->which[i], rgb + 3 * i, 3 * sizeof *rgb);
+    }
+    free(gradient);
+    free(rgb);
+    return err;
+}
+
+/* ---- pictures ---- */
+
+static uint8_t
+to_byte(float v)
+{
+    return (uint8_t)lrintf(255 * fminf(fmaxf(v, 0), 1));
+}
+
+void
+pf_texture_tangent(float tangent[3], const float normal[3], const float right[3])
+{
+    const float along = dot(right, normal);
+    for (int k = 0; k < 3; k++)
+        tangent[k] = right[k] - along * normal[k];
+    const float length = sqrtf(dot(tangent, tangent));
+    for (int k = 0; k < 3; k++)                 // a normal that lies along right: any direction
+        tangent[k] = length > 1e-6f ? tangent[k] / length : normal[(k + 1) % 3];
+}
+
+/* The field's normal in the frame of the mesh's; straight up where the field has none that looks
+ * outward. */
+static void
+put_normal(uint8_t to[3], const float gradient[3], const float normal[3], const float right[3])
+{
+    float tangent[3], up[3], local[3];
+    const float length = sqrtf(dot(gradient, gradient)), out = dot(gradient, normal) / length;
+    pf_texture_tangent(tangent, normal, right);
+    for (int k = 0; k < 3; k++)
+        up[k] = normal[(k + 1) % 3] * tangent[(k + 2) % 3] -
+                normal[(k + 2) % 3] * tangent[(k + 1) % 3];
+    local[0] = dot(gradient, tangent) / length;
+    local[1] = dot(gradient, up) / length;
+    local[2] = out;
+    for (int k = 0; k < 3; k++)
+        to[k] = out > 0 ? to_byte((local[k] + 1) / 2) : to_byte(k < 2 ? 0.5f : 1);
+}
+
+static pf_err
+paint(struct pf_texture *x, struct texels *t, const struct pf_mesh *mesh, const int32_t *owner,
+      pf_field *field, const pf_blend *blend)
+{
+    const struct pf_atlas *const a = &x->atlas;
+    const int64_t texels = (int64_t)a->size * a->size;
+    for (int64_t from = 0; from < texels;) {
+        for (t->n = 0; from < texels && t->n < BATCH; from++)
+            if (owner[from] >= 0)
+                t->at[t->n++] = from;
+        place(t, mesh, a, owner);
+        PF_TRY(look(t, field, (float)(1 / a->scale)));
+        if (blend)
+            pf_blend_colors(blend, t->rgb, t->point, t->normal, t->n);
+#pragma omp parallel for
+        for (int64_t i = 0; i < t->n; i++) {
+            for (int k = 0; k < 3; k++)
+                x->color.pixel[3 * t->at[i] + k] = to_byte(t->rgb[3 * i + k]);
+            if (x->normal.pixel)
+                put_normal(x->normal.pixel + 3 * t->at[i], t->gradient + 3 * i, t->normal + 3 * i,
+                           a->right[a->chart[owner[t->at[i]]]]);
+        }
+    }
+    return PF_OK;
+}
+
+/* ---- gutters ---- */
+
+/* round [size, size]: the round in which a texel got its colour, 0xff: it has none.  Give the mean
+ * of those around it to each texel beside one of an earlier round. */
+static void
+widen(pf_image *image, uint8_t *done, int round)
+{
+    const int n = image->width;
+#pragma omp parallel for schedule(dynamic, 16)
+    for (int y = 0; y < n; y++)
+        for (int x = 0; x < n; x++) {
+            const int64_t at = (int64_t)y * n + x;
+            int sum[3] = {0}, count = 0;
+            if (done[at] <= round)
+                continue;
+            for (int j = y > 0 ? y - 1 : 0; j <= y + 1 && j < n; j++)
+                for (int i = x > 0 ? x - 1 : 0; i <= x + 1 && i < n; i++) {
+                    const int64_t from = (int64_t)j * n + i;
+                    if (done[from] >= round)
+                        continue;
+                    for (int k = 0; k < 3; k++)
+                        sum[k] += image->pixel[3 * from + k];
+                    count++;
+                }
+            for (int k = 0; k < 3 && count; k++)
+                image->pixel[3 * at + k] = (uint8_t)((sum[k] + count / 2) / count);
+            if (count)
+                done[at] = (uint8_t)round;
+        }
+}
+
+/* Widen the charts by their gutters and give what is left their mean, so that coarser copies of
+ * the picture have no seams. */
+static pf_err
+fill(pf_image *image, const int32_t *owner, int gutter)
+{
+    const int64_t texels = (int64_t)image->width * image->height;
+    uint8_t *const done = malloc((size_t)texels);
+    int64_t sum[3] = {0}, count = 0;
+    if (!done)
+        return pf_fail(PF_ENOMEM, "no memory for a texture of %d texels a side", image->width);
+    for (int64_t i = 0; i < texels; i++) {
+        done[i] = owner[i] >= 0 ? 0 : 0xff;
+        if (owner[i] >= 0) {
+            for (int k = 0; k < 3; k++)
+                sum[k] += image->pixel[3 * i + k];
+            count++;
+        }
+    }
+    for (int round = 1; round <= gutter; round++)
+        widen(image, done, round);
+    for (int64_t i = 0; i < texels && count; i++)
+        for (int k = 0; k < 3 && done[i] == 0xff; k++)
+            image->pixel[3 * i + k] = (uint8_t)(sum[k] / count);
+    free(done);
+    return PF_OK;
+}
+
+/* ---- the whole ---- */
+
+static pf_err
+make(struct pf_texture *x, int32_t **owner, struct texels *t, const struct pf_mesh *mesh,
+     pf_field *field, const pf_blend *blend, bool normals)
+{
+    const int size = x->atlas.size, gutter = x->atlas.gutter;
+    PF_TRY(pf_image_new(&x->color, size, size, 3));
+    if (normals)
+        PF_TRY(pf_image_new(&x->normal, size, size, 3));
+    PF_TRY(take(t));
+    PF_TRY(find_owners(owner, &x->atlas, mesh->faces));
+    PF_TRY(paint(x, t, mesh, *owner, field, blend));
+    PF_TRY(fill(&x->color, *owner, gutter));
+    return normals ? fill(&x->normal, *owner, gutter) : PF_OK;
+}
+
+pf_err
+pf_texture_make(struct pf_texture *texture, const struct pf_mesh *mesh, int size, pf_field *field,
+                const pf_blend *blend, bool normals)
+{
+    struct texels t = {0};
+    int32_t *owner = NULL;
+    *texture = (struct pf_texture){0};
+    PF_TRY(pf_atlas_make(&texture->atlas, mesh, size));
+    const pf_err err = make(texture, &owner, &t, mesh, field, blend, normals);
+    drop(&t);
+    free(owner);
+    if (err)
+        pf_texture_release(texture);
+    return err;
+}
+
+void
+pf_texture_release(struct pf_texture *texture)
+{
+    pf_atlas_release(&texture->atlas);
+    pf_image_release(&texture->color);
+    pf_image_release(&texture->normal);
+}
