@@ -93,7 +93,8 @@ project(struct pf_atlas *a, const struct pf_mesh *mesh, const float normal[3], i
         right[k] /= length;
     cross(down, right, normal);                 // seen from outside: right x up = normal
     for (int turn = 0; turn < turns; turn++) {
-        const float angle = (float)turn * 3.14159265f / (float)turns, c = cosf(angle), s = sinf(angle);
+        const float angle = (float)turn * 3.14159265f / (float)turns;
+        const float c = cosf(angle), s = sinf(angle);
         for (int k = 0; k < 3; k++) {
             axis[0][k] = c * right[k] + s * down[k];
             axis[1][k] = c * down[k] - s * right[k];

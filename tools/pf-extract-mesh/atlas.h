@@ -10,7 +10,7 @@
 #define PF_ATLAS_H
 #include "kernels/march/mesh.h"
 
-enum { PF_ATLAS_MIN = 64, PF_ATLAS_MAX = 16384 };       /* texels a side */
+enum { PF_ATLAS_MIN = 64, PF_ATLAS_MAX = 8192 };       /* texels a side */
 
 struct pf_atlas {
     int size;                   /* texels a side */

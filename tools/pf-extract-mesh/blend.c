@@ -11,7 +11,8 @@
 
 enum { FINE = 2 };              /* depths for each pixel along each axis */
 enum { EDGE = 3 };              /* pixels from the outline that count less */
-#define SHARP 4
+#define SHARP 2
+enum { ROUNDS = 3 };            /* that the colours are corrected; more amplify what disagrees */
 #define GRAZING 0.15f           /* cosine: a view that sees a face flatter does not count */
 #define WHOLE 0.99f             /* alpha of a pixel that is of the object alone */
 #define NEAREST 0.01f           /* depth at which a camera begins to see, scene units */
@@ -154,17 +155,22 @@ measure_outline(uint8_t *within, const float *alpha, int width, int height)
         }
 }
 
-/* ---- colours ---- */
+/* ---- points in views ---- */
 
-static inline int64_t
-pixel_of(const struct pf_posed_views *v, int n, int x, int y)
-{
-    return ((int64_t)n * v->height + y) * v->width + x;
-}
+struct link {                   /* a point that a view sees, between four of its pixels */
+    uint32_t point, pixel;      /* pixel: the upper left one, row by row */
+    float x, y;                 /* how far it is to the next column and row, 0..1 */
+    float weight;               /* of what the view says about the point */
+    float area;                 /* of the surface there, as the view sees it, to some factor */
+};
+struct links {
+    struct link *link;          /* [n] in the order of points, owned */
+    int64_t n, room;
+};
 
-/* What view n adds to the sums of a point. */
-static inline void
-add_view(const pf_blend *b, float sum[4], int n, const float p[3], const float normal[3])
+/* Whether view n sees a point, and where. */
+static inline bool
+see(struct link *link, const pf_blend *b, int n, const float p[3], const float normal[3])
 {
     const struct pf_posed_views *const v = b->views;
     const struct camera *const c = &b->camera[n];
@@ -176,52 +182,180 @@ add_view(const pf_blend *b, float sum[4], int n, const float p[3], const float n
     }
     facing /= sqrtf(length);
     if (!(facing > GRAZING))
-        return;
+        return false;
     const float z = project(at, c, p);
     if (!(z > NEAREST) || !(at[0] >= 0) || !(at[1] >= 0) || !(at[0] < (float)(v->width - 1)) ||
         !(at[1] < (float)(v->height - 1)))
-        return;
+        return false;
     const int x = (int)at[0], y = (int)at[1];
-    const float fx = at[0] - (float)x, fy = at[1] - (float)y;
+    const uint8_t *const row = b->within + ((int64_t)n * v->height + y) * v->width + x;
     int within = EDGE;
-    for (int k = 0; k < 4; k++) {
-        const int d = b->within[pixel_of(v, n, x + (k & 1), y + (k >> 1))];
-        within = d < within ? d : within;
-    }
+    for (int k = 0; k < 4; k++)
+        within = row[(k >> 1) * v->width + (k & 1)] < within ? row[(k >> 1) * v->width + (k & 1)]
+                                                             : within;
     if (within == 0)
-        return;
+        return false;
     // The surface's own depth changes by a pixel's width and its slope from there to the next.
     const float pixel = z / c->K[0], slope = sqrtf(1 - fminf(facing * facing, 1)) / facing;
-    const int u = (int)(FINE * (at[0] + 0.5f)), w = (int)(FINE * (at[1] + 0.5f));
-    const float nearest =
-        b->depth[((int64_t)n * FINE * v->height + w) * FINE * v->width + u];        // 1 / depth
-    if (nearest * (z - 1.5f * pixel * (0.5f + slope)) > 1)
-        return;
+    const int i = (int)(FINE * (at[0] + 0.5f)), j = (int)(FINE * (at[1] + 0.5f));
+    const float near = b->depth[((int64_t)n * FINE * v->height + j) * FINE * v->width + i];
+    if (near * (z - 1.5f * pixel * (0.5f + slope)) > 1)         // 1 / depth
+        return false;
     const float inside = (float)within / EDGE;
-    float weight = inside * inside;
-    for (int k = 0; k < SHARP; k++)
-        weight *= facing;
-    for (int k = 0; k < 4; k++) {
-        const float share = (k & 1 ? fx : 1 - fx) * (k >> 1 ? fy : 1 - fy) * weight;
-        const uint8_t *const rgb = v->image + 3 * pixel_of(v, n, x + (k & 1), y + (k >> 1));
-        for (int i = 0; i < 3; i++)
-            sum[i] += share * rgb[i];
-    }
-    sum[3] += weight;
+    link->pixel = (uint32_t)(y * v->width + x);
+    link->x = at[0] - (float)x;
+    link->y = at[1] - (float)y;
+    link->area = facing / (z * z);
+    link->weight = inside * inside * powf(facing, SHARP);
+    return true;
 }
 
-void
+/* The points that view n sees. */
+static bool
+find_links(struct links *l, const pf_blend *b, int n, const float *point, const float *normal,
+           int64_t points)
+{
+    for (int64_t i = 0; i < points; i++) {
+        if (l->n == l->room) {
+            const int64_t room = l->room ? 2 * l->room : 1 << 12;
+            struct link *const more = realloc(l->link, (size_t)room * sizeof *more);
+            if (!more)
+                return false;
+            l->link = more;
+            l->room = room;
+        }
+        if (see(&l->link[l->n], b, n, point + 3 * i, normal + 3 * i))
+            l->link[l->n++].point = (uint32_t)i;
+    }
+    return true;
+}
+
+/* ---- colours ---- */
+
+/* The share of pixel k of four that a link is between. */
+static inline float
+share(const struct link *l, int k)
+{
+    return (k & 1 ? l->x : 1 - l->x) * (k >> 1 ? l->y : 1 - l->y);
+}
+
+static inline int64_t
+pixel_of(const struct link *l, int k, int width)
+{
+    return l->pixel + (k >> 1) * width + (k & 1);
+}
+
+/* left [H, W, 3]: what each pixel of view n shows more than the points in it, which it sees; rgb
+ * NULL: all of it.  area [H, W] is scratch. */
+static void
+compare(float *left, float *area, const pf_blend *b, int n, const struct links *l,
+        const float *rgb)
+{
+    const int width = b->views->width;
+    const int64_t pixels = (int64_t)width * b->views->height;
+    const uint8_t *const image = b->views->image + 3 * n * pixels;
+    memset(left, 0, (size_t)pixels * 3 * sizeof *left);
+    memset(area, 0, (size_t)pixels * sizeof *area);
+    for (int64_t i = 0; rgb && i < l->n; i++) {
+        const struct link *const at = &l->link[i];
+        const int64_t to = pixel_of(at, (at->x >= 0.5f) + 2 * (at->y >= 0.5f), width);
+        area[to] += at->area;
+        for (int c = 0; c < 3; c++)
+            left[3 * to + c] += at->area * rgb[3 * (int64_t)at->point + c];
+    }
+    for (int64_t i = 0; i < 3 * pixels; i++)
+        left[i] = rgb && area[i / 3] <= 0 ? 0
+                                          : image[i] / 255.0f - (rgb ? left[i] / area[i / 3] : 0);
+}
+
+static int64_t
+first_at(const struct links *l, int64_t point)
+{
+    int64_t low = 0, high = l->n;
+    while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (l->link[middle].point < point)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+enum { SOME = 1 << 14 };        /* points that a thread works on */
+
+/* rgb = (own rgb + sum of weight left) / (own + sum of weight), or with own 0: what is left is
+ * added by its mean.  left [N, H, W, 3]. */
+static void
+give(float *rgb, const pf_blend *b, const struct links *l, const float *left, int64_t points,
+     float own)
+{
+    const int64_t pixels = (int64_t)b->views->width * b->views->height;
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t from = 0; from < points; from += SOME) {
+        const int64_t end = from + SOME < points ? from + SOME : points;
+        float sum[SOME][4];
+        memset(sum, 0, sizeof sum);
+        for (int n = 0; n < b->views->count; n++)
+            for (int64_t i = first_at(&l[n], from); i < l[n].n && l[n].link[i].point < end; i++) {
+                const struct link *const at = &l[n].link[i];
+                float *const to = sum[at->point - from];
+                for (int k = 0; k < 4; k++) {
+                    const float w = share(at, k) * at->weight;
+                    const float *const pixel =
+                        left + 3 * (n * pixels + pixel_of(at, k, b->views->width));
+                    for (int c = 0; c < 3; c++)
+                        to[c] += w * pixel[c];
+                }
+                to[3] += at->weight;
+            }
+        for (int64_t i = from; i < end; i++)
+            for (int c = 0; c < 3; c++) {
+                const float *const s = sum[i - from], was = rgb[3 * i + c];
+                rgb[3 * i + c] = own > 0 ? (s[c] + own * was) / (s[3] + own)
+                                         : was + s[c] / (s[3] + OWN);
+            }
+    }
+}
+
+/* The mean of the views at first.  It is blurred, by the pixels and as views disagree, so what the
+ * views show more than it is added to it, some times (iterative back-projection). */
+static void
+fit(float *rgb, const pf_blend *b, const struct links *l, float *left, float *area, int64_t points)
+{
+    const int64_t pixels = (int64_t)b->views->width * b->views->height;
+    for (int round = 0; round <= ROUNDS; round++) {
+#pragma omp parallel for schedule(dynamic)
+        for (int n = 0; n < b->views->count; n++)
+            compare(left + 3 * n * pixels, area + n * pixels, b, n, &l[n], round ? rgb : NULL);
+        give(rgb, b, l, left, points, round ? 0 : OWN);
+    }
+    for (int64_t i = 0; i < 3 * points; i++)
+        rgb[i] = fminf(fmaxf(rgb[i], 0), 1);
+}
+
+pf_err
 pf_blend_colors(const pf_blend *blend, float *rgb, const float *point, const float *normal,
                 int64_t n)
 {
-#pragma omp parallel for schedule(dynamic, 1024)
-    for (int64_t i = 0; i < n; i++) {
-        float sum[4] = {0};
-        for (int k = 0; k < blend->views->count; k++)
-            add_view(blend, sum, k, point + 3 * i, normal + 3 * i);
-        for (int k = 0; k < 3; k++)
-            rgb[3 * i + k] = (sum[k] / 255 + OWN * rgb[3 * i + k]) / (sum[3] + OWN);
-    }
+    const int views = blend->views->count;
+    const size_t pixels = (size_t)views * (size_t)blend->views->width *
+                          (size_t)blend->views->height;
+    struct links *const l = calloc((size_t)views, sizeof *l);
+    float *const left = malloc(3 * pixels * sizeof *left), *const area = malloc(pixels * 4);
+    bool enough = l && left && area;
+#pragma omp parallel for schedule(dynamic) reduction(&& : enough)
+    for (int i = 0; i < views; i++)
+        enough = enough && find_links(&l[i], blend, i, point, normal, n);
+    if (enough)
+        fit(rgb, blend, l, left, area, n);
+    for (int i = 0; l && i < views; i++)
+        free(l[i].link);
+    free(l);
+    free(left);
+    free(area);
+    return enough ? PF_OK
+                  : pf_fail(PF_ENOMEM, "no memory for the colours of %lld points", (long long)n);
 }
 
 /* ---- the whole ---- */

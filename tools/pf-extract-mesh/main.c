@@ -41,7 +41,7 @@ static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "texture", opt.texture, "PX",
                "colours in a square picture of PX texels a side, for GLB and OBJ; 0: at vertices",
                0, PF_ATLAS_MAX),
-    PF_OPT_STR(0, "views", opt.views, "STREAM", "take colours from these views, where they see it"),
+    PF_OPT_STR(0, "views", opt.views, "STREAM", "take colours from these views where they see the mesh"),
     PF_OPT_FLAG(0, "normal-map", opt.normal_map, "with --texture: one of the field's normals too"),
     PF_OPT_FLAG(0, "world", opt.world,
                 "in the units and axes of the cameras given to pf-stream pack"),
@@ -82,8 +82,10 @@ look(struct pf_mesh *mesh, pf_field *field)
 static void
 check_texture(enum pf_mesh_format format)
 {
-    if (!opt.texture && (opt.normal_map || opt.views))
-        pf_usage("%s is for a texture; give --texture", opt.views ? "--views" : "--normal-map");
+    if (!opt.texture && opt.normal_map)
+        pf_usage("--normal-map goes with a texture; give --texture");
+    if (!opt.texture && opt.views)
+        pf_usage("--views are for a texture; give --texture");
     if (!opt.texture)
         return;
     if (opt.texture < PF_ATLAS_MIN)

@@ -18,7 +18,7 @@ struct packing {
     const struct pf_atlas *atlas;
     double scale;
     struct chart *chart;        /* [charts] */
-    int *upper, *lower;         /* [columns]: where a chart begins and ends in each of its columns */
+    int *upper, *lower;         /* [columns]: where a chart begins and ends in each of them */
     int *horizon;               /* [size] */
     int64_t *filled;            /* [size + 1]: running sum of the horizon */
 };

@@ -7,7 +7,7 @@
 
 #include "tools/pf-extract-mesh/raster.h"
 
-enum { BATCH = 1 << 20 };       /* texels that are coloured together */
+enum { BATCH = 1 << 20 };       /* texels that the field is asked for together */
 #define REACH 1.0f              /* texels around a face that it colours where no face is */
 
 static float
@@ -115,42 +115,42 @@ weigh(float weight[3], const struct pf_atlas *a, int64_t f, int64_t texel)
         weight[k] = sum > 0 ? weight[k] / sum : 1 / 3.0f;
 }
 
-struct texels {                 /* a batch */
-    int64_t *at;                /* [BATCH] places in the picture */
+struct texels {                 /* those that faces own, [n] */
     int64_t n;
-    float *point, *normal;      /* [BATCH, 3] of the mesh */
-    float *sdf, *gradient, *rgb;        /* of the field: [BATCH], [BATCH, 3] twice */
-    float *far;                 /* [BATCH, 3] points moved to the field's surface */
-    int64_t *which;             /* [BATCH] the texels that these are of */
+    int64_t *at;                /* places in the picture */
+    float *point, *normal;      /* [n, 3] of the mesh */
+    float *rgb;                 /* [n, 3] */
+    float *gradient;            /* [n, 3] of the field */
 };
 
 static pf_err
-take(struct texels *t)
+take(struct texels *t, const int32_t *owner, int64_t texels)
 {
-    t->at = malloc(BATCH * sizeof *t->at);
-    t->which = malloc(BATCH * sizeof *t->which);
-    t->sdf = malloc(BATCH * sizeof *t->sdf);
-    t->point = malloc(3 * BATCH * sizeof *t->point);
-    t->normal = malloc(3 * BATCH * sizeof *t->normal);
-    t->gradient = malloc(3 * BATCH * sizeof *t->gradient);
-    t->rgb = malloc(3 * BATCH * sizeof *t->rgb);
-    t->far = malloc(3 * BATCH * sizeof *t->far);
-    if (t->at && t->which && t->sdf && t->point && t->normal && t->gradient && t->rgb && t->far)
-        return PF_OK;
-    return pf_fail(PF_ENOMEM, "no memory for %d texels", BATCH);
+    for (int64_t i = 0; i < texels; i++)
+        t->n += owner[i] >= 0;
+    const size_t n = (size_t)t->n + 1;
+    t->at = malloc(n * sizeof *t->at);
+    t->point = malloc(3 * n * sizeof *t->point);
+    t->normal = malloc(3 * n * sizeof *t->normal);
+    t->rgb = malloc(3 * n * sizeof *t->rgb);
+    t->gradient = malloc(3 * n * sizeof *t->gradient);
+    if (!t->at || !t->point || !t->normal || !t->rgb || !t->gradient)
+        return pf_fail(PF_ENOMEM, "no memory for %lld texels", (long long)t->n);
+    t->n = 0;
+    for (int64_t i = 0; i < texels; i++)
+        if (owner[i] >= 0)
+            t->at[t->n++] = i;
+    return PF_OK;
 }
 
 static void
 drop(struct texels *t)
 {
     free(t->at);
-    free(t->which);
-    free(t->sdf);
     free(t->point);
     free(t->normal);
-    free(t->gradient);
     free(t->rgb);
-    free(t->far);
+    free(t->gradient);
 }
 
 static void
@@ -176,35 +176,48 @@ place(struct texels *t, const struct pf_mesh *mesh, const struct pf_atlas *a,
     }
 }
 
-/* Colours and gradients of the field at the texels.  Those that lie further from its surface than
- * a texel is wide, where the mesh is coarse, are looked at again where that is. */
+/* Colours and gradients of the field at n points [n, 3], n at most BATCH.  Those that lie further
+ * from its surface than a texel is wide, where the mesh is coarse, are looked at again where that
+ * is.  scratch [BATCH, 10]. */
 static pf_err
-look(struct texels *t, pf_field *field, float texel)
+look(float *rgb, float *gradient, pf_field *field, const float *point, int64_t n, float texel,
+     float *scratch)
 {
-    int64_t n = 0;
-    PF_TRY(pf_field_eval(field, t->sdf, t->gradient, t->rgb, t->point, NULL, t->n));
-    for (int64_t i = 0; i < t->n; i++) {
-        const float *const g = t->gradient + 3 * i;
-        const float step = t->sdf[i] / dot(g, g);
-        if (!(fabsf(t->sdf[i]) > texel) || !isfinite(step))
+    float *const sdf = scratch, *const moved = sdf + BATCH, *const rgb_there = moved + 3 * BATCH,
+          *const gradient_there = rgb_there + 3 * BATCH;
+    int64_t far = 0;
+    PF_TRY(pf_field_eval(field, sdf, gradient, rgb, point, NULL, n));
+    for (int64_t i = 0; i < n; i++) {
+        const float *const g = gradient + 3 * i;
+        const float step = sdf[i] / dot(g, g);
+        if (!(fabsf(sdf[i]) > texel) || !isfinite(step)) {
+            sdf[i] = 0;                         // stays
             continue;
+        }
         for (int k = 0; k < 3; k++)
-            t->far[3 * n + k] = t->point[3 * i + k] - step * g[k];
-        t->which[n++] = i;
+            moved[3 * far + k] = point[3 * i + k] - step * g[k];
+        far++;
     }
-    if (!n)
-        return PF_OK;
-    float *const gradient = malloc(3 * (size_t)n * sizeof *gradient);
-    float *const rgb = malloc(3 * (size_t)n * sizeof *rgb);
-    pf_err err = gradient && rgb ? PF_OK : pf_fail(PF_ENOMEM, "no memory for %d texels", BATCH);
-    if (!err)
-        err = pf_field_eval(field, NULL, gradient, rgb, t->far, NULL, n);
-    for (int64_t i = 0; !err && i < n; i++) {
-        memcpy(t->gradient + 3 * t->which[i], gradient + 3 * i, 3 * sizeof *gradient);
-        memcpy(t->rgb + 3 * t->which[i], rgb + 3 * i, 3 * sizeof *rgb);
-    }
-    free(gradient);
-    free(rgb);
+    if (far)
+        PF_TRY(pf_field_eval(field, NULL, gradient_there, rgb_there, moved, NULL, far));
+    for (int64_t i = n; far > 0 && i-- > 0;)
+        if (sdf[i] != 0) {
+            far--;
+            memcpy(gradient + 3 * i, gradient_there + 3 * far, 3 * sizeof *gradient);
+            memcpy(rgb + 3 * i, rgb_there + 3 * far, 3 * sizeof *rgb);
+        }
+    return PF_OK;
+}
+
+static pf_err
+look_at_all(struct texels *t, pf_field *field, float texel)
+{
+    float *const scratch = malloc(10 * (size_t)BATCH * sizeof *scratch);
+    pf_err err = scratch ? PF_OK : pf_fail(PF_ENOMEM, "no memory for %d texels", BATCH);
+    for (int64_t i = 0; !err && i < t->n; i += BATCH)
+        err = look(t->rgb + 3 * i, t->gradient + 3 * i, field, t->point + 3 * i,
+                   t->n - i < BATCH ? t->n - i : BATCH, texel, scratch);
+    free(scratch);
     return err;
 }
 
@@ -250,23 +263,17 @@ paint(struct pf_texture *x, struct texels *t, const struct pf_mesh *mesh, const 
       pf_field *field, const pf_blend *blend)
 {
     const struct pf_atlas *const a = &x->atlas;
-    const int64_t texels = (int64_t)a->size * a->size;
-    for (int64_t from = 0; from < texels;) {
-        for (t->n = 0; from < texels && t->n < BATCH; from++)
-            if (owner[from] >= 0)
-                t->at[t->n++] = from;
-        place(t, mesh, a, owner);
-        PF_TRY(look(t, field, (float)(1 / a->scale)));
-        if (blend)
-            pf_blend_colors(blend, t->rgb, t->point, t->normal, t->n);
+    place(t, mesh, a, owner);
+    PF_TRY(look_at_all(t, field, (float)(1 / a->scale)));
+    if (blend)
+        PF_TRY(pf_blend_colors(blend, t->rgb, t->point, t->normal, t->n));
 #pragma omp parallel for
-        for (int64_t i = 0; i < t->n; i++) {
-            for (int k = 0; k < 3; k++)
-                x->color.pixel[3 * t->at[i] + k] = to_byte(t->rgb[3 * i + k]);
-            if (x->normal.pixel)
-                put_normal(x->normal.pixel + 3 * t->at[i], t->gradient + 3 * i, t->normal + 3 * i,
-                           a->right[a->chart[owner[t->at[i]]]]);
-        }
+    for (int64_t i = 0; i < t->n; i++) {
+        for (int k = 0; k < 3; k++)
+            x->color.pixel[3 * t->at[i] + k] = to_byte(t->rgb[3 * i + k]);
+        if (x->normal.pixel)
+            put_normal(x->normal.pixel + 3 * t->at[i], t->gradient + 3 * i, t->normal + 3 * i,
+                       a->right[a->chart[owner[t->at[i]]]]);
     }
     return PF_OK;
 }
@@ -339,8 +346,8 @@ make(struct pf_texture *x, int32_t **owner, struct texels *t, const struct pf_me
     PF_TRY(pf_image_new(&x->color, size, size, 3));
     if (normals)
         PF_TRY(pf_image_new(&x->normal, size, size, 3));
-    PF_TRY(take(t));
     PF_TRY(find_owners(owner, &x->atlas, mesh->faces));
+    PF_TRY(take(t, *owner, (int64_t)size * size));
     PF_TRY(paint(x, t, mesh, *owner, field, blend));
     PF_TRY(fill(&x->color, *owner, gutter));
     return normals ? fill(&x->normal, *owner, gutter) : PF_OK;

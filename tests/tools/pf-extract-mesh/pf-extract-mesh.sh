@@ -57,6 +57,37 @@ ok 'a lone component is kept whatever its share' sh -c '
 fails 'three faces are refused' 2 'no closed mesh has 3 faces' pf-extract-mesh --target-faces 3 -o m.ply field.pf
 fails 'a share above 1 is refused' 2 '--min-component' pf-extract-mesh --min-component 2 -o m.ply field.pf
 
+textured() { python3 -B "$ROOT/tests/tools/pf-extract-mesh/textured.py" "$@"; }
+# around WORD R G B FILE: the colour after WORD is this, give or take 3.
+around() { awk -v w="$1" -v r="$2" -v g="$3" -v b="$4" '
+    $1 == w { d = ($2 - r) ^ 2 + ($3 - g) ^ 2 + ($4 - b) ^ 2; n = 1 } END { exit !(n && d <= 27) }' "$5"; }
+if command -v python3 >/dev/null; then
+    x='pf-extract-mesh --resolution 40 --target-faces 400'
+    ok 'a texture goes into the GLB' sh -c "$x --texture 128 -o t.glb ball.pf"
+    ok 'the GLB is valid, closed, and has a picture' textured t.glb
+    ok 'any number of threads gives the same texture' sh -c "
+        OMP_NUM_THREADS=1 $x --texture 128 -o one.glb ball.pf && cmp one.glb t.glb"
+    ok 'a texture and a map of normals go beside the OBJ' sh -c "
+        $x --texture 128 --normal-map -o t.obj ball.pf && [ -s t.mtl ] && [ -s t.png ] && [ -s t-normal.png ]"
+    ok 'the OBJ and its pictures are valid' textured t.obj normals
+    ok 'the texture is of the views that see it' sh -c "
+        $x --texture 128 --normal-map --views views.pf -o v.glb ball.pf"
+    textured t.glb >field.txt
+    ok 'the GLB with two pictures is valid' sh -c "
+        python3 -B '$ROOT/tests/tools/pf-extract-mesh/textured.py' v.glb normals >views.txt"
+    ok 'the front has the colour of the view' around front 128 64 32 views.txt
+    ok 'the back has the colour of the field' around back $(sed -n 's/^back //p' field.txt) views.txt
+else
+    skip 'textures are valid' 'no python3'
+fi
+fails 'a texture for PLY is refused' 2 '.glb or beside .obj' pf-extract-mesh --texture 128 -o m.ply field.pf
+fails 'a texture beside standard output is refused' 2 'needs a name' pf-extract-mesh --texture 128 --format obj field.pf
+fails 'a tiny texture is refused' 2 'expected 64 to' pf-extract-mesh --texture 8 -o m.glb field.pf
+fails 'views without a texture are refused' 2 '--views are for a texture' pf-extract-mesh --views views.pf -o m.glb field.pf
+fails 'normals without a texture are refused' 2 'give --texture' pf-extract-mesh --normal-map -o m.glb field.pf
+fails 'views that are none are refused' 1 'views' pf-extract-mesh --resolution 16 --texture 64 --views field.pf -o m.glb field.pf
+ok 'a failure leaves no texture behind' sh -c '! ls | grep -q "^m[.]"'
+
 fails 'a name that says no format is refused' 2 'none of .ply, .obj, .glb, .stl; give --format' pf-extract-mesh -o mesh.off field.pf
 fails 'a resolution out of range is refused' 2 '--resolution' pf-extract-mesh --resolution 4 -o m.ply field.pf
 fails 'two fields are refused' 2 'one stream of fields' pf-extract-mesh -o m.ply field.pf field.pf

@@ -1,5 +1,6 @@
-/* An atlas has each face of the mesh once, nothing on top of anything else, and seen from outside. */
-// uses: tools/pf-extract-mesh/atlas.c tools/pf-extract-mesh/charts.c tools/pf-extract-mesh/pack.c tools/pf-extract-mesh/normals.c tools/pf-extract-mesh/simplify.c
+/* An atlas has each face of the mesh once, nothing on top of anything else, seen from outside. */
+// uses: tools/pf-extract-mesh/atlas.c tools/pf-extract-mesh/charts.c tools/pf-extract-mesh/pack.c
+// uses: tools/pf-extract-mesh/normals.c tools/pf-extract-mesh/simplify.c
 #include "tests/kernels/march/meshes.h"
 
 #include "kernels/march/march.h"
@@ -45,8 +46,8 @@ corners(const float *corner[3], const struct pf_atlas *a, int64_t f)
         corner[k] = a->at + 2 * (int64_t)a->face[3 * f + k];
 }
 
-/* Every texel is in one face at most, but for few; a face's neighbourhood, as wide as the gutter, has no texel
- * of another chart.  Returns the share of the picture that faces cover. */
+/* Every texel is in one face at most, but for few; a face's neighbourhood, as wide as the gutter,
+ * has no texel of another chart.  Returns the share of the picture that faces cover. */
 static double
 assert_apart(const struct pf_atlas *a, const struct pf_mesh *m)
 {

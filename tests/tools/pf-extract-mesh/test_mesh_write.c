@@ -1,5 +1,6 @@
 /* The bytes of PLY, OBJ, GLB and STL files, read back. */
-// uses: tools/pf-extract-mesh/mesh_write.c tools/pf-extract-mesh/glb.c tools/pf-extract-mesh/normals.c
+// uses: tools/pf-extract-mesh/mesh_write.c tools/pf-extract-mesh/glb.c
+// uses: tools/pf-extract-mesh/normals.c
 #include "tests/check.h"
 
 #include <jansson.h>
