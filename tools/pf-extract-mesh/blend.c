@@ -217,7 +217,7 @@ find_links(struct links *l, const pf_blend *b, int n, const float *point, const 
 {
     for (int64_t i = 0; i < points; i++) {
         if (l->n == l->room) {
-            const int64_t room = l->room ? 2 * l->room : 1 << 12;
+            const int64_t room = l->room ? 2 * l->room : points / 8 + 1;
             struct link *const more = realloc(l->link, (size_t)room * sizeof *more);
             if (!more)
                 return false;
