@@ -18,15 +18,18 @@ enum { ROUNDS = 3 };            /* that the colours are corrected; more amplify 
 #define NEAREST 0.01f           /* depth at which a camera begins to see, scene units */
 #define OWN 1e-3f               /* weight of the colour that was there */
 
-struct camera {
+struct camera {                 /* a view; its pictures are owned */
     float R[9], t[3], center[3], K[6];
+    int width, height;
+    uint8_t *image;             /* [H, W, 3] */
+    uint8_t *within;            /* [H, W] pixels from the outline, EDGE at most; 0: beyond it */
+    float *near;                /* [FINE H, FINE W] 1 / depth of the nearest surface around */
+    float *left, *area;         /* [H, W, 3], [H, W]: see compare */
 };
 
 struct pf_blend {
-    const struct pf_posed_views *views;
-    struct camera *camera;      /* [N] */
-    uint8_t *within;            /* [N, H, W] pixels from the outline, EDGE at most; 0: beyond it */
-    float *depth;               /* [N, FINE H, FINE W] of the nearest surface around */
+    struct camera *camera;      /* [count] */
+    int count;
 };
 
 /* ---- cameras ---- */
@@ -104,17 +107,17 @@ spread(float *to, const float *from, int width, int height, int step_x, int step
 
 /* 1 / depth of the mesh as a view sees it, of the nearest surface within a fine pixel. */
 static bool
-draw_depth(pf_blend *b, const struct pf_mesh *mesh, int n)
+draw_depth(const struct camera *c, const struct pf_mesh *mesh)
 {
-    const int width = FINE * b->views->width, height = FINE * b->views->height;
+    const int width = FINE * c->width, height = FINE * c->height;
     const size_t size = (size_t)width * (size_t)height;
-    float *const depth = b->depth + (int64_t)n * (int64_t)size;
+    float *const depth = c->near;
     float *const scratch = malloc(size * sizeof *scratch);
     float(*const point)[3] = malloc((size_t)(mesh->vertices + 1) * sizeof *point);
     if (scratch && point) {
         memset(depth, 0, size * sizeof *depth);
         for (int64_t v = 0; v < mesh->vertices; v++) {
-            const float z = project(point[v], &b->camera[n], mesh->vertex + 3 * v);
+            const float z = project(point[v], c, mesh->vertex + 3 * v);
             for (int k = 0; k < 2; k++)         // pixel j is fine pixels 2 j and 2 j + 1
                 point[v][k] = FINE * (point[v][k] + 0.5f) - 0.5f;
             point[v][2] = z > NEAREST ? 1 / z : 0;
@@ -168,12 +171,10 @@ struct links {
     int64_t n, room;
 };
 
-/* Whether view n sees a point, and where. */
+/* Whether a view sees a point, and where. */
 static inline bool
-see(struct link *link, const pf_blend *b, int n, const float p[3], const float normal[3])
+see(struct link *link, const struct camera *c, const float p[3], const float normal[3])
 {
-    const struct pf_posed_views *const v = b->views;
-    const struct camera *const c = &b->camera[n];
     float to[3], at[2], length = 0, facing = 0;
     for (int k = 0; k < 3; k++) {
         to[k] = c->center[k] - p[k];
@@ -184,25 +185,24 @@ see(struct link *link, const pf_blend *b, int n, const float p[3], const float n
     if (!(facing > GRAZING))
         return false;
     const float z = project(at, c, p);
-    if (!(z > NEAREST) || !(at[0] >= 0) || !(at[1] >= 0) || !(at[0] < (float)(v->width - 1)) ||
-        !(at[1] < (float)(v->height - 1)))
+    if (!(z > NEAREST) || !(at[0] >= 0) || !(at[1] >= 0) || !(at[0] < (float)(c->width - 1)) ||
+        !(at[1] < (float)(c->height - 1)))
         return false;
     const int x = (int)at[0], y = (int)at[1];
-    const uint8_t *const row = b->within + ((int64_t)n * v->height + y) * v->width + x;
+    const uint8_t *const row = c->within + (int64_t)y * c->width + x;
     int within = EDGE;
     for (int k = 0; k < 4; k++)
-        within = row[(k >> 1) * v->width + (k & 1)] < within ? row[(k >> 1) * v->width + (k & 1)]
+        within = row[(k >> 1) * c->width + (k & 1)] < within ? row[(k >> 1) * c->width + (k & 1)]
                                                              : within;
     if (within == 0)
         return false;
     // The surface's own depth changes by a pixel's width and its slope from there to the next.
     const float pixel = z / c->K[0], slope = sqrtf(1 - fminf(facing * facing, 1)) / facing;
     const int i = (int)(FINE * (at[0] + 0.5f)), j = (int)(FINE * (at[1] + 0.5f));
-    const float near = b->depth[((int64_t)n * FINE * v->height + j) * FINE * v->width + i];
-    if (near * (z - 1.5f * pixel * (0.5f + slope)) > 1)         // 1 / depth
+    if (c->near[(int64_t)j * FINE * c->width + i] * (z - 1.5f * pixel * (0.5f + slope)) > 1)
         return false;
     const float inside = (float)within / EDGE;
-    link->pixel = (uint32_t)(y * v->width + x);
+    link->pixel = (uint32_t)(y * c->width + x);
     link->x = at[0] - (float)x;
     link->y = at[1] - (float)y;
     link->area = facing / (z * z);
@@ -210,9 +210,9 @@ see(struct link *link, const pf_blend *b, int n, const float p[3], const float n
     return true;
 }
 
-/* The points that view n sees. */
+/* The points that a view sees. */
 static bool
-find_links(struct links *l, const pf_blend *b, int n, const float *point, const float *normal,
+find_links(struct links *l, const struct camera *c, const float *point, const float *normal,
            int64_t points)
 {
     for (int64_t i = 0; i < points; i++) {
@@ -224,7 +224,7 @@ find_links(struct links *l, const pf_blend *b, int n, const float *point, const 
             l->link = more;
             l->room = room;
         }
-        if (see(&l->link[l->n], b, n, point + 3 * i, normal + 3 * i))
+        if (see(&l->link[l->n], c, point + 3 * i, normal + 3 * i))
             l->link[l->n++].point = (uint32_t)i;
     }
     return true;
@@ -245,15 +245,14 @@ pixel_of(const struct link *l, int k, int width)
     return l->pixel + (k >> 1) * width + (k & 1);
 }
 
-/* left [H, W, 3]: what each pixel of view n shows more than the points in it, which it sees; rgb
- * NULL: all of it.  area [H, W] is scratch. */
+/* The view's left: what each pixel shows more than the points in it, which the view sees; rgb NULL:
+ * all of it.  Its area: of those points. */
 static void
-compare(float *left, float *area, const pf_blend *b, int n, const struct links *l,
-        const float *rgb)
+compare(const struct camera *view, const struct links *l, const float *rgb)
 {
-    const int width = b->views->width;
-    const int64_t pixels = (int64_t)width * b->views->height;
-    const uint8_t *const image = b->views->image + 3 * n * pixels;
+    const int width = view->width;
+    const int64_t pixels = (int64_t)width * view->height;
+    float *const left = view->left, *const area = view->area;
     memset(left, 0, (size_t)pixels * 3 * sizeof *left);
     memset(area, 0, (size_t)pixels * sizeof *area);
     for (int64_t i = 0; rgb && i < l->n; i++) {
@@ -263,9 +262,10 @@ compare(float *left, float *area, const pf_blend *b, int n, const struct links *
         for (int c = 0; c < 3; c++)
             left[3 * to + c] += at->area * rgb[3 * (int64_t)at->point + c];
     }
-    for (int64_t i = 0; i < 3 * pixels; i++)
-        left[i] = rgb && area[i / 3] <= 0 ? 0
-                                          : image[i] / 255.0f - (rgb ? left[i] / area[i / 3] : 0);
+    for (int64_t i = 0; i < 3 * pixels; i++) {
+        const float drawn = !rgb ? 0 : area[i / 3] > 0 ? left[i] / area[i / 3] : -1;
+        left[i] = drawn < 0 ? 0 : view->image[i] / 255.0f - drawn;
+    }
 }
 
 static int64_t
@@ -285,27 +285,25 @@ first_at(const struct links *l, int64_t point)
 enum { SOME = 1 << 14 };        /* points that a thread works on */
 
 /* rgb = (own rgb + sum of weight left) / (own + sum of weight), or with own 0: what is left is
- * added by its mean.  left [N, H, W, 3]. */
+ * added by its mean. */
 static void
-give(float *rgb, const pf_blend *b, const struct links *l, const float *left, int64_t points,
-     float own)
+give(float *rgb, const pf_blend *b, const struct links *l, int64_t points, float own)
 {
-    const int64_t pixels = (int64_t)b->views->width * b->views->height;
 #pragma omp parallel for schedule(dynamic)
     for (int64_t from = 0; from < points; from += SOME) {
         const int64_t end = from + SOME < points ? from + SOME : points;
         float sum[SOME][4];
         memset(sum, 0, sizeof sum);
-        for (int n = 0; n < b->views->count; n++)
+        for (int n = 0; n < b->count; n++)
             for (int64_t i = first_at(&l[n], from); i < l[n].n && l[n].link[i].point < end; i++) {
                 const struct link *const at = &l[n].link[i];
                 float *const to = sum[at->point - from];
                 for (int k = 0; k < 4; k++) {
                     const float w = share(at, k) * at->weight;
-                    const float *const pixel =
-                        left + 3 * (n * pixels + pixel_of(at, k, b->views->width));
-                    for (int c = 0; c < 3; c++)
-                        to[c] += w * pixel[c];
+                    const struct camera *const c = &b->camera[n];
+                    const float *const pixel = c->left + 3 * pixel_of(at, k, c->width);
+                    for (int channel = 0; channel < 3; channel++)
+                        to[channel] += w * pixel[channel];
                 }
                 to[3] += at->weight;
             }
@@ -321,14 +319,13 @@ give(float *rgb, const pf_blend *b, const struct links *l, const float *left, in
 /* The mean of the views at first.  It is blurred, by the pixels and as views disagree, so what the
  * views show more than it is added to it, some times (iterative back-projection). */
 static void
-fit(float *rgb, const pf_blend *b, const struct links *l, float *left, float *area, int64_t points)
+fit(float *rgb, const pf_blend *b, const struct links *l, int64_t points)
 {
-    const int64_t pixels = (int64_t)b->views->width * b->views->height;
     for (int round = 0; round <= ROUNDS; round++) {
 #pragma omp parallel for schedule(dynamic)
-        for (int n = 0; n < b->views->count; n++)
-            compare(left + 3 * n * pixels, area + n * pixels, b, n, &l[n], round ? rgb : NULL);
-        give(rgb, b, l, left, points, round ? 0 : OWN);
+        for (int n = 0; n < b->count; n++)
+            compare(&b->camera[n], &l[n], round ? rgb : NULL);
+        give(rgb, b, l, points, round ? 0 : OWN);
     }
     for (int64_t i = 0; i < 3 * points; i++)
         rgb[i] = fminf(fmaxf(rgb[i], 0), 1);
@@ -338,22 +335,17 @@ pf_err
 pf_blend_colors(const pf_blend *blend, float *rgb, const float *point, const float *normal,
                 int64_t n)
 {
-    const int views = blend->views->count;
-    const size_t pixels = (size_t)views * (size_t)blend->views->width *
-                          (size_t)blend->views->height;
-    struct links *const l = calloc((size_t)views, sizeof *l);
-    float *const left = malloc(3 * pixels * sizeof *left), *const area = malloc(pixels * 4);
-    bool enough = l && left && area;
+    const int views = blend->count;
+    struct links *const l = calloc((size_t)views + 1, sizeof *l);
+    bool enough = l != NULL;
 #pragma omp parallel for schedule(dynamic) reduction(&& : enough)
     for (int i = 0; i < views; i++)
-        enough = enough && find_links(&l[i], blend, i, point, normal, n);
+        enough = enough && find_links(&l[i], &blend->camera[i], point, normal, n);
     if (enough)
-        fit(rgb, blend, l, left, area, n);
+        fit(rgb, blend, l, n);
     for (int i = 0; l && i < views; i++)
         free(l[i].link);
     free(l);
-    free(left);
-    free(area);
     return enough ? PF_OK
                   : pf_fail(PF_ENOMEM, "no memory for the colours of %lld points", (long long)n);
 }
@@ -361,41 +353,60 @@ pf_blend_colors(const pf_blend *blend, float *rgb, const float *point, const flo
 /* ---- the whole ---- */
 
 pf_err
-pf_blend_new(pf_blend **blend, const struct pf_posed_views *views, const struct pf_mesh *mesh)
+pf_blend_new(pf_blend **blend)
 {
-    const int64_t pixels = (int64_t)views->width * views->height;
-    pf_blend *const b = calloc(1, sizeof *b);
-    bool enough = b != NULL;
-    if (b) {
-        b->views = views;
-        b->camera = malloc((size_t)views->count * sizeof *b->camera);
-        b->within = malloc((size_t)(views->count * pixels));
-        b->depth = malloc((size_t)(views->count * pixels) * FINE * FINE * sizeof *b->depth);
-        enough = b->camera && b->within && b->depth;
+    *blend = calloc(1, sizeof **blend);
+    return *blend ? PF_OK : pf_fail(PF_ENOMEM, "no memory for views");
+}
+
+/* View n of a document. */
+static bool
+set_view(struct camera *c, const struct pf_posed_views *v, int n, const struct pf_mesh *mesh)
+{
+    const size_t pixels = (size_t)v->width * (size_t)v->height;
+    set_camera(c, v, n);
+    c->width = v->width;
+    c->height = v->height;
+    c->image = malloc(3 * pixels);
+    c->within = malloc(pixels);
+    c->near = malloc(pixels * FINE * FINE * sizeof *c->near);
+    c->left = malloc(3 * pixels * sizeof *c->left);
+    c->area = malloc(pixels * sizeof *c->area);
+    if (!c->image || !c->within || !c->near || !c->left || !c->area)
+        return false;
+    memcpy(c->image, v->image + 3 * (size_t)n * pixels, 3 * pixels);
+    measure_outline(c->within, v->alpha + (size_t)n * pixels, v->width, v->height);
+    return draw_depth(c, mesh);
+}
+
+pf_err
+pf_blend_add(pf_blend *blend, const struct pf_posed_views *views, const struct pf_mesh *mesh)
+{
+    const int was = blend->count, count = was + views->count;
+    struct camera *const more = realloc(blend->camera, (size_t)count * sizeof *more);
+    bool enough = more != NULL;
+    if (more) {
+        memset(more + was, 0, (size_t)views->count * sizeof *more);
+        blend->camera = more;
+        blend->count = count;
     }
 #pragma omp parallel for schedule(dynamic) reduction(&& : enough)
     for (int n = 0; n < views->count; n++)
-        if (enough) {
-            set_camera(&b->camera[n], views, n);
-            measure_outline(b->within + n * pixels, views->alpha + n * pixels, views->width,
-                            views->height);
-            enough = draw_depth(b, mesh, n);
-        }
-    *blend = b;
-    if (enough)
-        return PF_OK;
-    pf_blend_free(b);
-    *blend = NULL;
-    return pf_fail(PF_ENOMEM, "no memory for the depths of %d views", views->count);
+        enough = enough && set_view(&more[was + n], views, n, mesh);
+    return enough ? PF_OK : pf_fail(PF_ENOMEM, "no memory for the depths of %d views", count);
 }
 
 void
 pf_blend_free(pf_blend *blend)
 {
-    if (!blend)
-        return;
-    free(blend->camera);
-    free(blend->within);
-    free(blend->depth);
+    for (int n = 0; blend && n < blend->count; n++) {
+        free(blend->camera[n].image);
+        free(blend->camera[n].within);
+        free(blend->camera[n].near);
+        free(blend->camera[n].left);
+        free(blend->camera[n].area);
+    }
+    if (blend)
+        free(blend->camera);
     free(blend);
 }

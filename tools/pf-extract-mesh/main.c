@@ -100,22 +100,35 @@ check_texture(enum pf_mesh_format format)
         pf_must(pf_textured_try_obj(pf_common.out, opt.normal_map));
 }
 
+/* The views of all documents of --views. */
+static pf_err
+read_views(pf_blend **blend, const struct pf_mesh *mesh, double bound)
+{
+    struct pf_posed_views views;
+    pf_stream *in;
+    pf_doc doc = {0};
+    pf_err err;
+    PF_TRY(pf_stream_open(&in, opt.views));
+    PF_TRY(pf_blend_new(blend));
+    while ((err = pf_stream_read(in, &doc)) == PF_OK) {
+        PF_TRY(pf_posed_views_read(&views, &doc));
+        PF_TRY(pf_posed_views_aim(&views, bound));
+        PF_TRY(pf_blend_add(*blend, &views, mesh));
+    }
+    pf_stream_close(in);
+    pf_doc_release(&doc);
+    return err == PF_END ? PF_OK : err;
+}
+
 /* The texture, of the views' colours if they are asked for. */
 static void
 make_texture(struct pf_texture *texture, const struct pf_mesh *mesh, pf_field *field)
 {
-    struct pf_posed_views views;
     pf_blend *blend = NULL;
-    pf_doc doc = {0};
-    if (opt.views) {
-        pf_must(pf_doc_read_file(&doc, opt.views));
-        pf_must(pf_stream_blame(opt.views, pf_posed_views_read(&views, &doc)));
-        pf_must(pf_stream_blame(opt.views, pf_posed_views_aim(&views, pf_field_bound(field))));
-        pf_must(pf_blend_new(&blend, &views, mesh));
-    }
+    if (opt.views)
+        pf_must(pf_stream_blame(opt.views, read_views(&blend, mesh, pf_field_bound(field))));
     pf_must(pf_texture_make(texture, mesh, opt.texture, field, blend, opt.normal_map));
     pf_blend_free(blend);
-    pf_doc_release(&doc);
 }
 
 /* A mesh without texture has no atlas. */

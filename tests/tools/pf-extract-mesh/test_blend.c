@@ -142,7 +142,14 @@ test_points_look_as_in_the_views(void **state)
             rgb[3 * v + k] = own[k];
         }
     }
-    assert_ok(pf_blend_new(&blend, &r->views, &m));
+    r->views.count = VIEWS / 2; /* of two documents */
+    assert_ok(pf_blend_new(&blend));
+    assert_ok(pf_blend_add(blend, &r->views, &m));
+    r->views.image += (int64_t)VIEWS / 2 * SIDE * SIDE * 3;
+    r->views.alpha += (int64_t)VIEWS / 2 * SIDE * SIDE;
+    r->views.pose += VIEWS / 2 * 12;
+    r->views.intrinsics += VIEWS / 2 * 9;
+    assert_ok(pf_blend_add(blend, &r->views, &m));
     assert_ok(pf_blend_colors(blend, rgb, m.vertex, normal, m.vertices));
     for (int64_t v = 0; v < m.vertices; v++) {
         float want[3];
@@ -181,7 +188,8 @@ test_what_hides_a_point_does_not_colour_it(void **state)
     (void)state;
     r->views.count = 1;         /* from +x, where the small one is before the large one */
     assert_ok(pf_march(&m, NULL, balls, NULL, &options));
-    assert_ok(pf_blend_new(&blend, &r->views, &m));
+    assert_ok(pf_blend_new(&blend));
+    assert_ok(pf_blend_add(blend, &r->views, &m));
     for (int i = -8; i <= 8; i++) {
         float rgb[3] = {0.5f, 0.5f, 0}, dir[3] = {0.9f, 0.012f * (float)i, -0.1f}, point[3];
         const float l = length(dir[0], dir[1], dir[2]);
