@@ -263,8 +263,9 @@ compare(const struct camera *view, const struct links *l, const float *rgb)
             left[3 * to + c] += at->area * rgb[3 * (int64_t)at->point + c];
     }
     for (int64_t i = 0; i < 3 * pixels; i++) {
-        const float drawn = !rgb ? 0 : area[i / 3] > 0 ? left[i] / area[i / 3] : -1;
-        left[i] = drawn < 0 ? 0 : view->image[i] / 255.0f - drawn;
+        const bool empty = rgb && !(area[i / 3] > 0);
+        const float drawn = rgb && !empty ? left[i] / area[i / 3] : 0;
+        left[i] = empty ? 0 : view->image[i] / 255.0f - drawn;
     }
 }
 
