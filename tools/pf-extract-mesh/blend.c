@@ -1,5 +1,5 @@
-/* blend.c - a view's weight at a point is cos^SHARP of the angle between the normal and the camera,
- * times how far within the object's outline the view has the point: colours of pixels at outlines
+/* blend.c - a view's weight at a point is cos^2 of the angle between the normal and the camera,
+ * times the square of how far within the object's outline the view has the point: colours of pixels at outlines
  * are those of the background or of what lies behind, in part.  A point is hidden where the mesh's
  * depth in the view is less than the point's, at the point's pixel or one beside it. */
 #include "tools/pf-extract-mesh/blend.h"
@@ -11,7 +11,6 @@
 
 enum { FINE = 2 };              /* depths for each pixel along each axis */
 enum { EDGE = 3 };              /* pixels from the outline that count less */
-#define SHARP 2
 enum { ROUNDS = 3 };            /* that the colours are corrected; more amplify what disagrees */
 #define GRAZING 0.15f           /* cosine: a view that sees a face flatter does not count */
 #define WHOLE 0.99f             /* alpha of a pixel that is of the object alone */
@@ -181,9 +180,9 @@ see(struct link *link, const struct camera *c, const float p[3], const float nor
         length += to[k] * to[k];
         facing += to[k] * normal[k];
     }
-    facing /= sqrtf(length);
-    if (!(facing > GRAZING))
+    if (!(facing > 0) || facing * facing < GRAZING * GRAZING * length)
         return false;
+    facing /= sqrtf(length);
     const float z = project(at, c, p);
     if (!(z > NEAREST) || !(at[0] >= 0) || !(at[1] >= 0) || !(at[0] < (float)(c->width - 1)) ||
         !(at[1] < (float)(c->height - 1)))
@@ -206,7 +205,7 @@ see(struct link *link, const struct camera *c, const float p[3], const float nor
     link->x = at[0] - (float)x;
     link->y = at[1] - (float)y;
     link->area = facing / (z * z);
-    link->weight = inside * inside * powf(facing, SHARP);
+    link->weight = inside * inside * facing * facing;
     return true;
 }
 

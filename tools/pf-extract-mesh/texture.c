@@ -123,24 +123,44 @@ struct texels {                 /* those that faces own, [n] */
     float *gradient;            /* [n, 3] of the field */
 };
 
-static pf_err
-take(struct texels *t, const int32_t *owner, int64_t texels)
+/* Number the owned texels, row by row; row [size + 1] is scratch. */
+static void
+count_rows(int64_t *row, const int32_t *owner, int size)
 {
-    for (int64_t i = 0; i < texels; i++)
-        t->n += owner[i] >= 0;
+    row[0] = 0;
+#pragma omp parallel for
+    for (int y = 0; y < size; y++) {
+        int64_t n = 0;
+        for (int x = 0; x < size; x++)
+            n += owner[(int64_t)y * size + x] >= 0;
+        row[y + 1] = n;
+    }
+    for (int y = 0; y < size; y++)
+        row[y + 1] += row[y];
+}
+
+static pf_err
+take(struct texels *t, const int32_t *owner, int size)
+{
+    int64_t *const row = malloc(((size_t)size + 1) * sizeof *row);
+    if (!row)
+        return pf_fail(PF_ENOMEM, "no memory for a texture of %d texels a side", size);
+    count_rows(row, owner, size);
+    t->n = row[size];
     const size_t n = (size_t)t->n + 1;
     t->at = malloc(n * sizeof *t->at);
     t->point = malloc(3 * n * sizeof *t->point);
     t->normal = malloc(3 * n * sizeof *t->normal);
     t->rgb = malloc(3 * n * sizeof *t->rgb);
     t->gradient = malloc(3 * n * sizeof *t->gradient);
-    if (!t->at || !t->point || !t->normal || !t->rgb || !t->gradient)
-        return pf_fail(PF_ENOMEM, "no memory for %lld texels", (long long)t->n);
-    t->n = 0;
-    for (int64_t i = 0; i < texels; i++)
-        if (owner[i] >= 0)
-            t->at[t->n++] = i;
-    return PF_OK;
+    const bool enough = t->at && t->point && t->normal && t->rgb && t->gradient;
+#pragma omp parallel for
+    for (int y = 0; y < size; y++)
+        for (int64_t i = (int64_t)y * size, to = row[y]; enough && i < (y + 1) * (int64_t)size; i++)
+            if (owner[i] >= 0)
+                t->at[to++] = i;
+    free(row);
+    return enough ? PF_OK : pf_fail(PF_ENOMEM, "no memory for %lld texels", (long long)t->n);
 }
 
 static void
@@ -319,18 +339,18 @@ fill(pf_image *image, const int32_t *owner, int gutter)
     int64_t sum[3] = {0}, count = 0;
     if (!done)
         return pf_fail(PF_ENOMEM, "no memory for a texture of %d texels a side", image->width);
+#pragma omp parallel for reduction(+ : sum[:3], count)
     for (int64_t i = 0; i < texels; i++) {
         done[i] = owner[i] >= 0 ? 0 : 0xff;
-        if (owner[i] >= 0) {
-            for (int k = 0; k < 3; k++)
-                sum[k] += image->pixel[3 * i + k];
-            count++;
-        }
+        for (int k = 0; k < 3 && done[i] == 0; k++)
+            sum[k] += image->pixel[3 * i + k];
+        count += done[i] == 0;
     }
     for (int round = 1; round <= gutter; round++)
         widen(image, done, round);
-    for (int64_t i = 0; i < texels && count; i++)
-        for (int k = 0; k < 3 && done[i] == 0xff; k++)
+#pragma omp parallel for
+    for (int64_t i = 0; i < texels; i++)
+        for (int k = 0; k < 3 && done[i] == 0xff && count; k++)
             image->pixel[3 * i + k] = (uint8_t)(sum[k] / count);
     free(done);
     return PF_OK;
@@ -347,7 +367,7 @@ make(struct pf_texture *x, int32_t **owner, struct texels *t, const struct pf_me
     if (normals)
         PF_TRY(pf_image_new(&x->normal, size, size, 3));
     PF_TRY(find_owners(owner, &x->atlas, mesh->faces));
-    PF_TRY(take(t, *owner, (int64_t)size * size));
+    PF_TRY(take(t, *owner, size));
     PF_TRY(paint(x, t, mesh, *owner, field, blend));
     PF_TRY(fill(&x->color, *owner, gutter));
     return normals ? fill(&x->normal, *owner, gutter) : PF_OK;

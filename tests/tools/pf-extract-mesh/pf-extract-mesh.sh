@@ -57,24 +57,28 @@ ok 'a lone component is kept whatever its share' sh -c '
 fails 'three faces are refused' 2 'no closed mesh has 3 faces' pf-extract-mesh --target-faces 3 -o m.ply field.pf
 fails 'a share above 1 is refused' 2 '--min-component' pf-extract-mesh --min-component 2 -o m.ply field.pf
 
-textured() { python3 -B "$ROOT/tests/tools/pf-extract-mesh/textured.py" "$@"; }
+valid() { python3 -B "$ROOT/tests/tools/pf-extract-mesh/meshes.py" "$@"; }
 # around WORD R G B FILE: the colour after WORD is this, give or take 3.
 around() { awk -v w="$1" -v r="$2" -v g="$3" -v b="$4" '
     $1 == w { d = ($2 - r) ^ 2 + ($3 - g) ^ 2 + ($4 - b) ^ 2; n = 1 } END { exit !(n && d <= 27) }' "$5"; }
 if command -v python3 >/dev/null; then
     x='pf-extract-mesh --resolution 40 --target-faces 400'
+    $x -o few.ply ball.pf
+    ok 'the PLY of few faces is valid and closed' valid few.ply
+    ok 'a PLY of all faces is valid and closed' valid mesh.ply
+    ok 'a GLB of all faces is valid and closed' valid mesh.glb
     ok 'a texture goes into the GLB' sh -c "$x --texture 128 -o t.glb ball.pf"
-    ok 'the GLB is valid, closed, and has a picture' textured t.glb
+    ok 'the GLB is valid, closed, and has a picture' valid t.glb
     ok 'any number of threads gives the same texture' sh -c "
         OMP_NUM_THREADS=1 $x --texture 128 -o one.glb ball.pf && cmp one.glb t.glb"
     ok 'a texture and a map of normals go beside the OBJ' sh -c "
         $x --texture 128 --normal-map -o t.obj ball.pf && [ -s t.mtl ] && [ -s t.png ] && [ -s t-normal.png ]"
-    ok 'the OBJ and its pictures are valid' textured t.obj normals
+    ok 'the OBJ and its pictures are valid' valid t.obj normals
     ok 'the texture is of the views that see it' sh -c "
         $x --texture 128 --normal-map --views views.pf -o v.glb ball.pf"
-    textured t.glb >field.txt
+    valid t.glb >field.txt
     ok 'the GLB with two pictures is valid' sh -c "
-        python3 -B '$ROOT/tests/tools/pf-extract-mesh/textured.py' v.glb normals >views.txt"
+        python3 -B '$ROOT/tests/tools/pf-extract-mesh/meshes.py' v.glb normals >views.txt"
     ok 'the front has the colour of the view' around front 128 64 32 views.txt
     ok 'the back has the colour of the field' around back $(sed -n 's/^back //p' field.txt) views.txt
 else

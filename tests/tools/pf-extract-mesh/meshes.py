@@ -1,5 +1,5 @@
-"""Check a GLB or OBJ with a texture: python3 textured.py MESH [normals], one sentence and status 1
-if anything is wrong.  Reads the formats by their specifications, with nothing of pf-extract-mesh."""
+"""Check a GLB or OBJ with a texture, or a PLY or GLB without: python3 meshes.py MESH [normals], one
+sentence and status 1 if anything is wrong.  Reads the formats by their specifications, with nothing of pf-extract-mesh."""
 import json
 import math
 import os
@@ -59,7 +59,7 @@ def read_glb(path):
     def values(n):
         accessor = root["accessors"][n]
         width = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}[accessor["type"]]
-        flat = struct.unpack("<%d%s" % (accessor["count"] * width, {5126: "f", 5125: "I"}[accessor["componentType"]]),
+        flat = struct.unpack("<%d%s" % (accessor["count"] * width, {5126: "f", 5125: "I", 5123: "H"}[accessor["componentType"]]),
                              part(accessor["bufferView"]))
         return [flat[i:i + width] for i in range(0, len(flat), width)]
 
@@ -70,11 +70,21 @@ def read_glb(path):
     accessor = root["accessors"][one["attributes"]["POSITION"]]
     need(max(abs(a - b) for a, b in zip(low + high, accessor["min"] + accessor["max"])) < 1e-6, "the bounds")
     material = root["materials"][one["material"]]
-    pictures = [material["pbrMetallicRoughness"]["baseColorTexture"]]
+    plain = material["pbrMetallicRoughness"]
+    pictures = [plain["baseColorTexture"]] if "baseColorTexture" in plain else []
     pictures += [material["normalTexture"]] if "normalTexture" in material else []
     images = [root["images"][root["textures"][p["index"]]["source"]] for p in pictures]
     need(all(i["mimeType"] == "image/png" for i in images), "a picture's type")
     return has, index, [png(part(i["bufferView"])) for i in images]
+
+
+def read_ply(path):
+    head, body = open(path, "rb").read().split(b"end_header\n", 1)
+    n = {line.split()[1]: int(line.split()[2]) for line in head.split(b"\n") if line.startswith(b"element")}
+    at = [struct.unpack_from("<6f4B", body, 28 * i) for i in range(n[b"vertex"])]
+    face = [struct.unpack_from("<B3i", body, 28 * n[b"vertex"] + 13 * i) for i in range(n[b"face"])]
+    need(len(body) == 28 * n[b"vertex"] + 13 * n[b"face"] and all(f[0] == 3 for f in face), "the PLY's size")
+    return {"POSITION": [p[:3] for p in at], "NORMAL": [p[3:6] for p in at]}, [i for f in face for i in f[1:]], []
 
 
 def read_obj(path):
@@ -98,10 +108,10 @@ def read_obj(path):
 
 def main():
     path, normals = sys.argv[1], "normals" in sys.argv[2:]
-    has, index, pictures = (read_glb if path.endswith(".glb") else read_obj)(path)
-    position, normal, uv = has["POSITION"], has["NORMAL"], has["TEXCOORD_0"]
+    has, index, pictures = {".glb": read_glb, ".obj": read_obj, ".ply": read_ply}[path[-4:]](path)
+    position, normal, uv = has["POSITION"], has["NORMAL"], has.get("TEXCOORD_0", [])
     need(len({len(v) for v in has.values()}) == 1 and max(index) < len(position), "the vertices")
-    need(len(pictures) == 1 + normals, "the number of pictures")
+    need(len(pictures) == bool(uv) + normals, "the number of pictures")
     need(all(abs(math.hypot(*n) - 1) < 1e-4 for n in normal), "a normal is not unit")
     need(all(0 <= u <= 1 and 0 <= v <= 1 for u, v in uv), "a texture coordinate")
     edges = {}
@@ -129,8 +139,8 @@ def main():
             v = [2 * c / 255 - 1 for c in rows[y][3 * x:3 * x + 3]]
             need(abs(math.hypot(*v) - 1) < 0.05 and v[2] > 0, "a texel's normal")
     # What the colours are where the script's camera looks, at the least y, and behind.
-    width, height, rows = pictures[0]
-    for name, pick in (("front", min), ("back", max)):
+    for name, pick in (("front", min), ("back", max)) if pictures else []:
+        width, height, rows = pictures[0]
         k = pick(index, key=lambda k: position[k][1])
         x, y = int(uv[k][0] * width), int(uv[k][1] * height)
         print(name, *rows[y][3 * x:3 * x + 3])
