@@ -1,14 +1,15 @@
 /* pf-extract-mesh - the surface of a field as a triangle mesh with normals and colours of vertices.
- * in:  field.*        out: PLY, OBJ, GLB or STL */
+ * in:  documents with field.*        out: a PLY, OBJ, GLB or STL of each */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/batch.h"
 #include "common/config.h"
 #include "common/opt.h"
 #include "common/progress.h"
 #include "common/output.h"
-#include "common/stream.h"
+#include "common/pattern.h"
 #include "common/world.h"
 #include "kernels/dev.h"
 #include "kernels/field/field_march.h"
@@ -96,50 +97,61 @@ check_texture(enum pf_mesh_format format)
         pf_usage("a texture goes into .glb or beside .obj alone");
     if (format == PF_MESH_OBJ && strcmp(pf_common.out, "-") == 0)
         pf_usage("the texture goes beside the OBJ, which needs a name: give --output");
-    if (format == PF_MESH_OBJ)
+    if (format == PF_MESH_OBJ && !pf_pattern(pf_common.out))
         pf_must(pf_textured_try_obj(pf_common.out, opt.normal_map));
 }
 
-/* The views of all documents of --views. */
+/* Whether a document of --views shows the object: one of the two has no name, or it is the same. */
+static bool
+shows(const pf_doc *views, const char *object)
+{
+    const char *name = pf_doc_get_meta(views, "pf.object");
+    return !name || !object || !strcmp(name, object);
+}
+
+/* The object's views of all documents of --views. */
 static pf_err
-read_views(pf_blend **blend, const struct pf_mesh *mesh, double bound)
+add_views(pf_blend *blend, pf_stream *in, const char *object, const struct pf_mesh *mesh,
+          double bound)
 {
     struct pf_posed_views views;
-    pf_stream *in;
     pf_doc doc = {0};
     pf_err err;
-    PF_TRY(pf_stream_open(&in, opt.views));
-    PF_TRY(pf_blend_new(blend));
+    int used = 0;
     while ((err = pf_stream_read(in, &doc)) == PF_OK) {
-        PF_TRY(pf_posed_views_read(&views, &doc));
-        PF_TRY(pf_posed_views_aim(&views, bound));
-        PF_TRY(pf_blend_add(*blend, &views, mesh));
+        if (!shows(&doc, object))
+            continue;
+        used++;
+        if ((err = pf_posed_views_read(&views, &doc)) ||
+            (err = pf_posed_views_aim(&views, bound)) || (err = pf_blend_add(blend, &views, mesh)))
+            break;
     }
-    pf_stream_close(in);
     pf_doc_release(&doc);
+    if (err == PF_END && !used)
+        return pf_fail(PF_EFORMAT, "no document has views of %s", object ? object : "the object");
     return err == PF_END ? PF_OK : err;
 }
 
 /* The texture, of the views' colours if they are asked for. */
-static void
-make_texture(struct pf_texture *texture, const struct pf_mesh *mesh, pf_field *field)
+static pf_err
+make_texture(struct pf_texture *texture, const struct pf_mesh *mesh, pf_field *field,
+             const char *object)
 {
     pf_blend *blend = NULL;
-    if (opt.views)
-        pf_must(pf_stream_blame(opt.views, read_views(&blend, mesh, pf_field_bound(field))));
-    pf_must(pf_texture_make(texture, mesh, opt.texture, field, blend, opt.normal_map));
+    pf_stream *in;
+    pf_err err = PF_OK;
+    if (opt.views) {
+        PF_TRY(pf_stream_open(&in, opt.views));
+        err = pf_blend_new(&blend);
+        if (!err)
+            err = pf_stream_blame(opt.views,
+                                  add_views(blend, in, object, mesh, pf_field_bound(field)));
+        pf_stream_close(in);
+    }
+    if (!err)
+        err = pf_texture_make(texture, mesh, opt.texture, field, blend, opt.normal_map);
     pf_blend_free(blend);
-}
-
-/* A mesh without texture has no atlas. */
-static pf_err
-write_mesh(const struct pf_mesh *mesh, const struct pf_texture *texture,
-           enum pf_mesh_format format, FILE *to)
-{
-    if (!texture->atlas.size)
-        return pf_mesh_write(mesh, format, to);
-    return format == PF_MESH_GLB ? pf_textured_write_glb(mesh, texture, to)
-                                 : pf_textured_write_obj(mesh, texture, pf_common.out, to);
+    return err;
 }
 
 static double
@@ -164,66 +176,128 @@ say_counts(const struct pf_march_stats *stats, const struct pf_mesh *mesh)
             (long long)components, (long long)(mesh->vertices - mesh->faces / 2));
 }
 
-int
-main(int argc, char *argv[])
+/* Leave out and simplify as the options say. */
+static pf_err
+reduce(struct pf_mesh *mesh, double *t)
 {
-    enum pf_mesh_format format;
+    if (opt.largest || opt.components || opt.min_component > 0)
+        PF_TRY(pf_mesh_keep_components(mesh, opt.largest ? 1 : opt.components,
+                                       opt.min_component));
+    if (!mesh->faces)
+        return pf_fail(PF_EFORMAT,
+                       "the field has no surface: its distances have one sign throughout");
+    if (!opt.target_faces)
+        return PF_OK;
+    PF_TRY(pf_mesh_simplify(mesh, opt.target_faces));
+    *t = stage("simplifying", *t);
+    return PF_OK;
+}
+
+/* The mesh of a field and its texture, in the units of world unless that is NULL. */
+static pf_err
+make_mesh(struct pf_mesh *mesh, struct pf_texture *texture, struct pf_march_stats *stats,
+          pf_field *field, const struct pf_world *world, const char *object)
+{
+    const struct pf_march_options march = {.resolution = pf_conf.mesh.resolution,
+                                           .bound = pf_field_bound(field), .dense = opt.dense};
+    double t = pf_seconds();
+    PF_TRY(pf_field_march(mesh, stats, field, &march));             // [V, 3], [F, 3]
+    t = stage("surface", t);
+    PF_TRY(reduce(mesh, &t));
+    PF_TRY(look(mesh, field));                                      // [V, 3]
+    t = stage("normals and colours", t);
+    if (opt.texture) {
+        PF_TRY(make_texture(texture, mesh, field, object));
+        stage("texture", t);
+    }
+    if (world)
+        pf_world_points(mesh->vertex, mesh->vertices, world);
+    return PF_OK;
+}
+
+static struct pf_place out_at = {.option = "--output"};
+static pf_output *out;                  /* open from the start where its name is no pattern */
+
+static pf_err
+write_mesh(const struct pf_mesh *mesh, const struct pf_texture *texture,
+           enum pf_mesh_format format, const pf_doc *doc)
+{
+    const double t = pf_seconds();
+    if (!out) {
+        PF_TRY(pf_place_next(&out_at, doc));
+        PF_TRY(pf_output_open(&out, out_at.path));
+    }
+    pf_output *const to = out;
+    out = NULL;
+    const char *const path = pf_pattern(pf_common.out) ? out_at.path : pf_common.out;
+    FILE *const f = pf_output_file(to);
+    const pf_err err = !texture->atlas.size      ? pf_mesh_write(mesh, format, f)
+                       : format == PF_MESH_GLB ? pf_textured_write_glb(mesh, texture, f)
+                                               : pf_textured_write_obj(mesh, texture, path, f);
+    if (err)
+        pf_output_abandon(to);
+    PF_TRY(err ? err : pf_output_close(to));
+    stage("writing", t);
+    return PF_OK;
+}
+
+/* One field to its mesh.  The device is opened for the first. */
+static pf_err
+extract(const pf_doc *doc, pf_dev **dev, pf_batch *batch, enum pf_mesh_format format)
+{
     struct pf_march_stats stats;
     struct pf_mesh mesh = {0};
     struct pf_texture texture = {0};
     struct pf_world world;
-    pf_output *out;
     pf_field *field;
-    pf_dev *dev;
-    pf_doc doc = {0};
+    if (opt.world)
+        PF_TRY(pf_batch_blame(batch, pf_world_need(&world, doc)));
+    if (!*dev)
+        pf_must(pf_dev_open(dev, pf_common.device, pf_common.precision));
+    PF_TRY(pf_batch_blame(batch, pf_field_load(&field, *dev, doc, &pf_conf.neus)));
+    pf_err err = make_mesh(&mesh, &texture, &stats, field, opt.world ? &world : NULL,
+                           pf_doc_get_meta(doc, "pf.object"));
+    if (!err)
+        err = write_mesh(&mesh, &texture, format, doc);
+    if (!err)
+        say_counts(&stats, &mesh);
+    pf_texture_release(&texture);
+    pf_mesh_release(&mesh);
+    pf_field_free(field);
+    return err;
+}
 
-    pf_start(&argc, &argv, "[FIELD]", "Write the surface of a field as a mesh.", opts);
+int
+main(int argc, char *argv[])
+{
+    enum pf_mesh_format format;
+    pf_batch *batch;
+    pf_dev *dev = NULL;
+    pf_doc doc = {0};
+    pf_err err;
+
+    pf_start(&argc, &argv, "[FIELD]", "Write the surface of each field as a mesh.", opts);
     if (opt.target_faces && opt.target_faces < 4)
         pf_usage("no closed mesh has %d faces; --target-faces wants 4 or more", opt.target_faces);
     if (argc > 1)
-        pf_usage("one field at a time, not %d", argc);
+        pf_usage("one stream of fields at a time, not %d", argc);
     if (!pf_mesh_format_find(&format, pf_conf.mesh.format, pf_common.out))
         pf_usage(
             "the name of the output, %s, ends in none of .ply, .obj, .glb, .stl; give --format",
             pf_common.out);
     check_texture(format);
-    pf_must(pf_output_open(&out, pf_common.out));
-    const char *name = argc ? argv[0] : "-";
-    pf_must(pf_doc_read_file(&doc, name));
-    if (opt.world)
-        pf_must(pf_stream_blame(name, pf_world_need(&world, &doc)));
-    pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
-    pf_must(pf_stream_blame(name, pf_field_load(&field, dev, &doc, &pf_conf.neus)));
-    const struct pf_march_options march = {.resolution = pf_conf.mesh.resolution,
-                                           .bound = pf_field_bound(field), .dense = opt.dense};
-    double t = pf_seconds();
-    pf_must(pf_field_march(&mesh, &stats, field, &march));          // [V, 3], [F, 3]
-    t = stage("surface", t);
-    if (opt.largest || opt.components || opt.min_component > 0)
-        pf_must(pf_mesh_keep_components(&mesh, opt.largest ? 1 : opt.components,
-                                        opt.min_component));
-    if (!mesh.faces)
-        pf_die("the field has no surface: its distances have one sign throughout");
-    if (opt.target_faces) {
-        pf_must(pf_mesh_simplify(&mesh, opt.target_faces));
-        t = stage("simplifying", t);
-    }
-    pf_must(look(&mesh, field));                                    // [V, 3]
-    t = stage("normals and colours", t);
-    if (opt.texture) {
-        make_texture(&texture, &mesh, field);
-        t = stage("texture", t);
-    }
-    if (opt.world)
-        pf_world_points(mesh.vertex, mesh.vertices, &world);
-    pf_must(write_mesh(&mesh, &texture, format, pf_output_file(out)));
-    pf_must(pf_output_close(out));
-    stage("writing", t);
-    say_counts(&stats, &mesh);
-    pf_texture_release(&texture);
-    pf_mesh_release(&mesh);
-    pf_field_free(field);
+    pf_pattern_check("--output", pf_common.out);
+    out_at.pattern = pf_common.out;
+    if (!pf_pattern(pf_common.out))
+        pf_must(pf_output_open(&out, pf_common.out));
+    pf_must(pf_batch_open(&batch, NULL));
+    pf_batch_name(batch, pf_common.out);
+    pf_must(pf_batch_input(batch, argc, argv));
+    while (!(err = pf_batch_read(batch, &doc)))
+        pf_must(pf_batch_put(batch, &doc, extract(&doc, &dev, batch, format)));
+    pf_must(err == PF_END ? PF_OK : err);
+    pf_output_abandon(out);
     pf_dev_close(dev);
     pf_doc_release(&doc);
-    return 0;
+    return pf_batch_end(batch);
 }

@@ -167,7 +167,8 @@ render_mesh(const char *path, pf_dev **dev, enum pf_video_format format)
     if (!deg.n)
         PF_TRY(default_elevation(&deg, NULL));
     PF_TRY(pf_dev_open(dev, pf_common.device, pf_common.precision));
-    png_at.path = opt.png;
+    if (opt.png)
+        snprintf(png_at.path, sizeof png_at.path, "%s", opt.png);
     PF_TRY(mesh_turn_open(&of.mesh, *dev, path, pf_conf.video.size));
     const pf_err err = film_into_output(of, &deg, format);
     mesh_turn_close(of.mesh);
