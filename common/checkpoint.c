@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/budget.h"
 #include "common/checkpoint_parts.h"
 #include "common/onnx.h"
 #include "common/text.h"
@@ -35,17 +36,23 @@ grow(void *array, int *room, int n, size_t size)
     return PF_OK;
 }
 
-struct pf_weight *
-pf_checkpoint_add(pf_checkpoint *w, const char *name)
+pf_err
+pf_checkpoint_spend(pf_checkpoint *w, uint64_t cost)
 {
-    if (grow(&w->weight, &w->weight_room, w->weights, sizeof *w->weight))
-        return NULL;
-    struct pf_weight *x = &w->weight[w->weights];
-    *x = (struct pf_weight){.name = strdup(name)};
-    if (!x->name)
-        return pf_checkpoint_no_memory(), NULL;
-    w->weights++;
-    return x;
+    if (pf_budget_take(&w->budget, cost))
+        return PF_OK;
+    return pf_fail(PF_EFORMAT, "its tensors are far larger, or more, than a file of %zu bytes can "
+                   "hold", w->size);
+}
+
+pf_err
+pf_checkpoint_add(pf_checkpoint *w, const char *name, struct pf_weight **x)
+{
+    PF_TRY(pf_checkpoint_spend(w, sizeof **x + strlen(name)));
+    PF_TRY(grow(&w->weight, &w->weight_room, w->weights, sizeof **x));
+    *x = &w->weight[w->weights];
+    **x = (struct pf_weight){.name = strdup(name)};
+    return (*x)->name ? (w->weights++, PF_OK) : pf_checkpoint_no_memory();
 }
 
 pf_err
@@ -64,9 +71,17 @@ by_name(const void *a, const void *b)
     return strcmp(((const struct pf_weight *)a)->name, ((const struct pf_weight *)b)->name);
 }
 
+static int
+by_line(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 static pf_err
 sort_weights(pf_checkpoint *w)
 {
+    if (w->skips)
+        qsort(w->skipped, (size_t)w->skips, sizeof *w->skipped, by_line);
     if (w->weights)
         qsort(w->weight, (size_t)w->weights, sizeof *w->weight, by_name);
     for (int i = 1; i < w->weights; i++)
@@ -148,11 +163,28 @@ is_text(const pf_checkpoint *w)
     return true;
 }
 
+/* What all tensors take together, and what unpacking them does: each is unpacked from the start of
+ * its storage, which many of them may share. */
+static pf_err
+spend_on_data(pf_checkpoint *w)
+{
+    for (int i = 0; i < w->weights; i++) {
+        const struct pf_weight *const x = &w->weight[i];
+        const size_t bytes = pf_tensor_bytes(&x->t);
+        PF_TRY(pf_checkpoint_spend(w, bytes));
+        if (bytes && !x->block)
+            PF_TRY(pf_checkpoint_spend(w, (uint64_t)(x->first + pf_weight_reach(x)) *
+                                              pf_dtype_size(x->t.dtype)));
+    }
+    return PF_OK;
+}
+
 /* Add the tensors of one file, in name order. */
 static pf_err
 list_file(pf_checkpoint *w)
 {
     pf_err err;
+    w->budget = pf_budget(w->size);
     if (w->size >= 4 && memcmp(w->bytes, "PK\3\4", 4) == 0)
         err = pf_checkpoint_list_zip(w);
     else if (w->size >= 9 && w->bytes[8] == '{' && !is_text(w))
@@ -163,6 +195,8 @@ list_file(pf_checkpoint *w)
         err = pf_checkpoint_list_onnx(w);
     else
         err = pf_checkpoint_other_kind(w);
+    if (!err)
+        err = spend_on_data(w);
     return err ? err : sort_weights(w);
 }
 
@@ -341,10 +375,18 @@ static const char *
 find_skipped(const pf_checkpoint *w, const char *name)
 {
     const size_t n = strlen(name);
-    for (int i = 0; i < w->skips; i++)
-        if (!strncmp(w->skipped[i], name, n) && w->skipped[i][n] == ':')
-            return w->skipped[i] + n + 1;
-    return NULL;
+    int from = 0, to = w->skips;                // the first line that is not before "name:"
+    while (from < to) {
+        const int middle = from + (to - from) / 2;
+        const int c = strncmp(w->skipped[middle], name, n);
+        if (c < 0 || (c == 0 && (unsigned char)w->skipped[middle][n] < ':'))
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    if (from == w->skips || strncmp(w->skipped[from], name, n) || w->skipped[from][n] != ':')
+        return NULL;
+    return w->skipped[from] + n + 1;
 }
 
 bool

@@ -62,9 +62,7 @@ static pf_err
 unpack(void *to, const struct pf_weight *x)
 {
     const size_t item = pf_dtype_size(x->t.dtype);
-    int64_t reach = 1;
-    for (int i = 0; i < x->t.ndim; i++)
-        reach += (x->t.dim[i] - 1) * x->stride[i];
+    const int64_t reach = pf_weight_reach(x);
     if (is_contiguous(x))
         return pf_zip_read(x->entry, to, (uint64_t)x->first * item, (size_t)reach * item);
     unsigned char *part = malloc((size_t)reach * item);

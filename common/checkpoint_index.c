@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "common/budget.h"
 #include "common/checkpoint_parts.h"
 
 enum { MAX_FILES = 1000 };
@@ -63,11 +64,11 @@ list_files(const char ***files, size_t *n, json_t *map)
 static pf_err
 take_over(pf_checkpoint *w, pf_checkpoint *part)
 {
+    w->budget += pf_budget(part->size);
     for (int i = 0; i < part->weights; i++) {
         struct pf_weight *const from = &part->weight[i];
-        struct pf_weight *const to = pf_checkpoint_add(w, from->name);
-        if (!to)
-            return PF_ENOMEM;
+        struct pf_weight *to;
+        PF_TRY(pf_checkpoint_add(w, from->name, &to));
         char *const name = to->name;
         *to = *from;
         to->name = name;
@@ -78,15 +79,19 @@ take_over(pf_checkpoint *w, pf_checkpoint *part)
     return PF_OK;
 }
 
-/* The map must not send anybody to a file that lacks the tensor. */
+/* The map must not send anybody to a file that lacks the tensor.  file: the n names, sorted, of the
+ * files in w->part. */
 static pf_err
-check_map(json_t *map, pf_checkpoint *part, const char *file)
+check_map(const pf_checkpoint *w, json_t *map, const char *const *file, size_t n)
 {
     const char *key;
     json_t *value;
-    json_object_foreach(map, key, value)
-        if (strcmp(json_string_value(value), file) == 0 && !pf_checkpoint_knows(part, key))
-            return pf_fail(PF_EFORMAT, "tensor %.200s is not in %s", key, file);
+    json_object_foreach(map, key, value) {
+        const char *const name = json_string_value(value);
+        const char *const *const at = bsearch(&name, file, n, sizeof *file, by_text);
+        if (!pf_checkpoint_knows(w->part[at - file], key))
+            return pf_fail(PF_EFORMAT, "tensor %.200s is not in %s", key, name);
+    }
     return PF_OK;
 }
 
@@ -101,9 +106,10 @@ add_files(pf_checkpoint *w, json_t *map, const char *const *file, size_t n, cons
             return pf_fail(PF_EFORMAT, "the name of its folder is too long");
         PF_TRY(pf_checkpoint_open_part(&w->part[i], path));
         w->parts++;
-        PF_TRY(check_map(map, w->part[i], file[i]));
-        PF_TRY(take_over(w, w->part[i]));
     }
+    PF_TRY(check_map(w, map, file, n));
+    for (size_t i = 0; i < n; i++)
+        PF_TRY(take_over(w, w->part[i]));
     return PF_OK;
 }
 

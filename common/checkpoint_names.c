@@ -8,6 +8,7 @@
 /* torch.compile puts this before the names of what it wraps, at any depth. */
 static const char compiled[] = "_orig_mod.";
 /* DataParallel, and modules whose one child is the model, put these before every name. */
+enum { MAX_WRAPS = 8 };         /* around each other; a name could be made of nothing else */
 static const char *const wraps[] = {"module.", "model.", NULL};
 /* A UNet alone is called this, and means it. */
 static const char own[] = "model.diffusion_model.";
@@ -72,9 +73,10 @@ pf_checkpoint_trim_names(pf_checkpoint *w)
         cut_compiled(w, w->weight[i].name);
     for (int i = 0; i < w->skips; i++)
         cut_compiled(w, w->skipped[i]);
-    for (int i = 0; wraps[i];)
+    for (int i = 0, cuts = 0; wraps[i] && cuts < MAX_WRAPS;)
         if (all_begin(w, wraps[i]) && !all_begin(w, own)) {
             cut_prefix(w, wraps[i]);
+            cuts++;
             i = 0;                              // what is behind it may be wrapped, too
         } else {
             i++;

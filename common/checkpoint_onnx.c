@@ -12,9 +12,8 @@ add_tensor(pf_checkpoint *w, const struct pf_onnx_tensor *t)
         snprintf(line, sizeof line, "%s: tensor of type %s", t->name, t->unknown);
         return pf_checkpoint_skip(w, line);
     }
-    struct pf_weight *const x = pf_checkpoint_add(w, t->name);
-    if (!x)
-        return PF_ENOMEM;
+    struct pf_weight *x;
+    PF_TRY(pf_checkpoint_add(w, t->name, &x));
     x->t = t->t;
     x->block = t->data;
     x->varints = t->varints ? t->size : 0;

@@ -12,7 +12,7 @@ struct pf_weight {
     pf_tensor t;                        /* type and shape; data is NULL */
     int64_t stride[PF_MAX_DIMS], first; /* elements from the start of the block */
     const unsigned char *block;         /* in memory, or NULL: packed in entry */
-    const struct pf_zip_entry *entry;   /* zip only */
+    struct pf_zip_entry *entry;         /* zip only */
     size_t varints;                     /* ONNX: if elements are varints, the block's bytes, or 0 */
     void *data;                         /* what was handed out, or NULL */
     void *owned;                        /* data, if it is a copy */
@@ -28,6 +28,7 @@ struct pf_checkpoint {
     enum { PF_BORROWED, PF_MAPPED, PF_ALLOCATED } kept;
     struct pf_weight *weight;           /* in name order once all are there */
     int weights, weight_room;
+    uint64_t budget;                    /* left of what the file may cost: budget.h */
     char **skipped;
     int skips, skip_room;
     bool ema;                           /* the averages are wanted */
@@ -40,11 +41,22 @@ struct pf_checkpoint {
     int parts;
 };
 
-/* checkpoint.c: one more tensor, zero but for its name, or NULL and the error is PF_ENOMEM; one
- * more line about what was skipped; the failure of both. */
-struct pf_weight *pf_checkpoint_add(pf_checkpoint *w, const char *name);
+/* checkpoint.c: fail unless that much is left of the budget, and take it; one more tensor, zero but
+ * for its name; one more line about what was skipped; the failure of these for want of memory. */
+pf_err pf_checkpoint_spend(pf_checkpoint *w, uint64_t cost) PF_MUST_USE;
+pf_err pf_checkpoint_add(pf_checkpoint *w, const char *name, struct pf_weight **x) PF_MUST_USE;
 pf_err pf_checkpoint_skip(pf_checkpoint *w, const char *line) PF_MUST_USE;
 pf_err pf_checkpoint_no_memory(void);
+
+/* Elements from a tensor's first to behind its last, none of whose sizes is 0. */
+static inline int64_t
+pf_weight_reach(const struct pf_weight *x)
+{
+    int64_t reach = 1;
+    for (int i = 0; i < x->t.ndim; i++)
+        reach += (x->t.dim[i] - 1) * x->stride[i];
+    return reach;
+}
 
 /* checkpoint_names.c: leave out of the names what wraps all of them; the failure of a file that has
  * none. */

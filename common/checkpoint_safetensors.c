@@ -55,9 +55,8 @@ pf_checkpoint_list_safetensors(pf_checkpoint *w)
             PF_TRY(pf_checkpoint_skip(w, line));
             continue;
         }
-        struct pf_weight *x = pf_checkpoint_add(w, h->entry[i].name);
-        if (!x)
-            return PF_ENOMEM;
+        struct pf_weight *x;
+        PF_TRY(pf_checkpoint_add(w, h->entry[i].name, &x));
         x->t = h->entry[i].t;
         x->block = w->bytes + 8 + length + h->entry[i].begin;
         int64_t stride = 1;

@@ -12,7 +12,7 @@
 enum {
     MAX_PICKLE = 1 << 28,       /* bytes of data.pkl; a big model's has one or two million */
     MAX_DEPTH = 64,             /* TorchScript modules inside each other */
-    MAX_VISITS = 1 << 20,       /* attributes looked at; shared modules could make it endless */
+    VISIT = 32,                 /* what looking at an attribute costs, besides its name */
 };
 
 /* A storage of a legacy file: named in the pickle, its bytes behind it. */
@@ -25,7 +25,6 @@ struct block {
 
 struct reader {
     pf_checkpoint *w;
-    int visits;
     char prefix[300];           /* zip: the folder of data.pkl, "archive/" */
     struct block *block;        /* legacy: in key order */
     size_t blocks;
@@ -93,9 +92,8 @@ locate(struct reader *r, struct pf_weight *x, const struct pf_py_storage *s)
 static pf_err
 add_tensor(struct reader *r, const char *name, const struct pf_py_tensor *from)
 {
-    struct pf_weight *x = pf_checkpoint_add(r->w, name);
-    if (!x)
-        return PF_ENOMEM;
+    struct pf_weight *x;
+    PF_TRY(pf_checkpoint_add(r->w, name, &x));
     x->t = from->t;
     x->first = from->first;
     memcpy(x->stride, from->stride, sizeof x->stride);
@@ -134,9 +132,9 @@ collect_value(struct reader *r, const char *prefix, const pf_py *key, const pf_p
 static pf_err
 collect(struct reader *r, const pf_py *dict, const char *prefix, int depth)
 {
+    const size_t before = strlen(prefix);
     for (size_t i = 0; i + 1 < dict->list.n; i += 2) {
-        if (++r->visits > MAX_VISITS)
-            return pf_fail(PF_EFORMAT, "has more than %d entries", (int)MAX_VISITS);
+        PF_TRY(pf_checkpoint_spend(r->w, before + VISIT));      // shared modules: again each time
         PF_TRY(collect_value(r, prefix, dict->list.item[i], dict->list.item[i + 1], depth));
     }
     return PF_OK;
@@ -219,29 +217,41 @@ collect_root(struct reader *r, const pf_py *root)
 
 /* ---- zip: data.pkl names storages data/KEY ---- */
 
-/* The folder in which data.pkl lies: "archive/", or "" if it lies in none. */
-static const struct pf_zip_entry *
-find_pickle(struct reader *r)
+/* The length of the folder in which an entry lies that is a data.pkl: of "archive/data.pkl" 8; or
+ * -1. */
+static int
+folder_of_pickle(const struct reader *r, const struct pf_zip_entry *e)
 {
     static const char name[] = "data.pkl";
-    const size_t n = sizeof name - 1;
-    for (size_t i = 0; i < r->w->zip.entries; i++) {
-        const struct pf_zip_entry *e = &r->w->zip.entry[i];
-        const size_t folder = e->name_length - n;
-        if (e->name_length < n || memcmp(e->name + folder, name, n) != 0 ||
-            folder >= sizeof r->prefix)
-            continue;
-        const char *slash = memchr(e->name, '/', e->name_length);
-        if (folder && (!slash || (size_t)(slash - e->name) != folder - 1))
-            continue;
-        memcpy(r->prefix, e->name, folder);
-        r->prefix[folder] = 0;
-        return e;
-    }
-    return NULL;
+    const size_t n = sizeof name - 1, folder = e->name_length - n;
+    if (e->name_length < n || memcmp(e->name + folder, name, n) != 0 || folder >= sizeof r->prefix)
+        return -1;
+    const char *const slash = memchr(e->name, '/', e->name_length);
+    return !folder || (slash && (size_t)(slash - e->name) == folder - 1) ? (int)folder : -1;
 }
 
-static const struct pf_zip_entry *
+/* The one data.pkl, NULL if there is none, and its folder. */
+static pf_err
+find_pickle(struct reader *r, struct pf_zip_entry **pickle)
+{
+    *pickle = NULL;
+    for (size_t i = 0; i < r->w->zip.entries; i++) {
+        struct pf_zip_entry *const e = &r->w->zip.entry[i];
+        const int folder = folder_of_pickle(r, e);
+        if (folder < 0)
+            continue;
+        if (*pickle)
+            return pf_fail(PF_EFORMAT, "holds two models: %.*s and %.*s",
+                           (int)(*pickle)->name_length, (*pickle)->name, (int)e->name_length,
+                           e->name);
+        memcpy(r->prefix, e->name, (size_t)folder);
+        r->prefix[folder] = 0;
+        *pickle = e;
+    }
+    return PF_OK;
+}
+
+static struct pf_zip_entry *
 find_beside_pickle(const struct reader *r, const char *name)
 {
     char path[sizeof r->prefix + 50];
@@ -269,9 +279,10 @@ static pf_err
 check_byte_order(const struct reader *r)
 {
     char order[7] = "";
-    const struct pf_zip_entry *e = find_beside_pickle(r, "byteorder");
+    struct pf_zip_entry *const e = find_beside_pickle(r, "byteorder");
     if (!e)
         return PF_OK;
+    PF_TRY(pf_zip_verify(e));
     PF_TRY(pf_zip_read(e, order, 0, e->size < 6 ? e->size : 6));
     if (strcmp(order, "little") != 0)
         return pf_fail(PF_EFORMAT, "its byte order is \"%.6s\", only \"little\" is supported",
@@ -286,11 +297,12 @@ pf_checkpoint_list_zip(pf_checkpoint *w)
     pf_err err;
     pf_pickle *p = NULL;
     unsigned char *unpacked = NULL;
-    const struct pf_zip_entry *e;
+    struct pf_zip_entry *e;
 
     w->format = "zip";
     PF_TRY(pf_zip_open(&w->zip, w->bytes, w->size));
-    if (!(e = find_pickle(&r)))
+    PF_TRY(find_pickle(&r, &e));
+    if (!e)
         return without_pickle(&w->zip);
     if (find_beside_pickle(&r, "constants.pkl"))
         w->format = "torchscript";
@@ -298,6 +310,7 @@ pf_checkpoint_list_zip(pf_checkpoint *w)
     if (e->size > MAX_PICKLE)
         return pf_fail(PF_EFORMAT, "its data.pkl has %" PRIu64 " bytes, over the limit of %d",
                        e->size, (int)MAX_PICKLE);
+    PF_TRY(pf_zip_verify(e));
     if (e->deflated && !(unpacked = malloc(e->size + 1)))
         return pf_checkpoint_no_memory();
     if (e->deflated && (err = pf_zip_read(e, unpacked, 0, e->size)))

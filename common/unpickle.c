@@ -7,15 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/budget.h"
 #include "common/bytes.h"
 #include "common/unpickle_vm.h"
 
-/* What a hostile pickle can make us spend.  The largest real ones (1768 weights and their
- * optimiser) use a hundredth of this. */
+/* What a hostile pickle can make us spend: its budget (budget.h), and whatever its size no more than
+ * this.  The largest real ones (1768 weights and their optimiser) use a twentieth of it. */
 enum {
-    MAX_MEMORY = 1 << 29,       /* bytes of values */
+    MAX_MEMORY = 1 << 27,       /* bytes of values, stack and memo; steps */
     MAX_STACK = 1 << 20,        /* values on the stack */
     MAX_MARKS = 1000,           /* containers inside each other; Python stops there too */
+    MAX_NAME = 1000,            /* bytes of the name of a module or class */
     MEMO_SLACK = 1 << 16,       /* how far a memo number may be ahead of a gapless count */
 };
 
@@ -26,7 +28,7 @@ struct chunk {
 };
 struct pf_pickle {
     struct chunk *chunks;
-    size_t memory;
+    uint64_t memory, work;      /* left of both */
     pf_py *root;
     const pf_py *storages;
 };
@@ -65,9 +67,8 @@ pf_vm_take(struct pf_vm *vm, void *pointer, size_t bytes)
     bytes = (bytes + 15) / 16 * 16;
     if (!c || c->size - c->used < bytes) {
         const size_t size = bytes > 1 << 16 ? bytes : 1 << 16;
-        if (size > MAX_MEMORY - out->memory || !(c = calloc(1, sizeof *c + size)))
+        if (!pf_budget_take(&out->memory, size) || !(c = calloc(1, sizeof *c + size)))
             return no_memory();
-        out->memory += size;
         c->size = size;
         c->next = out->chunks;
         out->chunks = c;
@@ -88,11 +89,13 @@ pf_vm_new(struct pf_vm *vm, pf_py **v, enum pf_py_kind kind)
 
 /* Make room for one more pointer in a malloc'ed array. */
 static pf_err
-grow(pf_py ***array, size_t *room, size_t need)
+grow(struct pf_vm *vm, pf_py ***array, size_t *room, size_t need)
 {
     if (need < *room)
         return PF_OK;
     const size_t size = need < 512 ? 1024 : 2 * need;
+    if (!pf_budget_take(&vm->out->memory, (size - *room) * sizeof **array))
+        return no_memory();
     pf_py **bigger = realloc(*array, size * sizeof *bigger);
     if (!bigger)
         return no_memory();
@@ -109,7 +112,7 @@ push(struct pf_vm *vm, pf_py *v)
 {
     if (vm->depth >= MAX_STACK)
         return pf_vm_bad(vm, "too many values on the stack");
-    PF_TRY(grow(&vm->stack, &vm->room, vm->depth));
+    PF_TRY(grow(vm, &vm->stack, &vm->room, vm->depth));
     vm->stack[vm->depth++] = v;
     return PF_OK;
 }
@@ -345,7 +348,7 @@ put(struct pf_vm *vm, uint64_t i)
     PF_TRY(top(vm, &v));
     if (i > vm->puts + MEMO_SLACK)
         return pf_vm_bad(vm, "a memo number is far ahead of those before it");
-    PF_TRY(grow(&vm->memo, &vm->memo_room, i));
+    PF_TRY(grow(vm, &vm->memo, &vm->memo_room, i));
     vm->memo[i] = v;
     vm->puts++;
     return PF_OK;
@@ -368,11 +371,17 @@ get_numbered(struct pf_vm *vm, int bytes)
         return pf_vm_bad(vm, "asks for a value that was never remembered");
     return push(vm, vm->memo[i]);
 }
+
 /* ---- names and calls ---- */
 
+/* A name may be remembered and looked at again and again: its length counts each time. */
 static pf_err
 push_global(struct pf_vm *vm, struct pf_py_text module, struct pf_py_text name)
 {
+    if (module.length > MAX_NAME || name.length > MAX_NAME)
+        return pf_vm_bad(vm, "the name of a class is too long");
+    if (!pf_budget_take(&vm->out->work, module.length + name.length))
+        return pf_vm_bad(vm, "names classes more often than its size allows");
     PF_TRY(push_new(vm, PF_PY_GLOBAL));
     pf_py *g = vm->stack[vm->depth - 1];
     g->global.module = module;
@@ -608,6 +617,8 @@ pf_unpickle(pf_pickle **p, const void *bytes, size_t size, size_t *used)
     *p = vm.out = calloc(1, sizeof *vm.out);
     if (!vm.out)
         return no_memory();
+    const uint64_t budget = pf_budget(size);
+    vm.out->memory = vm.out->work = budget < MAX_MEMORY ? budget : MAX_MEMORY;
     const pf_err err = run(&vm);
     free(vm.stack);
     free(vm.memo);
