@@ -10,6 +10,7 @@
 
 #include "common/budget.h"
 #include "common/checkpoint_parts.h"
+#include "common/kind.h"
 #include "common/onnx.h"
 #include "common/text.h"
 
@@ -92,31 +93,60 @@ sort_weights(pf_checkpoint *w)
 
 /* ---- open and close ---- */
 
-/* Read all of a pipe into memory. */
+/* A header's length is no text: those eight letters would be exabytes. */
+static bool
+is_text(const pf_checkpoint *w)
+{
+    for (int i = 0; i < 8; i++)
+        if (w->bytes[i] < 0x20 && !memchr("\t\r\n", w->bytes[i], 3))
+            return false;
+    return true;
+}
+
+/* The reader of the format that the bytes begin like. */
+static pf_err (*list_of(const pf_checkpoint *w))(pf_checkpoint *)
+{
+    if (w->size >= 4 && memcmp(w->bytes, "PK\3\4", 4) == 0)
+        return pf_checkpoint_list_zip;
+    if (w->size >= 9 && w->bytes[8] == '{' && !is_text(w))
+        return pf_checkpoint_list_safetensors;
+    if (w->size >= 2 && w->bytes[0] == 0x80)
+        return pf_checkpoint_list_legacy;
+    return pf_onnx_is(w->bytes, w->size) ? pf_checkpoint_list_onnx : pf_checkpoint_other_kind;
+}
+
+/* Whether a pipe that began with w->bytes is worth reading on: it may hold weights, and an index
+ * does not grow without end. */
+static bool
+goes_on(const pf_checkpoint *w)
+{
+    if (w->size < PF_KIND_BYTES)
+        return true;
+    if (!is_text(w))
+        return list_of(w) != pf_checkpoint_other_kind;
+    return memchr("{ \t\r\n", w->bytes[0], 5) && w->size <= PF_ST_HEADER_MAX;
+}
+
+/* Read a pipe into memory, to its end or until it can be no weights file. */
 static pf_err
 read_pipe(pf_checkpoint *w, int fd)
 {
-    unsigned char *bytes = NULL;
-    size_t size = 0, room = 0;
+    size_t room = 0;
     ssize_t n;
     w->kept = PF_ALLOCATED;
     do {
-        if (room - size < 1 << 20) {
+        if (room - w->size < 1 << 20) {
             room = 2 * room + (1 << 22);
-            unsigned char *bigger = realloc(bytes, room);
-            if (!bigger) {
-                free(bytes);
-                return pf_fail(PF_ENOMEM, "out of memory after %zu bytes of the pipe", size);
-            }
-            bytes = bigger;
+            unsigned char *const bigger = realloc((void *)w->bytes, room);
+            if (!bigger)
+                return pf_fail(PF_ENOMEM, "out of memory after %zu bytes of the pipe", w->size);
+            w->bytes = bigger;
         }
-        n = read(fd, bytes + size, room - size);
+        n = read(fd, (unsigned char *)w->bytes + w->size, room - w->size);
         if (n > 0)
-            size += (size_t)n;
-    } while (n > 0 || (n < 0 && errno == EINTR));
-    w->bytes = bytes;
-    w->size = size;
-    return n == 0 ? PF_OK : pf_fail(PF_EIO, "cannot be read: %s", strerror(errno));
+            w->size += (size_t)n;
+    } while ((n > 0 && goes_on(w)) || (n < 0 && errno == EINTR));
+    return n >= 0 ? PF_OK : pf_fail(PF_EIO, "cannot be read: %s", strerror(errno));
 }
 
 static pf_err
@@ -153,16 +183,6 @@ load(pf_checkpoint *w, const char *path)
     return err;
 }
 
-/* A header's length is no text: those eight letters would be exabytes. */
-static bool
-is_text(const pf_checkpoint *w)
-{
-    for (int i = 0; i < 8; i++)
-        if (w->bytes[i] < 0x20 && !memchr("\t\r\n", w->bytes[i], 3))
-            return false;
-    return true;
-}
-
 /* What all tensors take together, and what unpacking them does: each is unpacked from the start of
  * its storage, which many of them may share. */
 static pf_err
@@ -183,21 +203,10 @@ spend_on_data(pf_checkpoint *w)
 static pf_err
 list_file(pf_checkpoint *w)
 {
-    pf_err err;
     w->budget = pf_budget(w->size);
-    if (w->size >= 4 && memcmp(w->bytes, "PK\3\4", 4) == 0)
-        err = pf_checkpoint_list_zip(w);
-    else if (w->size >= 9 && w->bytes[8] == '{' && !is_text(w))
-        err = pf_checkpoint_list_safetensors(w);
-    else if (w->size >= 2 && w->bytes[0] == 0x80)
-        err = pf_checkpoint_list_legacy(w);
-    else if (pf_onnx_is(w->bytes, w->size))
-        err = pf_checkpoint_list_onnx(w);
-    else
-        err = pf_checkpoint_other_kind(w);
-    if (!err)
-        err = spend_on_data(w);
-    return err ? err : sort_weights(w);
+    PF_TRY(list_of(w)(w));
+    PF_TRY(spend_on_data(w));
+    return sort_weights(w);
 }
 
 /* path: where the files of an index lie, or NULL. */

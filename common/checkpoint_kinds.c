@@ -3,7 +3,7 @@
 #include "common/kind.h"
 
 pf_err
-pf_checkpoint_other_kind(const pf_checkpoint *w)
+pf_checkpoint_other_kind(pf_checkpoint *w)
 {
     const struct pf_kind *const kind = pf_kind_of(w->bytes, w->size);
     if (kind && kind->json)

@@ -77,7 +77,7 @@ bool pf_checkpoint_ema_name(char ema[PF_ST_NAME_MAX + 20], const char *name);
 pf_err pf_checkpoint_take_ema(pf_checkpoint *w) PF_MUST_USE;
 
 /* checkpoint_kinds.c: the failure of a file that is something else. */
-pf_err pf_checkpoint_other_kind(const pf_checkpoint *w);
+pf_err pf_checkpoint_other_kind(pf_checkpoint *w);
 
 /* checkpoint_index.c: whether w->bytes are an index; add the tensors of its files, which lie beside
  * path (NULL: it has no name). */

@@ -7,6 +7,7 @@
 
 #include "common/bytes.h"
 #include "common/checkpoint_parts.h"
+#include "common/text.h"
 #include "common/unpickle.h"
 
 enum {
@@ -41,10 +42,7 @@ skip(struct reader *r, const char *prefix, const pf_py *key, const pf_py *v)
     const size_t length = key->kind == PF_PY_STR ? key->text.length : 3;
     snprintf(line, sizeof line, "%.100s%.*s: %.500s", prefix, (int)(length < 100 ? length : 100),
              name, pf_py_describe(what, sizeof what, v));
-    for (char *c = line; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-    return pf_checkpoint_skip(r->w, line);
+    return pf_checkpoint_skip(r->w, pf_text_clean(line));
 }
 
 static int
@@ -268,9 +266,6 @@ without_pickle(const struct pf_zip *zip)
         snprintf(name, sizeof name, "%.*s",
                  zip->entry->name_length < 90 ? (int)zip->entry->name_length : 90,
                  zip->entry->name);
-    for (char *c = name; *c; c++)
-        if (*c < 0x20 || *c > 0x7e)
-            *c = '?';
     return pf_fail(PF_EFORMAT, "is a zip archive without data.pkl, so not one of PyTorch; in it is "
                    "%s: if that is a weights file, unpack it", name);
 }

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
 #include <yaml.h>
 
+#include "common/json.h"
 #include "common/kind.h"
 #include "common/text.h"
 
@@ -104,9 +104,15 @@ static const struct entry schema[] = {
 };
 enum { ENTRIES = sizeof schema / sizeof *schema };
 
+/* A config has two levels and lists; whoever nests deeper, or writes more than any person would,
+ * makes libyaml take a time that grows with the square. */
+enum { MAX_BYTES = 1 << 16, MAX_DEPTH = 8 };
+
 struct reader {
     struct pf_config *conf;
     const char *path;
+    unsigned char text[MAX_BYTES + 1];
+    size_t size;
     yaml_document_t doc;
 };
 
@@ -254,30 +260,50 @@ read_document(struct reader *r)
     return PF_OK;
 }
 
-/* What the parser could not read: the file itself, or what it says. */
+/* What the parser could not read, or that it has no memory. */
 static pf_err
-not_parsed(const char *path, FILE *file, const yaml_parser_t *parser)
+not_parsed(const char *path, const yaml_parser_t *parser)
 {
-    if (ferror(file))
-        return pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
+    if (parser->error == YAML_MEMORY_ERROR)
+        return pf_fail(PF_ENOMEM, "%s: no memory", path);
     return pf_fail(PF_EFORMAT, "%s:%zu: %s", path, parser->problem_mark.line + 1,
                    parser->problem ? parser->problem : "not readable as YAML");
 }
 
+/* Nothing is nested deeper than a config can be.  What is wrong otherwise is said by whoever reads
+ * it. */
 static pf_err
-read_file(struct reader *r, FILE *file, yaml_parser_t *parser)
+check_depth(struct reader *r, yaml_parser_t *parser)
+{
+    yaml_event_t event;
+    yaml_event_type_t type = YAML_NO_EVENT;
+
+    for (int depth = 0; type != YAML_STREAM_END_EVENT && yaml_parser_parse(parser, &event);) {
+        const size_t line = event.start_mark.line + 1;
+        type = event.type;
+        yaml_event_delete(&event);
+        depth += type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT;
+        depth -= type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT;
+        if (depth > MAX_DEPTH)
+            return pf_fail(PF_EFORMAT, "%s:%zu: nested deeper than a config can be", r->path, line);
+    }
+    return PF_OK;
+}
+
+static pf_err
+read_settings(struct reader *r, yaml_parser_t *parser)
 {
     const yaml_node_t *root;
     pf_err err;
 
     if (!yaml_parser_load(parser, &r->doc))
-        return not_parsed(r->path, file, parser);
+        return not_parsed(r->path, parser);
     err = read_document(r);
     yaml_document_delete(&r->doc);
     if (err)
         return err;
     if (!yaml_parser_load(parser, &r->doc))
-        return not_parsed(r->path, file, parser);
+        return not_parsed(r->path, parser);
     if ((root = yaml_document_get_root_node(&r->doc)))
         err = at(r, root, pf_fail(PF_EFORMAT,
                                   "a second document begins here, and a config file is one"));
@@ -287,37 +313,53 @@ read_file(struct reader *r, FILE *file, yaml_parser_t *parser)
 
 /* What the file is that could not be read as a config, if that is known. */
 static pf_err
-other_kind(pf_err err, FILE *file, const char *path)
+other_kind(pf_err err, const struct reader *r)
 {
-    char start[PF_KIND_BYTES];
-    rewind(file);
-    const struct pf_kind *const kind = pf_kind_of(start, fread(start, 1, sizeof start, file));
+    const struct pf_kind *const kind = pf_kind_of(r->text, r->size);
     if (!kind || kind->json)                    /* JSON is YAML too */
         return err;
-    return pf_fail_in(pf_kind_fail(kind, "a config file"), "%s", path);
+    return pf_fail_in(pf_kind_fail(kind, "a config file"), "%s", r->path);
+}
+
+/* Give the whole text to one of the above. */
+static pf_err
+parse(struct reader *r, pf_err (*read)(struct reader *r, yaml_parser_t *parser))
+{
+    yaml_parser_t parser;
+
+    if (!yaml_parser_initialize(&parser))
+        return pf_fail(PF_ENOMEM, "%s: no memory", r->path);
+    yaml_parser_set_input_string(&parser, r->text, r->size);
+    const pf_err err = read(r, &parser);
+    yaml_parser_delete(&parser);
+    return err;
+}
+
+static pf_err
+read_file(struct reader *r)
+{
+    FILE *const file = fopen(r->path, "rb");
+    if (!file)
+        return pf_fail(PF_EIO, "cannot read %s: %s", r->path, strerror(errno));
+    r->size = fread(r->text, 1, sizeof r->text, file);
+    const pf_err err = ferror(file) ? pf_fail(PF_EIO, "cannot read %s: %s", r->path,
+                                              strerror(errno)) : PF_OK;
+    fclose(file);
+    return err;
 }
 
 pf_err
 pf_config_load(struct pf_config *conf, const char *path)
 {
     struct reader r = {.conf = conf, .path = path};
-    yaml_parser_t parser;
     pf_err err;
-    FILE *file = fopen(path, "rb");
 
-    if (!file)
-        return pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
-    if (!yaml_parser_initialize(&parser)) {
-        fclose(file);
-        return pf_fail(PF_ENOMEM, "no memory");
-    }
-    yaml_parser_set_input_file(&parser, file);
-    err = read_file(&r, file, &parser);
-    if (err == PF_EFORMAT)
-        err = other_kind(err, file, path);
-    yaml_parser_delete(&parser);
-    fclose(file);
-    return err;
+    PF_TRY(read_file(&r));
+    if (r.size > MAX_BYTES)
+        err = pf_fail(PF_EFORMAT, "%s: a config has at most %d bytes", path, (int)MAX_BYTES);
+    else if (!(err = parse(&r, check_depth)))
+        err = parse(&r, read_settings);
+    return err == PF_EFORMAT ? other_kind(err, &r) : err;
 }
 
 /* ---- what a run was made with ---- */
@@ -340,7 +382,8 @@ value_of(const struct pf_config *conf, const struct entry *e)
         return number_or_word(conf, e, 0);
     json_t *list = json_array();
     for (int i = 0; i < e->count; i++)
-        json_array_append_new(list, number_or_word(conf, e, i));
+        if (json_array_append_new(list, number_or_word(conf, e, i)))
+            return json_decref(list), NULL;
     return list;
 }
 
@@ -348,10 +391,11 @@ char *
 pf_config_section(const struct pf_config *conf, const char *section)
 {
     json_t *all = json_object();
+    int bad = 0;
     for (const struct entry *e = schema; e < schema + ENTRIES; e++)
         if (strcmp(e->section, section) == 0)
-            json_object_set_new(all, e->key, value_of(conf, e));
-    char *text = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(17));
+            bad |= json_object_set_new(all, e->key, value_of(conf, e));
+    char *text = bad ? NULL : pf_json_text(all, JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(all);
     return text;
 }
@@ -361,7 +405,7 @@ static void
 append_setting(char *words, size_t size, const struct entry *e, const json_t *v)
 {
     const size_t n = strlen(words);
-    char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+    char *text = pf_json_text(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
     snprintf(words + n, size - n, "%s%s.%s %s", n ? ", " : "", e->section, e->key,
              text ? text : "?");
     free(text);

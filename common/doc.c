@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
+#include "common/json.h"
 #include "common/opt.h"
 #include "common/text.h"
 
@@ -24,6 +23,16 @@ pf_doc_release(pf_doc *doc)
     free(doc->tensor);
     free(doc->meta);
     memset(doc, 0, sizeof *doc);
+}
+
+/* An array that has room for one more than n: it is doubled whenever n is a power of two, so that n
+ * elements cost n steps.  NULL: no memory, and the array is as it was. */
+static void *
+room_for_one(void *array, int n, size_t size)
+{
+    if (n & (n - 1))
+        return array;
+    return realloc(array, (n ? 2 * (size_t)n : 1) * size);
 }
 
 /* First tensor whose name is not below this one. */
@@ -98,7 +107,7 @@ pf_doc_take(pf_doc *doc, const char *name, const pf_tensor *t)
         return PF_OK;
     }
     copy = strdup(name);
-    grown = realloc(doc->tensor, ((size_t)doc->tensors + 1) * sizeof *grown);
+    grown = room_for_one(doc->tensor, doc->tensors, sizeof *grown);
     if (grown)
         doc->tensor = grown;
     if (!copy || !grown) {
@@ -137,13 +146,26 @@ pf_doc_drop(pf_doc *doc, const char *name)
             (size_t)(doc->tensors - i) * sizeof *doc->tensor);
 }
 
+/* First metadata whose key is not below this one. */
+static int
+meta_position(const pf_doc *doc, const char *key)
+{
+    int lo = 0, hi = doc->metas;
+    while (lo < hi) {
+        const int mid = (lo + hi) / 2;
+        if (strcmp(doc->meta[mid].key, key) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 const char *
 pf_doc_get_meta(const pf_doc *doc, const char *key)
 {
-    for (int i = 0; i < doc->metas; i++)
-        if (strcmp(doc->meta[i].key, key) == 0)
-            return doc->meta[i].value;
-    return NULL;
+    const int i = meta_position(doc, key);
+    return i < doc->metas && strcmp(doc->meta[i].key, key) == 0 ? doc->meta[i].value : NULL;
 }
 
 pf_err
@@ -151,17 +173,15 @@ pf_doc_set_meta(pf_doc *doc, const char *key, const char *value)
 {
     char *k = strdup(key), *v = strdup(value);
     struct pf_st_meta *grown;
-    int i = 0;
+    const int i = meta_position(doc, key);
 
-    while (i < doc->metas && strcmp(doc->meta[i].key, key) < 0)
-        i++;
     if (k && v && i < doc->metas && strcmp(doc->meta[i].key, key) == 0) {
         free(k);
         free(doc->meta[i].value);
         doc->meta[i].value = v;
         return PF_OK;
     }
-    grown = k && v ? realloc(doc->meta, ((size_t)doc->metas + 1) * sizeof *grown) : NULL;
+    grown = k && v ? room_for_one(doc->meta, doc->metas, sizeof *grown) : NULL;
     if (!grown) {
         free(k);
         free(v);
@@ -199,7 +219,7 @@ pf_doc_add_history(pf_doc *doc)
     if (!json_is_array(all))
         err = pf_fail(PF_EFORMAT, "pf.history is not a JSON array");
     else if (!entry || json_array_append_new(all, json_loads(entry, 0, NULL)) ||
-             !(text = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(12))))
+             !(text = pf_json_text(all, JSON_COMPACT | JSON_REAL_PRECISION(12))))
         err = pf_fail(PF_ENOMEM, "no memory for the history");
     else
         err = pf_doc_set_meta(doc, "pf.history", text);

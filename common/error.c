@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/text.h"
+
 enum { SENTENCE = 1000 };
 static _Thread_local char sentence[SENTENCE];
 static const char *program = "posefusion";
@@ -19,11 +21,8 @@ pf_fail(pf_err err, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    /* File names come from users: a line break in one must not make two sentences. */
-    for (char *p = text; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 127)
-            *p = '?';
-    memcpy(sentence, text, sizeof sentence);
+    /* Names come from users and files: a line break in one must not make two sentences. */
+    memcpy(sentence, pf_text_clean(text), sizeof sentence);
     return err;
 }
 
@@ -84,9 +83,10 @@ pf_must(pf_err err)
 static void
 say(const char *fmt, va_list ap)
 {
-    fprintf(stderr, "%s: ", program);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
+    char text[SENTENCE];
+
+    vsnprintf(text, sizeof text, fmt, ap);
+    fprintf(stderr, "%s: %s\n", program, pf_text_clean(text));
 }
 
 void

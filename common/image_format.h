@@ -24,6 +24,10 @@ void pf_color_from_chromaticities(pf_photo *photo, double exponent, const double
 void pf_color_apply(const pf_photo *photo, uint8_t *row);
 void pf_color_release(pf_photo *photo);
 
+/* Whether so many pixels can be in a file of this size, of which a byte holds per_byte at most; a
+ * small one may hold flat pictures that no byte tells of.  PF_EFORMAT. */
+pf_err pf_photo_check_promise(const pf_photo *photo, uint64_t width, uint64_t height,
+                              uint64_t per_byte) PF_MUST_USE;
 /* Add a clause to the note: "its colour profile is damaged". */
 void pf_photo_remark(pf_photo *photo, const char *clause);
 /* Where rows do not come one by one, as in an interlaced PNG or a WebP, so many bytes of them are

@@ -14,6 +14,7 @@
 struct job {
     struct jpeg_decompress_struct jpeg;
     struct jpeg_error_mgr error;
+    struct jpeg_progress_mgr progress;
     jmp_buf out;
     uint8_t *row;               /* of the decoder: CMYK is wider than ours */
     JOCTET *icc;
@@ -47,6 +48,19 @@ on_message(j_common_ptr jpeg, int level)
     }
 }
 
+/* Each scan goes over the whole picture, however few bytes it has. */
+static void
+on_progress(j_common_ptr jpeg)
+{
+    enum { MAX_SCANS = 200 };           /* cameras and programs write about ten */
+    struct job *j = jpeg->client_data;
+
+    if (j->jpeg.input_scan_number <= MAX_SCANS)
+        return;
+    snprintf(j->why, sizeof j->why, "more than %d scans", (int)MAX_SCANS);
+    longjmp(j->out, 1);
+}
+
 static pf_err
 failed(const struct job *j)
 {
@@ -62,6 +76,8 @@ static void
 read_head(struct job *j, const pf_photo *photo)
 {
     jpeg_create_decompress(&j->jpeg);
+    j->progress.progress_monitor = on_progress;
+    j->jpeg.progress = &j->progress;
     jpeg_mem_src(&j->jpeg, photo->bytes, photo->size);
     jpeg_save_markers(&j->jpeg, JPEG_APP0 + 1, 0xffff);
     jpeg_save_markers(&j->jpeg, JPEG_APP0 + 2, 0xffff);
@@ -87,12 +103,17 @@ end(struct job *j)
 }
 
 /* A block of 64 pixels takes a bit at least, so a small file cannot hold a giant picture,
- * whatever it claims. */
+ * whatever it claims.  Arithmetic coding needs less; and a progressive photo, of
+ * which libjpeg holds all, has more. */
 static pf_err
 check_promise(const struct job *j, const pf_photo *photo)
 {
+    enum { ARITHMETIC = 2048, SCANS = 128 };
     const uint64_t pixels = (uint64_t)j->jpeg.image_width * j->jpeg.image_height;
 
+    if (j->jpeg.arith_code || j->jpeg.progressive_mode)
+        PF_TRY(pf_photo_check_promise(photo, j->jpeg.image_width, j->jpeg.image_height,
+                                      j->jpeg.arith_code ? ARITHMETIC : SCANS));
     if (pixels / (64 * 8) > photo->size && !j->jpeg.arith_code)
         return pf_fail(PF_EFORMAT, "the file is truncated: %u x %u pixels do not fit in %zu bytes",
                        j->jpeg.image_width, j->jpeg.image_height, photo->size);

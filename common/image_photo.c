@@ -68,9 +68,10 @@ format_of(const pf_photo *photo)
 
 /* ---- open ---- */
 
-/* Everything up to the end of the file; *bytes is owned by the caller, also on failure. */
+/* Everything up to the end of the file into photo->owned, which stays there also on failure; of a
+ * file that does not begin like a picture only the beginning. */
 static pf_err
-slurp(uint8_t **bytes, size_t *size, FILE *from)
+slurp(pf_photo *photo, FILE *from)
 {
     size_t room = 0;
     struct stat st;
@@ -79,19 +80,31 @@ slurp(uint8_t **bytes, size_t *size, FILE *from)
     const size_t first = !fstat(fileno(from), &st) && S_ISREG(st.st_mode) && st.st_size > 0 &&
                          (size_t)st.st_size < MAX_FILE ? (size_t)st.st_size + 1 : 1 << 16;
     do {
-        if (*size == room) {
+        if (photo->size == room) {
             if (room >= MAX_FILE)
                 return pf_fail(PF_EFORMAT, "larger than %zu bytes, too large for a picture",
                                MAX_FILE);
             room = room ? 2 * room : first;
-            uint8_t *more = realloc(*bytes, room);
+            uint8_t *more = realloc(photo->owned, room);
             if (!more)
                 return pf_fail(PF_ENOMEM, "no memory for %zu bytes of picture", room);
-            *bytes = more;
+            photo->bytes = photo->owned = more;
         }
-        *size += fread(*bytes + *size, 1, room - *size, from);
-    } while (!feof(from) && !ferror(from));
+        const size_t left = room - photo->size;
+        const size_t want = !photo->size && left > PF_KIND_BYTES ? PF_KIND_BYTES : left;
+        photo->size += fread(photo->owned + photo->size, 1, want, from);
+    } while (!feof(from) && !ferror(from) && format_of(photo));
     return ferror(from) ? pf_fail(PF_EIO, "%s", strerror(errno)) : PF_OK;
+}
+
+pf_err
+pf_photo_check_promise(const pf_photo *photo, uint64_t width, uint64_t height, uint64_t per_byte)
+{
+    enum { FREE = 1 << 22 };
+    if (width * height <= FREE + per_byte * photo->size)
+        return PF_OK;
+    return pf_fail(PF_EFORMAT, "the file is truncated: %llu x %llu pixels do not fit in %zu bytes",
+                   (unsigned long long)width, (unsigned long long)height, photo->size);
 }
 
 void
@@ -139,11 +152,10 @@ pf_photo_open(pf_photo *photo, const char *path)
     *photo = (pf_photo){.name = pf_file_title(path), .orientation = 1};
     if (!from)
         return pf_fail(PF_EIO, "%s: %s", photo->name, strerror(errno));
-    if ((err = slurp(&photo->owned, &photo->size, from))) {
+    if ((err = slurp(photo, from))) {
         err = pf_fail_in(err, "%s", photo->name);
         pf_photo_close(photo);
     } else {
-        photo->bytes = photo->owned;
         err = open_bytes(photo);
     }
     if (!standard)

@@ -55,13 +55,20 @@ is_lossy(const WebPIterator *frame)
            f.format != LOSSLESS;
 }
 
+/* A block of 256 pixels of a lossy picture takes more than a bit.  A lossless one's need not take
+ * any, but then they are all the same. */
+enum { PIXELS_PER_BYTE = 2048 };
+
 static pf_err
 head(pf_photo *photo)
 {
     WebPDemuxer *file;
     WebPIterator frame;
-    const pf_err err = begin(&file, &frame, photo);
+    pf_err err = begin(&file, &frame, photo);
 
+    if (!err)
+        err = pf_photo_check_promise(photo, WebPDemuxGetI(file, WEBP_FF_CANVAS_WIDTH),
+                                     WebPDemuxGetI(file, WEBP_FF_CANVAS_HEIGHT), PIXELS_PER_BYTE);
     if (!err) {
         photo->width = (int)WebPDemuxGetI(file, WEBP_FF_CANVAS_WIDTH);
         photo->height = (int)WebPDemuxGetI(file, WEBP_FF_CANVAS_HEIGHT);

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include <jansson.h>
 
 #include "common/config.h"
 #include "common/error.h"
+#include "common/json.h"
 #include "common/output.h"
 #include "common/text.h"
 #include "common/threads.h"
@@ -353,6 +353,7 @@ pf_start(int *argc, char ***argv, const char *operands, const char *summary,
     const char *slash = *argc ? strrchr((*argv)[0], '/') : NULL;
 
     pf_set_program(slash ? slash + 1 : *argc ? (*argv)[0] : "posefusion");
+    pf_output_watch();
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of write, with a sentence */
     own_opts = opts;
     own_count = givens = 0;
@@ -438,36 +439,42 @@ json_value(const struct pf_opt *o)
     case PF_OPT_T_INT64: return json_integer(*(const int64_t *)o->value);
     case PF_OPT_T_REAL: return json_real(*(const double *)o->value);
     case PF_OPT_T_FLAG: return json_boolean(*(const bool *)o->value);
-    case PF_OPT_T_STR: return *(const char **)o->value ? json_text(*(const char **)o->value) : NULL;
+    case PF_OPT_T_STR: return json_text(*(const char **)o->value);
     case PF_OPT_T_LIST:
         array = json_array();
         for (int i = 0; i < list->n; i++)
-            json_array_append_new(array, json_real(list->v[i]));
+            if (json_array_append_new(array, json_real(list->v[i])))
+                return json_decref(array), NULL;
         return array;
     default: return NULL;
     }
+}
+
+static bool
+has_value(const struct pf_opt *o)
+{
+    return o->type != PF_OPT_T_COUNT &&
+           (o->type != PF_OPT_T_STR || *(const char *const *)o->value);
 }
 
 char *
 pf_history_entry(void)
 {
     json_t *entry = json_object(), *options = json_object();
-    char *text;
+    int bad = 0;
 
-    for (int i = 0; i < own_count; i++) {
-        json_t *v = json_value(own_opts + i);
-        if (v)
-            json_object_set_new(options, own_opts[i].name, v);
-    }
+    for (int i = 0; i < own_count; i++)
+        if (has_value(own_opts + i))
+            bad |= json_object_set_new(options, own_opts[i].name, json_value(own_opts + i));
     if (pf_common.config)
-        json_object_set_new(options, "config", json_text(pf_common.config));
+        bad |= json_object_set_new(options, "config", json_text(pf_common.config));
     if (pf_common.weights)
-        json_object_set_new(options, "weights", json_text(pf_common.weights));
-    json_object_set_new(entry, "tool", json_text(pf_program()));
-    json_object_set_new(entry, "version", json_string(PF_VERSION));
-    json_object_set_new(entry, "options", options);
-    json_object_set_new(entry, "seed", json_integer(pf_common.seed));
-    text = json_dumps(entry, JSON_COMPACT | JSON_REAL_PRECISION(12));
+        bad |= json_object_set_new(options, "weights", json_text(pf_common.weights));
+    bad |= json_object_set_new(entry, "tool", json_text(pf_program()));
+    bad |= json_object_set_new(entry, "version", json_string(PF_VERSION));
+    bad |= json_object_set_new(entry, "options", options);
+    bad |= json_object_set_new(entry, "seed", json_integer(pf_common.seed));
+    char *text = bad ? NULL : pf_json_text(entry, JSON_COMPACT | JSON_REAL_PRECISION(12));
     json_decref(entry);
     return text;
 }

@@ -43,16 +43,35 @@ on_signal(int sig)
     raise(sig);
 }
 
+/* A page of a mapped file that is not there any more.  Only what a signal handler may call. */
 static void
-watch_exits(void)
+on_bus(int sig, siginfo_t *info, void *context)
+{
+    static const char why[] = ": a file became shorter while it was read, or its disk failed\n";
+    const char *const name = pf_program();
+
+    (void)context;
+    if (info->si_code != BUS_ADRERR)
+        on_signal(sig);         /* our own mistake */
+    remove_unfinished();
+    if (write(STDERR_FILENO, name, strlen(name)) < 0 ||
+        write(STDERR_FILENO, why, sizeof why - 1) < 0)
+        _exit(1);
+    _exit(1);
+}
+
+void
+pf_output_watch(void)
 {
     static bool watching;
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGXCPU};
+    struct sigaction bus = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO};
 
     if (watching)
         return;
     watching = true;
     atexit(remove_unfinished);
+    sigaction(SIGBUS, &bus, NULL);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction old;
         if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
@@ -126,7 +145,7 @@ open_temporary(pf_output *o)
     static int serial;          /* no name comes twice: remove_dead may still be at the old file */
     int fd = -1;
 
-    watch_exits();
+    pf_output_watch();
     for (o->slot = 0; o->slot < MAX_OUTPUTS && unfinished_used[o->slot]; o->slot++)
         ;
     if (o->slot == MAX_OUTPUTS)
@@ -137,25 +156,30 @@ open_temporary(pf_output *o)
         if (snprintf(name, PATH_MAX, "%s.%ld-%d.tmp", o->path, (long)getpid(), serial++) >=
             PATH_MAX)
             return pf_fail(PF_EIO, "%s: the name is too long", o->path);
+        unfinished_used[o->slot] = 1;           /* before it is there: a signal may come between */
         fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 && claim(fd))
+            break;
+        unfinished_used[o->slot] = 0;
         if (fd < 0 && errno != EEXIST)
             break;
-        if (fd >= 0 && !claim(fd)) {
+        if (fd >= 0)
             close(fd);
-            fd = -1;
-        }
+        fd = -1;
     }
     if (fd < 0)
         return pf_fail(PF_EIO, "cannot write %s: %s", o->path, strerror(errno));
-    unfinished_used[o->slot] = 1;
     o->temporary = strdup(unfinished[o->slot]);
     o->lock = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     o->file = o->temporary && o->lock >= 0 ? fdopen(fd, "wb") : NULL;
-    if (!o->file) {
-        close(fd);
-        return pf_fail(PF_ENOMEM, "no memory");
+    if (o->file)
+        return PF_OK;
+    close(fd);
+    if (!o->temporary) {                        /* then nobody else knows of it */
+        unlink(unfinished[o->slot]);
+        unfinished_used[o->slot] = 0;
     }
-    return PF_OK;
+    return pf_fail(PF_ENOMEM, "no memory");
 }
 
 pf_err
@@ -282,6 +306,27 @@ pf_output_flush(FILE *file, const char *name)
     return pf_fail(PF_EIO, "cannot write %s: %s", name, strerror(errno));
 }
 
+/* A rename is on the disk when its folder is.  Where a folder cannot be opened or synced, as on some
+ * file systems, the kernel is left to it. */
+static pf_err
+sync_folder(const pf_output *o)
+{
+    const char *const slash = strrchr(o->path, '/');
+    char folder[PATH_MAX] = ".";
+
+    if (slash)
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash == o->path ? 1 : slash - o->path),
+                 o->path);
+    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return PF_OK;
+    const bool failed = fsync(fd) && (errno == EIO || errno == ENOSPC || errno == EDQUOT);
+    const int why = errno;
+    close(fd);
+    return failed ? pf_fail(PF_EIO, "%s is written, but may not survive a crash: %s", o->path,
+                            strerror(why)) : PF_OK;
+}
+
 pf_err
 pf_output_close(pf_output *o)
 {
@@ -296,6 +341,8 @@ pf_output_close(pf_output *o)
         err = pf_fail(PF_EIO, "cannot rename %s to %s: %s", o->temporary, o->path, strerror(errno));
     if (err && o->temporary)
         unlink(o->temporary);
+    if (!err && o->temporary)
+        err = sync_folder(o);
     forget(o);
     return err;
 }

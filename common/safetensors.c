@@ -5,39 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of the UTF-8 character at s (at least one byte is there), 0 if it is not one. */
-static size_t
-utf8_length(const unsigned char *s, size_t left)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    const size_t n = s[0] < 0x80 ? 1 : (s[0] & 0xe0) == 0xc0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3
-                     : (s[0] & 0xf8) == 0xf0 ? 4 : 0;
-    if (n == 1)
-        return 1;
-    if (n == 0 || n > left)
-        return 0;
-    uint32_t c = s[0] & (0xffu >> (n + 1));
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        c = c << 6 | (s[i] & 0x3f);
-    }
-    if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-        return 0;
-    return n;
-}
+#include "common/json.h"
+#include "common/text.h"
 
 bool
 pf_st_name_ok(const char *name, size_t length)
 {
-    const unsigned char *s = (const unsigned char *)name;
     if (length < 1 || length > PF_ST_NAME_MAX)
         return false;
     for (size_t i = 0, n; i < length; i += n) {
-        if (s[i] < 0x20 || s[i] == 0x7f)
-            return false;
-        n = utf8_length(s + i, length - i);
-        if (n == 0)
+        n = pf_utf8_length(name + i, length - i);
+        if (pf_is_control(name + i, n))
             return false;
     }
     return true;
@@ -252,7 +230,7 @@ print_entry(const struct pf_st_entry *e)
     json_t *shape = json_array();
     for (int i = 0; i < e->t.ndim; i++)
         if (json_array_append_new(shape, json_integer(e->t.dim[i])))
-            shape = (json_decref(shape), NULL);
+            return json_decref(shape), NULL;
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", pf_dtype_name(e->t.dtype), "shape", shape,
                      "data_offsets", (json_int_t)e->begin, (json_int_t)e->end);
 }
@@ -275,6 +253,18 @@ print_root(const struct pf_st_header *h)
     return NULL;
 }
 
+/* Whether the header reads as what was printed: then no key got lost, and nobody will refuse it. */
+static pf_err
+check_printed(const char *json, size_t size, const struct pf_st_header *h)
+{
+    struct pf_st_header read;
+    PF_TRY(pf_st_parse(&read, json, size));
+    const bool same = read.entries == h->entries && read.metas == h->metas &&
+                      read.data_size == h->data_size;
+    pf_st_release(&read);
+    return same ? PF_OK : pf_fail(PF_ENOMEM, "a safetensors header lost something on its way");
+}
+
 pf_err
 pf_st_print(char **bytes, size_t *size, struct pf_st_header *h)
 {
@@ -290,7 +280,7 @@ pf_st_print(char **bytes, size_t *size, struct pf_st_header *h)
         e->end = h->data_size = e->begin + n;
     }
     json_t *root = print_root(h);
-    char *json = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    char *json = root ? pf_json_text(root, JSON_COMPACT) : NULL;
     json_decref(root);
     if (!json)
         return pf_fail(PF_ENOMEM, "cannot make a safetensors header (out of memory, or a name or "
@@ -300,6 +290,13 @@ pf_st_print(char **bytes, size_t *size, struct pf_st_header *h)
     if (*size - 8 > PF_ST_HEADER_MAX || !(*bytes = malloc(*size))) {
         free(json);
         return pf_fail(PF_ENOMEM, "a safetensors header of %zu bytes is too large", length);
+    }
+    const pf_err err = check_printed(json, length, h);
+    if (err) {
+        free(json);
+        free(*bytes);
+        *bytes = NULL;
+        return pf_fail_in(err, "cannot make a safetensors header");
     }
     for (int i = 0; i < 8; i++)
         (*bytes)[i] = (char)((uint64_t)(*size - 8) >> (8 * i));

@@ -10,6 +10,7 @@
 #include <zlib.h>
 
 #include "common/bytes.h"
+#include "common/json.h"
 #include "common/kind.h"
 #include "common/output.h"
 #include "common/safetensors.h"
@@ -211,13 +212,11 @@ read_tensors(pf_stream *s, pf_doc *doc, const struct pf_st_header *h)
     for (int i = 0; i < h->entries; i++)
         order[i] = &h->entry[i];
     qsort(order, (size_t)h->entries, sizeof *order, by_begin);
-    for (int i = 0; i < h->entries && !err; i++) {
-        pf_tensor t = order[i]->t;
-        if ((err = read_block(s, &t.data, order[i]->end - order[i]->begin, order[i]->name)))
-            break;
-        if ((err = pf_doc_take(doc, order[i]->name, &t)))
-            free(t.data);
-    }
+    for (int i = 0; i < h->entries && !err; i++)        /* in name order: each goes to the end */
+        err = pf_doc_take(doc, h->entry[i].name, &h->entry[i].t);
+    for (int i = 0; i < h->entries && !err; i++)
+        err = read_block(s, &doc->tensor[order[i] - h->entry].t.data,
+                         order[i]->end - order[i]->begin, order[i]->name);
     free(order);
     return err;
 }
@@ -349,13 +348,14 @@ set_crc(pf_doc *doc)
 {
     json_t *all = json_object();
     char *text, crc[9];
+    bool bad = false;
     pf_err err;
 
-    for (int i = 0; i < doc->tensors; i++) {
+    for (int i = 0; i < doc->tensors && !bad; i++) {
         snprintf(crc, sizeof crc, "%08" PRIx32, crc_of(&doc->tensor[i].t));
-        json_object_set_new(all, doc->tensor[i].name, json_string(crc));
+        bad = json_object_set_new(all, doc->tensor[i].name, json_string(crc));
     }
-    text = json_dumps(all, JSON_COMPACT);
+    text = bad ? NULL : pf_json_text(all, JSON_COMPACT);
     err = text ? pf_doc_set_meta(doc, "pf.crc32", text) : pf_fail(PF_ENOMEM, "no memory");
     json_decref(all);
     free(text);

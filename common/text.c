@@ -13,6 +13,61 @@ pf_file_title(const char *path)
     return strcmp(path, "-") == 0 ? "stdin" : path;
 }
 
+size_t
+pf_utf8_length(const char *text, size_t left)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *const s = (const unsigned char *)text;
+    const size_t n = s[0] < 0x80 ? 1 : (s[0] & 0xe0) == 0xc0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3
+                     : (s[0] & 0xf8) == 0xf0 ? 4 : 0;
+    if (n == 1)
+        return 1;
+    if (n == 0 || n > left)
+        return 0;
+    uint32_t c = s[0] & (0xffu >> (n + 1));
+    for (size_t i = 1; i < n; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        c = c << 6 | (s[i] & 0x3f);
+    }
+    if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+        return 0;
+    return n;
+}
+
+bool
+pf_is_control(const char *text, size_t n)
+{
+    const unsigned char *const s = (const unsigned char *)text;
+    return n == 0 || s[0] < ' ' || s[0] == 0x7f || (n == 2 && s[0] == 0xc2 && s[1] < 0xa0);
+}
+
+char *
+pf_text_clean(char *s)
+{
+    const char *const end = s + strlen(s);
+    for (char *p = s; p < end;) {
+        const size_t n = pf_utf8_length(p, (size_t)(end - p));
+        if (pf_is_control(p, n))
+            memset(p, '?', n ? n : 1);
+        p += n ? n : 1;
+    }
+    return s;
+}
+
+void
+pf_text_print(FILE *to, const char *text)
+{
+    const char *const end = text + strlen(text);
+    for (size_t n; text < end; text += n ? n : 1) {
+        n = pf_utf8_length(text, (size_t)(end - text));
+        if (pf_is_control(text, n))
+            putc('?', to);
+        else
+            fwrite(text, 1, n, to);
+    }
+}
+
 bool
 pf_parse_int(int64_t *v, const char *s)
 {

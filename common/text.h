@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -16,6 +17,16 @@ extern "C" {
 const char *pf_file_title(const char *path);
 /* What is behind the last dot of the file's name, a part of path; "" if it has none. */
 const char *pf_name_ending(const char *path);
+/* Bytes of the UTF-8 character at s, of which left bytes are there, at least one; 0 if it is none. */
+size_t pf_utf8_length(const char *s, size_t left);
+/* Whether a terminal could take the character of n bytes at s, n as above, for a command: control
+ * characters, C1's too, and what is not UTF-8. */
+bool pf_is_control(const char *s, size_t n);
+/* Put '?' in place of each byte of those: whatever a file or a name holds can be shown.  Returns
+ * s. */
+char *pf_text_clean(char *s);
+/* Print text so cleaned; names and values come from strangers. */
+void pf_text_print(FILE *to, const char *text);
 /* A decimal number that fits, and nothing else in s; false otherwise. */
 bool pf_parse_int(int64_t *v, const char *s);
 /* The same for a real number; NaN and infinity are refused. */

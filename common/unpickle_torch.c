@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/safetensors.h"
+#include "common/text.h"
 #include "common/unpickle_vm.h"
 
 enum { MAX_KEY = 300 };         /* bytes of a storage's name */
@@ -71,17 +72,13 @@ is_refused(struct pf_py_text module, struct pf_py_text name)
     return memchr(name.s, '.', name.length) && reaches(name, true);
 }
 
-/* For messages: what is not plain ASCII becomes '?'. */
 const char *
 pf_py_global_name(char *buf, size_t size, const pf_py *g)
 {
     const struct pf_py_text module = g->global.module, name = g->global.name;
     snprintf(buf, size, "%.*s.%.*s", (int)(module.length < 200 ? module.length : 200), module.s,
              (int)(name.length < 200 ? name.length : 200), name.s);
-    for (char *c = buf; *c; c++)
-        if (*c < 0x20 || *c > 0x7e)
-            *c = '?';
-    return buf;
+    return pf_text_clean(buf);
 }
 
 pf_err

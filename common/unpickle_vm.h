@@ -19,7 +19,7 @@ pf_err pf_vm_storage(struct pf_vm *vm, pf_py **v, const pf_py *id) PF_MUST_USE;
 pf_err pf_vm_call(struct pf_vm *vm, pf_py **v, const pf_py *what, pf_py *args) PF_MUST_USE;
 
 bool pf_py_text_is(struct pf_py_text text, const char *s);
-/* "module.name" into buf for messages (what is not plain ASCII becomes '?'), and buf back. */
+/* "module.name" into buf for messages (cleaned: text.h), and buf back. */
 const char *pf_py_global_name(char *buf, size_t size, const pf_py *global);
 
 #endif

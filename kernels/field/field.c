@@ -2,11 +2,11 @@
  *
  * The network lives on the host (mlp.c, hash.c); where the device is a GPU it has a twin there
  * (field_cuda.h) that does all the work. */
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "kernels/field/rays/composite.h"
 #include "kernels/field/field_cuda.h"
 #include "kernels/field/rays/neus_sample.h"
@@ -28,12 +28,12 @@ config_text(const struct pf_field *f)
 {
     struct pf_neus_config conf = f->conf;
     json_t *object = json_object();
-    json_object_set_new(object, "kind", json_string(f->net->ops->kind));
-    json_object_set_new(object, "bound", json_real(f->net->bound));
-    json_object_set_new(object, "step", json_integer(f->step));
+    int bad = json_object_set_new(object, "kind", json_string(f->net->ops->kind));
+    bad |= json_object_set_new(object, "bound", json_real(f->net->bound));
+    bad |= json_object_set_new(object, "step", json_integer(f->step));
     for (const struct pf_net_key *k = f->net->ops->keys; k->name; k++)
-        json_object_set_new(object, k->name, json_integer(*value_of(&conf, k)));
-    char *text = json_dumps(object, JSON_SORT_KEYS);
+        bad |= json_object_set_new(object, k->name, json_integer(*value_of(&conf, k)));
+    char *text = bad ? NULL : pf_json_text(object, JSON_SORT_KEYS);
     json_decref(object);
     return text;
 }

@@ -5,7 +5,6 @@
  *      input.clip [1, E] if clip.elevation says that it tells the elevation
  * out: one document for each photo and target elevation, with views.score [K]; with --print a
  *      table; with --refine the photo's document with a new input.elevation [1] */
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "common/batch.h"
 #include "common/camera.h"
 #include "common/config.h"
+#include "common/json.h"
 #include "common/opt.h"
 #include "common/output.h"
 #include "common/text.h"
@@ -239,11 +239,12 @@ put_scores(pf_doc *doc, const struct score *s)
     float v[SCORES];
     const pf_tensor t = PF_VIEW(v, PF_F32, SCORES);
     json_t *const names = json_array();
+    int bad = 0;
     for (int k = 0; k < SCORES; k++) {
         v[k] = (float)s->v[k];
-        json_array_append_new(names, json_string(score_names[k]));
+        bad |= json_array_append_new(names, json_string(score_names[k]));
     }
-    char *const text = json_dumps(names, JSON_COMPACT);
+    char *const text = bad ? NULL : pf_json_text(names, JSON_COMPACT);
     pf_err err = text ? pf_doc_put(doc, "views.score", &t) : pf_fail(PF_ENOMEM, "no memory");
     if (!err)
         err = pf_doc_set_meta(doc, "pf.scores", text);

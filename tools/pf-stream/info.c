@@ -4,15 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
-/* Names and values come from strangers: no control characters to the terminal. */
-static void
-print_text(FILE *to, const char *text)
-{
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
-        putc(*p < 0x20 || *p == 0x7f ? '?' : *p, to);
-}
+#include "common/json.h"
+#include "common/text.h"
 
 struct statistics {
     double min, max, sum;
@@ -50,7 +43,7 @@ print_tensor(FILE *to, const struct pf_doc_tensor *tensor)
     const struct statistics s = measure(&tensor->t);
     char shape[160];
     fputs("  ", to);
-    print_text(to, tensor->name);
+    pf_text_print(to, tensor->name);
     fprintf(to, "  %s", pf_tensor_describe(shape, sizeof shape, &tensor->t));
     if (s.finite)
         fprintf(to, "  min %.6g  max %.6g  mean %.6g", s.min, s.max, s.sum / (double)s.finite);
@@ -69,17 +62,17 @@ print_history(FILE *to, const char *text)
     json_array_foreach(history, i, entry) {
         const char *tool = json_string_value(json_object_get(entry, "tool"));
         const char *version = json_string_value(json_object_get(entry, "version"));
-        char *options = json_dumps(json_object_get(entry, "options"),
+        char *options = pf_json_text(json_object_get(entry, "options"),
                                    JSON_COMPACT | JSON_REAL_PRECISION(9));
         const json_t *seed = json_object_get(entry, "seed");
         fprintf(to, "  history %zu: ", i + 1);
-        print_text(to, tool ? tool : "?");
+        pf_text_print(to, tool ? tool : "?");
         putc(' ', to);
-        print_text(to, version ? version : "?");
+        pf_text_print(to, version ? version : "?");
         if (json_is_integer(seed))
             fprintf(to, " seed %lld", (long long)json_integer_value(seed));
         putc(' ', to);
-        print_text(to, options ? options : "{}");
+        pf_text_print(to, options ? options : "?");
         putc('\n', to);
         free(options);
     }
@@ -94,9 +87,9 @@ pf_info_print(FILE *to, const pf_doc *doc)
         if (strcmp(m->key, "pf.history") == 0 || strcmp(m->key, "pf.crc32") == 0)
             continue;                           // one comes below, one is not for people
         fputs("  ", to);
-        print_text(to, m->key);
+        pf_text_print(to, m->key);
         fputs(": ", to);
-        print_text(to, m->value);
+        pf_text_print(to, m->value);
         putc('\n', to);
     }
     for (int i = 0; i < doc->tensors; i++)
@@ -154,7 +147,7 @@ pf_err
 pf_info_print_json(FILE *to, const pf_doc *doc, const char *stream, int index)
 {
     json_t *all = document_object(doc, stream, index);
-    char *line = all ? json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    char *line = all ? pf_json_text(all, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(all);
     if (!line)
         return pf_fail(PF_EFORMAT,

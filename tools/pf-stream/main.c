@@ -88,8 +88,10 @@ print_document(void *to, pf_doc *doc, const char *name, int index)
     const char *kind = pf_doc_get_meta(doc, "pf.kind");
     if (opt.json)
         return pf_info_print_json(to, doc, pf_file_title(name), index);
-    fprintf(to, "%s: document %d%s%s\n", pf_file_title(name), index, kind ? ", " : "",
-            kind ? kind : "");
+    pf_text_print(to, pf_file_title(name));
+    fprintf(to, ": document %d%s", index, kind ? ", " : "");
+    pf_text_print(to, kind ? kind : "");
+    putc('\n', to);
     pf_info_print(to, doc);
     return PF_OK;
 }

@@ -12,9 +12,8 @@
 #include <string.h>
 #include <zlib.h>
 
-#include <jansson.h>
-
 #include "common/checkpoint.h"
+#include "common/json.h"
 #include "common/opt.h"
 #include "common/progress.h"
 #include "common/safetensors.h"
@@ -222,15 +221,16 @@ sum_up(pf_doc *meta, pf_checkpoint *w)
 {
     json_t *all = json_object();
     pf_err err = PF_OK;
+    int bad = 0;
     for (int i = 0; i < pf_checkpoint_count(w) && !err; i++) {
         struct sink to = {.crc = crc32(0, NULL, 0)};
         char hex[9];
         if ((err = convert_tensor(&to, w, i)))
             break;
         snprintf(hex, sizeof hex, "%08" PRIx32, (uint32_t)to.crc);
-        json_object_set_new(all, pf_checkpoint_name(w, i), json_string(hex));
+        bad |= json_object_set_new(all, pf_checkpoint_name(w, i), json_string(hex));
     }
-    char *text = err ? NULL : json_dumps(all, JSON_COMPACT);
+    char *text = err || bad ? NULL : pf_json_text(all, JSON_COMPACT);
     json_decref(all);
     if (!err)
         err = text ? pf_doc_set_meta(meta, "pf.crc32", text) : pf_fail(PF_ENOMEM, "no memory");
