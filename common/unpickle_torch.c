@@ -21,7 +21,7 @@ static bool
 text_in(struct pf_py_text text, const char *const *list)
 {
     for (; *list; list++)
-        if (pf_py_text_is(text, *list))
+        if (text.length && *text.s == **list && pf_py_text_is(text, *list))
             return true;
     return false;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/budget.h"
 #include "common/json.h"
 #include "kernels/field/rays/composite.h"
 #include "kernels/field/field_cuda.h"
@@ -95,6 +96,19 @@ check_size(const struct pf_neus_config *conf, const pf_doc *doc)
     return PF_OK;
 }
 
+/* Nor for a grid that takes far more to fill than its network holds; one that could not be read
+ * again is not trained either. */
+static pf_err
+check_grid(const struct pf_net_ops *kind, const struct pf_neus_config *conf)
+{
+    enum { CELL = sizeof(float) + sizeof(int32_t), NUMBER = 16 * sizeof(float) };  // of 16 levels
+    const int64_t R = conf->occupancy_resolution, numbers = kind->least_numbers(conf);
+    if (!kind->wants_grid || (uint64_t)(R * R * R) * CELL <= pf_budget(NUMBER * (uint64_t)numbers))
+        return PF_OK;
+    return pf_fail(PF_EARG, "neus.occupancy_resolution is %lld, too fine for a field of about %lld "
+                   "numbers", (long long)R, (long long)numbers);
+}
+
 /* ---- life ---- */
 
 pf_err
@@ -108,6 +122,7 @@ pf_field_new(pf_field **f, pf_dev *dev, const struct pf_neus_config *conf, uint6
         return pf_fail(PF_EARG, "neus.field is \"%s\", expected %s",
                        conf->field ? conf->field : "",
                        pf_net_kind_names(names, sizeof names));
+    PF_TRY(check_grid(kind, conf));
     struct pf_field *to = calloc(1, sizeof(*to));
     if (!to)
         return pf_fail(PF_ENOMEM, "no memory for the field");
