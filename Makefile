@@ -50,7 +50,7 @@ FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps demo demo-run check check-run check-long check-gpu check-reference lint lint-layers lint-columns install uninstall clean help tests bench
+.PHONY: all deps demo demo-run check check-run check-long check-gpu check-faults check-reference lint lint-layers lint-columns install uninstall clean help tests bench
 all: $(TOOLS:%=$(BIN)/%)
 
 $(B)/%.c.o: %.c
@@ -82,7 +82,13 @@ $(B)/$(basename $(1)): $(B)/$(1).o $(patsubst %,$(B)/%.o,$(call uses,$(1))) $(B)
 	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS) -lcmocka
 endef
 $(foreach t,$(TESTS) $(BENCH) $(FUZZ),$(eval $(call test,$(t))))
-tests: all $(TESTS:%.c=$(B)/%) $(FUZZ:%.c=$(B)/%)
+# What lets a tool's allocations and system calls fail.
+FAULT := $(B)/tests/fault
+$(FAULT)/fault: tests/fault/fault.c
+	mkdir -p $(@D); $(CC) $(PF_CFLAGS) $(CFLAGS) -o $@ $<
+$(FAULT)/malloc.so: tests/fault/malloc.c
+	mkdir -p $(@D); $(CC) $(filter-out -fsanitize=%,$(PF_CFLAGS) $(CFLAGS)) -fPIC -shared -o $@ $< -ldl
+tests: all $(TESTS:%.c=$(B)/%) $(FUZZ:%.c=$(B)/%) $(FAULT)/fault $(FAULT)/malloc.so
 
 # What the GPU did while a tool ran: for tests/bench/bench_tools, where the toolkit has CUPTI.
 CUPTI       := $(if $(filter 1,$(CUDA)),$(firstword $(wildcard $(foreach d,include extras/CUPTI/include,$(dir $(NVCC))../$d/cupti.h))))
@@ -121,7 +127,7 @@ JOBS  ?= $(shell nproc)
 LONG  := $(filter tests/tools/%,$(TESTS))
 SHORT := $(filter-out tests/tools/%,$(TESTS))
 check-run: tests
-	BIN=$(abspath $(BIN)) PF_SAN=$(SAN) JOBS=$(JOBS) tests/run $(SCRIPTS) $(patsubst %.c,$(B)/%,$(LONG) $(SHORT) $(FUZZ))
+	BIN=$(abspath $(BIN)) PF_SAN=$(SAN) PF_FAULT=$(abspath $(FAULT)) JOBS=$(JOBS) tests/run $(SCRIPTS) tests/fault/sample.sh $(patsubst %.c,$(B)/%,$(LONG) $(SHORT) $(FUZZ))
 
 # The slow comparisons: the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh; npm's IS-Net.
 check-long: deps
@@ -129,6 +135,10 @@ check-long: deps
 	$(MAKE) --no-print-directory all $(B)/tests/tools/pf-stream/test_pack
 	PF_LONG=1 BIN=$(abspath $(BIN)) $(B)/tests/tools/pf-stream/test_pack
 	PF_LONG=1 BIN=$(abspath $(BIN)) tests/run tests/tools/pf-cutout/imgly.sh
+
+# Every allocation and system call of a small run of each tool fails once; POINTS=20: so many of each kind.
+check-faults: all $(FAULT)/fault $(FAULT)/malloc.so
+	BIN=$(abspath $(BIN)) tests/fault/faults.sh $(abspath $(FAULT)/fault $(FAULT)/malloc.so) $(POINTS)
 
 # PF_SANITIZE=1 adds compute-sanitizer.  tests/gpu/run says what it needs where nothing can be built.
 check-gpu: tests
@@ -141,7 +151,7 @@ check-reference:
 # clang-format 14 cannot leave aligned comments at the ends of lines alone, which the style uses, so
 # .clang-format is for editors and not checked here.
 lint:
-	for f in $(COMMON) $(filter %.c,$(KERNELS)) $(wildcard tools/*/*.c) $(TESTS) $(BENCH) $(FUZZ); do \
+	for f in $(COMMON) $(filter %.c,$(KERNELS)) $(wildcard tools/*/*.c) $(TESTS) $(BENCH) $(FUZZ) $(wildcard tests/fault/*.c); do \
 	  $(CC) $(PF_CFLAGS) $(CFLAGS) -Werror -fsyntax-only $$f || exit 1; done
 	mandoc -Tlint -W warning man/*.[157]
 	# Columns come out as one word a line in groff's 80 columns: tagged lists instead.
@@ -191,6 +201,7 @@ make demo                install what is missing, build, a photo that ships -> m
 make check               the tests, as many at once as there are processors, or JOBS=N
 make check-long          the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh; npm's IS-Net
 make check-gpu           CUDA against the CPU; PF_SANITIZE=1 adds compute-sanitizer
+make check-faults        every allocation and system call of a run of each tool fails once
 make check-reference     the PyTorch twin and the objects; needs python3-torch
 make lint                warnings, man pages, what includes what, 100 columns
 make bench               timing programs

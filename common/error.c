@@ -1,6 +1,7 @@
 /* error.c - the last sentence of each thread, and how tools end. */
 #include "common/error.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,7 @@ pf_bug_at(const char *file, int line, const char *fmt, ...)
     vfprintf(stderr, fmt, ap);
     va_end(ap);
     fputc('\n', stderr);
+    signal(SIGABRT, SIG_DFL);
     abort();
 }
 

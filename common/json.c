@@ -3,6 +3,23 @@
 
 #include <stdlib.h>
 
+#include "common/error.h"
+
+static void *
+take_or_die(size_t size)
+{
+    void *p = malloc(size);
+    if (!p)
+        pf_die("no memory for JSON");
+    return p;
+}
+
+void
+pf_json_or_die(void)
+{
+    json_set_alloc_funcs(take_or_die, free);
+}
+
 char *
 pf_json_text(const json_t *value, size_t flags)
 {

@@ -354,6 +354,7 @@ pf_start(int *argc, char ***argv, const char *operands, const char *summary,
 
     pf_set_program(slash ? slash + 1 : *argc ? (*argv)[0] : "posefusion");
     pf_output_watch();
+    pf_json_or_die();
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of write, with a sentence */
     own_opts = opts;
     own_count = givens = 0;

@@ -43,28 +43,43 @@ on_signal(int sig)
     raise(sig);
 }
 
-/* A page of a mapped file that is not there any more.  Only what a signal handler may call. */
+/* End with a sentence.  Only what a signal handler may call. */
+static void
+end_saying(const char *why)
+{
+    const char *const name = pf_program();
+
+    remove_unfinished();
+    if (write(STDERR_FILENO, name, strlen(name)) < 0 ||
+        write(STDERR_FILENO, why, strlen(why)) < 0)
+        _exit(1);
+    _exit(1);
+}
+
+/* A page of a mapped file that is not there any more. */
 static void
 on_bus(int sig, siginfo_t *info, void *context)
 {
-    static const char why[] = ": a file became shorter while it was read, or its disk failed\n";
-    const char *const name = pf_program();
-
     (void)context;
     if (info->si_code != BUS_ADRERR)
         on_signal(sig);         /* our own mistake */
-    remove_unfinished();
-    if (write(STDERR_FILENO, name, strlen(name)) < 0 ||
-        write(STDERR_FILENO, why, sizeof why - 1) < 0)
-        _exit(1);
-    _exit(1);
+    end_saying(": a file became shorter while it was read, or its disk failed\n");
+}
+
+/* Of a library: what is ours says pf_bug, which does not come here. */
+static void
+on_abort(int sig)
+{
+    (void)sig;
+    end_saying(": a library gave up; that is what some do where memory is short\n");
 }
 
 void
 pf_output_watch(void)
 {
     static bool watching;
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGXCPU};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGXCPU,
+                                  SIGSEGV, SIGILL, SIGFPE};
     struct sigaction bus = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO};
 
     if (watching)
@@ -72,6 +87,7 @@ pf_output_watch(void)
     watching = true;
     atexit(remove_unfinished);
     sigaction(SIGBUS, &bus, NULL);
+    signal(SIGABRT, on_abort);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction old;
         if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
@@ -160,12 +176,15 @@ open_temporary(pf_output *o)
         fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0 && claim(fd))
             break;
-        unfinished_used[o->slot] = 0;
-        if (fd < 0 && errno != EEXIST)
-            break;
-        if (fd >= 0)
+        if (fd >= 0) {
+            unlink(name);       /* if it is there still, and only fstat failed */
             close(fd);
-        fd = -1;
+            fd = -1;
+            errno = EEXIST;
+        }
+        unfinished_used[o->slot] = 0;
+        if (errno != EEXIST)
+            break;
     }
     if (fd < 0)
         return pf_fail(PF_EIO, "cannot write %s: %s", o->path, strerror(errno));

@@ -23,7 +23,8 @@ extern "C" {
 typedef struct pf_output pf_output;
 pf_err pf_output_open(pf_output **o, const char *path) PF_MUST_USE;
 /* For pf_start: let the signals that end a program remove what is not complete; a mapped file that
- * becomes shorter while it is read ends it with a sentence and status 1. */
+ * becomes shorter while it is read, and a library that aborts, end it with a sentence and status
+ * 1. */
 void pf_output_watch(void);
 /* Fail now as pf_output_open(path) would fail later, when the work is done. */
 pf_err pf_output_try(const char *path) PF_MUST_USE;

@@ -202,6 +202,8 @@ parse(struct pf_st_header *h, const char *json, size_t size, bool any)
         return pf_fail(PF_EFORMAT, "the safetensors header has %zu bytes, over the limit of %d",
                        size, (int)PF_ST_HEADER_MAX);
     json_t *root = json_loadb(json, size, JSON_REJECT_DUPLICATES, &why);        // refuses \u0000
+    if (!root && !why.text[0])                          /* jansson says nothing of that */
+        return pf_fail(PF_ENOMEM, "no memory for the safetensors header");
     if (!root)
         return pf_fail(PF_EFORMAT, "the safetensors header is not valid JSON: %s", why.text);
     const pf_err err = parse_root(h, root, any);

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# faults.sh FAULT MALLOC_SO [POINTS] - let allocations and system calls of a small run of each tool fail (fault.c).
+# POINTS: so many of each kind and tool, spread; without it all, or some 200 where a run is long.  $BIN: the tools; $ONLY:
+# names of those to try; $FEW: only those that need no network.  Prints points tried and survived; status 1 if one was not survived.
+set -u
+FAULT=$1 SO=$2 POINTS=${3:-}
+ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+BIN=${BIN:-$ROOT/build/bin} DATA=$ROOT/tests/data DEMO=$ROOT/configs/demo
+TMP=$(mktemp -d)
+trap 'rm -rf "$TMP"' EXIT
+mkdir "$TMP/out"
+cd "$TMP" || exit 2
+bad=0
+
+# try NAME POINTS OUTPUT TOOL ARGUMENT...: all points if POINTS is 0.
+try() {
+    local name=$1 points=$2 output=$TMP/out/$3 tool=$4; shift 4
+    [[ " ${ONLY:-$name} " == *" $name "* ]] || return
+    local more=()
+    [ -n "${MAPPED:-}" ] && more=(-m "$MAPPED")
+    "$FAULT" -p "${POINTS:-$points}" -n "$name" "${more[@]}" "$SO" "$output" "$BIN/$tool" "$@" -q -o "$output" || bad=1
+}
+made() { "$@" 2>said || { cat said; echo "cannot make the inputs: $*"; exit 2; }; }
+
+cp "$DATA/checkpoint/small.ckpt" small.ckpt
+MAPPED=$TMP/small.ckpt try weights 0 w.safetensors pf-weights convert small.ckpt
+PATH=$BIN:$PATH
+made pf-crop -q -c "$DEMO/config.yaml" --opaque -o crop.pf --crop-size -1 --input-elevation 20 "$DATA/images/photo.webp"
+for f in webp png jpg; do
+    try "crop-$f" 0 c.pf pf-crop --opaque --crop-size -1 --input-elevation 20 "$DATA/images/photo.$f"
+done
+field=$DATA/hostile/harmless/tiny.field.pf
+try stream-cat 0 s.pf pf-stream cat crop.pf "$field"
+try stream-info 0 s.json pf-stream info --json crop.pf
+try stream-get 0 s.npy pf-stream get input.image crop.pf
+try stream-png 0 s.png pf-stream png crop.pf
+[ -z "${FEW:-}" ] || exit $bad
+try video 200 v.mp4 pf-render-video --frames 1 --size 16 "$field"
+made pf-clip-embed -q -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" -o clip.pf crop.pf
+try clip-embed 200 e.pf pf-clip-embed -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" crop.pf
+made pf-sample -q -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" --steps 1 -o views.pf clip.pf
+try sample 60 v.pf pf-sample -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" --steps 1 clip.pf
+made pf-mask -q -o masked.pf views.pf
+try mask 200 a.pf pf-mask views.pf
+try neus 60 f.pf pf-neus --steps 2 masked.pf
+made pf-neus -q --steps 20 -o field.pf masked.pf
+try mesh 200 m.glb pf-extract-mesh --resolution 16 field.pf
+try pick 60 p.pf pf-pick -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" masked.pf
+try cutout 200 c.png pf-cutout --method plain "$DATA/images/photo_rgb.png"
+exit $bad

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# sample.sh - a few of the faults of faults.sh, for make check.  $PF_FAULT: the folder of fault and malloc.so.
+. "$(dirname "$0")/../tools/lib.sh"
+FAULT=${PF_FAULT:-$ROOT/build/release/tests/fault}
+if [ -n "${PF_SAN:-}" ]; then skip "faults" "sanitizers have an allocator of their own"; exit; fi
+if "$FAULT/fault" -t; then :; else skip "faults" "processes cannot be traced here, or not on this machine"; exit; fi
+for what in weights stream-cat; do
+    ok "a fault of any kind is survived: $what" env ONLY=$what FEW=1 bash "$ROOT/tests/fault/faults.sh" "$FAULT/fault" "$FAULT/malloc.so" 4
+done
+fails "a run that cannot be done is not called survived" 1 "" "$FAULT/fault" -k open "$FAULT/malloc.so" "$TMP/x" /bin/false
