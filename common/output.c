@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,9 +30,17 @@ struct pf_output {
 static char unfinished[MAX_OUTPUTS][PATH_MAX];
 static volatile sig_atomic_t unfinished_used[MAX_OUTPUTS];
 
+/* Any thread may end the program, by a signal that it gets or by exit, as libgomp's do where they
+ * have no memory, while another makes a file.  Who ends waits for it, and then none is made. */
+static atomic_int making;
+static atomic_bool ending;
+
 static void
 remove_unfinished(void)
 {
+    atomic_store(&ending, true);
+    while (atomic_load(&making))
+        sched_yield();
     for (int i = 0; i < MAX_OUTPUTS; i++)
         if (unfinished_used[i])
             unlink(unfinished[i]);
@@ -154,6 +165,27 @@ claim(int fd)
 
 /* ---- open and close ---- */
 
+/* A new file of the name in unfinished[slot], or -1. */
+static int
+make_file(int slot)
+{
+    sigset_t all, old;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &old);     /* or this thread would wait for itself */
+    atomic_fetch_add(&making, 1);
+    const bool late = atomic_load(&ending);
+    const int fd = late ? -1 : open(unfinished[slot], O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    const int why = errno;
+    unfinished_used[slot] = fd >= 0;
+    atomic_fetch_sub(&making, 1);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    while (late)
+        pause();
+    errno = why;
+    return fd;
+}
+
 /* Make, lock and open a new file beside o->path. */
 static pf_err
 open_temporary(pf_output *o)
@@ -172,8 +204,7 @@ open_temporary(pf_output *o)
         if (snprintf(name, PATH_MAX, "%s.%ld-%d.tmp", o->path, (long)getpid(), serial++) >=
             PATH_MAX)
             return pf_fail(PF_EIO, "%s: the name is too long", o->path);
-        unfinished_used[o->slot] = 1;           /* before it is there: a signal may come between */
-        fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        fd = make_file(o->slot);
         if (fd >= 0 && claim(fd))
             break;
         if (fd >= 0) {
