@@ -54,16 +54,16 @@ on_signal(int sig)
     raise(sig);
 }
 
-/* End with a sentence.  Only what a signal handler may call. */
+/* End with the sentence "PROGRAM: <who><why>".  Only what a signal handler may call. */
 static void
-end_saying(const char *why)
+end_saying(const char *who, const char *why)
 {
-    const char *const name = pf_program();
+    const char *const part[] = {pf_program(), ": ", who, why, "\n"};
+    bool said = true;
 
     remove_unfinished();
-    if (write(STDERR_FILENO, name, strlen(name)) < 0 ||
-        write(STDERR_FILENO, why, strlen(why)) < 0)
-        _exit(1);
+    for (size_t i = 0; i < sizeof part / sizeof *part && said; i++)
+        said = write(STDERR_FILENO, part[i], strlen(part[i])) >= 0;
     _exit(1);
 }
 
@@ -74,23 +74,36 @@ on_bus(int sig, siginfo_t *info, void *context)
     (void)context;
     if (info->si_code != BUS_ADRERR)
         on_signal(sig);         /* our own mistake */
-    end_saying(": a file became shorter while it was read, or its disk failed\n");
+    end_saying("a file", " became shorter while it was read, or its disk failed");
 }
 
-/* Of a library: what is ours says pf_bug, which does not come here. */
-static void
-on_abort(int sig)
+static const char *volatile library;
+
+const char *
+pf_output_blame(const char *name)
 {
-    (void)sig;
-    end_saying(": a library gave up; that is what some do where memory is short\n");
+    const char *const was = library;
+    library = name;
+    return was;
+}
+
+/* Aborted or crashed.  What is ours stays a crash; of abort, pf_bug's does not come here. */
+static void
+on_crash(int sig)
+{
+    if (library)
+        end_saying(library, " crashed, as it does where memory is short");
+    if (sig == SIGABRT)
+        end_saying("a library", " gave up, as some do where memory is short");
+    on_signal(sig);
 }
 
 void
 pf_output_watch(void)
 {
     static bool watching;
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGXCPU,
-                                  SIGSEGV, SIGILL, SIGFPE};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGXCPU};
+    static const int crashes[] = {SIGABRT, SIGSEGV, SIGILL, SIGFPE};
     struct sigaction bus = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO};
 
     if (watching)
@@ -98,7 +111,11 @@ pf_output_watch(void)
     watching = true;
     atexit(remove_unfinished);
     sigaction(SIGBUS, &bus, NULL);
-    signal(SIGABRT, on_abort);
+    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++) {
+        struct sigaction old;
+        if (sigaction(crashes[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+            signal(crashes[i], on_crash);       /* a sanitizer's stays, who says more */
+    }
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction old;
         if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)

@@ -26,6 +26,9 @@ pf_err pf_output_open(pf_output **o, const char *path) PF_MUST_USE;
  * becomes shorter while it is read, and a library that aborts, end it with a sentence and status
  * 1. */
 void pf_output_watch(void);
+/* From now on a crash is this library's, which does not always look whether there is memory, and ends
+ * as above; NULL: ours again.  Returns what was said before. */
+const char *pf_output_blame(const char *library);
 /* Fail now as pf_output_open(path) would fail later, when the work is done. */
 pf_err pf_output_try(const char *path) PF_MUST_USE;
 /* Whether both names are of one file, which the later of two outputs would replace, however they

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/output.h"
 #include "kernels/dev_priv.h"
 #include "kernels/onednn.h"
 #include "kernels/vmath.h"
@@ -362,6 +363,16 @@ plain_weight(const pf_layer *l, pf_tensor *t, dnnl_memory_desc_t *desc)
     return PF_OK;
 }
 
+/* oneDNN crashes where there is no memory for the code that it writes. */
+static dnnl_status_t
+create_primitive(dnnl_primitive_t *to, const_dnnl_primitive_desc_t pd)
+{
+    const char *const was = pf_output_blame("oneDNN");
+    const dnnl_status_t st = dnnl_primitive_create(to, pd);
+    pf_output_blame(was);
+    return st;
+}
+
 static pf_err
 reorder(pf_dev *dev, struct packed *to, const dnnl_memory_desc_t *from, void *data)
 {
@@ -373,7 +384,7 @@ reorder(pf_dev *dev, struct packed *to, const dnnl_memory_desc_t *from, void *da
         st = dnnl_reorder_primitive_desc_create(&pd, from, dev->engine, &to->desc, dev->engine,
                                                 NULL);
     if (st == dnnl_success)
-        st = dnnl_primitive_create(&run, pd);
+        st = create_primitive(&run, pd);
     const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, src}, {DNNL_ARG_TO, to->memory}};
     if (st == dnnl_success)
         st = dnnl_primitive_execute(run, dev->stream, 2, args);
@@ -484,7 +495,7 @@ make_primitive(pf_dev *dev, const pf_layer *l, const struct pf_product *s, struc
     if (!err)
         err = make_memories(dev, e, l, pd);
     if (!err && !dev->dry) {
-        const dnnl_status_t st = dnnl_primitive_create(&e->run, pd);
+        const dnnl_status_t st = create_primitive(&e->run, pd);
         err = st == dnnl_success ? PF_OK : failed(st, "a primitive");
     }
     dnnl_primitive_desc_destroy(pd);

@@ -226,9 +226,9 @@ read_said(struct run *run)
 {
     FILE *const f = fopen(said_path, "r");
     run->said[f ? fread(run->said, 1, MAX_SAID - 1, f) : 0] = 0;
-    run->lines = 0;             /* but for empty ones, with which libgomp begins */
-    for (const char *p = run->said; (p = strchr(p, '\n')); p++)
-        run->lines += p > run->said && p[-1] != '\n';
+    run->lines = 0;             /* but for those of libgomp and x264 */
+    for (char *line = run->said, *end; (end = strchr(line, '\n')); line = end + 1)
+        run->lines += end > line && strncmp(line, "x264 [", 6);
     if (f)
         fclose(f);
 }

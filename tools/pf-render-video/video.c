@@ -192,6 +192,7 @@ pf_video_open(pf_video **video, pf_output *out, enum pf_video_format format, int
     av_log_set_level(AV_LOG_QUIET);             // errors are ours to tell, in one sentence
     v->size = size;
     v->container = &containers[format];
+    const char *const was = pf_output_blame("libav");
     pf_err err = open_frame(v);
     if (!err && format == PF_VIDEO_Y4M)
         err = open_y4m(v, pf_output_file(out), fps);
@@ -201,6 +202,7 @@ pf_video_open(pf_video **video, pf_output *out, enum pf_video_format format, int
         release(v);
     else
         *video = v;
+    pf_output_blame(was);
     return err;
 }
 
@@ -247,7 +249,9 @@ pf_video_add(pf_video *v, const uint8_t *rgb)
               v->frame->linesize);
     if (v->y4m)
         return write_y4m(v);
+    const char *const was = pf_output_blame("libav");
     const pf_err err = encode(v, v->frame);
+    pf_output_blame(was);
     v->frame->pts++;
     return err;
 }
@@ -272,10 +276,12 @@ pf_video_close(pf_video *v)
     int code = 0;
     if (!v)
         return PF_OK;
+    const char *const was = pf_output_blame("libav");
     if (v->muxer && !(err = encode(v, NULL)) && ((code = time_last_frame(v)) < 0 ||
                                                (code = av_write_trailer(v->muxer)) < 0 ||
                                                (code = avio_closep(&v->muxer->pb)) < 0))
         err = av_fail(code, "write");
     release(v);
+    pf_output_blame(was);
     return err;
 }
