@@ -6,8 +6,8 @@
 #define PF_JSON_H
 #include <jansson.h>
 
-/* For pf_start: let jansson end the program where there is no memory.  It would abort, or leave out a
- * key. */
+/* For pf_start: let jansson end the program where there is no memory.  It would abort, or leave out
+ * a key. */
 void pf_json_or_die(void);
 /* The value as text, which the caller frees; NULL: it is NULL, or there is no memory.  (json_dumps
  * leaves out a key for which there is none.) */

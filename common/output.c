@@ -373,8 +373,8 @@ pf_output_flush(FILE *file, const char *name)
     return pf_fail(PF_EIO, "cannot write %s: %s", name, strerror(errno));
 }
 
-/* A rename is on the disk when its folder is.  Where a folder cannot be opened or synced, as on some
- * file systems, the kernel is left to it. */
+/* A rename is on the disk when its folder is.  Where a folder cannot be opened or synced, as on
+ * some file systems, the kernel is left to it. */
 static pf_err
 sync_folder(const pf_output *o)
 {

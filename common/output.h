@@ -15,19 +15,18 @@ extern "C" {
 #endif
 
 /* An output file that exists only when it is complete: written under a temporary name beside
- * path, PATH.PID-N.tmp, fsynced and renamed, and its folder fsynced, by close; removed by abandon, by exit and by the
- * signals that end a program from outside.  What a SIGKILL leaves is removed by the next open of
- * path.
- * "-" is stdout, refused if that is a terminal; other non-regular files (/dev/full, a fifo) are
- * written in place. */
+ * path, PATH.PID-N.tmp, fsynced and renamed, and its folder fsynced, by close; removed by abandon,
+ * by exit and by the signals that end a program from outside.  What a SIGKILL leaves is removed by
+ * the next open of path.  "-" is stdout, refused if that is a terminal; other non-regular files
+ * (/dev/full, a fifo) are written in place. */
 typedef struct pf_output pf_output;
 pf_err pf_output_open(pf_output **o, const char *path) PF_MUST_USE;
 /* For pf_start: let the signals that end a program remove what is not complete; a mapped file that
  * becomes shorter while it is read, and a library that aborts, end it with a sentence and status
  * 1. */
 void pf_output_watch(void);
-/* From now on a crash is this library's, which does not always look whether there is memory, and ends
- * as above; NULL: ours again.  Returns what was said before. */
+/* From now on a crash is this library's, which does not always look whether there is memory, and
+ * ends as above; NULL: ours again.  Returns what was said before. */
 const char *pf_output_blame(const char *library);
 /* Fail now as pf_output_open(path) would fail later, when the work is done. */
 pf_err pf_output_try(const char *path) PF_MUST_USE;

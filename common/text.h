@@ -17,7 +17,7 @@ extern "C" {
 const char *pf_file_title(const char *path);
 /* What is behind the last dot of the file's name, a part of path; "" if it has none. */
 const char *pf_name_ending(const char *path);
-/* Bytes of the UTF-8 character at s, of which left bytes are there, at least one; 0 if it is none. */
+/* Bytes of the UTF-8 character at s, where left bytes are there, at least one; 0 if it is none. */
 size_t pf_utf8_length(const char *s, size_t left);
 /* Whether a terminal could take the character of n bytes at s, n as above, for a command: control
  * characters, C1's too, and what is not UTF-8. */

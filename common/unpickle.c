@@ -11,8 +11,8 @@
 #include "common/bytes.h"
 #include "common/unpickle_vm.h"
 
-/* What a hostile pickle can make us spend: its budget (budget.h), and whatever its size no more than
- * this.  The largest real ones (1768 weights and their optimiser) use a twentieth of it. */
+/* What a hostile pickle can make us spend: its budget (budget.h), and whatever its size no more
+ * than this.  The largest real ones (1768 weights and their optimiser) use a twentieth of it. */
 enum {
     MAX_MEMORY = 1 << 27,       /* bytes of values, stack and memo; steps */
     MAX_STACK = 1 << 20,        /* values on the stack */

@@ -94,8 +94,8 @@ read_zip64(const unsigned char *extra, size_t length, struct pf_zip_entry *e, ui
 }
 
 /* Whether the local header at p says what the directory does.  Who writes a stream knows the sizes
- * and the checksum only afterwards (flag 8) and leaves them 0; saturated, they are in zip64's field,
- * which is left to the directory. */
+ * and the checksum only afterwards (flag 8) and leaves them 0; saturated, they are in zip64's
+ * field, which is left to the directory. */
 static bool
 agrees(const struct pf_zip_entry *e, const unsigned char *p, uint64_t name)
 {

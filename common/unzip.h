@@ -30,9 +30,9 @@ struct pf_zip {
 };
 
 /* Read the directory of the archive in bytes, which must outlive z.  PF_EFORMAT also for what other
- * readers could understand otherwise: a record that is not the directory's last, a local header that
- * says something else, bytes that belong to two entries; and for entries that are together larger
- * than the budget of an archive of this size (budget.h). */
+ * readers could understand otherwise: a record that is not the directory's last, a local header
+ * that says something else, bytes that belong to two entries; and for entries that are together
+ * larger than the budget of an archive of this size (budget.h). */
 pf_err pf_zip_open(struct pf_zip *z, const void *bytes, size_t size) PF_MUST_USE;
 void pf_zip_close(struct pf_zip *z);
 struct pf_zip_entry *pf_zip_find(const struct pf_zip *z, const char *name);   /* or NULL */

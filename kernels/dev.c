@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "common/output.h"
 #include "common/text.h"
 #include "kernels/dev_priv.h"
 
@@ -89,10 +90,12 @@ open_cpu(pf_dev *d, const char *precision)
         return pf_fail(PF_EARG, "the CPU computes in f32 alone, not in \"%s\"", precision);
     const int threads = omp_get_max_threads();
     snprintf(d->name, sizeof d->name, "cpu (%d thread%s)", threads, threads == 1 ? "" : "s");
-    if (dnnl_engine_create(&d->engine, dnnl_cpu, 0) != dnnl_success ||
-        dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags) != dnnl_success)
-        return pf_fail(PF_EDEV, "oneDNN cannot be started on this CPU");
-    return PF_OK;
+    const char *const was = pf_output_blame("oneDNN");
+    const bool begun =
+        dnnl_engine_create(&d->engine, dnnl_cpu, 0) == dnnl_success &&
+        dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags) == dnnl_success;
+    pf_output_blame(was);
+    return begun ? PF_OK : pf_fail(PF_EDEV, "oneDNN cannot be started on this CPU");
 }
 
 static pf_err

@@ -4,12 +4,13 @@
  *     fault -t                whether a process can be traced here
  *     fault [-p POINTS] [-k KIND,...] [-n NAME] [-m MAPPED] MALLOC_SO OUTPUT TOOL ARGUMENT...
  *
- * TOOL writes OUTPUT, the one file that it makes in OUTPUT's folder, which holds nothing else.  A run
- * without faults counts the points of each kind and keeps its output; then each point, or POINTS of
- * them, fails in a run of its own.  MAPPED is a file that TOOL maps: it loses its bytes then.  That is survived if the tool ends with status 1 and one line
- * more on stderr than before, or with 0 and the same output; if OUTPUT is not there or is the same;
- * and if nothing else is in the folder.  Where nothing is really wrong (a read that gives less, a
- * signal between two reads) it has to end with 0.
+ * TOOL writes OUTPUT, the one file that it makes in OUTPUT's folder, which holds nothing else.  A
+ * run without faults counts the points of each kind and keeps its output; then each point, or
+ * POINTS of them, fails in a run of its own.  MAPPED is a file that TOOL maps: it loses its bytes
+ * then.  That is survived if the tool ends with status 1 and one line more on stderr than before,
+ * or with 0 and the same output; if OUTPUT is not there or is the same; and if nothing else is in
+ * the folder.  Where nothing is really wrong (a read that gives less, a signal between two reads)
+ * it has to end with 0.
  *
  * System calls are counted and changed by ptrace(2), so that those of the C library are seen, too;
  * allocations by malloc.c.  Both begin when the tool asks for SIGBUS (common/output.c).  Prints one
@@ -43,7 +44,7 @@ main(void)
 
 enum { SECONDS = 60, MAX_SAID = 1 << 16 };
 
-/* What is done to a call: it fails with an error, or gives one byte, or is followed by something. */
+/* What is done to a call: it fails with an error, gives one byte, or is followed by something. */
 enum act { FAIL, SHORT, TERMINATE, SHRINK };
 static const struct kind {
     const char *name;
@@ -310,7 +311,8 @@ judge(const struct kind *k, const struct run *run, const struct run *good, uint6
         return "it hangs";
     if (is && is != whole)
         return "the output is another";
-    if (k->act == TERMINATE && !litter && WIFSIGNALED(run->status) && WTERMSIG(run->status) == SIGTERM)
+    if (k->act == TERMINATE && !litter && WIFSIGNALED(run->status) &&
+        WTERMSIG(run->status) == SIGTERM)
         return NULL;
     if (WIFSIGNALED(run->status)) {
         snprintf(why, sizeof why, "signal %d: %.100s", WTERMSIG(run->status), run->said);

@@ -147,7 +147,7 @@ pf_err
 pf_info_print_json(FILE *to, const pf_doc *doc, const char *stream, int index)
 {
     json_t *all = document_object(doc, stream, index);
-    char *line = all ? pf_json_text(all, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9)) : NULL;
+    char *line = pf_json_text(all, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
     json_decref(all);
     if (!line)
         return pf_fail(PF_EFORMAT,
