@@ -1,13 +1,12 @@
 /* fuzz_checkpoint.c - any bytes as a weights file: opened, every tensor read and verified.
  *
- *     clang -fsanitize=fuzzer,address -DPF_FUZZER ... tests/fuzz/fuzz_checkpoint.c
+ *     make fuzz T=checkpoint SECONDS=600
  *
  * Without PF_FUZZER it replays the files given, or all of tests/data/checkpoint, each whole and
  * with single bytes changed, and speaks TAP. */
 #include "common/checkpoint.h"
+#include "tests/fuzz/repair.h"
 #include "tests/fuzz/replay.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static volatile unsigned char seen;     // so that reading the data is not optimised away
 
@@ -30,18 +29,17 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     return 0;
 }
 
-#ifndef PF_FUZZER
-enum { CHANGES = 200 };
-
-static void
-replay(uint8_t *bytes, size_t size)
+#ifdef PF_FUZZER
+size_t
+LLVMFuzzerCustomMutator(uint8_t *bytes, size_t size, size_t most, unsigned seed)
 {
-    replay_changed(bytes, size, CHANGES);
-}
-
-int
-main(int argc, char *argv[])
-{
-    return replay_files(argc, argv, "tests/data/checkpoint", replay);
+    if (size > 9 && bytes[8] == '{')
+        return repair_document(bytes, size, most, seed);
+    size = LLVMFuzzerMutate(bytes, size, most);
+    if (size > 4 && !memcmp(bytes, "PK\3\4", 4) && seed % 8)
+        repair_zip(bytes, size);
+    return size;
 }
 #endif
+
+REPLAY("tests/data/checkpoint", 200)

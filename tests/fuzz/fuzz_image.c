@@ -1,13 +1,12 @@
 /* fuzz_image.c - any bytes at all through the picture readers: refused or read, never a crash.
  *
- *     clang -fsanitize=fuzzer,address -DPF_FUZZER ... tests/fuzz/fuzz_image.c
+ *     make fuzz T=image SECONDS=600
  *
  * Without PF_FUZZER it replays the files given, or all of tests/data/images, each whole, cut short
  * and with bytes changed, and speaks TAP. */
 #include "common/image.h"
+#include "tests/fuzz/repair.h"
 #include "tests/fuzz/replay.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
@@ -23,7 +22,18 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     return 0;
 }
 
-#ifndef PF_FUZZER
+#ifdef PF_FUZZER
+size_t
+LLVMFuzzerCustomMutator(uint8_t *bytes, size_t size, size_t most, unsigned seed)
+{
+    size = LLVMFuzzerMutate(bytes, size, most);
+    if (size > 8 && !memcmp(bytes, "\x89PNG", 4) && seed % 8)
+        repair_png(bytes, size);
+    if (size > 8 && !memcmp(bytes, "RIFF", 4) && seed % 8)
+        repair_riff(bytes, size);
+    return size;
+}
+#else
 /* The file as it is, cut at 16 places, and 64 times with one byte changed; each from a block of
  * exactly its size, so that a sanitizer sees a step too far. */
 static void

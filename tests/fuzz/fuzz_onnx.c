@@ -1,13 +1,11 @@
 /* fuzz_onnx.c - any bytes as an ONNX model: its weights listed, each of them read.
  *
- *     clang -fsanitize=fuzzer,address -DPF_FUZZER ... tests/fuzz/fuzz_onnx.c
+ *     make fuzz T=onnx SECONDS=600
  *
  * Without PF_FUZZER it replays the files given, or all of tests/data/onnx, each whole, cut short at
  * every byte and with single bytes changed, and speaks TAP. */
 #include "common/onnx.h"
 #include "tests/fuzz/replay.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static volatile unsigned char seen;     // so that reading the data is not optimised away
 

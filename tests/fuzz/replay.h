@@ -5,10 +5,13 @@
 #ifndef PF_TEST_REPLAY_H
 #define PF_TEST_REPLAY_H
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "common/rng.h"
 
@@ -29,6 +32,20 @@ replay_read(const char *path, size_t *size)
     if (copy)
         memcpy(copy, bytes, *size);
     return copy;
+}
+
+/* A name under which readers that open by name find these bytes, until the next call. */
+static inline const char *
+replay_path(const uint8_t *bytes, size_t size)
+{
+    static char path[64];
+    static int fd = -1;
+    if (fd < 0)
+        fd = memfd_create("fuzz", 0);
+    if (fd < 0 || ftruncate(fd, 0) || pwrite(fd, bytes, size, 0) != (ssize_t)size)
+        abort();
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return path;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
@@ -83,5 +100,22 @@ replay_files(int argc, char *argv[], const char *folder, replay_fn *replay)
         printf("not ok 1 - no files in %s\n", folder);
     return number == 0;
 }
+
+/* main of a target that replays a folder, each file whole and with so many single bytes changed. */
+#ifdef PF_FUZZER
+#define REPLAY(folder, changes)
+#else
+#define REPLAY(folder, changes)                                     \
+    static void                                                     \
+    replay(uint8_t *bytes, size_t size)                             \
+    {                                                               \
+        replay_changed(bytes, size, changes);                       \
+    }                                                               \
+    int                                                             \
+    main(int argc, char *argv[])                                    \
+    {                                                               \
+        return replay_files(argc, argv, folder, replay);            \
+    }
+#endif
 
 #endif

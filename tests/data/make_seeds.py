@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""make_seeds.py - write tests/data/seeds/: small files with which the fuzz targets begin (tests/fuzz), good ones and, named
+after its mistake, each that once went wrong.
+
+    python3 tests/data/make_seeds.py
+
+Same bytes on every run.
+"""
+import json
+import os
+import struct
+import zipfile
+
+from make_checkpoints import F, RAMP, W, archive, archive64, dic, entry, name, num, pickle, storage, tensor, text, tup
+from make_hostile import document, record, tiny_field, zipped
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+OUT = os.path.join(HERE, "seeds")
+
+
+def pickles():
+    top = dic(("epoch", num(3)), ("state_dict", dic(("w", W))), ("note", text("x")))
+    yield "state_dict", pickle(top)
+    yield "protocol_4", pickle(b"\x95" + struct.pack("<Q", 20) + b"\x8c\x01a\x94\x8c\x01b\x94\x93\x94)\x81}(h\0K\1ub", 4)
+    yield "numbers", pickle(b"(" + num(1) + num(-5) + num(2 ** 40) + b"G" + struct.pack(">d", 1.5) + b"\x88\x89N"
+                            b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19M\1\2" + b"t")
+    yield "containers", pickle(b"](" + b"}" + b"\x8f(K\1\x90" + b"(K\1K\2\x91" + b")" + num(1) + b"\x85" + num(2) + num(3) +
+                               b"\x86" + b"2e")
+    yield "texts", pickle(b"(U\1aT\1\0\0\0bX\1\0\0\0c\x8c\1d\x8d\1\0\0\0\0\0\0\0eC\1fB\1\0\0\0g\x8e\1\0\0\0\0\0\0\0h"
+                          b"\x96\1\0\0\0\0\0\0\0it")
+    yield "memo", pickle(b"}q\0r\1\0\0\0\x94h\0j\1\0\0\x00000")
+    yield "calls", pickle(name("collections", "OrderedDict") + b")R" + b"0" + name("torch", "Size") + tup(tup(num(2))) + b"R" +
+                          b"0(" + name("x", "Y") + num(1) + b"o0" + b"(" + num(1) + b"ix\nY\n" + b"}b" + b"0" +
+                          name("x", "Y") + b")}\x92")
+    yield "parameter", pickle(dic(("w", name("torch._utils", "_rebuild_parameter") + tup(
+        W, b"\x89", name("collections", "OrderedDict") + b")R") + b"R")))
+    yield "view", pickle(dic(("w", tensor(storage("Float", "0", 6, tup(text("v"), num(2), num(3))), 1, (2,), (1,)))))
+
+
+def zips():
+    pkl = pickle(dic(("w", W)))
+    yield "stored", archive(pkl, [("0", RAMP)])
+    yield "deflated", archive(pkl * 3, [("0", RAMP)], method=zipfile.ZIP_DEFLATED)
+    yield "zip64", archive64([("a/data.pkl", pkl), ("a/data/0", RAMP)])
+    yield "empty_archive", zipped([])
+    yield "sizes_later", zipped([record("a", RAMP, local_flags=8, local_size=0, local_crc=0)])
+
+
+def documents():
+    yield "one", document({"__metadata__": {"pf.format": "1", "pf.kind": "x", "pf.history": "[]"},
+                           "a": entry("F32", [2], 0, 8), "b": entry("U8", [3], 8, 11)}, F(1, 2) + b"abc")
+    numbered = lambda i: document({"__metadata__": {"pf.index": str(i), "pf.count": "2"}, "a": entry("U8", [0], 0, 0)})
+    yield "two", numbered(0) + numbered(1)
+    yield "checksum", document({"__metadata__": {"pf.crc32": json.dumps({"a": "352441c2"})}, "a": entry("U8", [3], 0, 3)}, b"abc")
+    yield "types", document({t: entry(t, [], 8 * i, 8 * i + 8) for i, t in enumerate(("F64", "I64", "U64"))}, bytes(24))
+    yield "views", views()
+
+
+def views():
+    """Two views of 4 x 4 pixels from opposite sides."""
+    identity, turned = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2], [-1, 0, 0, 0, 0, 1, 0, 0, 0, 0, -1, 2]
+    parts = [("views.alpha", "F32", [2, 4, 4], F(*[1.0] * 32)), ("views.image", "U8", [2, 4, 4, 3], bytes(96)),
+             ("views.intrinsics", "F32", [2, 3, 3], F(*[4, 0, 1.5, 0, 4, 1.5, 0, 0, 1] * 2)),
+             ("views.pose", "F32", [2, 3, 4], F(*(identity + turned)))]
+    header, data = {"__metadata__": {"pf.kind": "views", "pf.world": json.dumps({"center": [0, 0, 0], "scale": 1.0})}}, b""
+    for what, dtype, shape, b in parts:
+        header[what] = entry(dtype, shape, len(data), len(data) + len(b))
+        data += b
+    return document(header, data)
+
+
+def configs():
+    for what in ("neus", "demo/config"):
+        yield os.path.basename(what), open(os.path.join(HERE, "..", "..", "configs", what + ".yaml"), "rb").read()
+    yield "flow", b"{neus: {steps: 5, lr: 1e-2, field: hash}, vae: {ch_mult: [1, 2, 4, 4]}}\n"
+    yield "quoted", b"'neus': {\"steps\": '5'} # end\n---\n"
+    yield "alias", b"neus: {steps: &a 5, warm_up: *a}\n"
+
+
+def transforms():
+    pose = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 3], [0, 0, 0, 1]]
+    frame = {"file_path": "photo.png", "transform_matrix": pose}
+    yield "nerfstudio", json.dumps({"fl_x": 50, "fl_y": 50, "cx": 32, "cy": 24, "w": 64, "h": 48, "camera_model": "OPENCV",
+                                    "frames": [frame, dict(frame, mask_path="grey.png")]}).encode()
+    yield "instant_ngp", json.dumps({"camera_angle_x": 0.7, "frames": [dict(frame, file_path="./photo")]}).encode()
+
+
+def colmaps():
+    cameras = b"# cameras\n1 PINHOLE 64 48 50 50 32 24\n2 SIMPLE_RADIAL 64 48 50 32 24 0\n"
+    images = b"# images\n1 1 0 0 0 0 0 3 1 photo.png\n1 2 -1 3 4 5\n2 0.7 0 0.7 0 0 0 3 2 grey.png\n\n"
+    yield "two_cameras", cameras + b"\0" + images
+
+
+def main():
+    for folder, part in (("pickle", pickles), ("zip", zips), ("document", documents), ("config", configs),
+                         ("transforms", transforms), ("colmap", colmaps)):
+        os.makedirs(os.path.join(OUT, folder), exist_ok=True)
+        for what, data in part():
+            with open(os.path.join(OUT, folder, what), "wb") as f:
+                f.write(data)
+    os.makedirs(os.path.join(OUT, "field"), exist_ok=True)
+    with open(os.path.join(OUT, "field", "tiny"), "wb") as f:
+        f.write(tiny_field())
+
+
+if __name__ == "__main__":
+    main()
