@@ -29,6 +29,9 @@ ifneq ($(SAN),)
 CFLAGS    := -O1 -g -fno-omit-frame-pointer
 PF_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all
 endif
+ifneq ($(findstring fuzzer,$(SAN)),)
+PF_CFLAGS += -DPF_FUZZER
+endif
 LDLIBS   := -Wl,--as-needed $(shell pkg-config --libs $(PC) 2>/dev/null) -ldnnl -lmeshoptimizer -lopenblas -lm
 PF_CFLAGS += $(shell pkg-config --cflags $(PC) 2>/dev/null)
 # Machine code for GPU_ARCH, and PTX from which the driver makes it for any other card.
@@ -50,7 +53,7 @@ FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps demo demo-run check check-run check-long check-gpu check-faults check-reference lint lint-layers lint-columns install uninstall clean help tests bench
+.PHONY: all deps demo demo-run check check-run check-long check-gpu check-faults check-reference fuzz fuzz-run coverage lint lint-layers lint-columns install uninstall clean help tests bench
 all: $(TOOLS:%=$(BIN)/%)
 
 $(B)/%.c.o: %.c
@@ -140,6 +143,27 @@ check-long: deps
 check-faults: all $(FAULT)/fault $(FAULT)/malloc.so
 	BIN=$(abspath $(BIN)) tests/fault/faults.sh $(abspath $(FAULT)/fault $(FAULT)/malloc.so) $(POINTS)
 
+# libFuzzer over one parser, T=NAME of tests/fuzz/fuzz_NAME.c, for so many SECONDS; what it finds grows the corpus of
+# the build folder, and a crash is left there.  Needs clang and its OpenMP.
+FUZZ_SAN := fuzzer-no-link,address,undefined
+SECONDS  ?= 60
+fuzz:
+	$(MAKE) --no-print-directory CC=clang CUDA=0 SAN=$(FUZZ_SAN) fuzz-run
+ifneq ($(findstring fuzzer,$(SAN)),)
+$(FUZZ:%.c=$(B)/%): LDFLAGS += -fsanitize=fuzzer
+fuzz-run: $(B)/tests/fuzz/fuzz_$(T)
+	mkdir -p $(B)/corpus/$(T) $(B)/crashes
+	$(B)/tests/fuzz/fuzz_$(T) -max_total_time=$(SECONDS) -max_len=$(or $(MAX_LEN),65536) -timeout=10 -rss_limit_mb=1024 \
+	  -artifact_prefix=$(B)/crashes/$(T)- -print_final_stats=1 $(B)/corpus/$(T) $(wildcard tests/data/seeds/$(T) \
+	  $(or $(SEEDS),$(SEEDS_$(T))))
+endif
+SEEDS_checkpoint := tests/data/checkpoint
+SEEDS_image      := tests/data/images
+SEEDS_strip      := tests/data/images
+SEEDS_onnx       := tests/data/onnx
+SEEDS_stream     := tests/data/seeds/document
+SEEDS_views      := tests/data/seeds/document
+
 # PF_SANITIZE=1 adds compute-sanitizer.  tests/gpu/run says what it needs where nothing can be built.
 check-gpu: tests
 	tests/gpu/run $(abspath $(BIN)) $(B)/tests
@@ -203,6 +227,8 @@ make check-long          the tiny golden model's whole run of 50 steps; from 36 
 make check-gpu           CUDA against the CPU; PF_SANITIZE=1 adds compute-sanitizer
 make check-faults        every allocation and system call of a run of each tool fails once
 make check-reference     the PyTorch twin and the objects; needs python3-torch
+make fuzz T=checkpoint   libFuzzer over a parser of tests/fuzz, for SECONDS=60
+make coverage            lines of the parsers that the tests of them reach
 make lint                warnings, man pages, what includes what, 100 columns
 make bench               timing programs
 make install             tools, man pages, completion, configs and pipelines below DESTDIR and prefix

@@ -63,10 +63,10 @@ repair_entry(uint8_t *bytes, size_t size, uint8_t *p)
     if (skip <= size - local && packed <= size - local - skip && pf_little(p + 10, 2) == 0)
         repair_put(p + 16, crc32(0, h + skip, (uInt)packed), 4);
     memcpy(h, "PK\3\4", 4);
-    memcpy(h + 8, p + 10, 2);
-    memcpy(h + 14, p + 16, 12);
+    memmove(h + 8, p + 10, 2);
+    memmove(h + 14, p + 16, 12);
     if (pf_little(h + 26, 2) == name && name <= size - local - 30)
-        memcpy(h + 30, p + 46, name);
+        memmove(h + 30, p + 46, name);
 }
 
 /* All of the directory, found by its records' signature. */
