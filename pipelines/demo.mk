@@ -1,20 +1,22 @@
 # demo.mk - reconstruct.mk with the model that ships, then a list of what it made.
-include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
-
+.DEFAULT_GOAL := demo
+D      := $(dir $(realpath $(lastword $(MAKEFILE_LIST))))../configs/demo
 OUTPUT ?= out/demo
-INPUT  ?= $(HERE)../configs/demo/photos/ball-20.png
+INPUT  ?= $(D)/photos/ball-20.png
+CKPT   ?= $(D)/weights.safetensors
+CONFIG ?= $(D)/config.yaml
 # Photos that ship are named after their elevation in degrees; that of others is estimated.  Their
 # cut-outs were taken as the model's own pictures were: the object has its size already.
-SHIPS  := $(filter $(realpath $(HERE)../configs/demo/photos)/%,$(realpath $(INPUT)))
+SHIPS  := $(filter $(realpath $(D)/photos)/%,$(realpath $(INPUT)))
 NUMBER := $(if $(SHIPS),$(lastword $(subst -, ,$(basename $(notdir $(INPUT))))))
 INPUT_ELEVATION ?= $(or $(NUMBER),auto)
-CROP_SIZE ?= $(if $(filter %.png,$(SHIPS)),-1)
+CROP_SIZE  ?= $(if $(filter %.png,$(SHIPS)),-1)
+RESOLUTION ?= 128
+FRAMES     ?= 90
+include $(dir $(lastword $(MAKEFILE_LIST)))reconstruct.mk
 
-demo:
-	$(MAKE) --no-print-directory -f $(HERE)reconstruct.mk INPUT=$(INPUT) OUTPUT=$(OUTPUT) \
-	  CKPT=$(HERE)../configs/demo/weights.safetensors CONFIG=$(HERE)../configs/demo/config.yaml \
-	  INPUT_ELEVATION=$(INPUT_ELEVATION) CROP_SIZE=$(CROP_SIZE) TARGET_ELEVATION=30 RESOLUTION=128 FRAMES=90
-	@echo; echo "made from $(INPUT):"
-	@printf '  %-28s %s\n' $(OUTPUT)/0.png "the 16 views" $(OUTPUT)/masks.png "the same, cut out" \
-	  $(OUTPUT)/mesh.ply "mesh with vertex colours" $(OUTPUT)/mesh.glb "the same for viewers and browsers" \
-	  $(OUTPUT)/rendering.mp4 "turntable video" $(OUTPUT)/loss.csv "loss of every training step"
+demo: all
+	@echo; echo "made from "$(call q,$(call typed,INPUT)):
+	@printf '  %-28s %s\n' $(O)/0.png "the 16 views" $(O)/masks.png "the same, cut out" \
+	  $(O)/mesh.ply "mesh with vertex colours" $(O)/mesh.glb "the same for viewers and browsers" \
+	  $(O)/rendering.mp4 "turntable video" $(O)/loss.csv "loss of every training step"
