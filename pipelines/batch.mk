@@ -1,21 +1,43 @@
-# batch.mk - many photos: every PNG, JPEG or WebP of a folder through reconstruct.mk.
+# batch.mk - many photos, each to what reconstruct.mk makes of it.
 #
-#   make -k -j2 -f pipelines/batch.mk INPUT=photos OUTPUT=out CKPT=model.safetensors TARGET_ELEVATION=30
+#   make -f pipelines/batch.mk INPUT=photos OUTPUT=out CKPT=model.safetensors TARGET_ELEVATION=30
 #
-# Photo NAME.png ends in OUTPUT/NAME/.  With -k one bad photo does not stop the others; run it again
-# and only what is missing or older than its photo is made.  Stages run beside each other under -j, so
-# give each its share of the cores: OMP_NUM_THREADS.
+# The PNG, JPEG and WebP files of the folder INPUT and those below it; or those of LIST=photos.tsv, whose
+# first row names its columns: photo, object, elevation, azimuth, crop_size, target_elevation, seed.
+# Photo NAME.png ends in OUTPUT/NAME/ and as a line of OUTPUT/manifest.jsonl.  Run again, what is missing
+# or was made with other settings is made, and with RETRY=1 what failed.  A photo that fails, or takes a
+# stage more than TIMEOUT seconds, costs itself alone; the status is 1 then, at the end.
+#
+# The photos in the order of their names make shards of SHARD photos.  All of them are done one after
+# the other, beside each other with -j, or one alone, with the goal shard-0, shard-1, ...; "count"
+# prints how many there are.  batch.slurm and man/pf-batch.7 give them to other machines.  The other
+# variables are those of reconstruct.mk (common.mk).
+.DEFAULT_GOAL := all
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 
-INPUT  ?= $(error INPUT=FOLDER is missing)
-OUTPUT ?= $(error OUTPUT=FOLDER is missing)
-PHOTOS := $(wildcard $(addprefix $(INPUT)/*.,png jpg jpeg webp))
-NAMES  := $(basename $(notdir $(PHOTOS)))
-ifneq ($(words $(NAMES)),$(words $(sort $(NAMES))))
-$(error two photos of $(INPUT) share a name and would share a folder)
-endif
+OUTPUT  ?= $(error OUTPUT=FOLDER is missing)
+SHARD   ?= 32
+# Seconds that a stage may take for an object; 0: any.
+TIMEOUT ?= 0
+RETRY   ?=
 
-.PHONY: all $(NAMES)
-all: $(NAMES)
-$(NAMES):
-	$(MAKE) --no-print-directory -f $(HERE)reconstruct.mk INPUT=$(firstword $(wildcard $(addprefix $(INPUT)/$@.,png jpg jpeg webp))) OUTPUT=$(OUTPUT)/$@
+# What shard.sh takes.
+export PF_INPUT    := $(call typed,INPUT)
+export PF_LIST     := $(call typed,LIST)
+export PF_OUTPUT   := $(call typed,OUTPUT)
+export PF_SHARD    := $(SHARD)
+export PF_TIMEOUT  := $(TIMEOUT)
+export PF_RETRY    := $(RETRY)
+export PF_SEED     := $(SEED)
+export PF_VERSION  := $(word 3,$(VERSION))
+export PF_SETTINGS := $(foreach s,cutout input refined views sample masked field mesh film,$(made_$(s)))
+shard := $(HERE)shard.sh
+
+.PHONY: all count FORCE
+all:
+	+@n=$$($(shard) count); $(MAKE) -k --no-print-directory -f $(HERE)batch.mk $$(seq -f shard-%.0f 0 $$((n - 1)))
+count:
+	@$(shard) count
+FORCE:
+shard-%: FORCE
+	+@PF_MAKE=$(call q,$(MAKE)) $(shard) run $*

@@ -98,16 +98,19 @@ neus   := pf-neus -c $(call q,$(call name,NEUS_CONFIG)) $(call option,--seed,$(S
 mesh   := pf-extract-mesh $(call option,--resolution,$(RESOLUTION))
 film   := pf-render-video $(call option,--frames,$(FRAMES))
 
-# What made a stage, but for the files of the stages before it.
-made_cutout := $(VERSION) $(cutout) $(if $(CUTOUT_WEIGHTS),$(call stamp,CUTOUT_WEIGHTS))
-made_input  := $(VERSION) $(if $(CUTS),cut out) $(crop) $(embed) $(call bytes,CONFIG) $(call stamp,CKPT)
-made_refined := $(VERSION) $(try) $(refine)
-made_views  := $(VERSION) $(sample) of $(INPUT_ELEVATION)
-made_sample := $(VERSION) $(pick) $(SAMPLE)
-made_masked := $(VERSION) $(mask)
-made_field  := $(VERSION) $(neus) $(call bytes,NEUS_CONFIG)
-made_mesh   := $(VERSION) $(mesh)
-made_film   := $(VERSION) $(film)
+# What made a stage, but for the files of the stages before it: commands in which what a file holds
+# stands for its name.
+unnamed = $(subst $(call q,$(call name,$(1))),$(1),$(2))
+told    = $(VERSION) $(call unnamed,CONFIG,$(call unnamed,CKPT,$(1)))
+made_cutout  := $(call told,$(call unnamed,CUTOUT_WEIGHTS,$(cutout))) $(if $(CUTOUT_WEIGHTS),$(call stamp,CUTOUT_WEIGHTS))
+made_input   := $(call told,$(if $(CUTS),cut out) $(crop) $(embed)) $(call bytes,CONFIG) $(call stamp,CKPT)
+made_refined := $(call told,$(try) $(refine))
+made_views   := $(call told,$(sample) of $(INPUT_ELEVATION))
+made_sample  := $(call told,$(pick) $(SAMPLE))
+made_masked  := $(call told,$(mask))
+made_field   := $(call told,$(call unnamed,NEUS_CONFIG,$(neus))) $(call bytes,NEUS_CONFIG)
+made_mesh    := $(call told,$(mesh))
+made_film    := $(call told,$(film))
 
 # The recipes' shell; the one above is the faster /bin/sh.
 SHELL := /bin/bash
