@@ -1,6 +1,6 @@
 /* pf-stream - look into streams: list, join, take out a tensor, draw the pictures; and make one of
  * pictures and their cameras.
- * in:  any documents; for pack pictures, transforms.json or COLMAP's text
+ * in:  any documents; for pack pictures, transforms.json or COLMAP's text; a batch's manifest
  * out: text, a stream, .npy or PNG */
 #include <errno.h>
 #include <stdbool.h>
@@ -18,6 +18,7 @@
 #include "tools/pf-stream/npy.h"
 #include "tools/pf-stream/pack.h"
 #include "tools/pf-stream/sheet.h"
+#include "tools/pf-stream/table.h"
 
 static struct {
     int index;
@@ -299,6 +300,25 @@ pack_views(int operands, char **operand)
     pf_doc_release(&doc);
 }
 
+/* ---- table ---- */
+
+static void
+table(int manifests, char **names)
+{
+    pf_output *out = NULL;
+    json_t *last = json_object();
+    if (strcmp(pf_common.out, "-") != 0)        // text may go to a terminal
+        pf_must(pf_output_open(&out, pf_common.out));
+    FILE *to = out ? pf_output_file(out) : stdout;
+    if (!manifests)
+        pf_must(table_read(last, "-"));
+    for (int i = 0; i < manifests; i++)
+        pf_must(table_read(last, names[i]));
+    pf_must(table_print(to, last));
+    pf_must(out ? pf_output_close(out) : pf_output_flush(stdout, "standard output"));
+    json_decref(last);
+}
+
 /* An option of another command is a mistake, not nothing. */
 static void
 check_options(const char *command)
@@ -314,6 +334,8 @@ check_options(const char *command)
             pf_usage("--%s belongs to %s, not to %s", own[i].name, own[i].command, command);
     if (pf_given(&opt.index) && !strcmp(command, "pack"))
         pf_usage("--index chooses documents of a stream, pack makes one");
+    if (pf_given(&opt.index) && !strcmp(command, "table"))
+        pf_usage("--index chooses documents of a stream, a manifest is none");
 }
 
 int
@@ -322,9 +344,10 @@ main(int argc, char *argv[])
     static const struct {
         const char *name;
         void (*run)(int operands, char **operand);
-    } commands[] = {{"info", info}, {"cat", cat}, {"get", get}, {"png", png}, {"pack", pack_views}};
+    } commands[] = {{"info", info}, {"cat", cat}, {"get", get}, {"png", png}, {"pack", pack_views},
+                  {"table", table}};
 
-    pf_start(&argc, &argv, "info|cat|get NAME|png [STREAM...] or pack CAMERAS",
+    pf_start(&argc, &argv, "info|cat|get NAME|png [STREAM...], pack CAMERAS or table [MANIFEST...]",
              "List, join, extract from or draw streams; make views of pictures and cameras.", opts);
     for (size_t i = 0; argc && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[0], commands[i].name) == 0) {
@@ -333,6 +356,6 @@ main(int argc, char *argv[])
             return 0;
         }
     if (argc)
-        pf_usage("%s is no command, expected info, cat, get, png or pack", argv[0]);
-    pf_usage("no command, expected info, cat, get, png or pack");
+        pf_usage("%s is no command, expected info, cat, get, png, pack or table", argv[0]);
+    pf_usage("no command, expected info, cat, get, png, pack or table");
 }
