@@ -80,21 +80,22 @@ AUTO       := $(filter auto,$(INPUT_ELEVATION))
 conf       := -c $(call q,$(call name,CONFIG))
 model      := $(conf) -w $(call q,$(call name,CKPT))
 
-# The command of each stage, without what it reads and writes and without the device: which one it is
-# decides nothing but the last bits.
+# The command of each stage, without what it reads and writes, without the device, which decides nothing
+# but the last bits, and without what a list says of each photo:
+seed   := $(call option,--seed,$(SEED))
+target := $(call option,--target-elevation,$(TARGET_ELEVATION))
 cutout := pf-cutout -q $(if $(CUTOUT_WEIGHTS),-w $(call q,$(call name,CUTOUT_WEIGHTS)))
 crop   := pf-crop $(conf) $(call option,--crop-size,$(CROP_SIZE)) $(if $(OPAQUE),--opaque) \
           $(if $(AUTO),,$(call option,--input-elevation,$(INPUT_ELEVATION)))
 embed  := pf-clip-embed $(model)
 # The views of candidates stand at 30 degrees, whatever TARGET_ELEVATION is: pf-pick was fitted so.
-try    := $(if $(AUTO),$(if $(CANDIDATES),pf-sample $(model) $(call option,--seed,$(SEED)) --target-elevation 30 \
+try    := $(if $(AUTO),$(if $(CANDIDATES),pf-sample $(model) --target-elevation 30 \
           --input-elevation $(call q,$(CANDIDATES)) $(call option,--steps,$(CANDIDATE_STEPS)) --cfg-scale 1))
 refine := $(if $(AUTO),pf-pick $(conf) --refine)
-sample := pf-sample $(model) $(call option,--seed,$(SEED)) $(call option,--target-elevation,$(TARGET_ELEVATION)) \
-          $(call option,--sample-num,$(SAMPLES)) $(call option,--cfg-scale,$(CFG_SCALE)) $(call option,--steps,$(SAMPLE_STEPS))
+sample := pf-sample $(model) $(call option,--sample-num,$(SAMPLES)) $(call option,--cfg-scale,$(CFG_SCALE)) $(call option,--steps,$(SAMPLE_STEPS))
 pick   := $(if $(filter-out 1,$(SAMPLES)),pf-pick $(conf))
 mask   := pf-mask
-neus   := pf-neus -c $(call q,$(call name,NEUS_CONFIG)) $(call option,--seed,$(SEED)) $(call option,--steps,$(NEUS_STEPS))
+neus   := pf-neus -c $(call q,$(call name,NEUS_CONFIG)) $(call option,--steps,$(NEUS_STEPS))
 mesh   := pf-extract-mesh $(call option,--resolution,$(RESOLUTION))
 film   := pf-render-video $(call option,--frames,$(FRAMES))
 
@@ -104,11 +105,11 @@ unnamed = $(subst $(call q,$(call name,$(1))),$(1),$(2))
 told    = $(VERSION) $(call unnamed,CONFIG,$(call unnamed,CKPT,$(1)))
 made_cutout  := $(call told,$(call unnamed,CUTOUT_WEIGHTS,$(cutout))) $(if $(CUTOUT_WEIGHTS),$(call stamp,CUTOUT_WEIGHTS))
 made_input   := $(call told,$(if $(CUTS),cut out) $(crop) $(embed)) $(call bytes,CONFIG) $(call stamp,CKPT)
-made_refined := $(call told,$(try) $(refine))
-made_views   := $(call told,$(sample) of $(INPUT_ELEVATION))
+made_refined := $(call told,$(try) $(if $(try),$(seed)) $(refine))
+made_views   := $(call told,$(sample) $(seed) $(target) of $(INPUT_ELEVATION))
 made_sample  := $(call told,$(pick) $(SAMPLE))
 made_masked  := $(call told,$(mask))
-made_field   := $(call told,$(call unnamed,NEUS_CONFIG,$(neus))) $(call bytes,NEUS_CONFIG)
+made_field   := $(call told,$(call unnamed,NEUS_CONFIG,$(neus) $(seed))) $(call bytes,NEUS_CONFIG)
 made_mesh    := $(call told,$(mesh))
 made_film    := $(call told,$(film))
 

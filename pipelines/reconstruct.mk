@@ -42,11 +42,11 @@ $(O)/cutout.png: $(addprefix $(O)/settings/,photo cutout)
 $(O)/input.pf: $(if $(CUTS),$(O)/cutout.png) $(addprefix $(O)/settings/,photo input)
 	$(crop) $(call q,$(PHOTO)) | $(embed) -d $(DEVICE) -o $@
 $(O)/candidates.pf: $(O)/input.pf $(O)/settings/refined
-	$(try) -d $(DEVICE) -o $@ $<
+	$(try) $(seed) -d $(DEVICE) -o $@ $<
 $(O)/refined.pf: $(O)/$(if $(try),candidates,input).pf $(O)/settings/refined
 	$(refine) --print -o $@ $< >$(O)/elevation.tsv || { rm -f $(O)/elevation.tsv; exit 1; }
 $(O)/views.pf: $(O)/$(if $(AUTO),refined,input).pf $(O)/settings/views
-	$(sample) -d $(DEVICE) -o $@ $<
+	$(sample) $(seed) $(target) -d $(DEVICE) -o $@ $<
 # One sample of each elevation: others show the object otherwise, and no field fits all.
 $(O)/sample.pf: $(O)/views.pf $(O)/settings/sample
 ifeq ($(SAMPLE),)
@@ -58,7 +58,7 @@ endif
 $(O)/masked.pf: $(O)/$(if $(pick),sample,views).pf $(addprefix $(O)/settings/,sample masked)
 	$(mask) -o $@ $<
 $(O)/field.pf: $(O)/masked.pf $(O)/settings/field
-	$(neus) -d $(DEVICE) --log $(O)/loss.csv -o $@ $<
+	$(neus) $(seed) -d $(DEVICE) --log $(O)/loss.csv -o $@ $<
 $(O)/mesh.ply $(O)/mesh.glb $(O)/mesh.obj: $(O)/field.pf $(O)/settings/mesh
 	$(mesh) -d $(DEVICE) -o $@ $<
 $(O)/rendering.mp4: $(O)/field.pf $(O)/settings/film

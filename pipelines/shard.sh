@@ -3,13 +3,14 @@
 #
 #   shard.sh count      how many shards there are
 #   shard.sh run N      make what is missing of shard N, from 0 on
+#   shard.sh round      for itself: photos through one pipe of all tools
 #
 # An object is made in OUTPUT/.batch/N/, which only the holder of the lock OUTPUT/.batch/N.lock writes,
 # and moved to OUTPUT/OBJECT when it is whole.  Move and line of the manifest happen under a lock of the
 # manifest, by whoever comes first: runs that overlap do work twice at worst.  Locks end with the
 # processes that hold them, whatever ends those.
 set -euo pipefail
-export LC_ALL=C
+export LC_ALL=C OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 HERE=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 
 die() { printf 'batch.mk: %s\n' "$1" >&2; exit 1; }
@@ -90,26 +91,27 @@ beginning() { printf '{"object":%s,"status":"%s","settings":"%s","sha256":"%s"' 
 
 # left: whether there is something to do for $object.
 left() {
-    local last file
-    last=$(grep -F "{\"object\":$(json "$object")," manifest.jsonl 2>/dev/null | tail -n 1) || true
+    local file
+    last=$(grep -F "{\"object\":$(json "$object")," "$PF_OUTPUT/manifest.jsonl" 2>/dev/null | tail -n 1) || true
     case $last in
     "$(beginning failed)"*) [ -n "$PF_RETRY" ] ;;
-    "$(beginning done)"*) for file in $RESULTS; do [ -s "$object/$file" ] || return 0; done; return 1 ;;
+    "$(beginning done)"*) for file in $RESULTS; do [ -s "$PF_OUTPUT/$object/$file" ] || return 0; done; return 1 ;;
     esac
 }
 
 # publish STATUS REST: what is in the folder of the shard becomes the object's, and one write its line.
 publish() {
-    exec 8>>manifest.jsonl
+    local manifest=$PF_OUTPUT/manifest.jsonl
+    exec 8>>"$manifest"
     flock 8
     if left; then
         if [ "$1" = done ]; then
             rm -rf "$work/old"
-            [ ! -e "$object" ] || mv -T -- "$object" "$work/old"
-            mv -T -- "$work/made/$object" "$object"
+            [ ! -e "$PF_OUTPUT/$object" ] || mv -T "$PF_OUTPUT/$object" "$work/old"
+            mv -T "$work/made/$object" "$PF_OUTPUT/$object"
         fi
         # A line that a full disk cut off ends here.
-        [ ! -s manifest.jsonl ] || [ -z "$(tail -c 1 manifest.jsonl)" ] || echo >&8
+        [ ! -s "$manifest" ] || [ -z "$(tail -c 1 "$manifest")" ] || echo >&8
         printf '%s%s}\n' "$(beginning "$1")" "$2" >"$work/line"
         cat "$work/line" >&8
     fi
@@ -117,7 +119,58 @@ publish() {
     rm -rf "$work/old" "$work/made/$object"
 }
 
-# scores: of the object in the current folder, as members of JSON.
+# ---- the pipe: shard.sh round ----
+
+# stage COMMAND: run it; how it ended is a line of $work/ended.
+stage() {
+    local status=0
+    eval "$1" || status=$?
+    echo "${1%% *} $status" >>"$work/ended"
+    return $status
+}
+maybe() { if [ -n "$1" ]; then stage "$1 $2"; else cat; fi; }
+
+# The photos of $work/in through all stages, each of which is one process; what becomes of object o is in
+# $work/made/o, where files appear when they are whole.
+pipe() {
+    local device="-d $PF_DEVICE" made=${work//%/%%}/made/%o readers=()
+    if [ -n "$PF_CUTOUT" ]; then
+        stage "$PF_CUTOUT"' $device -o "$made/cutout.png" "$work"/in/*' 2> >(tee "$work/cutout" >&2) || true
+    fi
+    awk -F '\t' -v OFS='\t' -v cut="$PF_CUTOUT" -v made="$work/made/" '
+        cut && NR > 1 {$1 = made $2 "/cutout.png"; if ((getline line <$1) < 0) next; close($1)} {print}' "$work/list" >"$work/list.tsv"
+    [ "$(wc -l <"$work/list.tsv")" -gt 1 ] || return 0
+    mkfifo "$work"/{views,masked,field,told,ply,glb}
+    stage 'pf-stream cat -o "$made/views.pf"' <"$work/views" & readers+=($!)
+    stage 'pf-stream cat -o "$made/masked.pf"' <"$work/masked" & readers+=($!)
+    stage 'pf-stream cat -o "$made/field.pf"' <"$work/field" & readers+=($!)
+    stage 'pf-stream info --json >"$work/documents"' <"$work/told" & readers+=($!)
+    stage "$PF_MESH"' -k $device -o "$made/mesh.ply"' <"$work/ply" & readers+=($!)
+    stage "$PF_MESH"' -k $device -o "$made/mesh.glb"' <"$work/glb" & readers+=($!)
+    stage "$PF_CROP"' -k --list "$work/list.tsv"' | stage "$PF_EMBED"' -k $device' |
+        maybe "$try" '-k $device' | maybe "$refine" -k |
+        stage "$PF_SAMPLE"' -k $device' | tee "$work/views" | maybe "$PF_PICK" -k |
+        stage "$PF_MASK"' -k' | tee "$work/masked" |
+        stage "$PF_NEUS"' -k $device --log "$made/loss.csv"' |
+        tee "$work/field" "$work/told" "$work/ply" "$work/glb" |
+        stage "$PF_FILM"' -k $device -o "$made/rendering.mp4"' || true
+    wait "${readers[@]}" || true
+}
+
+# The pipe does not outlive the one who waits for it.
+round() {
+    local shard=$PPID watch
+    { while kill -0 "$shard" 2>/dev/null; do sleep 1; done; kill -9 -- -$$; } 9>&- &
+    watch=$!
+    pipe
+    kill "$watch"
+}
+
+# ---- the work ----
+
+RESULTS="0.png masks.png mesh.ply mesh.glb rendering.mp4"
+
+# Members of the JSON: scores of the object in this folder.
 scores() {
     local psnr coverage faces
     psnr=$(tail -n 1 loss.csv | cut -d , -f 6)
@@ -129,45 +182,130 @@ scores() {
 
 rest() { printf ',"photo":%s,"version":"%s","seed":%s' "$(json "$photo")" "$PF_VERSION" "${seed:-$PF_SEED}"; }
 
-succeed() {
-    local stages more
-    more=$(cd "$work/made/$object" && scores)
-    stages=$(pf-stream info --json "$work/made/$object/field.pf" | sed 's/.*,"history":\(\[.*\]\)}$/\1/')
-    publish done "$(rest)$more,\"stages\":$stages"
-}
-
+# fail SENTENCE, a string of JSON; files that it names there are the photo's.
 fail() {
-    printf 'batch.mk: %s: %s\n' "$object" "$1" >&2
-    publish failed "$(rest),\"error\":$(json "$1")"
+    local why=$1 place
+    for place in "$work/in/$object.${photo##*.}" "$work/made/$object/cutout.png"; do
+        place=$(json "$place") why=${why//"${place:1:-1}"/"$(json "$photo" | sed 's/^.//; s/.$//')"}
+    done
+    printf 'batch.mk: %s: %s\n' "$object" "$why" >&2
+    publish failed "$(rest),\"error\":$why"
     failed=$((failed + 1))
 }
 
-# ---- the work ----
+# choose I: photo I of the shard becomes the one that object, photo, ... are about.
+choose() {
+    IFS=$'\x1f' read -r object photo elevation azimuth crop_size target_elevation seed sha digest <<<"${rows[$1]}"
+}
 
-RESULTS="0.png masks.png mesh.ply mesh.glb rendering.mp4"
+# harvest I...: of these photos publish what is whole, and with it how long it took.
+harvest() {
+    local i file scored stages now
+    for i; do
+        [ "${state[$i]}" = left ] || continue
+        choose "$i"
+        for file in rendering.mp4 mesh.ply mesh.glb views.pf masked.pf field.pf loss.csv; do
+            [ -e "$work/made/$object/$file" ] || continue 2
+        done
+        pushd "$work/made/$object" >/dev/null
+        pf-stream png -o 0.png views.pf
+        pf-stream png -o masks.png masked.pf
+        scored=$(scores)
+        stages=$(pf-stream info --json field.pf | sed 's/.*,"history":\(\[.*\]\)}$/\1/')
+        popd >/dev/null
+        now=$(date +%s.%N)
+        publish done "$(rest)$scored,\"seconds\":$(awk "BEGIN {printf \"%.3f\", $now - $since}"),\"stages\":$stages"
+        since=$now
+        state[$i]=done
+    done
+}
 
-# make_alone: $object by reconstruct.mk.
-make_alone() {
-    local status=0 file word
-    rm -rf "$work/one"; mkdir -p "$work/made"
-    timeout -k 5 "$PF_TIMEOUT" "$PF_MAKE" -s -C "$work" -f "$HERE/reconstruct.mk" INPUT="$photo" OUTPUT=one \
-        ${elevation:+INPUT_ELEVATION="$elevation"} ${crop_size:+CROP_SIZE="$crop_size"} \
-        ${target_elevation:+TARGET_ELEVATION="$target_elevation"} ${seed:+SEED="$seed"} >"$work/log" 2>&1 9>&- || status=$?
-    if [ $status = 0 ]; then
-        for file in $RESULTS views.pf masked.pf field.pf loss.csv cutout.png; do
-            mkdir -p "$work/made/$object"
-            [ ! -e "$work/one/$file" ] || mv "$work/one/$file" "$work/made/$object/"
+# sorry I...: those of which a tool has said why they failed.
+sorry() {
+    local i why
+    for i; do
+        [ "${state[$i]}" = left ] || continue
+        choose "$i"
+        why=$(grep -F "\"pf.object\":$(json "$object")," "$work/documents" 2>/dev/null |
+            sed -n 's/.*"pf.error":\("\([^"\\]\|\\.\)*"\).*/\1/p') || true
+        if [ -z "$why" ] && why=$(grep -F "$work/in/$object.${photo##*.}: " "$work/cutout" 2>/dev/null); then why=$(json "$why"); fi
+        [ -z "$why" ] || { fail "$why"; state[$i]=failed; }
+    done
+}
+
+# progress: something that changes while the tools work.
+progress() { stat -c %s "$work/log"; find "$work/made" ! -name '*.tmp' | wc -l; }
+
+# round_of I...: these photos through one pipe.
+round_of() {
+    local i before= at=$SECONDS now
+    rm -rf "$work"; mkdir -p "$work/in" "$work/made"
+    printf 'photo\tobject\televation\tazimuth\tcrop_size\ttarget_elevation\tseed\n' >"$work/list"
+    for i; do
+        choose "$i"
+        ln -s -- "$photo" "$work/in/$object.${photo##*.}"
+        printf '%s\t' "$photo" "$object" "$elevation" "$azimuth" "$crop_size" "${target_elevation:-$PF_TARGET_ELEVATION}" >>"$work/list"
+        printf '%s\n' "${seed:-$PF_SEED}" >>"$work/list"
+    done
+    hung=
+    since=$(date +%s.%N)
+    work=$work try=$try refine=$refine setsid "$0" round >"$work/log" 2>&1 &
+    pipe=$!
+    while kill -0 "$pipe" 2>/dev/null; do
+        sleep 0.2
+        harvest "$@"
+        [ "$PF_TIMEOUT" != 0 ] || continue
+        now=$(progress)
+        [ "$now" = "$before" ] || { before=$now; at=$SECONDS; }
+        [ $((SECONDS - at)) -le "$PF_TIMEOUT" ] || { hung=1; kill -9 -- "-$pipe"; }
+    done
+    wait "$pipe" 2>/dev/null || true
+    pipe=
+    harvest "$@"
+    sorry "$@"
+}
+
+# still I...: which of them are neither done nor failed.
+still() {
+    local i
+    todo=()
+    for i; do [ "${state[$i]}" != left ] || todo+=("$i"); done
+}
+
+# blame I: why photo I, which was alone, came to nothing.  What is not its own fault ends the run.
+blame() {
+    local tool status why
+    choose "$1"
+    why=$(grep -a '^pf-' "$work/log" | grep -v ' s left\| s in all' | tail -n 1) || true
+    if [ -n "$hung" ]; then
+        for tool in pf-cutout pf-crop pf-clip-embed pf-pick pf-sample pf-mask pf-neus pf-extract-mesh pf-render-video; do
+            grep -q "^$tool " "$work/ended" || break
         done
-        succeed
-    elif [ $status = 124 ] || [ $status = 137 ]; then
-        for word in input:pf-crop views:pf-sample masked:pf-mask field:pf-neus mesh:pf-extract-mesh; do
-            compgen -G "$work/one/${word%:*}.*" >/dev/null || break
-        done
-        fail "${word#*:}: took more than $PF_TIMEOUT seconds"
+        why="$tool: no progress in $PF_TIMEOUT seconds"
+    elif read -r tool status < <(awk '$2 > 128 && $2 != 141' "$work/ended"); then
+        why="$tool: ended by signal $((status - 128))"
+    elif [[ $why = *": 1 object failed" ]]; then
+        why=$(grep -aF "${why%: 1 object failed}: " "$work/log" | grep -v ' s left\| s in all' | tail -n 2 | head -n 1)
     else
-        fail "$(grep -a '^pf-' "$work/log" | grep -av ' s left\| s in all\|is empty' | tail -n 1 | grep . || tail -n 1 "$work/log")"
+        die "shard $number: ${why:-$(tail -n 1 "$work/log")}"
     fi
-    rm -rf "$work/one"
+    fail "$(json "$why")"
+    state[$1]=failed
+}
+
+# all_of I...: one pipe after the other, until there is nothing left.  One breaks where a tool hangs or
+# dies; that is at the first photo without results, or, since a tool may wait for the next object before it
+# goes on with one, before it: so this photo goes alone and then the others.
+all_of() {
+    local todo=("$@")
+    while [ ${#todo[@]} != 0 ]; do
+        round_of "${todo[@]}"
+        still "${todo[@]}"
+        [ ${#todo[@]} != 0 ] || return 0
+        [ $# = 1 ] || round_of "${todo[0]}"
+        [ "${state[${todo[0]}]}" != left ] || blame "${todo[0]}"
+        still "${todo[@]}"
+    done
 }
 
 # lock FILE: on descriptor 9, until this process and those that it started end.
@@ -179,31 +317,43 @@ lock() {
     done
 }
 
+
 run() {
-    local number=$1 work=.batch/$1 failed=0 table here=$PWD
+    local number=$1 work=$PF_OUTPUT/.batch/$1 failed=0 pipe= hung= since table i try refine
     local object photo elevation azimuth crop_size target_elevation seed sha digest
+    local rows=() state=() told=() untold=()
     table=$(objects | sed -n "$((number * PF_SHARD + 1)),$(((number + 1) * PF_SHARD))p")
     [ -n "$table" ] || die "there is no shard $number"
-    cd "$PF_OUTPUT"
-    mkdir -p .batch
-    lock ".batch/$number.lock"
-    rm -rf "$work"; mkdir "$work"
+    mkdir -p "$PF_OUTPUT/.batch"
+    lock "$work.lock"
+    trap '[ -z "$pipe" ] || kill -9 -- "-$pipe"; exit 1' INT TERM HUP
     while IFS=$'\x1f' read -r object photo elevation azimuth crop_size target_elevation seed; do
-        case $photo in /*) ;; *) photo=$here/$photo ;; esac
+        photo=$(realpath -s -- "$photo")
         sha=$(sha256sum <"$photo" 2>/dev/null) || sha=; sha=${sha%% *}
         digest=$(printf '%s\n' "$PF_SETTINGS" "$elevation" "$azimuth" "$crop_size" "$target_elevation" "$seed" | sha256sum); digest=${digest%% *}
-        ! left || make_alone
+        i=${#rows[@]}
+        rows[i]=$object$'\x1f'$photo$'\x1f'$elevation$'\x1f'$azimuth$'\x1f'$crop_size$'\x1f'$target_elevation$'\x1f'$seed$'\x1f'$sha$'\x1f'$digest
+        state[i]=left
+        if ! left; then
+            state[i]=known
+            [[ $last != "$(beginning failed)"* ]] || failed=$((failed + 1))
+        elif [ -n "$elevation" ]; then told+=("$i")
+        else untold+=("$i"); fi
     done < <(tr '\t' '\037' <<<"$table")
-    rm -rf "$work" ".batch/$number.lock"
-    rmdir --ignore-fail-on-non-empty .batch
-    [ $failed = 0 ] || die "shard $number: $failed of $(wc -l <<<"$table") objects failed"
+    # Of those whose elevation the list tells none is looked for.
+    try= refine= all_of "${told[@]}"
+    try=$PF_TRY refine=$PF_REFINE all_of "${untold[@]}"
+    rm -rf "$work" "$work.lock"
+    rmdir --ignore-fail-on-non-empty "$PF_OUTPUT/.batch"
+    [ $failed = 0 ] || die "shard $number: $failed of ${#rows[@]} objects failed; RETRY=1 tries them again"
 }
 
+[ "$1" != round ] || { round; exit; }
 [ -n "$PF_OUTPUT" ] || die "OUTPUT=FOLDER is missing"
-case $PF_OUTPUT in -*) PF_OUTPUT=./$PF_OUTPUT ;; esac
 [[ $PF_SHARD =~ ^[1-9][0-9]*$ ]] || die "SHARD is a number of photos, not \"$PF_SHARD\""
 [[ $PF_TIMEOUT =~ ^[0-9]+$ ]] || die "TIMEOUT is a number of seconds, not \"$PF_TIMEOUT\""
+PF_OUTPUT=$(realpath -ms -- "$PF_OUTPUT")
 case $1 in
 count) table=$(objects) && echo $((($(wc -l <<<"$table") + PF_SHARD - 1) / PF_SHARD)) ;;
-run) mkdir -p -- "$PF_OUTPUT"; run "$2" ;;
+run) run "$2" ;;
 esac
