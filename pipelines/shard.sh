@@ -71,6 +71,7 @@ objects() {
     [ -n "$PF_INPUT$PF_LIST" ] || die "INPUT=FOLDER or LIST=TSV is missing"
     if [ -n "$PF_LIST" ]; then table=$(of_list | sort -t $'\t' -k 1,1); else table=$(of_folder | sort -t $'\t' -k 1,1); fi
     [ -n "$table" ] || die "${PF_LIST:-$PF_INPUT}: there are no photos: PNG, JPEG or WebP"
+    iconv -f UTF-8 -t UTF-8 <<<"$table" >/dev/null 2>&1 || die "${PF_LIST:-$PF_INPUT}: the name of a photo is not UTF-8"
     awk -F '\t' '
         $1 == before {printf "batch.mk: %s and %s are both of the object %s\n", photo, $2, $1 >"/dev/stderr"; exit 1}
         $1 ~ /^$|^[.-]|\/|^manifest[.]jsonl$/ {
@@ -80,10 +81,12 @@ objects() {
 
 # ---- the manifest ----
 
-json() {                        # json TEXT: as a string of JSON
+# json TEXT: as a string of JSON.
+json() {
     local s=${1//\\/\\\\}
     s=${s//\"/\\\"}
-    printf '"%s"' "$s" | tr '\001-\037' ' ' | iconv -c -f UTF-8 -t UTF-8
+    [[ $s != *[$'\001'-$'\037']* ]] || s=$(tr '\001-\037' '?' <<<"$s")
+    printf '"%s"' "$s"
 }
 
 # beginning STATUS: of the line that says of $object, with this photo and these settings, that it has it.
@@ -140,17 +143,19 @@ pipe() {
     awk -F '\t' -v OFS='\t' -v cut="$PF_CUTOUT" -v made="$work/made/" '
         cut && NR > 1 {$1 = made $2 "/cutout.png"; if ((getline line <$1) < 0) next; close($1)} {print}' "$work/list" >"$work/list.tsv"
     [ "$(wc -l <"$work/list.tsv")" -gt 1 ] || return 0
-    mkfifo "$work"/{views,masked,field,told,ply,glb}
+    mkfifo "$work"/{views,strip,masked,masks,field,told,ply,glb}
     stage 'pf-stream cat -o "$made/views.pf"' <"$work/views" & readers+=($!)
+    stage 'pf-stream png -o "$made/0.png"' <"$work/strip" & readers+=($!)
     stage 'pf-stream cat -o "$made/masked.pf"' <"$work/masked" & readers+=($!)
+    stage 'pf-stream png -o "$made/masks.png"' <"$work/masks" & readers+=($!)
     stage 'pf-stream cat -o "$made/field.pf"' <"$work/field" & readers+=($!)
     stage 'pf-stream info --json >"$work/documents"' <"$work/told" & readers+=($!)
     stage "$PF_MESH"' -k $device -o "$made/mesh.ply"' <"$work/ply" & readers+=($!)
     stage "$PF_MESH"' -k $device -o "$made/mesh.glb"' <"$work/glb" & readers+=($!)
     stage "$PF_CROP"' -k --list "$work/list.tsv"' | stage "$PF_EMBED"' -k $device' |
         maybe "$try" '-k $device' | maybe "$refine" -k |
-        stage "$PF_SAMPLE"' -k $device' | tee "$work/views" | maybe "$PF_PICK" -k |
-        stage "$PF_MASK"' -k' | tee "$work/masked" |
+        stage "$PF_SAMPLE"' -k $device' | tee "$work/views" "$work/strip" | maybe "$PF_PICK" -k |
+        stage "$PF_MASK"' -k' | tee "$work/masked" "$work/masks" |
         stage "$PF_NEUS"' -k $device --log "$made/loss.csv"' |
         tee "$work/field" "$work/told" "$work/ply" "$work/glb" |
         stage "$PF_FILM"' -k $device -o "$made/rendering.mp4"' || true
@@ -204,12 +209,10 @@ harvest() {
     for i; do
         [ "${state[$i]}" = left ] || continue
         choose "$i"
-        for file in rendering.mp4 mesh.ply mesh.glb views.pf masked.pf field.pf loss.csv; do
+        for file in $RESULTS views.pf masked.pf field.pf loss.csv; do
             [ -e "$work/made/$object/$file" ] || continue 2
         done
         pushd "$work/made/$object" >/dev/null
-        pf-stream png -o 0.png views.pf
-        pf-stream png -o masks.png masked.pf
         scored=$(scores)
         stages=$(pf-stream info --json field.pf | sed 's/.*,"history":\(\[.*\]\)}$/\1/')
         popd >/dev/null
@@ -297,12 +300,13 @@ blame() {
 # dies; that is at the first photo without results, or, since a tool may wait for the next object before it
 # goes on with one, before it: so this photo goes alone and then the others.
 all_of() {
-    local todo=("$@")
+    local todo=("$@") several
     while [ ${#todo[@]} != 0 ]; do
+        several=$((${#todo[@]} > 1))
         round_of "${todo[@]}"
         still "${todo[@]}"
         [ ${#todo[@]} != 0 ] || return 0
-        [ $# = 1 ] || round_of "${todo[0]}"
+        [ $several = 0 ] || round_of "${todo[0]}"
         [ "${state[${todo[0]}]}" != left ] || blame "${todo[0]}"
         still "${todo[@]}"
     done
