@@ -8,9 +8,8 @@
 # or was made with other settings is made, and with RETRY=1 what failed.  A photo that fails costs itself
 # alone, and so does one on which the tools show no progress for TIMEOUT seconds; the status is then not 0.
 #
-# The photos in the order of their names make shards of SHARD photos.  All of them are done one after
-# the other, beside each other with -j, or one alone, with the goal shard-0, shard-1, ...; "count"
-# prints how many there are.  batch.slurm and man/pf-batch.7 give them to other machines.  The other
+# The photos in the order of their names make shards of SHARD photos.  All of them are done, JOBS at once,
+# or one alone, with the goal shard-0, shard-1, ...; "count" prints how many there are.  batch.slurm and man/pf-batch.7 give them to other machines.  The other
 # variables are those of reconstruct.mk (common.mk).
 .DEFAULT_GOAL := all
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
@@ -20,6 +19,8 @@ SHARD   ?= 32
 # Seconds without progress after which a photo is given up; 0: any number.
 TIMEOUT ?= 0
 RETRY   ?=
+# Shards at once: one for each GPU, say.
+JOBS    ?= 1
 
 ifneq ($(SAMPLE),)
 $(error SAMPLE is for one photo: of SAMPLES a batch takes the best of each)
@@ -52,9 +53,9 @@ shard := $(HERE)shard.sh
 
 .PHONY: all count FORCE
 all:
-	+@n=$$($(shard) count); $(MAKE) -k --no-print-directory -f $(HERE)batch.mk $$(seq -f shard-%.0f 0 $$((n - 1)))
+	@n=$$($(call q,$(shard)) count); seq 0 $$((n - 1)) | xargs -n 1 -P $(JOBS) $(call q,$(shard)) run
 count:
-	@$(shard) count
+	@$(call q,$(shard)) count
 FORCE:
 shard-%: FORCE
-	@$(shard) run $*
+	@$(call q,$(shard)) run $*

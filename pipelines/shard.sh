@@ -61,7 +61,7 @@ of_list() {
             if (photo !~ /^\//) photo = ENVIRON["FOLDER"] "/" photo
             object = "object" in at ? $at["object"] : ""
             if (object == "") {object = photo; sub(/.*\//, "", object); sub(/\.[^.]*$/, "", object)}
-            print object, photo, number("elevation"), number("azimuth"), number("crop_size"), number("target_elevation", 1), number("seed")}'
+            print object, photo, number("elevation"), number("azimuth"), number("crop_size"), number("target_elevation", 1), number("seed")}' <"$PF_LIST"
 }
 
 # objects: the table of all, sorted by object.
@@ -69,7 +69,8 @@ objects() {
     local table
     [ -z "$PF_INPUT" ] || [ -z "$PF_LIST" ] || die "INPUT or LIST, not both"
     [ -n "$PF_INPUT$PF_LIST" ] || die "INPUT=FOLDER or LIST=TSV is missing"
-    if [ -n "$PF_LIST" ]; then table=$(of_list | sort -t $'\t' -k 1,1); else table=$(of_folder | sort -t $'\t' -k 1,1); fi
+    if [ -n "$PF_LIST" ]; then table=$(of_list); else table=$(of_folder); fi || exit 1
+    table=$(sort -t $'\t' -k 1,1 <<<"$table")
     [ -n "$table" ] || die "${PF_LIST:-$PF_INPUT}: there are no photos: PNG, JPEG or WebP"
     iconv -f UTF-8 -t UTF-8 <<<"$table" >/dev/null 2>&1 || die "${PF_LIST:-$PF_INPUT}: the name of a photo is not UTF-8"
     awk -F '\t' '
@@ -326,7 +327,8 @@ run() {
     local number=$1 work=$PF_OUTPUT/.batch/$1 failed=0 pipe= hung= since table i try refine
     local object photo elevation azimuth crop_size target_elevation seed sha digest
     local rows=() state=() told=() untold=()
-    table=$(objects | sed -n "$((number * PF_SHARD + 1)),$(((number + 1) * PF_SHARD))p")
+    table=$(objects) || exit 1
+    table=$(sed -n "$((number * PF_SHARD + 1)),$(((number + 1) * PF_SHARD))p" <<<"$table")
     [ -n "$table" ] || die "there is no shard $number"
     mkdir -p "$PF_OUTPUT/.batch"
     lock "$work.lock"
