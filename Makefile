@@ -65,6 +65,11 @@ $(B)/%.cu.o: %.cu
 	mkdir -p $(@D); $(NVCC) $(NVCCFLAGS) -MMD -MP -c -o $@ $<
 # The bits of the CPU: no product joins a sum in one rounding (kernels/spad.h, kernels/raster/raster_priv.h).
 $(B)/kernels/epipolar.cu.o $(B)/kernels/raster/raster.cu.o: NVCCFLAGS += --fmad=false
+# Files that a tool carries inside: tools/pf-report/report.css is _binary_tools_pf_report_report_css_start there.
+$(B)/%.css.o: %.css
+	mkdir -p $(@D); $(LD) -r -b binary -z noexecstack -o $@ $<
+$(B)/%.js.o: %.js
+	mkdir -p $(@D); $(LD) -r -b binary -z noexecstack -o $@ $<
 $(B)/libpf.a: $(COMMON:%=$(B)/%.o)
 	$(RM) $@; $(AR) rcs $@ $^
 $(B)/libpfk.a: $(KERNELS:%=$(B)/%.o)
@@ -72,7 +77,7 @@ $(B)/libpfk.a: $(KERNELS:%=$(B)/%.o)
 
 # One program per folder of tools/.
 define tool
-$(BIN)/$(1): $$(patsubst %,$(B)/%.o,$$(wildcard tools/$(1)/*.c)) $(B)/libpfk.a $(B)/libpf.a
+$(BIN)/$(1): $$(patsubst %,$(B)/%.o,$$(wildcard $$(addprefix tools/$(1)/*.,c css js))) $(B)/libpfk.a $(B)/libpf.a
 	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS)
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))

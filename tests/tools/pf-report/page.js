@@ -1,0 +1,105 @@
+/* page.js - what pf-report.sh puts in front of a report's own scripts: it listens for errors, drags the
+ * mesh, sorts the tables, and leaves lines "ok NAME" and "not ok NAME" in the page. */
+"use strict";
+(() => {
+    const faults = [], said = [];
+    addEventListener("error", (e) => faults.push(`error: ${e.message}`));
+    addEventListener("unhandledrejection", (e) => faults.push(`rejection: ${e.reason}`));
+    addEventListener("securitypolicyviolation", (e) => faults.push(`policy: ${e.blockedURI}`));
+    for (const how of ["error", "warn"])
+        console[how] = (...words) => faults.push(`${how}: ${words.join(" ")}`);
+
+    const ok = (name, good, why) => said.push(`${good ? "ok" : "not ok"} ${name}${good ? "" : `: ${why}`}`);
+    const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    const pixels = (canvas) => {
+        const p = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        let opaque = 0, hash = 0;
+        for (let i = 0; i < p.length; i += 4) {
+            opaque += p[i + 3] === 255;
+            hash = (hash * 31 + p[i] + 3 * p[i + 1] + 7 * p[i + 2]) | 0;
+        }
+        return { opaque: opaque / (canvas.width * canvas.height), hash };
+    };
+    const point = (canvas, type, x, y) => canvas.dispatchEvent(new PointerEvent(type,
+        { pointerId: 1, clientX: x, clientY: y, bubbles: true }));
+
+    const tryMesh = async (canvas) => {
+        canvas.scrollIntoView();
+        for (let i = 0; i < 50 && pixels(canvas).opaque === 0; i++)
+            await frame();
+        const before = pixels(canvas);
+        ok("the mesh is drawn", before.opaque > 0.03 && before.opaque < 0.9, before.opaque);
+        point(canvas, "pointerdown", 100, 100);
+        point(canvas, "pointermove", 160, 120);
+        point(canvas, "pointerup", 160, 120);
+        await frame();
+        const dragged = pixels(canvas);
+        ok("a drag turns it", dragged.hash !== before.hash && dragged.opaque > 0.03, dragged.hash);
+        point(canvas, "pointermove", 300, 300);
+        await frame();
+        ok("but not once the button is up", pixels(canvas).hash === dragged.hash, "it moved");
+        const key = (name) => canvas.dispatchEvent(new KeyboardEvent("keydown", { key: name }));
+        key("ArrowLeft");
+        await frame();
+        ok("so do the arrow keys", pixels(canvas).hash !== dragged.hash, "it did not move");
+        key("+");
+        await frame();
+        ok("plus comes closer", pixels(canvas).opaque > dragged.opaque, pixels(canvas).opaque);
+        key("Home");
+        await frame();
+        ok("and Home goes back", pixels(canvas).hash === before.hash, "it looks otherwise");
+    };
+
+    const column = (table, name) => {
+        const at = [...table.tHead.rows[0].cells].findIndex((c) => c.textContent === name);
+        return { heading: table.tHead.rows[0].cells[at],
+            texts: () => [...table.tBodies[0].rows].map((r) => r.cells[at].textContent) };
+    };
+    const tryTable = (table) => {
+        const seconds = column(table, "seconds"), button = seconds.heading.querySelector("button");
+        button.click();
+        ok("a table is sorted by numbers", seconds.texts().join() === "9.00 s,10.0 s,100.0 s,",
+            seconds.texts());
+        ok("and says so", seconds.heading.getAttribute("aria-sort") === "ascending", "no aria-sort");
+        button.click();
+        ok("the other way, with what has none last", seconds.texts().join() ===
+            "100.0 s,10.0 s,9.00 s," && seconds.heading.getAttribute("aria-sort") === "descending",
+            seconds.texts());
+        const status = column(table, "status");
+        status.heading.querySelector("button").click();
+        ok("and by words", status.texts()[0] === "done" && status.texts().at(-1) === "failed" &&
+            !seconds.heading.hasAttribute("aria-sort"), status.texts());
+    };
+
+    const tryPage = () => {
+        const nameless = [...document.querySelectorAll("img, canvas, video, svg")].filter((e) =>
+            !(e.getAttribute("alt") || e.getAttribute("aria-label")));
+        ok("pictures have texts", nameless.length === 0, nameless.length);
+        const blank = [...document.images].filter((i) => !i.complete || !i.naturalWidth);
+        ok("pictures can be read", document.images.length > 2 && blank.length === 0, blank.length);
+        const asked = performance.getEntriesByType("resource").filter((r) => !r.name.startsWith("data:"));
+        ok("nothing is asked for", asked.length === 0, asked.map((r) => r.name));
+        ok("nothing of a file became markup", !window.stolen && !document.querySelector("[onerror]") &&
+            document.querySelectorAll("script").length === document.querySelectorAll("canvas").length + 2,
+            document.querySelectorAll("script").length);
+        ok("what was wide scrolls, not the page", document.documentElement.scrollWidth <= innerWidth,
+            document.documentElement.scrollWidth);
+    };
+
+    addEventListener("load", async () => {
+        try {
+            for (const image of document.images)
+                image.loading = "eager";
+            await tryMesh(document.querySelector("canvas.viewer"));
+            tryTable(document.querySelector("table.batch"));
+            await Promise.all([...document.images].map((i) => i.decode()));
+            tryPage();
+        } catch (e) {
+            faults.push(`exception: ${e.stack}`);
+        }
+        ok("no error in the console", faults.length === 0, faults.join("; "));
+        const result = document.createElement("pre");
+        result.textContent = ["BEGIN", ...said, "END"].join("\n");
+        document.body.prepend(result);
+    });
+})();

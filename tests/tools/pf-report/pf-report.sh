@@ -1,0 +1,109 @@
+# pf-report: a page about a small object and a batch, read as text and, where there is Chromium, as a page.
+. "$(dirname "$0")/../lib.sh"
+. "$ROOT/tests/tools/small-field.inc"
+HERE=$ROOT/tests/tools/pf-report
+
+# An object's folder, as reconstruct.mk makes it; its name wants to be markup.
+O='<b>"&'\''</script><img src=x onerror=stolen=1>'
+mkdir -p obj
+small_field obj/field.pf
+pf-neus -q -c small.yaml --steps 9 --log obj/loss.csv -o obj/field.pf views.pf
+pf-extract-mesh -q --resolution 24 -o obj/mesh.ply obj/field.pf
+pf-render-video -q --size 32 --frames 2 -o obj/rendering.mp4 obj/field.pf
+cp views.pf obj/masked.pf
+cp "$DATA/images/photo.png" obj/cutout.png
+printf 'sample\tscore\n0\t0.5\n1\t<i>\n' >obj/samples.tsv
+cp -r obj whole; cp views.pf whole/views.pf
+
+page() { pf-report -o "$1.html" "${@:2}"; }
+has() { grep -qF -- "$2" "$1.html"; }
+lacks() { ! has "$@"; }
+ok "an object's folder becomes a page" page whole --photo "$DATA/images/photo.jpg" whole
+for what in 'class="status done">finished' 'alt="Photo of whole"' 'alt="Cut-out of whole"' 'data:video/mp4;base64,AAAA' \
+        'alt="View 1 of 1, elevation 0.0 degrees"' 'alt="Cut-out view 1 of 1' 'aria-label="Losses of training, steps 0 to 8:' \
+        '<td>pf-neus</td>' '<code>--steps 9</code>' '<td>&lt;i&gt;</td>' '<td>mesh.ply</td>'; do
+    ok "... with $what" has whole "$what"
+done
+ok "the same folder gives the same page" sh -c 'pf-report --photo "$0" whole | cmp - whole.html' "$DATA/images/photo.jpg"
+ok "what is missing is said" page part obj
+ok "... by name" has part 'class="status partial">not finished, or failed: there is no views (views.pf)<'
+ok "... and a long film is" page part --film-size 0.0001 obj
+ok "... left out" has part 'It is larger than the 0.0001 MB'
+
+# mesh BYTES AT: a copy of the mesh with other bytes there.
+size=$(wc -c <obj/mesh.ply) head=$(grep -a -m 1 -b -o end_header obj/mesh.ply | cut -d: -f1); head=$((head + 11))
+broken() {
+    mkdir -p "$1"; cp obj/mesh.ply "$1"
+    printf "$2" | dd of="$1/mesh.ply" bs=1 seek="$3" conv=notrunc status=none
+    page "$1" "$1"
+}
+ok "a vertex that is no number" broken nan '\0\0\300\177' $head
+ok "... is said" has nan 'nan/mesh.ply: vertex 0 is not finite.'
+ok "a face without its vertex" broken index '\377\377\377\377' $((size - 4))
+ok "... is said" has index "has vertex 4294967295 of"
+mkdir short huge; head -c $((size - 1)) obj/mesh.ply >short/mesh.ply
+sed 's/^element face .*/element face 9999999/' obj/mesh.ply >huge/mesh.ply
+ok "a mesh that is cut off" page short short
+ok "... is said" has short 'short/mesh.ply: is shorter than its header says.'
+ok "a mesh that claims too much" page huge huge
+ok "... is said" has huge 'huge/mesh.ply: is shorter than its header says.'
+vertices=$(sed -n 's/^element vertex //p;/^end_header/q' obj/mesh.ply)
+ok "a mesh is thinned" page thin --mesh-vertices 100 obj
+ok "... to so many vertices" awk -v most=100 -v had="$vertices" '
+    match($0, /data-vertices="[0-9]+"/) {n = substr($0, RSTART + 15, RLENGTH - 16) + 0} END {exit !(n > 30 && n <= most && had > most)}' thin.html
+
+mkdir torn; head -c 100 views.pf >torn/views.pf; printf 'step,loss\n0,1\n1\n' >torn/loss.csv; printf 'a,b\n' >torn/other.csv
+ok "damaged files do not keep the page away" page torn torn
+ok "... a stream" has torn 'class="problem">views.pf: '
+ok "... a log" has torn 'loss.csv: line 3 has not 2 columns'
+ok "... a table that is no log" has torn 'other.csv: is no log of pf-neus'
+
+# ---- a batch ----
+mkdir -p "batch/a" batch/%b
+cp obj/cutout.png batch/a/; pf-stream png -o batch/a/0.png views.pf
+{
+    printf '{"object":"a","photo":"a/cutout.png","status":"failed","sentence":"too early"}\n'
+    printf '{"object":"a","photo":"a/cutout.png","sha256":"%064d","status":"done","stages":[{"stage":"pf-neus","seconds":7.5,"peak_bytes":3e8},{"stage":"pf-crop","seconds":1.5,"peak_bytes":1e8}],"scores":{"psnr":29.25}}\n' 0
+    printf '{"object":"%%b","status":"done","seconds":100}\n{"object":"c","status":"done","seconds":10}\n'
+    printf '{"object":"%s","status":"failed","sentence":"\\u0000 \\u001b[31m <script>"}\n' "${O//\"/\\\"}"
+} >batch/manifest.jsonl
+ok "a batch becomes a table" page batch batch
+ok "... its manifest, too" sh -c 'pf-report --title "Report on batch" batch/manifest.jsonl | cmp - batch.html'
+for what in '4 objects: 3 done, 1 failed.' '<td class="number" data-value="9">9.00 s</td>' '>300 MB</td>' '>29.25</td>' \
+        'pf-neus seconds</th>' 'alt="Photo of a"' 'alt="First view of a"' '&lt;script&gt;</td>'; do
+    ok "... with $what" has batch "$what"
+done
+ok "of several lines about one object the last counts" lacks batch "too early"
+ok "names are no markup" lacks batch '<img src=x'
+printf '{"object":"a"}\n{"object"\n' >bad.jsonl
+fails "a line that is no JSON is named" 1 "bad.jsonl:2: is not JSON" pf-report -o x.html bad.jsonl
+echo '["a"]' >bad.jsonl
+fails "a line without an object is" 1 "bad.jsonl:1: names no object" pf-report -o x.html bad.jsonl
+: >bad.jsonl
+fails "an empty manifest is" 1 "bad.jsonl is empty" pf-report -o x.html bad.jsonl
+fails "a folder that is not there is" 1 "cannot read none: No such file" pf-report -o x.html none
+ok "no page was left" test ! -e x.html
+fails "no folder is wrong usage" 2 "no folder" pf-report
+fails "one photo of two objects is, too" 2 "--photo is that of one object" pf-report --photo p.png obj whole
+fails "a page has a page's name" 2 "does not end in .html" pf-report -o x.png obj
+
+# ---- in a browser ----
+CHROMIUM=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
+if [ -z "$CHROMIUM" ]; then
+    skip "the page in a browser" "no Chromium"
+    exit
+fi
+mv whole "${O//\//-}"       # a folder's name has no slash
+ok "a page about several" page all "${O//\//-}" batch
+# tried PAGE: what page.js found in it; CAUSE, if set, is a mistake that is put into it.
+tried() {
+    awk -v script="$HERE/page.js" -v cause="${CAUSE-}" '{print} /^<meta name="viewport"/ {
+        print "<script>"; while ((getline line <script) > 0) print line; print cause "</script>"}' "$1.html" >"$1-tried.html"
+    timeout 60 "$CHROMIUM" --headless --no-sandbox --user-data-dir="$TMP/chromium" --window-size=400,800 --enable-unsafe-swiftshader \
+        --virtual-time-budget=20000 --dump-dom "file://$TMP/$1-tried.html" 2>chromium.err | sed -n '/BEGIN$/,/^END/p' | sed '1d;$d'
+}
+tried all >found
+[ -s found ] || echo "not ok $((n += 1)) - Chromium said nothing: $(tail -n 1 chromium.err)"
+while read -r line; do
+    n=$((n + 1)); echo "${line%%ok *}ok $n - in a browser: ${line#*ok }"
+done <found

@@ -1,0 +1,156 @@
+#include "tools/pf-report/folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "common/stream.h"
+#include "common/text.h"
+
+char *
+folder_join(const char *folder, const char *name)
+{
+    char *path;
+    const size_t n = strlen(folder);
+    if (asprintf(&path, "%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name) < 0)
+        pf_die("no memory");
+    return path;
+}
+
+static char *
+copy(const char *text)
+{
+    char *own = strdup(text);
+    if (!own)
+        pf_die("no memory");
+    return own;
+}
+
+static void
+replace(char **text, const char *by)
+{
+    free(*text);
+    *text = copy(by);
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct folder_file *)a)->name, ((const struct folder_file *)b)->name);
+}
+
+static pf_err
+list(struct folder *f)
+{
+    DIR *dir = opendir(f->path);
+    struct dirent *e;
+    if (!dir)
+        return pf_fail(PF_EIO, "cannot read the folder %s: %s", f->path, strerror(errno));
+    while ((e = readdir(dir))) {
+        struct stat st;
+        char *path = folder_join(f->path, e->d_name);
+        const bool plain = *e->d_name != '.' && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+        free(path);
+        if (!plain)
+            continue;
+        f->file = realloc(f->file, (size_t)(f->files + 1) * sizeof *f->file);
+        if (!f->file)
+            pf_die("no memory for %d files", f->files + 1);
+        f->file[f->files++] = (struct folder_file){copy(e->d_name), st.st_size, st.st_mtime};
+    }
+    closedir(dir);
+    if (f->files)
+        qsort(f->file, (size_t)f->files, sizeof *f->file, by_name);
+    return PF_OK;
+}
+
+/* What one document of a stream tells about the object. */
+static void
+take(struct folder *f, const pf_doc *doc, const char *stream, size_t *longest_views)
+{
+    const char *kind = pf_doc_get_meta(doc, "pf.kind"), *object = pf_doc_get_meta(doc, "pf.object"),
+               *error = pf_doc_get_meta(doc, "pf.error");
+    const char *history = pf_doc_get_meta(doc, "pf.history");
+    if (object && *object)
+        replace(&f->name, object);
+    if (kind && !strcmp(kind, "failed"))
+        replace(&f->error, error ? error : "a document is of kind failed and does not say why");
+    if (history && (!f->history || strlen(history) > strlen(f->history)))
+        replace(&f->history, history);
+    const size_t length = history ? strlen(history) : 0;
+    if (pf_doc_get(doc, "views.image") && (!f->views || length > *longest_views)) {
+        replace(&f->views, stream);
+        *longest_views = length;
+    }
+}
+
+/* A stream that cannot be read is part of what is reported, not a failure. */
+static void
+read_stream(struct folder *f, const char *name, size_t *longest_views)
+{
+    char *path = folder_join(f->path, name);
+    pf_stream *in = NULL;
+    pf_doc doc = {0};
+    pf_err err = pf_stream_open(&in, path);
+    while (!err && (err = pf_stream_read(in, &doc)) == PF_OK)
+        take(f, &doc, name, longest_views);
+    if (err != PF_END && !f->damage) {
+        pf_fail_in(err, "%s", name);
+        f->damage = copy(pf_error());
+    }
+    pf_stream_close(in);
+    pf_doc_release(&doc);
+    free(path);
+}
+
+char *
+folder_name(const char *path)
+{
+    char *real = realpath(path, NULL);
+    const char *slash = real ? strrchr(real, '/') : NULL;
+    char *name = copy(slash && slash[1] ? slash + 1 : path);
+    free(real);
+    return name;
+}
+
+pf_err
+folder_read(struct folder *f, const char *path)
+{
+    size_t longest_views = 0;
+    *f = (struct folder){.path = copy(path), .name = folder_name(path)};
+    const pf_err err = list(f);
+    for (int i = 0; !err && i < f->files; i++)
+        if (!strcasecmp(pf_name_ending(f->file[i].name), "pf"))
+            read_stream(f, f->file[i].name, &longest_views);
+    if (err)
+        folder_release(f);
+    return err;
+}
+
+void
+folder_release(struct folder *f)
+{
+    for (int i = 0; i < f->files; i++)
+        free(f->file[i].name);
+    free(f->file);
+    free(f->path);
+    free(f->name);
+    free(f->history);
+    free(f->views);
+    free(f->error);
+    free(f->damage);
+    *f = (struct folder){0};
+}
+
+bool
+folder_has(const struct folder *f, const char *name)
+{
+    for (int i = 0; i < f->files; i++)
+        if (!strcmp(f->file[i].name, name))
+            return true;
+    return false;
+}

@@ -1,0 +1,336 @@
+#include "tools/pf-report/manifest.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "common/image.h"
+#include "tools/pf-report/folder.h"
+#include "tools/pf-report/history.h"
+#include "tools/pf-report/html.h"
+
+/* Each row is flat: {"photo": "a.png", "pf-neus seconds": 14.9, ...}.  So whatever a line says has
+ * a column, and columns are all keys of all rows, in the order in which they come. */
+struct manifest {
+    char *folder;               /* where the manifest is */
+    json_t *rows;               /* object name -> row */
+    json_t *columns;            /* key -> true */
+};
+
+/* ---- reading ---- */
+
+/* "tool", "stage" or "name" of an entry of a list of stages. */
+static const char *
+entry_name(const json_t *entry)
+{
+    static const char *const key[] = {"stage", "tool", "name"};
+    for (size_t i = 0; i < sizeof key / sizeof *key; i++)
+        if (json_is_string(json_object_get(entry, key[i])))
+            return json_string_value(json_object_get(entry, key[i]));
+    return NULL;
+}
+
+static void flatten(json_t *row, const char *prefix, const char *key, const json_t *value);
+
+/* Values inside an object or a list of stages: the stage's name stands before the key, but for the
+ * names of the containers themselves. */
+static void
+flatten_object(json_t *row, const char *prefix, const json_t *object)
+{
+    const char *key;
+    const json_t *value;
+    const char *own = entry_name(object);
+    json_object_foreach((json_t *)object, key, value)
+        if (!own || !json_is_string(value) || strcmp(json_string_value(value), own))
+            flatten(row, own ? own : prefix, key, value);
+}
+
+static void
+flatten(json_t *row, const char *prefix, const char *key, const json_t *value)
+{
+    char name[200];
+    const json_t *entry;
+    size_t i;
+    if (json_is_object(value)) {
+        const bool container = !strcmp(key, "stages") || !strcmp(key, "scores");
+        flatten_object(row, container ? "" : key, value);
+    } else if (json_is_array(value) && json_is_object(json_array_get(value, 0))) {
+        json_array_foreach((json_t *)value, i, entry)
+            flatten_object(row, key, entry);
+    } else {
+        snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? " " : "", key);
+        json_object_set(row, name, (json_t *)value);
+    }
+}
+
+/* The sum of the stages' seconds and the largest of their memory, as columns of the object. */
+static void
+add_totals(json_t *row)
+{
+    double seconds = 0, memory = 0;
+    const char *key, *memory_key = NULL;
+    const json_t *value;
+    json_object_foreach(row, key, value) {
+        const char *space = strrchr(key, ' ');
+        if (!space || !json_is_number(value))
+            continue;
+        if (!strcmp(space + 1, "seconds"))
+            seconds += json_number_value(value);
+        else if (strstr(space + 1, "memory") || strstr(space + 1, "bytes")) {
+            memory_key = space + 1;
+            memory = json_number_value(value) > memory ? json_number_value(value) : memory;
+        }
+    }
+    if (seconds > 0 && !json_object_get(row, "seconds"))
+        json_object_set_new(row, "seconds", json_real(seconds));
+    if (memory_key && !json_object_get(row, memory_key)) {
+        char *own = strdup(memory_key);
+        if (!own)
+            pf_die("no memory");
+        json_object_set_new(row, own, json_real(memory));
+        free(own);
+    }
+}
+
+static pf_err
+read_line(struct manifest *m, const char *text, size_t n)
+{
+    json_error_t e;
+    json_t *line = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &e);
+    json_t *row = json_object();
+    const char *name = json_string_value(json_object_get(line, "object"));
+    pf_err err = PF_OK;
+    if (!line)
+        err = pf_fail(PF_EFORMAT, "is not JSON: %s", e.text);
+    else if (!name)
+        err = pf_fail(PF_EFORMAT, "names no object");
+    if (!err) {
+        flatten_object(row, "", line);
+        add_totals(row);
+        if (json_object_set(m->rows, name, row))
+            err = pf_fail(PF_ENOMEM, "no memory for the manifest");
+    }
+    json_decref(row);
+    json_decref(line);
+    return err;
+}
+
+/* Totals and what a person looks for first come first; then keys as they come. */
+static void
+find_columns(struct manifest *m)
+{
+    static const char *const first[] = {"status", "sentence", "error", "seconds"};
+    const char *name, *key;
+    json_t *row, *value;
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++)
+        json_object_foreach(m->rows, name, row)
+            if (json_object_get(row, first[i]))
+                json_object_set(m->columns, first[i], json_true());
+    json_object_foreach(m->rows, name, row)
+        json_object_foreach(row, key, value)
+            if (strcmp(key, "object") && !strchr(key, ' '))
+                json_object_set(m->columns, key, json_true());
+    json_object_foreach(m->rows, name, row)
+        json_object_foreach(row, key, value)
+            if (strcmp(key, "object"))
+                json_object_set(m->columns, key, json_true());
+}
+
+static pf_err
+read_manifest(struct manifest *m, const char *path)
+{
+    FILE *from = fopen(path, "r");
+    char *line = NULL;
+    size_t size = 0;
+    ssize_t n;
+    pf_err err = PF_OK;
+    if (!from)
+        return pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
+    for (int i = 1; !err && (errno = 0, n = getline(&line, &size, from)) > 0; i++)
+        if ((err = read_line(m, line, (size_t)n)))
+            pf_fail_in(err, "%s:%d", path, i);
+    if (!err && ferror(from))
+        err = pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
+    free(line);
+    fclose(from);
+    if (!err && !json_object_size(m->rows))
+        err = pf_fail(PF_EFORMAT, "%s is empty", path);
+    find_columns(m);
+    return err;
+}
+
+/* ---- writing ---- */
+
+/* Read the photo, by the name that is given or by that in the manifest's folder. */
+static bool
+read_photo(pf_image *image, const struct manifest *m, const char *photo)
+{
+    char *beside = folder_join(m->folder, photo);
+    const bool good = (access(photo, R_OK) == 0 && !pf_image_read(image, photo)) ||
+                      (access(beside, R_OK) == 0 && !pf_image_read(image, beside));
+    free(beside);
+    return good;
+}
+
+/* A picture of the object's folder.  Names that lead out of it are none. */
+static bool
+read_result(pf_image *image, const struct manifest *m, const char *object, const char *file)
+{
+    if (strchr(object, '/') || *object == '.')
+        return false;
+    char *folder = folder_join(m->folder, object), *path = folder_join(folder, file);
+    const bool good = access(path, R_OK) == 0 && !pf_image_read(image, path);
+    free(path);
+    free(folder);
+    return good;
+}
+
+/* The first view of a sheet of D documents with N square views each, whose side divides both of its
+ * sides: the greatest such side shows one view, or a few where N and D have a divisor in common. */
+static pf_err
+crop_first(pf_image *sheet)
+{
+    int a = sheet->width, b = sheet->height;
+    pf_image view;
+    while (b) {
+        const int rest = a % b;
+        a = b;
+        b = rest;
+    }
+    PF_TRY(pf_image_new(&view, a, a, sheet->channels));
+    const size_t row = (size_t)a * (size_t)sheet->channels;
+    for (int y = 0; y < a; y++)
+        memcpy(view.pixel + (size_t)y * row,
+               sheet->pixel + (size_t)y * (size_t)sheet->width * (size_t)sheet->channels, row);
+    pf_image_release(sheet);
+    *sheet = view;
+    return PF_OK;
+}
+
+static pf_err
+write_thumbnails(FILE *to, const struct manifest *m, const char *object, const json_t *row,
+                 int side)
+{
+    const char *photo = json_string_value(json_object_get(row, "photo"));
+    char alt[300];
+    pf_image image = {0};
+    pf_err err = PF_OK;
+    fputs("<td class=\"thumbnails\">", to);
+    if ((photo && read_photo(&image, m, photo)) || read_result(&image, m, object, "cutout.png")) {
+        snprintf(alt, sizeof alt, "Photo of %s", object);
+        err = html_picture(to, &image, side, alt);
+        pf_image_release(&image);
+    }
+    if (!err && read_result(&image, m, object, "0.png")) {
+        snprintf(alt, sizeof alt, "First view of %s", object);
+        if (!(err = crop_first(&image)))
+            err = html_picture(to, &image, side, alt);
+        pf_image_release(&image);
+    }
+    fputs("</td>", to);
+    return err;
+}
+
+/* Checksums are shortened: the whole is in the title. */
+static bool
+is_checksum(const char *text)
+{
+    size_t n = 0;
+    while (isxdigit((unsigned char)text[n]))
+        n++;
+    return n >= 32 && !text[n];
+}
+
+static void
+write_cell(FILE *to, const char *key, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    if (text && is_checksum(text)) {
+        html(to, "<td><code title=\"%s\">", text);
+        html_text(to, text, 8);
+        fputs("</code></td>", to);
+    } else if (text && !strcmp(key, "status")) {
+        html(to, "<td class=\"status\" data-status=\"%s\">%s</td>", text, text);
+    } else {
+        history_cell(to, key, value);
+    }
+}
+
+static pf_err
+write_rows(FILE *to, const struct manifest *m, int side)
+{
+    const char *name, *key;
+    json_t *row, *unused;
+    json_object_foreach(m->rows, name, row) {
+        fputs("<tr>", to);
+        PF_TRY(write_thumbnails(to, m, name, row, side));
+        html(to, "<th scope=\"row\">%s</th>", name);
+        json_object_foreach(m->columns, key, unused)
+            write_cell(to, key, json_object_get(row, key));
+        fputs("</tr>\n", to);
+    }
+    return PF_OK;
+}
+
+/* "12 objects: 10 done, 2 failed". */
+static void
+write_counts(FILE *to, const struct manifest *m)
+{
+    json_t *counts = json_object(), *row, *count;
+    const char *name, *status, *separator = ": ";
+    json_object_foreach(m->rows, name, row)
+        if ((status = json_string_value(json_object_get(row, "status"))))
+            json_object_set_new(
+                counts, status,
+                json_integer(1 + json_integer_value(json_object_get(counts, status))));
+    html(to, "<p>%d objects", (int)json_object_size(m->rows));
+    json_object_foreach(counts, status, count) {
+        html(to, "%s%lld %s", separator, (long long)json_integer_value(count), status);
+        separator = ", ";
+    }
+    fputs(".</p>\n", to);
+    json_decref(counts);
+}
+
+static pf_err
+write_batch(FILE *to, const struct manifest *m, const char *path, int number, int side)
+{
+    const char *key;
+    json_t *unused;
+    html(to, "<section id=\"object-%d\" aria-labelledby=\"name-%d\">\n<h2 id=\"name-%d\">Batch %s"
+             "</h2>\n", number, number, number, path);
+    write_counts(to, m);
+    html(to, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"name-%d\">"
+             "<table class=\"sortable batch\"><thead><tr><td></td><th scope=\"col\">object</th>",
+         number);
+    json_object_foreach(m->columns, key, unused) {
+        fputs("<th scope=\"col\">", to);
+        history_heading(to, key);
+        fputs("</th>", to);
+    }
+    fputs("</tr></thead>\n<tbody>\n", to);
+    PF_TRY(write_rows(to, m, side));
+    fputs("</tbody></table></div>\n</section>\n", to);
+    return PF_OK;
+}
+
+pf_err
+manifest_write(FILE *to, const char *path, int number, int picture_size)
+{
+    const char *slash = strrchr(path, '/');
+    struct manifest m = {.folder = slash ? strndup(path, (size_t)(slash - path + 1)) : strdup("."),
+                         .rows = json_object(), .columns = json_object()};
+    pf_err err = m.folder && m.rows && m.columns ? read_manifest(&m, path)
+                                                 : pf_fail(PF_ENOMEM, "no memory for %s", path);
+    if (!err)
+        err = write_batch(to, &m, path, number, (picture_size + 5) / 6);
+    free(m.folder);
+    json_decref(m.rows);
+    json_decref(m.columns);
+    return err;
+}
