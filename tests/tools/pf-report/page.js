@@ -2,14 +2,16 @@
  * mesh, sorts the tables, and leaves lines "ok NAME" and "not ok NAME" in the page. */
 "use strict";
 (() => {
-    const faults = [], said = [];
+    const faults = [], result = document.createElement("pre");
+    result.style.whiteSpace = "pre-wrap";
     addEventListener("error", (e) => faults.push(`error: ${e.message}`));
     addEventListener("unhandledrejection", (e) => faults.push(`rejection: ${e.reason}`));
     addEventListener("securitypolicyviolation", (e) => faults.push(`policy: ${e.blockedURI}`));
     for (const how of ["error", "warn"])
         console[how] = (...words) => faults.push(`${how}: ${words.join(" ")}`);
 
-    const ok = (name, good, why) => said.push(`${good ? "ok" : "not ok"} ${name}${good ? "" : `: ${why}`}`);
+    const say = (line) => result.append(`${line}\n`);
+    const ok = (name, good, why) => say(`${good ? "ok" : "not ok"} ${name}${good ? "" : `: ${why}`}`);
     const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
     const pixels = (canvas) => {
         const p = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -86,7 +88,13 @@
             document.documentElement.scrollWidth);
     };
 
-    addEventListener("load", async () => {
+    /* Chromium prints the page when it is loaded, and it is not while a frame's text has no end. */
+    addEventListener("DOMContentLoaded", async () => {
+        const held = document.createElement("iframe");
+        document.body.append(held);
+        held.contentDocument.open();
+        document.body.prepend(result);
+        say("BEGIN");
         try {
             for (const image of document.images)
                 image.loading = "eager";
@@ -98,8 +106,7 @@
             faults.push(`exception: ${e.stack}`);
         }
         ok("no error in the console", faults.length === 0, faults.join("; "));
-        const result = document.createElement("pre");
-        result.textContent = ["BEGIN", ...said, "END"].join("\n");
-        document.body.prepend(result);
+        say("END");
+        held.contentDocument.close();
     });
 })();
