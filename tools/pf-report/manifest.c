@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,77 +25,48 @@ struct manifest {
 
 /* ---- reading ---- */
 
-/* "tool", "stage" or "name" of an entry of a list of stages. */
-static const char *
-entry_name(const json_t *entry)
+/* Seconds are summed up, of all else the largest counts. */
+static void
+merge_number(json_t *row, const char *key, const char *what, double v)
 {
-    static const char *const key[] = {"stage", "tool", "name"};
-    for (size_t i = 0; i < sizeof key / sizeof *key; i++)
-        if (json_is_string(json_object_get(entry, key[i])))
-            return json_string_value(json_object_get(entry, key[i]));
-    return NULL;
+    const json_t *before = json_object_get(row, key);
+    const double old = json_number_value(before);
+    if (json_is_number(before))
+        v = !strcmp(what, "seconds") ? old + v : fmax(old, v);
+    json_object_set_new(row, key, json_real(v));
 }
 
-static void flatten(json_t *row, const char *prefix, const char *key, const json_t *value);
-
-/* Values inside an object or a list of stages: the stage's name stands before the key, but for the
- * names of the containers themselves. */
+/* The numbers of a stage, "pf-neus seconds", and the object's own: those of all stages.  A tool may
+ * have worked twice. */
 static void
-flatten_object(json_t *row, const char *prefix, const json_t *object)
+take_stage(json_t *row, json_t *totals, const json_t *stage)
+{
+    const char *tool = json_string_value(json_object_get(stage, "tool")), *key;
+    const json_t *value;
+    char name[200];
+    json_object_foreach((json_t *)stage, key, value)
+        if (json_is_number(value) && strcmp(key, "seed")) {
+            snprintf(name, sizeof name, "%s %s", tool ? tool : "?", key);
+            merge_number(row, name, key, json_number_value(value));
+            merge_number(totals, key, key, json_number_value(value));
+        }
+}
+
+/* Objects, as scores may be one, are taken apart; what is neither number nor word stays JSON. */
+static void
+flatten(json_t *row, json_t *totals, const json_t *line)
 {
     const char *key;
-    const json_t *value;
-    const char *own = entry_name(object);
-    json_object_foreach((json_t *)object, key, value)
-        if (!own || !json_is_string(value) || strcmp(json_string_value(value), own))
-            flatten(row, own ? own : prefix, key, value);
-}
-
-static void
-flatten(json_t *row, const char *prefix, const char *key, const json_t *value)
-{
-    char name[200];
-    const json_t *entry;
+    const json_t *value, *stage;
     size_t i;
-    if (json_is_object(value)) {
-        const bool container = !strcmp(key, "stages") || !strcmp(key, "scores");
-        flatten_object(row, container ? "" : key, value);
-    } else if (json_is_array(value) && json_is_object(json_array_get(value, 0))) {
-        json_array_foreach((json_t *)value, i, entry)
-            flatten_object(row, key, entry);
-    } else {
-        snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? " " : "", key);
-        json_object_set(row, name, (json_t *)value);
-    }
-}
-
-/* The sum of the stages' seconds and the largest of their memory, as columns of the object. */
-static void
-add_totals(json_t *row)
-{
-    double seconds = 0, memory = 0;
-    const char *key, *memory_key = NULL;
-    const json_t *value;
-    json_object_foreach(row, key, value) {
-        const char *space = strrchr(key, ' ');
-        if (!space || !json_is_number(value))
-            continue;
-        if (!strcmp(space + 1, "seconds"))
-            seconds += json_number_value(value);
-        else if (strstr(space + 1, "memory") || strstr(space + 1, "bytes")) {
-            memory_key = space + 1;
-            memory = json_number_value(value) > memory ? json_number_value(value) : memory;
-        }
-    }
-    if (seconds > 0 && !json_object_get(row, "seconds"))
-        json_object_set_new(row, "seconds", json_real(seconds));
-    if (memory_key && !json_object_get(row, memory_key)) {
-        char *own = strdup(memory_key);
-        if (!own)
-            pf_die("no memory");
-        json_object_set_new(row, own, json_real(memory));
-        free(own);
-    }
+    json_object_foreach((json_t *)line, key, value)
+        if (!strcmp(key, "stages"))
+            json_array_foreach((json_t *)value, i, stage)
+                take_stage(row, totals, stage);
+        else if (json_is_object(value))
+            flatten(row, totals, value);
+        else
+            json_object_set(row, key, (json_t *)value);
 }
 
 static pf_err
@@ -102,7 +74,7 @@ read_line(struct manifest *m, const char *text, size_t n)
 {
     json_error_t e;
     json_t *line = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &e);
-    json_t *row = json_object();
+    json_t *row = json_object(), *totals = json_object();
     const char *name = json_string_value(json_object_get(line, "object"));
     pf_err err = PF_OK;
     if (!line)
@@ -110,12 +82,13 @@ read_line(struct manifest *m, const char *text, size_t n)
     else if (!name)
         err = pf_fail(PF_EFORMAT, "names no object");
     if (!err) {
-        flatten_object(row, "", line);
-        add_totals(row);
+        flatten(row, totals, line);
+        json_object_update_missing(row, totals);
         if (json_object_set(m->rows, name, row))
             err = pf_fail(PF_ENOMEM, "no memory for the manifest");
     }
     json_decref(row);
+    json_decref(totals);
     json_decref(line);
     return err;
 }
@@ -124,7 +97,7 @@ read_line(struct manifest *m, const char *text, size_t n)
 static void
 find_columns(struct manifest *m)
 {
-    static const char *const first[] = {"status", "sentence", "error", "seconds"};
+    static const char *const first[] = {"status", "error", "seconds"};
     const char *name, *key;
     json_t *row, *value;
     for (size_t i = 0; i < sizeof first / sizeof *first; i++)

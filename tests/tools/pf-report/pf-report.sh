@@ -16,7 +16,7 @@ printf 'sample\tscore\n0\t0.5\n1\t<i>\n' >obj/samples.tsv
 cp -r obj whole; cp views.pf whole/views.pf
 
 page() { pf-report -o "$1.html" "${@:2}"; }
-has() { grep -qF -- "$2" "$1.html"; }
+has() { [[ $(<"$1.html") == *"$2"* ]]; }
 lacks() { ! has "$@"; }
 ok "an object's folder becomes a page" page whole --photo "$DATA/images/photo.jpg" whole
 for what in 'class="status done">finished' 'alt="Photo of whole"' 'alt="Cut-out of whole"' 'data:video/mp4;base64,AAAA' \
@@ -58,19 +58,30 @@ ok "... a stream" has torn 'class="problem">views.pf: '
 ok "... a log" has torn 'loss.csv: line 3 has not 2 columns'
 ok "... a table that is no log" has torn 'other.csv: is no log of pf-neus'
 
+# failed DIR HEADER: a folder with a document that has this header, and no tensors.
+failed() {
+    local header=$2
+    while [ $((${#header} % 8)) != 0 ]; do header+=' '; done
+    mkdir "$1"; printf "\\x$(printf %02x ${#header})\0\0\0\0\0\0\0%s" "$header" >"$1/input.pf"
+}
+failed refused '{"__metadata__":{"pf.kind":"failed","pf.object":"mug & jug","pf.error":"pf-crop: <mug>.png: no object"}}'
+ok "an object that failed has a page" page refused refused
+ok "... with its name and why" has refused 'mug &amp; jug</h2>
+<p class="status failed">failed: pf-crop: &lt;mug&gt;.png: no object</p>'
+
 # ---- a batch ----
 mkdir -p "batch/a" batch/%b
 cp obj/cutout.png batch/a/; pf-stream png -o batch/a/0.png views.pf
 {
-    printf '{"object":"a","photo":"a/cutout.png","status":"failed","sentence":"too early"}\n'
-    printf '{"object":"a","photo":"a/cutout.png","sha256":"%064d","status":"done","stages":[{"stage":"pf-neus","seconds":7.5,"peak_bytes":3e8},{"stage":"pf-crop","seconds":1.5,"peak_bytes":1e8}],"scores":{"psnr":29.25}}\n' 0
+    printf '{"object":"a","photo":"a/cutout.png","status":"failed","error":"too early"}\n'
+    printf '{"object":"a","photo":"a/cutout.png","sha256":"%064d","status":"done","stages":[{"tool":"pf-sample","seed":6,"options":{"steps":8},"seconds":1.25,"memory":3e8},{"tool":"pf-sample","seconds":2.5,"memory":1e8},{"tool":"pf-crop","seconds":5.25,"memory":2e8}],"psnr":29.25}\n' 0
     printf '{"object":"%%b","status":"done","seconds":100}\n{"object":"c","status":"done","seconds":10}\n'
-    printf '{"object":"%s","status":"failed","sentence":"\\u0000 \\u001b[31m <script>"}\n' "${O//\"/\\\"}"
+    printf '{"object":"%s","status":"failed","error":"\\u0000 \\u001b[31m <script>"}\n' "${O//\"/\\\"}"
 } >batch/manifest.jsonl
 ok "a batch becomes a table" page batch batch
 ok "... its manifest, too" sh -c 'pf-report --title "Report on batch" batch/manifest.jsonl | cmp - batch.html'
 for what in '4 objects: 3 done, 1 failed.' '<td class="number" data-value="9">9.00 s</td>' '>300 MB</td>' '>29.25</td>' \
-        'pf-neus seconds</th>' 'alt="Photo of a"' 'alt="First view of a"' '&lt;script&gt;</td>'; do
+        'pf-sample seconds</th>' 'data-value="3.75">3.75 s' 'alt="Photo of a"' 'alt="First view of a"' '&lt;script&gt;</td>'; do
     ok "... with $what" has batch "$what"
 done
 ok "of several lines about one object the last counts" lacks batch "too early"
