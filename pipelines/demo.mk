@@ -16,7 +16,9 @@ FRAMES     ?= 90
 include $(dir $(lastword $(MAKEFILE_LIST)))reconstruct.mk
 
 demo: all
+	@pf-report --photo $(call q,$(call name,INPUT)) -o $(O)/report.html $(O)
 	@echo; echo "made from "$(call q,$(call typed,INPUT)):
 	@printf '  %-28s %s\n' $(O)/0.png "the 16 views" $(O)/masks.png "the same, cut out" \
 	  $(O)/mesh.ply "mesh with vertex colours" $(O)/mesh.glb "the same for viewers and browsers" \
-	  $(O)/rendering.mp4 "turntable video" $(O)/loss.csv "loss of every training step"
+	  $(O)/rendering.mp4 "turntable video" $(O)/loss.csv "loss of every training step" \
+	  $(O)/report.html "all of it as one page"
