@@ -20,14 +20,15 @@
 #include "common/stream.h"
 #include "common/text.h"
 #include "tools/pf-neus/all_views.h"
+#include "tools/pf-neus/preview.h"
 #include "tools/pf-neus/resume.h"
 
 static struct {
     struct files {
-        const char *checkpoint, *resume, *log;
+        const char *checkpoint, *resume, *log, *preview;
     } file;
-    int every, stop_at;
-} opt = {.every = 100};
+    int every, stop_at, preview_every;
+} opt = {.every = 100, .preview_every = 100};
 
 /* opt.file, which main empties: where a run writes and where it went on from is no part of how the
  * field came to be, so the history has none of it, and a resumed run writes the bytes of one that
@@ -35,6 +36,8 @@ static struct {
 static struct files file;
 static struct pf_place checkpoint_at = {.option = "--checkpoint"};
 static struct pf_place resume_at = {.option = "--resume"}, log_at = {.option = "--log"};
+static struct pf_place preview_at = {.option = "--preview"};
+static struct preview preview;
 
 /* The views of one object, and the document that becomes its field. */
 struct object {
@@ -52,6 +55,9 @@ static const struct pf_opt opts[] = {
     PF_OPT_STR(0, "resume", opt.file.resume, "FILE", "go on from this checkpoint"),
     PF_OPT_INT(0, "stop-at", opt.stop_at, "STEP", "stop before this step; 0 to go on", 0, 10000000),
     PF_OPT_STR(0, "log", opt.file.log, "FILE", "write a line of CSV for each step"),
+    PF_OPT_STR(0, "preview", opt.file.preview, "DIR",
+               "write DIR/STEP.png: a view, its target, normals"),
+    PF_OPT_INT(0, "preview-every", opt.preview_every, "N", "steps between previews", 1, 10000000),
     PF_OPT_END
 };
 
@@ -234,6 +240,7 @@ train_steps(pf_trainer *t, const struct all_views *v, int until, FILE *log, pf_p
             PF_TRY(write_log(log, step, &l, rays_per_s, lr));
         if (file.checkpoint && (step + 1) % opt.every == 0 && step + 1 < until)
             PF_TRY(save_checkpoint(t, v));
+        PF_TRY(preview_step(&preview, step + 1, step + 1 == until));
         pf_progress_step(p, step + 1 - start, "loss %.4f, PSNR %.2f dB, %.0f rays/s",
                          (double)l.total, (double)l.psnr, rays_per_s);
     }
@@ -293,8 +300,11 @@ set_options(const pf_doc *doc)
     PF_TRY(name_file(&file.checkpoint, &checkpoint_at, doc));
     PF_TRY(name_file(&file.resume, &resume_at, doc));
     PF_TRY(name_file(&file.log, &log_at, doc));
+    PF_TRY(name_file(&file.preview, &preview_at, doc));
     if (pf_pattern(checkpoint_at.pattern))
         PF_TRY(pf_output_try(file.checkpoint));
+    if (pf_pattern(preview_at.pattern))
+        PF_TRY(pf_output_folder(file.preview));
     return pf_pattern(log_at.pattern) ? try_log() : PF_OK;
 }
 
@@ -310,6 +320,8 @@ fit_field(struct object *o, pf_dev *dev)
     PF_TRY(pf_field_new(&field, dev, &pf_conf.neus, seed));
     if (!(err = pf_trainer_new(&trainer, field, &posed, &pf_conf.neus, seed)) && file.resume)
         err = resume(trainer, &o->views);
+    preview = (struct preview){.folder = file.preview, .every = opt.preview_every};
+    preview_begin(&preview, field, &posed);
     if (!err)
         err = train(trainer, &o->views, early ? opt.stop_at : pf_conf.neus.steps);
     if (!err)
@@ -339,8 +351,8 @@ fit(struct object *o, pf_dev **dev)
 static void
 need_patterns(void)
 {
-    const struct pf_place *const places[] = {&checkpoint_at, &resume_at, &log_at};
-    for (int i = 0; i < 3; i++)
+    const struct pf_place *const places[] = {&checkpoint_at, &resume_at, &log_at, &preview_at};
+    for (int i = 0; i < 4; i++)
         if (places[i]->pattern && !pf_pattern(places[i]->pattern))
             pf_die("%s %s is one file, but there are several objects: let %%o stand in its name",
                    places[i]->option, places[i]->pattern);
@@ -367,20 +379,24 @@ fit_all(pf_batch *batch)
     pf_dev_close(dev);
 }
 
-/* The names of --checkpoint, --resume and --log, which may be patterns. */
+/* The names of --checkpoint, --resume, --log and --preview, which may be patterns. */
 static void
 check_files(void)
 {
     checkpoint_at.pattern = file.checkpoint;
     resume_at.pattern = file.resume;
     log_at.pattern = file.log;
+    preview_at.pattern = file.preview;
     pf_pattern_check("--checkpoint", file.checkpoint);
     pf_pattern_check("--resume", file.resume);
     pf_pattern_check("--log", file.log);
+    pf_pattern_check("--preview", file.preview);
     if (file.checkpoint && !pf_pattern(file.checkpoint))
         pf_must(pf_output_try(file.checkpoint));
     if (file.log && !pf_pattern(file.log))
         pf_must(try_log());
+    if (file.preview && !pf_pattern(file.preview))
+        pf_must(pf_output_folder(file.preview));
 }
 
 int

@@ -18,14 +18,19 @@
 #include "common/text.h"
 #include "tools/pf-sample/dump.h"
 #include "tools/pf-sample/plan.h"
+#include "tools/pf-sample/preview.h"
 #include "tools/pf-sample/sampler.h"
 
 static struct {
     struct pf_list elevation_deg, input_deg;    /* input_deg is empty: that of the stream */
-    const char *noise, *dump, *png;
-    int dump_view;
+    const char *noise, *dump, *png, *preview;
+    int dump_view, preview_every;
     bool latents, plan, ema, verify;
-} opt = {.elevation_deg = {1, {30}}, .dump_view = 3};
+} opt = {.elevation_deg = {1, {30}}, .dump_view = 3, .preview_every = 10};
+
+/* --preview, which main takes out of opt: whether somebody looks on is no part of how the views
+ * came to be, so the history does not say it. */
+static struct preview preview;
 
 static const struct pf_opt opts[] = {
     PF_OPT_LIST(0, "target-elevation", opt.elevation_deg, "DEG[,DEG...]",
@@ -51,6 +56,10 @@ static const struct pf_opt opts[] = {
                0, 255),
     PF_OPT_FLAG(0, "latents", opt.latents, "also write views.latent"),
     PF_OPT_STR(0, "png", opt.png, "DIR", "also write DIR/0.png ..., N views side by side"),
+    PF_OPT_STR(0, "preview", opt.preview, "DIR",
+               "write DIR/0.png ...: the first view as it comes to be"),
+    PF_OPT_INT(0, "preview-every", opt.preview_every, "N", "steps between previews", 1,
+               DDIM_TIMES),
     PF_OPT_FLAG(0, "ema", opt.ema, "take the EMA of the weights, their moving average"),
     PF_OPT_FLAG(0, "verify", opt.verify, "compare the weights with their checksums first"),
     PF_OPT_FLAG(0, "plan", opt.plan, "say how much memory the run will take, and do not run"),
@@ -184,6 +193,7 @@ sample_once(struct sampler *s, struct model *m, struct photo *p, struct noise *n
 {
     pf_tensor latents = {0}, pictures = {0}, raw = {0};                 // pictures [N, S, S, 3]
     double start = pf_seconds();
+    preview_begin(&preview);
     pf_err err = sampler_run(s, &latents, &p->moments, noise);          // [N, z, h, w]
     if (!err) {
         pf_stage_time("sampling", pf_seconds() - start);
@@ -210,6 +220,8 @@ sample_elevation(struct model *m, struct photo *p, double elevation_deg, struct 
     struct sampler s;
     double start = pf_seconds();
     pf_err err = sampler_begin(&s, m, &p->input, (float)(elevation_deg * (PF_PI / 180)));
+    s.watch = preview.folder ? preview_step : NULL;
+    s.watcher = &preview;
     if (!err)
         pf_stage_time("cameras", pf_seconds() - start);
     for (int i = 0; i < m->conf.sampler.sample_num && !err; i++) {
@@ -433,12 +445,16 @@ main(int argc, char *argv[])
         print_plan();
         return 0;
     }
+    preview = (struct preview){.folder = opt.preview, .every = opt.preview_every};
+    opt.preview = NULL;
     output_into_folder();
     pf_need_stream_name();
     pf_must(pf_batch_open(&batch, pf_common.out));
     png_at.pattern = opt.png;
     if (opt.png && !pf_pattern(opt.png))
         pf_must(pf_output_folder(opt.png));
+    if (preview.folder)
+        pf_must(pf_output_folder(preview.folder));
     if (opt.dump)
         pf_must(pf_output_try(opt.dump));
     pf_must(pf_batch_input(batch, argc, argv));
@@ -454,6 +470,7 @@ main(int argc, char *argv[])
     sample_all(&model, &noise, batch, weights);
     if (opt.dump)
         pf_must(pf_doc_write_file(&dump.doc, opt.dump));
+    preview_end(&preview);
     const int status = pf_batch_end(batch);
     if (pf_common.verbose)
         fprintf(stderr, "pf-sample: memory: %.1f MB of weights and constants, %.1f MB of "

@@ -410,6 +410,8 @@ denoise(struct sampler *s, struct noise *noise)
         if (k)
             PF_TRY(noise_step(noise, &s->m->run, &s->noise, steps - 1 - k));
         PF_TRY(sampler_step(s, k));
+        if (s->watch)
+            PF_TRY(s->watch(s, k, s->watcher));
         pf_progress_step(&p, steps - k, "t %d", s->ddim.t[k]);
     }
     pf_progress_end(&p);

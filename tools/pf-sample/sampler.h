@@ -20,6 +20,8 @@ struct sampler_input {
 };
 struct sampler {
     struct model *m;
+    pf_err (*watch)(struct sampler *s, int k, void *watcher);   /* called behind step k, or NULL */
+    void *watcher;              /* both may be set between sampler_begin and sampler_run */
     struct rig views;
     struct ddim ddim;
     int64_t branches;           /* 2 with guidance, 1 where cfg_scale is 1 */
