@@ -324,6 +324,7 @@ fit_field(struct object *o, pf_dev *dev)
     preview_begin(&preview, field, &posed);
     if (!err)
         err = train(trainer, &o->views, early ? opt.stop_at : pf_conf.neus.steps);
+    preview_end(&preview);
     if (!err)
         err = describe(&o->doc, field, &o->views);
     pf_trainer_free(trainer);

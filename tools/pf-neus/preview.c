@@ -24,6 +24,13 @@ preview_begin(struct preview *p, pf_field *field, const struct pf_field_views *v
     p->spent = p->cost = 0;
 }
 
+void
+preview_end(const struct preview *p)
+{
+    if (p->folder)
+        pf_stage_time("previews", p->spent);
+}
+
 static void
 aim(struct shown *s, const struct pf_field_views *v)
 {

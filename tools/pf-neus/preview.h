@@ -24,6 +24,8 @@ struct preview {
 };
 
 void preview_begin(struct preview *p, pf_field *field, const struct pf_field_views *views);
+/* With -v: says how long they took. */
+void preview_end(const struct preview *p);
 /* So many steps are done; a picture is due every so many, and after the last one in any case.  It
  * is FOLDER/STEP.png, [H, 3 W], and appears when it is complete. */
 pf_err preview_step(struct preview *p, int step, bool last) PF_MUST_USE;

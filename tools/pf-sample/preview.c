@@ -9,7 +9,7 @@ void
 preview_begin(struct preview *p)
 {
     pf_image_release(&p->strip);
-    p->strips++;
+    p->strips += p->folder != NULL;
     p->start = pf_seconds();
     p->spent = p->cost = 0;
 }
@@ -17,6 +17,8 @@ preview_begin(struct preview *p)
 void
 preview_end(struct preview *p)
 {
+    if (p->strips)
+        pf_stage_time("previews", p->all);
     pf_image_release(&p->strip);
 }
 
@@ -103,5 +105,6 @@ preview_step(struct sampler *s, int k, void *preview)
     PF_TRY(show(p, s, k));
     p->cost = pf_seconds() - now;
     p->spent += p->cost;
+    p->all += p->cost;
     return PF_OK;
 }

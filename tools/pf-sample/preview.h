@@ -16,11 +16,12 @@
 #define PREVIEW_SHARE 0.025
 
 struct preview {
-    const char *folder;
+    const char *folder;         /* NULL: no pictures */
     int every;                  /* steps */
     int strips;                 /* begun so far */
     pf_image strip;             /* [S, pictures * S, 3] of the views under way */
     double start, spent, cost;  /* seconds: when they began, of all their pictures, of the last */
+    double all;                 /* seconds of all strips */
 };
 
 void preview_begin(struct preview *p);

@@ -138,6 +138,15 @@ fails "a checkpoint on a pipe" 2 "--checkpoint" pf-neus --checkpoint - one.pf
 fails "a mask that is no mask" 1 "huge.pf: views.alpha: element 0 is 8.50706e+37, expected 0 to 1" run --steps 40 -o x.pf huge.pf
 ok "leaves nothing either" test ! -e x.pf
 
+# What is seen of a run while it works.
+ok "previews" run --steps 5 --preview seen --preview-every 2 -o seen.pf one.pf
+ok "the first and the last are written" test -s seen/000002.png -a -s seen/000005.png
+ok "a view, its target and the normals" test "$(head -c 24 seen/000005.png | tail -c 8 | od -An -tx1 | tr -d ' ')" = 0000001800000008
+ok "the target is the view" bash -c 'pf-mask -q --elevation 0 -o strip.pf seen/000005.png && pf-stream get views.image strip.pf | tail -c 384 | head -c 192 |
+    cmp - <(pf-stream get views.image one.pf | tail -c 192)'
+ok "the field does not depend on them" bash -c 'pf-neus -q -d cpu -c small.yaml --steps 5 --preview-every 2 one.pf | cmp - seen.pf'
+fails "previews where a file is" 1 "one.pf" run --steps 1 --preview one.pf -o x.pf one.pf
+
 # Objects follow each other in a stream: a field of each, as of a run of its own.
 # object FILE NAME INDEX COUNT [METADATA]: the view, whose it is and where it stands.
 object() { meta="\"pf.object\":\"$2\",\"pf.index\":\"$3\",\"pf.count\":\"$4\"${5:+,$5}" views "$1" 8; }
@@ -155,6 +164,8 @@ ok "a list's seed is taken" bash -c 'diff <(pf-stream info each/a.pf | grep -o "
     cat b0.pf b1.pf | pf-neus -q -d cpu -c small.yaml --steps 3 | pf-stream info | grep -q "seed 5"'
 ok "... unless --seed is given" bash -c 'cat b0.pf b1.pf | pf-neus -q -d cpu -c small.yaml --steps 1 --seed 8 | pf-stream info | grep -q "seed 8"'
 fails "one log for two objects" 1 "--log l.csv is one file, but there are several objects: let %o" run --steps 1 --log l.csv -o x.pf two.pf
+fails "one folder of previews" 1 "--preview seen is one file" run --steps 1 --preview seen -o x.pf two.pf
+ok "a folder of each" bash -c 'pf-neus -q -d cpu -c small.yaml --steps 1 --preview "seen/%o" -o /dev/null two.pf && test -s seen/a/000001.png -a -s seen/b/000001.png'
 fails "a log that leaves the folder" 1 '"../x" cannot be the name of an object' bash -c 'pf-neus -q -d cpu -c small.yaml --log "%o.csv" -o x.pf evil.pf' \
     "$(object evil.pf ../x 0 1)"
 object x0.pf a 0 3; object x1.pf b 1 3; object x2.pf b 2 3
