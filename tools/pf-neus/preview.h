@@ -1,5 +1,5 @@
-/* preview.h - pictures of a field while it is trained: its first view, that view's target beside it,
- * and the normals.
+/* preview.h - pictures of a field while it is trained: its first view, that view's target beside
+ * it, and the normals.
  *
  *     struct preview p = {.folder = "seen", .every = 100};
  *     preview_begin(&p, field, &views);
