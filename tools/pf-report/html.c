@@ -50,12 +50,13 @@ html(FILE *to, const char *fmt, ...)
     va_list ap;
     va_start(ap, fmt);
     for (const char *p = fmt; *p;) {
-        const size_t plain = strcspn(p, "%"), length = strspn(p + plain + 1, "0123456789.+-l'");
+        const size_t plain = strcspn(p, "%");
         char spec[16];
         fwrite(p, 1, plain, to);
         p += plain;
         if (!*p)
             break;
+        const size_t length = strspn(p + 1, "0123456789.+-l'");
         const char conversion = p[length + 1];
         if (length + 3 > sizeof spec || !conversion)
             pf_bug("html: format \"%s\"", fmt);
