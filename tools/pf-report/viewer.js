@@ -6,7 +6,7 @@
     const canvases = [...document.querySelectorAll("canvas.viewer")];
     const surface = document.createElement("canvas");
     const gl = canvases.length ? surface.getContext("webgl2", { antialias: true }) : null;
-    const START = { azimuth: 0.6, elevation: 0.4, zoom: 1 }, TURN = Math.PI / 18, ZOOM = 1.15;
+    const START = { azimuth: 0.6, elevation: 0.4, zoom: 1.2 }, TURN = Math.PI / 18, ZOOM = 1.15;
 
     const VERTEX = `#version 300 es
         in vec3 position, normal, color;
@@ -28,7 +28,7 @@
         void main() {
             vec3 n = normalize(toward);
             if (!gl_FrontFacing) n = -n;
-            float light = 0.35 + 0.55 * max(dot(n, eye), 0.0) + 0.1 * n.z;
+            float light = 0.45 + 0.5 * max(dot(n, eye), 0.0) + 0.1 * n.z;
             pixel = vec4((plain ? vec3(0.75) : tint) * light * 1.1, 1);
         }`;
 

@@ -94,6 +94,7 @@ fails "a line without an object is" 1 "bad.jsonl:1: names no object" pf-report -
 fails "an empty manifest is" 1 "bad.jsonl is empty" pf-report -o x.html bad.jsonl
 fails "a folder that is not there is" 1 "cannot read none: No such file" pf-report -o x.html none
 ok "no page was left" test ! -e x.html
+fails "a page that cannot be written is tried first" 1 "cannot write none/x.html" pf-report -o none/x.html none
 fails "no folder is wrong usage" 2 "no folder" pf-report
 fails "one photo of two objects is, too" 2 "--photo is that of one object" pf-report --photo p.png obj whole
 fails "a page has a page's name" 2 "does not end in .html" pf-report -o x.png obj
