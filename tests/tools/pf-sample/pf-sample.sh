@@ -41,7 +41,7 @@ else
     ok "the other's are others" sh -c '! "$@"' - cmp -s <(pf-stream get --index 0 views.image list.pf) <(pf-stream get views.image one.pf)
     rm -f list.pf one.pf
 fi
-# One view as three of four steps let one guess it: near what it becomes, for a mistake would leave noise.
+# One view as the first of four steps lets one guess it: near what it becomes, where a mistake would leave noise.
 # numbers FILE: the first view's numbers, a line each.
 numbers() { pf-stream get views.image "$1" | tail -c +129 | head -c $((128 * 128 * 3)) | od -An -v -tu1 -w1; }
 near() {
@@ -51,7 +51,7 @@ near() {
 if [ -n "${PF_SAN:-}" ]; then
     skip "a preview" "a minute under sanitizers"
 else
-    ok "a preview" sample --steps 4 --cfg-scale 1 --preview seen --preview-every 3 -o seen.pf photo.pf
+    ok "a preview" sample --steps 4 --cfg-scale 1 --preview seen --preview-every 1 -o seen.pf photo.pf
     ok "it looks like the view" near
     ok "and is not in the history" sh -c '! pf-stream info seen.pf | grep -q "\"preview\""'
     rm -rf seen seen.pf guess.pf
