@@ -193,7 +193,6 @@ write_thumbnails(FILE *to, const struct manifest *m, const char *object, const j
     char alt[300];
     pf_image image = {0};
     pf_err err = PF_OK;
-    fputs("<td class=\"thumbnails\">", to);
     if ((photo && read_photo(&image, m, photo)) || read_result(&image, m, object, "cutout.png")) {
         snprintf(alt, sizeof alt, "Photo of %s", object);
         err = html_picture(to, &image, side, alt);
@@ -205,8 +204,40 @@ write_thumbnails(FILE *to, const struct manifest *m, const char *object, const j
             err = html_picture(to, &image, side, alt);
         pf_image_release(&image);
     }
-    fputs("</td>", to);
     return err;
+}
+
+struct cell {                   /* of a table, made before it is written */
+    const char *object;
+    const json_t *row;
+    char *text;                 /* owned */
+    size_t size;
+};
+
+/* The thumbnails of all objects, on all cores: photos may be large.  One cell each, freed by the
+ * caller; NULL if there is no memory. */
+static struct cell *
+make_thumbnails(const struct manifest *m, int side)
+{
+    const int n = (int)json_object_size(m->rows);
+    struct cell *cell = calloc((size_t)n, sizeof *cell);
+    const char *name;
+    json_t *row;
+    int i = 0;
+    if (!cell)
+        return NULL;
+    json_object_foreach(m->rows, name, row)
+        cell[i++] = (struct cell){.object = name, .row = row};
+#pragma omp parallel for schedule(dynamic)
+    for (i = 0; i < n; i++) {
+        FILE *to = open_memstream(&cell[i].text, &cell[i].size);
+        if (!to)
+            continue;
+        if (write_thumbnails(to, m, cell[i].object, cell[i].row, side))
+            html(to, "%s", pf_error());
+        fclose(to);
+    }
+    return cell;
 }
 
 /* Checksums are shortened: the whole is in the title. */
@@ -237,16 +268,23 @@ write_cell(FILE *to, const char *key, const json_t *value)
 static pf_err
 write_rows(FILE *to, const struct manifest *m, int side)
 {
-    const char *name, *key;
-    json_t *row, *unused;
-    json_object_foreach(m->rows, name, row) {
-        fputs("<tr>", to);
-        PF_TRY(write_thumbnails(to, m, name, row, side));
-        html(to, "<th scope=\"row\">%s</th>", name);
+    struct cell *const thumbnails = make_thumbnails(m, side);
+    const char *key;
+    json_t *unused;
+    if (!thumbnails)
+        return pf_fail(PF_ENOMEM, "no memory for the pictures of the batch");
+    for (size_t i = 0; i < json_object_size(m->rows); i++) {
+        const struct cell *c = thumbnails + i;
+        fputs("<tr><td class=\"thumbnails\">", to);
+        if (c->text)
+            fwrite(c->text, 1, c->size, to);
+        html(to, "</td><th scope=\"row\">%s</th>", c->object);
         json_object_foreach(m->columns, key, unused)
-            write_cell(to, key, json_object_get(row, key));
+            write_cell(to, key, json_object_get(c->row, key));
         fputs("</tr>\n", to);
+        free(c->text);
     }
+    free(thumbnails);
     return PF_OK;
 }
 
