@@ -15,7 +15,8 @@
 #include "common/text.h"
 
 struct pf_config pf_conf = {
-    .model = {.view_num = 16, .image_size = 256, .time_embed_dim = 256, .scale_factor = 0.18215},
+    .model = {.view_num = 16, .image_size = 256, .time_embed_dim = 256, .scale_factor = 0.18215,
+              .parameterization = "eps"},
     .clip = {.image_size = 224, .patch_size = 14, .width = 1024, .layers = 24, .heads = 16,
              .output_dim = 768, .elevation = -1},
     .vae = {.ch = 128, .ch_mult = {1, 2, 4, 4}, .num_res_blocks = 2, .z_channels = 4},
@@ -63,7 +64,7 @@ struct entry {
 /* Upper bounds keep every product of sizes far inside 63 bits; they are not advice. */
 static const struct entry schema[] = {
     I(model, view_num, 1, 256), I(model, image_size, 16, 4096), I(model, time_embed_dim, 2, 65536),
-    R(model, scale_factor, 1e-6, 1e6),
+    R(model, scale_factor, 1e-6, 1e6), T(model, parameterization, "eps|v"),
     I(clip, image_size, 1, 4096), I(clip, patch_size, 1, 4096), I(clip, width, 1, 65536),
     I(clip, layers, 1, 1024), I(clip, heads, 1, 1024), I(clip, output_dim, 1, 65536),
     I(clip, elevation, -1, 65534),

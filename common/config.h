@@ -16,7 +16,11 @@ extern "C" {
 #endif
 
 struct pf_config {
-    struct { int view_num, image_size, time_embed_dim; double scale_factor; } model;
+    struct {
+        int view_num, image_size, time_embed_dim;
+        double scale_factor;
+        const char *parameterization;   /* what the UNet tells: eps, v */
+    } model;
     struct { int image_size, patch_size, width, layers, heads, output_dim, elevation; } clip;
     struct { int ch, ch_mult[4], num_res_blocks, z_channels; } vae;
     struct {

@@ -1,6 +1,7 @@
 /* ddim_step.c - pf_ddim_step: guidance and one step of DDIM in one pass, in place.
  *
- *   eps = uncond + cfg (cond - uncond), or cond where there is no uncond
+ *   out = uncond + cfg (cond - uncond), or cond where there is no uncond
+ *   eps = eps_of_out out + eps_of_x x
  *   x0  = (x - sqrt(1-a) eps) / sqrt(a)
  *   x   = sqrt(a_prev) x0 + dir eps + sigma noise
  *
@@ -37,7 +38,8 @@ pf_ddim_step_cpu(pf_dev *dev, pf_tensor *x, const pf_tensor *cond, const pf_tens
                        (double)k.sqrt_a);
 #pragma omp parallel for simd if (parallel : n > 8192)
     for (int64_t i = 0; i < n; i++) {
-        const float eps = b ? b[i] + cfg * (a[i] - b[i]) : a[i];
+        const float out = b ? b[i] + cfg * (a[i] - b[i]) : a[i];
+        const float eps = k.eps_of_out * out + k.eps_of_x * p[i];
         const float x0 = (p[i] - k.sqrt_one_minus_a * eps) / k.sqrt_a;
         const float mean = k.sqrt_a_prev * x0 + k.dir * eps;
         p[i] = z ? mean + k.sigma * z[i] : mean;

@@ -19,21 +19,22 @@ template <typename T, int N> static __device__ __forceinline__ void
 advance(const struct step &s, const struct pf_ddim_coefficients &c, const T *cond, const T *uncond,
         int64_t i)
 {
-    float x[N], eps[N], other[N], z[N] = {};
+    float x[N], out[N], other[N], z[N] = {};
     pf_read(x, s.x + i);
-    pf_read(eps, cond + i);
+    pf_read(out, cond + i);
     if (s.noise)
         pf_read(z, s.noise + i);
     if (uncond) {
         pf_read(other, uncond + i);
 #pragma unroll
         for (int k = 0; k < N; k++)
-            eps[k] = other[k] + s.cfg * (eps[k] - other[k]);
+            out[k] = other[k] + s.cfg * (out[k] - other[k]);
     }
 #pragma unroll
     for (int k = 0; k < N; k++) {
-        const float x0 = (x[k] - c.sqrt_one_minus_a * eps[k]) / c.sqrt_a;
-        x[k] = c.sqrt_a_prev * x0 + c.dir * eps[k];
+        const float eps = c.eps_of_out * out[k] + c.eps_of_x * x[k];
+        const float x0 = (x[k] - c.sqrt_one_minus_a * eps) / c.sqrt_a;
+        x[k] = c.sqrt_a_prev * x0 + c.dir * eps;
         x[k] = s.noise ? x[k] + c.sigma * z[k] : x[k];
     }
     pf_write(s.x + i, x);

@@ -149,12 +149,13 @@ PF_OP(pf_plucker_tokens, pf_tensor *y, const pf_tensor *cameras, int n, int h);
 PF_OP(pf_epipolar_mask, pf_tensor *mask, const pf_tensor *cameras, int n, int h);
 
 /* pf_ddim_step: guidance and update in one pass (networks.md, 7 and 8), in place.
- *   eps = uncond + cfg (cond - uncond), or cond where uncond is NULL
+ *   out = uncond + cfg (cond - uncond), or cond where uncond is NULL
+ *   eps = eps_of_out out + eps_of_x x: 1 and 0, or what makes noise of velocity
  *   x0 = (x - sqrt(1-a) eps) / sqrt(a);   x = sqrt(a_prev) x0 + dir eps + sigma noise
  *   x, noise f32 (noise NULL: none); cond, uncond act; one shape
  *   c: in the device's memory, so that a graph can be replayed with others */
 struct pf_ddim_coefficients {
-    float sqrt_a, sqrt_one_minus_a, sqrt_a_prev, dir, sigma;
+    float sqrt_a, sqrt_one_minus_a, sqrt_a_prev, dir, sigma, eps_of_out, eps_of_x;
 };
 PF_OP(pf_ddim_step, pf_tensor *x, const pf_tensor *cond, const pf_tensor *uncond, float cfg,
       const struct pf_ddim_coefficients *c, const pf_tensor *noise);

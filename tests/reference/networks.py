@@ -739,14 +739,16 @@ class Denoiser(nn.Module):
         m = config['model']
         self.config, t, e = config, m['time_embed_dim'], config['unet']['context_dim']
         self.views, self.side = m['view_num'], m['image_size'] // 8
+        self.velocity = m.get('parameterization', 'eps') == 'v'
         self.time_embed = nn.Sequential(nn.Linear(t, t), nn.SiLU(), nn.Linear(t, t))
         self.cc_projection = nn.Linear(e + 4, e)
         self.spatial_volume = SpatialVolume(config)
         self.model = nn.Module()
         self.model.diffusion_model = UNet(config)
+        self.register_buffer('alphas_cumprod', alphas_bar())
 
     def initialise(self):
-        """Initialisation of training.md, 4, but for the output: it starts as the noisy input instead of zero."""
+        """Initialisation of training.md, 4, but for an output that is noise: it starts as the noisy input instead of zero."""
         unet = self.model.diffusion_model
         zero = [m.out_layers[3] for m in unet.modules() if isinstance(m, ResBlock)] + [unet.out[2]]
         zero += [m.proj_out[5] for m in unet.modules() if isinstance(m, DepthTransformer)]
@@ -757,7 +759,8 @@ class Denoiser(nn.Module):
         with torch.no_grad():
             self.cc_projection.weight[:, :self.cc_projection.out_features] = torch.eye(self.cc_projection.out_features)
             self.cc_projection.bias.zero_()
-            self.start_at_input()
+            if not self.velocity:
+                self.start_at_input()
 
     def start_at_input(self):
         """Most of what is asked for is the noise, and most of the input is it.  So x travels as the pairs (x, -x) from the
@@ -812,7 +815,11 @@ class Denoiser(nn.Module):
             none = unet(torch.cat([flat, torch.zeros_like(flat)], 1), rep(t), torch.zeros_like(rep(clip)),
                         {s: torch.zeros_like(a) for s, a in volumes.items()}, masks, rays)
             eps = none + scale * (eps - none)
-        return eps.reshape(x.shape)
+        eps = eps.reshape(x.shape)
+        if self.velocity:                                       # networks.md, 8
+            a = self.alphas_cumprod[t].view(B, 1, 1, 1, 1)
+            eps = a.sqrt() * eps + (1 - a).sqrt() * x
+        return eps
 
 
 def alphas_bar():
@@ -821,9 +828,16 @@ def alphas_bar():
     return torch.cumprod(1 - betas, 0)
 
 
-def ddim(predict, x, steps=50, eta=1.0, generator=None, noise=None):
+def noise_alone_from(abar, t):
+    """The same schedule, but from time t on next to nothing but noise (Lin et al., Common Diffusion Noise Schedules Are
+    Flawed, 2023, section 3.1): sqrt(abar) is shifted and stretched, but is at least sqrt(1e-5)."""
+    s = abar.double().sqrt()
+    return ((s - s[t]) * (s[0] / (s[0] - s[t]))).clamp(min=1e-5 ** 0.5).square().float()
+
+
+def ddim(predict, x, abar, steps=50, eta=1.0, generator=None, noise=None):
     """x_T -> final latents; predict(x, t) with one t for all.  noise: step number from 0 -> the noise to add."""
-    abar, times = alphas_bar().double(), np.arange(0, 1000, 1000 // steps)[:steps] + 1
+    abar, times = abar.double(), np.arange(0, 1000, 1000 // steps)[:steps] + 1
     for n, k in enumerate(reversed(range(len(times)))):
         a, prev = abar[times[k]].item(), abar[times[k - 1] if k else 0].item()
         sigma = eta * math.sqrt((1 - prev) / (1 - a) * (1 - a / prev))
@@ -852,7 +866,7 @@ def load(config, weights):
     """Denoiser, VAE and image encoder of a checkpoint (names to tensors); every parameter that does something must be there."""
     models = Denoiser(config), VAE(config['vae']), ViT(config['clip'])
     for model, prefix in zip(models, ('', 'first_stage_model.', 'clip_image_encoder.model.visual.')):
-        model.load_state_dict({k: weights[prefix + k].float() if prefix + k in weights or not dead(k) else v
+        model.load_state_dict({k: weights[prefix + k].float() if prefix + k in weights or not (dead(k) or k == 'alphas_cumprod') else v
                                for k, v in model.state_dict().items()})
         model.eval()
     models[0].model.diffusion_model.skip_zero_layers()

@@ -247,10 +247,11 @@ def procedural(seed, e_in, e_target, size):
 
 
 class Scenes:
-    """Scene n of what load() gave: of the training models (held: of those that measure)."""
+    """Scene n of what load() gave: of the training models (held: of those that measure).  share: of so many processes this is
+    which; each has scenes of its own."""
 
-    def __init__(self, loaded, size=128, held=False):
-        self.size, self.held, self.models = size, held, loaded[held]
+    def __init__(self, loaded, size=128, held=False, share=(0, 1)):
+        self.size, self.held, self.models, self.share = size, held, loaded[held], share
         weights = np.array([m['weight'] for m in self.models])
         self.chance = weights / weights.sum()
         self.textures = [t for m in self.models for _, t in m['materials'] if t is not None and t[..., 3].min() == 255]
@@ -260,7 +261,7 @@ class Scenes:
 
     def __call__(self, n):
         """Views u1 [17, size, size, 3], the photo first; numbers of its elevation and of the others'."""
-        rng = np.random.default_rng([6033, 7, n])
+        rng = np.random.default_rng([6033, 7, n * self.share[1] + self.share[0]])
         e_in, e_target = elevations(rng)
         angles = np.deg2rad(ELEVATIONS_IN[e_in]), np.deg2rad(ELEVATIONS[e_target])
         if rng.random() < PROCEDURAL and not self.held:

@@ -21,6 +21,7 @@ import time
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 import yaml
 from torch import nn
@@ -30,10 +31,13 @@ import objects
 import scenes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+# Several GPUs: a process each, with scenes and noise of its own; gradients are averaged (README.md, "Training away").
+RANK, WORLD = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
 
 
 def log(stage, text):
-    print('%s %s: %s' % (time.strftime('%H:%M:%S'), stage, text), flush=True)
+    if RANK == 0:
+        print('%s %s: %s' % (time.strftime('%H:%M:%S'), stage, text), flush=True)
 
 
 def cached(path, make):
@@ -71,7 +75,7 @@ class Source:
     def __init__(self, o, size):
         loaded = scenes.load(o.models)
         self.held = scenes.Scenes(loaded, size, True)
-        self.ring = scenes.Ring(o.ring, scenes.Scenes(loaded, size), o.workers)
+        self.ring = scenes.Ring(o.ring, scenes.Scenes(loaded, size, share=(RANK, WORLD)), o.workers)
 
     def held_out(self, n, procedural):
         """n views of models that are held out and some of objects.py: views u1 [n + procedural, 17, S, S, 3], elevations."""
@@ -104,7 +108,7 @@ class Stage:
         self.opt = torch.optim.AdamW(self.params, lr=self.lr, betas=(0.9, 0.99), weight_decay=plan.get('decay', 1e-4),
                                      **(dict(fused=True, capturable=True) if self.cuda else {}))
         self.sums = {}
-        torch.manual_seed(6033 + len(name))
+        torch.manual_seed(6033 + len(name) + 1000 * RANK)
         if os.path.exists(self.path):
             s = torch.load(self.path, map_location=device)
             model.load_state_dict(s['model'])
@@ -144,6 +148,8 @@ class Stage:
         self.opt.zero_grad(set_to_none=True)
         shown = one_step()
         shown['loss'].backward()
+        if WORLD > 1:
+            self.average_gradients()
         torch.nn.utils.clip_grad_norm_(self.params, 1.0)
         self.opt.step()
         self.at += 1
@@ -156,6 +162,12 @@ class Stage:
                     self.sums[k] = torch.zeros((), device=self.device)
                 self.sums[k] += v.detach().float()
 
+    def average_gradients(self):
+        grads = [p.grad for p in self.params]
+        flat = torch.cat([g.flatten() for g in grads])
+        dist.all_reduce(flat, dist.ReduceOp.AVG)
+        torch._foreach_copy_(grads, [part.view_as(g) for part, g in zip(flat.split([g.numel() for g in grads]), grads)])
+
     def captured(self, one_step):
         """The step as a CUDA graph, after a few ordinary ones: compilers and libraries settle in them."""
         side = torch.cuda.Stream()
@@ -167,7 +179,7 @@ class Stage:
         torch.cuda.current_stream().wait_stream(side)
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, capture_error_mode='thread_local'):
             self.update(one_step)
         torch.backends.cudnn.benchmark = False                  # checks have other shapes
         log(self.name, 'step captured after %.0f s' % (time.time() - self.started))
@@ -205,12 +217,13 @@ class Stage:
                     self.plan_for(self.plan['seconds'] - (time.time() - self.started), (time.time() - begin) / counted)
                 if minutes and time.time() - self.started > 60 * minutes:
                     break
-            if time.time() - saved > self.plan['check_seconds']:
+            if time.time() - saved > self.plan['check_seconds'] and RANK == 0:     # the others wait for its gradients
                 check()
                 self.save()
                 saved = lap = time.time()
-        check()
-        self.save()
+        if RANK == 0:
+            check()
+            self.save()
         return self.step >= self.plan['steps']
 
     def profile(self, one_step):
@@ -225,8 +238,10 @@ class Stage:
         print(p.key_averages(group_by_input_shape=True).table(sort_by='self_cuda_time_total', row_limit=40, max_name_column_width=70))
 
     def plan_for(self, seconds, each):
-        self.plan['steps'] = self.step + max(1, int((seconds - self.plan.get('end_seconds', 0)) / each))
-        self.total.fill_(self.plan['steps'])
+        self.total.fill_(self.step + max(1, int((seconds - self.plan.get('end_seconds', 0)) / each)))
+        if WORLD > 1:
+            dist.broadcast(self.total, 0)
+        self.plan['steps'] = int(self.total.item())
         log(self.name, '%d steps' % self.plan['steps'])
 
 
@@ -290,7 +305,7 @@ def load_part(model, path, prefix):
     """The parameters of a model in an exported file; it may lack those that do nothing."""
     weights = networks.read_safetensors(path)[0]
     known = {k: weights[prefix + k].float() for k in model.state_dict() if prefix + k in weights}
-    lacking = [k for k in model.load_state_dict(known, strict=False).missing_keys if not networks.dead(k)]
+    lacking = [k for k in model.load_state_dict(known, strict=False).missing_keys if not networks.dead(k) and k != 'alphas_cumprod']
     if lacking:
         raise SystemExit('%s has no %s' % (path, prefix + lacking[0]))
 
@@ -402,7 +417,7 @@ def export(to, config, denoiser, vae, vit):
         f.write('# The model that ships: made by tests/reference/train.py.  pf-config(5) describes the keys.\n')
         for section, keys in config.items():
             f.write('%s: %s\n' % (section, yaml.safe_dump(keys, default_flow_style=True, width=1000, sort_keys=False).strip()))
-    weights = {k: v.half() for k, v in networks.state_dict(denoiser, vae, vit).items() if not networks.dead(k)}
+    weights = {k: v if k == 'alphas_cumprod' else v.half() for k, v in networks.state_dict(denoiser, vae, vit).items() if not networks.dead(k)}
     networks.write_safetensors(os.path.join(to, 'weights.safetensors.part'), weights, {'pf.format': '1', 'pf.kind': 'weights'})
     for name in ('config.yaml', 'weights.safetensors'):
         os.rename(os.path.join(to, name + '.part'), os.path.join(to, name))
@@ -419,7 +434,7 @@ def sample_views(config, denoiser, vae, vit, photos, e_in, e_target, seed=6033, 
         x = torch.randn((len(photos), m['view_num'], *mean.shape[1:]), generator=g, device=mean.device)
         t = lambda k: torch.full((len(photos),), k, device=mean.device)
         x = networks.ddim(lambda x, k: denoiser.predict(x, t(k), cameras, clip, concat, sampler['cfg_scale'] if scale is None else scale),
-                          x, steps or sampler['steps'], sampler['eta'], g)
+                          x, denoiser.alphas_cumprod, steps or sampler['steps'], sampler['eta'], g)
         y = vae.decode(x.flatten(0, 1) / m['scale_factor']).clamp(-1, 1)
     return ((y + 1) / 2).view(*x.shape[:2], *y.shape[1:])
 
@@ -463,6 +478,10 @@ def train_diffusion(config, o, plan, device, source):
     if o.start and not o.start_vae_only:
         load_part(model.denoiser, o.start, '')
         load_part(model.vit, o.start, 'clip_image_encoder.model.visual.')
+        if o.start_output:
+            for p in model.denoiser.model.diffusion_model.out[2].parameters():
+                nn.init.zeros_(p)
+    model.denoiser.alphas_cumprod.copy_(networks.noise_alone_from(networks.alphas_bar(), plan['noise_alone_from']))
     denoiser, unet = model.denoiser, model.denoiser.model.diffusion_model
     freeze(unet, plan)
     channels_last(model).to(device)
@@ -485,7 +504,7 @@ def train_diffusion(config, o, plan, device, source):
     standardise(exported, mu, std)
     mu, std = mu.view(1, 1, -1, 1, 1), std.view(1, 1, -1, 1, 1)
 
-    abar, N, K, B = networks.alphas_bar().to(device), denoiser.views, plan['views'], plan['batch']
+    abar, N, K, B = denoiser.alphas_cumprod, denoiser.views, plan['views'], plan['batch']
     rep, numbers, data = lambda y: y.repeat_interleave(K, 0), torch.arange(B, device=device), pool.data
     bits = torch.arange(7, -1, -1, device=device)
 
@@ -519,14 +538,16 @@ def train_diffusion(config, o, plan, device, source):
         chosen = lambda y: y[pair[:, None], pick].flatten(0, 1)
         rays = [torch.stack([chosen(pairs['views%d' % i]), rep(pairs['photo%d' % i][pair, 0])], 1).float() for i in sides]
         seen = ((chosen(pairs['masks'])[..., None] >> bits) & 1).bool().flatten(-2) if sides else None
-        eps, hint = predict(x, t, networks.viewpoint(e_in, e_target, N), networks.poses(e_target, N), pick, data['photo'][k].float(), e_target,
+        out, hint = predict(x, t, networks.viewpoint(e_in, e_target, N), networks.poses(e_target, N), pick, data['photo'][k].float(), e_target,
                             z[:, 0], keep, seen, rays)
-        error = (eps - noise[numbers[:, None], pick].flatten(0, 1)).pow(2).mean((1, 2, 3))
-        # The error of x0, but no more than weight_max times that of the noise: structure is decided where noise prevails.
-        weight = rep((1 - abar[t]) / abar[t]).clamp(max=plan['weight_max'])
+        target = a.sqrt() * noise - (1 - a).sqrt() * x0 if denoiser.velocity else noise
+        error = (out - target[numbers[:, None], pick].flatten(0, 1)).pow(2).mean((1, 2, 3))
+        # v's error is that of x0 over 1 - abar.  The noise's is weighed as the error of x0, but no more than weight_max times:
+        # structure is decided where noise prevails, and there the noise is hardly wrong.
+        weight = 1 if denoiser.velocity else rep((1 - abar[t]) / abar[t]).clamp(max=plan['weight_max'])
         guess = (hint[:, :-2] - F.avg_pool2d(mean[:, 1:].flatten(0, 1) * scale, 2).reshape(B, -1)).pow(2).mean()
         guess = guess + (hint[:, -2:] - torch.stack([e_in.sin(), e_in.cos()], 1) * 2).pow(2).mean()
-        return dict(loss=0.3 * (weight * error).mean() + plan['hint'] * guess, eps=error.mean(), late=error.view(B, K)[B // 2:].mean(), hint=guess)
+        return dict(loss=plan['scale'] * (weight * error).mean() + plan['hint'] * guess, error=error.mean(), late=error.view(B, K)[B // 2:].mean(), hint=guess)
 
     def check():
         views, e = (torch.from_numpy(x) for x in check_set)
@@ -559,8 +580,9 @@ def main():
     p.add_argument('--stage', default='all', choices=['all', 'pairs', 'vae', 'diffusion'])
     p.add_argument('--start', metavar='WEIGHTS', help='networks of an exported file to begin with')
     p.add_argument('--start-vae-only', action='store_true', help='of that file, the VAE alone')
+    p.add_argument('--start-output', action='store_true', help='of that file, not the last convolution: it predicts something else')
     p.add_argument('--ring', type=int, default=1024, help='how many scenes wait, 0.8 MB each (default %(default)s)')
-    p.add_argument('--workers', type=int, default=max(1, len(os.sched_getaffinity(0)) - 1), help='processes that draw')
+    p.add_argument('--workers', type=int, default=max(1, len(os.sched_getaffinity(0)) // WORLD - 1), help='processes that draw')
     p.add_argument('--minutes', type=float, help='stop then, to be resumed')
     p.add_argument('--steps', type=int, help='of the stage, instead of the plan')
     p.add_argument('--seconds', type=float, help='as many steps as fit in this time, after 200 to see how long one takes')
@@ -575,6 +597,9 @@ def main():
     source = Source(o, config['model']['image_size'])
     torch.backends.cudnn.benchmark = True
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    if WORLD > 1:
+        torch.cuda.set_device(RANK)
+        dist.init_process_group('nccl', device_id=torch.device('cuda', RANK))
     for name, stage in dict(vae=train_vae, diffusion=train_diffusion).items():
         if o.stage in ('all', name):
             torch.manual_seed(6033)

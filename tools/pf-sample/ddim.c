@@ -38,7 +38,7 @@ ddim_times(struct ddim *d, int steps, bool original)
 }
 
 void
-ddim_schedule(struct ddim *d, const float alphas_cumprod[DDIM_TIMES], double eta)
+ddim_schedule(struct ddim *d, const float alphas_cumprod[DDIM_TIMES], double eta, bool velocity)
 {
     for (int k = 0; k < d->steps; k++) {
         const double a = alphas_cumprod[d->t[k]], prev = alphas_cumprod[k ? d->t[k - 1] : 0];
@@ -49,6 +49,8 @@ ddim_schedule(struct ddim *d, const float alphas_cumprod[DDIM_TIMES], double eta
             .sqrt_a_prev = (float)sqrt(prev),
             .dir = (float)sqrt(fmax(1 - prev - sigma * sigma, 1e-7)),
             .sigma = (float)sigma,
+            .eps_of_out = velocity ? (float)sqrt(a) : 1,
+            .eps_of_x = velocity ? (float)sqrt(1 - a) : 0,
         };
     }
 }

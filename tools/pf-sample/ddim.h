@@ -19,8 +19,9 @@ void ddim_alphas(float alphas_cumprod[DDIM_TIMES]);
  * original: every floor(1000 / steps)-th, which is the same where steps divides 1000, and otherwise
  * gives more than steps.  Fails where that list reaches 1000, beyond the schedule. */
 pf_err ddim_times(struct ddim *d, int steps, bool original) PF_MUST_USE;
-/* Compute the coefficients of these times. */
-void ddim_schedule(struct ddim *d, const float alphas_cumprod[DDIM_TIMES], double eta);
+/* Compute the coefficients of these times.  velocity: the network tells v and not eps. */
+void ddim_schedule(struct ddim *d, const float alphas_cumprod[DDIM_TIMES], double eta,
+                   bool velocity);
 /* out = [cos(t w_0) .. cos, sin(t w_0) .. sin], w_k = 10000^(-k / (dim / 2)), in float. */
 void ddim_sinusoid(float *out, int dim, int t);
 

@@ -204,7 +204,8 @@ sampler_begin(struct sampler *s, struct model *m, const struct sampler_input *in
     if (r->dump && r->dump->view >= V)
         r->dump->view = V - 1;
     PF_TRY(ddim_times(&s->ddim, c->sampler.steps, !strcmp(c->sampler.timesteps, "original")));
-    ddim_schedule(&s->ddim, m->alphas_cumprod, c->sampler.eta);
+    ddim_schedule(&s->ddim, m->alphas_cumprod, c->sampler.eta,
+                  !strcmp(c->model.parameterization, "v"));
     PF_TRY(rig_make(r, &s->views, c, unet_has_spad(&m->unet), elevation, in->elevation,
                     in->azimuth));
     PF_TRY(make_state(s));

@@ -446,7 +446,7 @@ test_schedule(void **state)
         static const char *const part[] = {"timesteps", "sigmas", "sqrt_one_minus_alphas", "alphas",
                                            "alphas_prev"};
         assert_ok(ddim_times(&d, counts[k], false));
-        ddim_schedule(&d, alphas, 1.0);
+        ddim_schedule(&d, alphas, 1.0, false);
         for (int p = 0; p < 5; p++) {
             char name[64];
             snprintf(name, sizeof name, "ddim%d.%s", counts[k], part[p]);

@@ -581,7 +581,7 @@ test_any_number_of_steps(void **state)
     ddim_alphas(alphas);
     for (int i = 0; i < 6; i++) {
         assert_ok(ddim_times(&d, counts[i], false));
-        ddim_schedule(&d, alphas, 1);
+        ddim_schedule(&d, alphas, 1, false);
         assert_int_equal(d.steps, counts[i]);
         for (int k = 0; k < counts[i]; k++) {
             assert_true(d.t[k] < DDIM_TIMES && (!k || d.t[k] > d.t[k - 1]));
