@@ -10,6 +10,7 @@
 #include "common/progress.h"
 #include "common/output.h"
 #include "common/pattern.h"
+#include "common/stream.h"
 #include "common/world.h"
 #include "kernels/dev.h"
 #include "kernels/field/field_march.h"

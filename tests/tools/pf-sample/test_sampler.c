@@ -13,7 +13,8 @@
 enum { V = 3, Z = 4, SIDE = 8, STATE = V * Z * SIDE * SIDE };
 
 static const struct pf_config small = {
-    .model = {.view_num = V, .image_size = 8 * SIDE, .time_embed_dim = 16, .scale_factor = 0.5},
+    .model = {.view_num = V, .image_size = 8 * SIDE, .time_embed_dim = 16, .scale_factor = 0.5,
+              .parameterization = "eps"},
     .clip = {.output_dim = 12},
     .vae = {.ch = 32, .ch_mult = {1, 1, 2, 2}, .num_res_blocks = 1, .z_channels = Z},
     .volume = {.dims = {8, 16, 16, 8}, .spatial_size = 8, .spatial_length = 0.5,
