@@ -66,3 +66,14 @@ fails "an unknown method" 2 "auto|alpha|white|net" pf-mask --method magic white.
 fails "a folder that cannot be" 1 "cannot make the folder" pf-mask --png nowhere/deep white.pf -o x.pf
 ok "a failure leaves nothing" test ! -e x.pf
 fails "a full disk" 1 "No space left" bash -c 'pf-mask white.pf >/dev/full'
+
+# Objects: folders of their own, and -k.
+pf-crop -q --size 32 --crop-size 20 "$I/photo.png" -o crop.pf
+ok "-k passes on what is no view, and says so" bash -c 'pf-stream cat crop.pf white.pf >mixed.pf
+    pf-mask -k -o k.pf mixed.pf 2>said; [ $? = 1 ] && [ "$(cat said)" = "pf-mask: mixed.pf: the stream has no tensor views.image; it is made by pf-sample
+pf-mask: 1 object failed" ] && pf-stream info --index 0 k.pf | grep -q "pf.kind: failed" && pf-stream info --index 1 k.pf | grep -q "pf.kind: views"'
+fails "-k goes on after a stream that breaks off" 1 "ends inside document 1" bash -c 'head -c -9 k.pf | pf-mask -k -q -o x.pf'
+fails "without -k a failure does not end the run" 1 "mixed.pf: the stream has no tensor views.image" pf-mask -o x.pf mixed.pf
+ok "a folder of masks by elevation and sample" bash -c 'pf-mask -q --png "by/%e-%s" white.pf -o y.pf && [ -s by/30-0/masked-3.png ] &&
+    pf-mask -q --masks "by/%e-%s" white.pf | tail -c 16000 | cmp - <(tail -c 16000 back.pf)'
+fails "a folder of an object that is not known" 1 "the document does not say whose it is" pf-mask -q --png "by/%o" white.pf -o x.pf
