@@ -12,6 +12,7 @@
 #include "common/opt.h"
 #include "common/output.h"
 #include "common/pattern.h"
+#include "common/seen.h"
 #include "common/stream.h"
 #include "common/text.h"
 #include "tools/pf-stream/info.h"
@@ -264,6 +265,7 @@ png(int streams, char **names)
         p.place = (struct pf_place){.option = "--output", .pattern = pf_common.out, .shared = true};
         pf_must(visit(streams, names, draw_document, &p));
         pf_must(save_sheet(&p));
+        pf_seen_free(&p.place.used);
         return;
     }
     pf_must(pf_output_open(&out, pf_common.out));
