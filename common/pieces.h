@@ -1,5 +1,5 @@
-/* pieces.h - the connected parts of a picture, found row by row: of the picture no more is held than
- * one row of their numbers, so that it may be larger than memory.
+/* pieces.h - the connected parts of a picture, found row by row: of the picture no more is held
+ * than one row of their numbers, so that it may be larger than memory.
  *
  *     PF_TRY(pf_pieces_new(&p, width, false));
  *     for (int y = 0; y < height; y++)

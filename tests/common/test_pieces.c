@@ -1,4 +1,4 @@
-/* pieces.c: pieces that are found row by row, against pieces that are filled one after the other. */
+/* pieces.c: pieces that are found row by row, against those that are filled one after the other. */
 #include "common/pieces.h"
 
 #include "tests/check.h"
