@@ -53,7 +53,7 @@ FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps demo demo-run check check-run check-long check-gpu check-faults check-reference fuzz fuzz-run coverage lint lint-layers lint-columns install uninstall clean help tests bench
+.PHONY: all deps demo demo-run check check-run check-long check-gpu check-faults check-reference fuzz fuzz-run coverage coverage-run lint lint-layers lint-columns install uninstall clean help tests bench
 all: $(TOOLS:%=$(BIN)/%)
 
 $(B)/%.c.o: %.c
@@ -168,6 +168,13 @@ SEEDS_strip      := tests/data/images
 SEEDS_onnx       := tests/data/onnx
 SEEDS_stream     := tests/data/seeds/document
 SEEDS_views      := tests/data/seeds/document
+
+# With a build folder of its own; what fuzzing found so far counts, too, if it was copied to tests/data/seeds.
+READERS := $(filter tests/common/% tests/tools/pf-stream/% tests/tools/pf-mask/%,$(TESTS)) $(FUZZ)
+coverage:
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/coverage CUDA=0 CFLAGS="-O0 -g --coverage" coverage-run
+coverage-run: all $(READERS:%.c=$(B)/%)
+	BIN=$(abspath $(BIN)) tests/fuzz/coverage.sh $(B) $(READERS:%.c=$(B)/%)
 
 # PF_SANITIZE=1 adds compute-sanitizer.  tests/gpu/run says what it needs where nothing can be built.
 check-gpu: tests

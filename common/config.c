@@ -153,15 +153,24 @@ unknown(const struct reader *r, const yaml_node_t *node, const char *section)
                                near ? near : "", near ? "?" : ""));
 }
 
-/* Store the text of an entry; it is kept for the life of the program. */
+/* Store the text of an entry, which is one of its choices.  It is kept for the life of the program,
+ * each choice once. */
 static pf_err
 store_text(const char **to, const struct entry *e, const char *text)
 {
+    enum { MAX_KEPT = 64 };             /* more than there are choices */
+    static const char *kept[MAX_KEPT];
+    int i = 0;
+
     if (!pf_is_choice(text, e->choices))
         return pf_fail(PF_EFORMAT, "%s.%s is one of %s, not \"%s\"", e->section, e->key,
                        e->choices, text);
-    *to = strdup(text);
-    return *to ? PF_OK : pf_fail(PF_ENOMEM, "no memory");
+    while (i < MAX_KEPT && kept[i] && strcmp(kept[i], text))
+        i++;
+    if (i == MAX_KEPT || (!kept[i] && !(kept[i] = strdup(text))))
+        return pf_fail(PF_ENOMEM, "no memory");
+    *to = kept[i];
+    return PF_OK;
 }
 
 /* Store a scalar as number i of an entry. */
