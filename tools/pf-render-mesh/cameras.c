@@ -16,10 +16,6 @@ pf_err
 cameras_of_rig(struct cameras *c, int count, double elevation, int size)
 {
     *c = (struct cameras){.count = count, .width = size, .height = size};
-    PF_TRY(PF_TENSOR_NEW(&c->pose, PF_F32, count, 3, 4));
-    PF_TRY(PF_TENSOR_NEW(&c->intrinsics, PF_F32, count, 3, 3));
-    PF_TRY(PF_TENSOR_NEW(&c->elevation, PF_F32, count));
-    PF_TRY(PF_TENSOR_NEW(&c->azimuth, PF_F32, count));
     return pf_rig_tensors(&c->pose, &c->intrinsics, &c->elevation, &c->azimuth, count, elevation,
                           size);
 }
