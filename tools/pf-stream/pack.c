@@ -9,7 +9,7 @@
 #include "common/mask.h"
 #include "common/posed_views.h"
 #include "common/world.h"
-#include "tools/pf-stream/capture.h"
+#include "common/capture.h"
 #include "tools/pf-stream/frame.h"
 
 struct views {
@@ -23,28 +23,28 @@ struct views {
 
 /* --masks: DIR/NAME.png, then DIR/NAME with its ending gone; COLMAP and people respectively. */
 static pf_err
-find_mask(char path[CAPTURE_PATH], const struct shot *shot, const char *masks)
+find_mask(char path[PF_CAPTURE_PATH], const struct pf_shot *shot, const char *masks)
 {
     const char *slash = strrchr(shot->picture, '/'), *name = slash ? slash + 1 : shot->picture;
     const char *dot = strrchr(name, '.');
-    char whole[CAPTURE_PATH], stem[CAPTURE_PATH];
+    char whole[PF_CAPTURE_PATH], stem[PF_CAPTURE_PATH];
     snprintf(whole, sizeof whole, "%s.png", name);
     snprintf(stem, sizeof stem, "%.*s.png", (int)(dot ? dot - name : (ptrdiff_t)strlen(name)),
              name);
-    if (capture_find(path, masks, whole, shot->where) == PF_OK ||
-        capture_find(path, masks, stem, shot->where) == PF_OK)
+    if (pf_capture_find(path, masks, whole, shot->where) == PF_OK ||
+        pf_capture_find(path, masks, stem, shot->where) == PF_OK)
         return PF_OK;
     return pf_fail(PF_EIO, "%s: %s has neither %s nor %s", shot->where, masks, whole, stem);
 }
 
 /* The mask of a view whose picture is in place: from a file, or the alpha channel that it had. */
 static pf_err
-read_mask(struct views *v, int n, const struct shot *shot, const char *masks, bool has_alpha)
+read_mask(struct views *v, int n, const struct pf_shot *shot, const char *masks, bool has_alpha)
 {
     const int64_t pixels = (int64_t)v->width * v->height;
     float *alpha = (float *)v->alpha.data + n * pixels;
     uint8_t *rgb = (uint8_t *)v->image.data + 3 * n * pixels;
-    char path[CAPTURE_PATH] = "";
+    char path[PF_CAPTURE_PATH] = "";
     if (shot->mask)
         snprintf(path, sizeof path, "%s", shot->mask);
     else if (masks)
@@ -67,7 +67,7 @@ read_mask(struct views *v, int n, const struct shot *shot, const char *masks, bo
 
 /* The first picture says how large all are. */
 static pf_err
-take_size(struct views *v, const pf_image *image, const struct shot *shot)
+take_size(struct views *v, const pf_image *image, const struct pf_shot *shot)
 {
     v->width = image->width;
     v->height = image->height;
@@ -82,7 +82,7 @@ take_size(struct views *v, const pf_image *image, const struct shot *shot)
 }
 
 static pf_err
-check_size(const struct views *v, const pf_image *image, const struct shot *shot)
+check_size(const struct views *v, const pf_image *image, const struct pf_shot *shot)
 {
     if ((shot->width && shot->width != image->width) ||
         (shot->height && shot->height != image->height))
@@ -100,7 +100,7 @@ check_size(const struct views *v, const pf_image *image, const struct shot *shot
 }
 
 static pf_err
-read_picture(struct views *v, int n, const struct shot *shot, const char *masks)
+read_picture(struct views *v, int n, const struct pf_shot *shot, const char *masks)
 {
     pf_image image;
     pf_err err = pf_image_read_stored(&image, shot->picture);
@@ -119,24 +119,17 @@ read_picture(struct views *v, int n, const struct shot *shot, const char *masks)
 
 /* ---- cameras ---- */
 
-static double
-focal(double given, double angle, int side)
-{
-    return isnan(given) && !isnan(angle) ? 0.5 * side / tan(0.5 * angle) : given;
-}
-
-/* From middles at 0.5 to middles at whole numbers, as all documents have them. */
 static void
-take_camera(struct sight *s, const struct shot *shot, int width, int height)
+take_camera(struct sight *s, const struct pf_shot *shot, int width, int height)
 {
-    const double fx = focal(shot->fx, shot->angle_x, width),
-                 fy = focal(shot->fy, shot->angle_y, height);
+    double K[9];
+    pf_shot_intrinsics(K, shot, width, height);
     memcpy(s->R, shot->R, sizeof s->R);
     memcpy(s->t, shot->t, sizeof s->t);
-    s->fx = isnan(fx) ? fy : fx;
-    s->fy = isnan(fy) ? fx : fy;
-    s->cx = (isnan(shot->cx) ? 0.5 * width : shot->cx) - 0.5;
-    s->cy = (isnan(shot->cy) ? 0.5 * height : shot->cy) - 0.5;
+    s->fx = K[0];
+    s->fy = K[4];
+    s->cx = K[2];
+    s->cy = K[5];
     s->width = width;
     s->height = height;
 }
@@ -220,10 +213,10 @@ put_views(pf_doc *doc, struct views *v, const struct pf_world *f)
 pf_err
 pack(pf_doc *doc, const char *cameras, const struct pack_options *opt)
 {
-    struct capture c = {0};
+    struct pf_capture c = {0};
     struct views v = {0};
     struct pf_world f;
-    pf_err err = capture_read(&c, cameras, opt->images);
+    pf_err err = pf_capture_read(&c, cameras, opt->images);
 
     v.N = c.shots;
     if (!err && !(v.sight = calloc((size_t)c.shots, sizeof *v.sight)))
@@ -239,6 +232,6 @@ pack(pf_doc *doc, const char *cameras, const struct pack_options *opt)
     pf_tensor_release(&v.image);
     pf_tensor_release(&v.alpha);
     free(v.sight);
-    capture_release(&c);
+    pf_capture_release(&c);
     return err;
 }

@@ -1,8 +1,7 @@
 /* Readers of transforms.json and COLMAP's text: files that are cut at every byte, and files with
  * bytes changed, are read or refused, with a sentence that names the file. */
-// uses: tools/pf-stream/capture.c tools/pf-stream/transforms.c tools/pf-stream/colmap.c
 #include "tests/tools/program.h"
-#include "tools/pf-stream/capture.h"
+#include "common/capture.h"
 
 enum { CHANGES = 400 };
 
@@ -28,14 +27,14 @@ write_bytes(const char *path, const char *bytes, size_t n)
 static void
 try(const char *file, const char *bytes, size_t n, const char *path)
 {
-    struct capture c = {0};
+    struct pf_capture c = {0};
     write_bytes(file, bytes, n);
-    const pf_err err = capture_read(&c, path, ".");
+    const pf_err err = pf_capture_read(&c, path, ".");
     if (err)
         assert_true(strstr(pf_error(), path) && !strchr(pf_error(), '\n'));
     for (int i = 0; i < c.shots && !err; i++)
         assert_true(c.shot[i].picture && c.shot[i].where && isfinite(c.shot[i].t[2]));
-    capture_release(&c);
+    pf_capture_release(&c);
 }
 
 static void
@@ -61,22 +60,22 @@ try_all(const char *file, const char *good, const char *path)
 static void
 test_good_files_are_read(void **state)
 {
-    struct capture c = {0};
+    struct pf_capture c = {0};
     (void)state;
-    assert_ok(capture_read(&c, "transforms.json", NULL));
+    assert_ok(pf_capture_read(&c, "transforms.json", NULL));
     assert_int_equal(c.shots, 1);
     assert_string_equal(c.shot[0].picture, "a.png");
     assert_string_equal(c.shot[0].mask, "a.png");
     assert_true(c.shot[0].cx == 2.5 && isnan(c.shot[0].cy) && isnan(c.shot[0].fx) &&
                 c.shot[0].width == 4);
-    capture_release(&c);
-    assert_ok(capture_read(&c, "colmap", "."));
+    pf_capture_release(&c);
+    assert_ok(pf_capture_read(&c, "colmap", "."));
     assert_int_equal(c.shots, 2);
     assert_true(c.shot[0].fy == 5 && c.shot[1].cy == 1.5 && c.shot[1].R[4] == 1 &&
                 c.shot[0].R[1] == 0);
     assert_true(c.shot[0].R[3] == 1 && c.shot[0].R[7] == 1 &&
                 c.shot[0].R[2] == 1); // x to y to z to x
-    capture_release(&c);
+    pf_capture_release(&c);
 }
 
 static void

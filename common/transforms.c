@@ -14,7 +14,7 @@
 #include "common/kind.h"
 #include "common/posed_views.h"
 #include "common/text.h"
-#include "tools/pf-stream/capture.h"
+#include "common/capture.h"
 
 enum { MAX_BYTES = 1 << 26 };
 
@@ -143,7 +143,7 @@ check_model(const struct scope *s)
 }
 
 static pf_err
-read_lens(struct shot *shot, const struct scope *s)
+read_lens(struct pf_shot *shot, const struct scope *s)
 {
     PF_TRY(check_model(s));
     PF_TRY(side(&shot->width, s, "w"));
@@ -184,7 +184,7 @@ read_matrix(double M[16], const json_t *rows)
 /* [A | c] camera to world of axes x right, y up, z backward, into R = F A^T, t = -R c; F turns y,
  * z. */
 static pf_err
-read_pose(struct shot *shot, const struct scope *s)
+read_pose(struct pf_shot *shot, const struct scope *s)
 {
     double M[16];
     if (!read_matrix(M, json_object_get(s->frame, "transform_matrix")))
@@ -205,19 +205,19 @@ read_pose(struct shot *shot, const struct scope *s)
 }
 
 static pf_err
-read_frame(struct capture *c, const struct scope *s, const char *folder)
+read_frame(struct pf_capture *c, const struct scope *s, const char *folder)
 {
-    char path[CAPTURE_PATH];
+    char path[PF_CAPTURE_PATH];
     const char *picture = json_string_value(json_object_get(s->frame, "file_path"));
     const json_t *mask = json_object_get(s->frame, "mask_path");
-    struct shot *shot;
+    struct pf_shot *shot;
     if (!picture)
         return pf_fail(PF_EFORMAT, "%s has no file_path", s->where);
-    PF_TRY(capture_add(c, &shot, folder, picture, s->where));
+    PF_TRY(pf_capture_add(c, &shot, folder, picture, s->where));
     if (mask && !json_is_string(mask))
         return pf_fail(PF_EFORMAT, "%s: mask_path is not the name of a file", s->where);
-    if (mask) {
-        PF_TRY(capture_find(path, folder, json_string_value(mask), s->where));
+    if (mask && !c->cameras_alone) {
+        PF_TRY(pf_capture_find(path, folder, json_string_value(mask), s->where));
         if (!(shot->mask = strdup(path)))
             return pf_fail(PF_ENOMEM, "no memory for the cameras");
     }
@@ -226,9 +226,9 @@ read_frame(struct capture *c, const struct scope *s, const char *folder)
 }
 
 pf_err
-transforms_read(struct capture *c, const char *path, const char *images)
+pf_transforms_read(struct pf_capture *c, const char *path, const char *images)
 {
-    char folder[CAPTURE_PATH], where[CAPTURE_PATH + 64];
+    char folder[PF_CAPTURE_PATH], where[PF_CAPTURE_PATH + 64];
     json_t *file;
     pf_err err = PF_OK;
     if (snprintf(folder, sizeof folder, "%s", images ? images : path) >= (int)sizeof folder)

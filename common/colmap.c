@@ -15,7 +15,7 @@
 
 #include "common/posed_views.h"
 #include "common/text.h"
-#include "tools/pf-stream/capture.h"
+#include "common/capture.h"
 
 enum { MAX_LINE = 8192, MAX_WORDS = 16 };
 
@@ -30,14 +30,14 @@ struct reader {
     FILE *f;
     int line;
     char text[MAX_LINE];
-    char where[CAPTURE_PATH + 64];      /* "images.txt:7" */
+    char where[PF_CAPTURE_PATH + 64];      /* "images.txt:7" */
 };
 
 static pf_err
-open_text(struct reader *r, char path[CAPTURE_PATH], const char *folder, const char *name)
+open_text(struct reader *r, char path[PF_CAPTURE_PATH], const char *folder, const char *name)
 {
-    char binary[CAPTURE_PATH];
-    if (snprintf(path, CAPTURE_PATH, "%s/%s.txt", folder, name) >= CAPTURE_PATH)
+    char binary[PF_CAPTURE_PATH];
+    if (snprintf(path, PF_CAPTURE_PATH, "%s/%s.txt", folder, name) >= PF_CAPTURE_PATH)
         return pf_fail(PF_EIO, "the name of a file is too long");
     snprintf(binary, sizeof binary, "%.*s.bin", (int)(strlen(path) - 4), path);
     *r = (struct reader){.name = path, .f = fopen(path, "r")};
@@ -189,7 +189,7 @@ read_lenses(struct lens **lens, int *lenses, struct reader *r)
 /* ---- images.txt ---- */
 
 static pf_err
-set_rotation(struct shot *shot, const double q[4])
+set_rotation(struct pf_shot *shot, const double q[4])
 {
     const double length = sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]);
     if (!(fabs(length - 1) < 0.01))
@@ -206,11 +206,11 @@ set_rotation(struct shot *shot, const double q[4])
 }
 
 static pf_err
-parse_image(struct capture *c, struct reader *r, const char *folder, const struct lens *lens,
+parse_image(struct pf_capture *c, struct reader *r, const char *folder, const struct lens *lens,
             int lenses)
 {
     char *word[MAX_WORDS], *name = r->text;
-    struct shot *shot;
+    struct pf_shot *shot;
     double v[7];
     int64_t id, camera;
     if (split(word, 9, &name) < 9 || !*name || !pf_parse_int(&id, word[0]) ||
@@ -226,7 +226,7 @@ parse_image(struct capture *c, struct reader *r, const char *folder, const struc
     if (!l)
         return pf_fail(PF_EFORMAT, "%s: cameras.txt has no camera %lld", r->where,
                        (long long)camera);
-    PF_TRY(capture_add(c, &shot, folder, name, r->where));
+    PF_TRY(pf_capture_add(c, &shot, folder, name, r->where));
     shot->id = id;
     shot->fx = l->fx;
     shot->fy = l->fy;
@@ -239,7 +239,7 @@ parse_image(struct capture *c, struct reader *r, const char *folder, const struc
 }
 
 static pf_err
-read_images(struct capture *c, struct reader *r, const char *folder, const struct lens *lens,
+read_images(struct pf_capture *c, struct reader *r, const char *folder, const struct lens *lens,
             int lenses)
 {
     pf_err err;
@@ -251,9 +251,9 @@ read_images(struct capture *c, struct reader *r, const char *folder, const struc
 }
 
 pf_err
-colmap_read(struct capture *c, const char *folder, const char *images)
+pf_colmap_read(struct pf_capture *c, const char *folder, const char *images)
 {
-    char path[CAPTURE_PATH];
+    char path[PF_CAPTURE_PATH];
     struct reader r;
     struct lens *lens = NULL;
     int lenses = 0;
