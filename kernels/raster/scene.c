@@ -344,7 +344,7 @@ pf_scene_place(pf_scene *s, const struct pf_scene_place *place, struct pf_world 
     const double *const turn = place->up == PF_UP_Y ? upright : same;
     const double c = cos(place->yaw), d = sin(place->yaw);
     double low[3], high[3], longest = 0;
-    *world = (struct pf_world){.scale = 1};
+    *world = place->keep && place->within ? *place->within : (struct pf_world){.scale = 1};
     box(low, high, s, turn);
     for (int k = 0; k < 3 && !place->keep; k++) {
         world->center[k] = 0.5 * (low[k] + high[k]);

@@ -55,7 +55,8 @@ void pf_scene_release(pf_scene *scene);         /* back to the empty scene */
 
 struct pf_scene_place {
     enum pf_up up;              /* y: turned so that z is up and what was in front, z, is at +x */
-    bool keep;                  /* lengths and the origin stay */
+    bool keep;                  /* lengths and the origin stay, but for within */
+    const struct pf_world *within;      /* with keep: the cube of somebody else; or NULL */
     double scale;               /* unless keep: of the longest edge of the box around it */
     bool fit;                   /* less, if some pictures of the rig would not show all of it */
     double yaw;                 /* radians about z, afterwards */

@@ -29,7 +29,7 @@ static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "view-num", opt.view_num, "N", "views of a document", 1, PF_VIEWS_MAX),
     PF_OPT_INT(0, "size", opt.size, "PX", "side of a view", 16, PF_VIEW_SIDE_MAX),
     PF_OPT_STR(0, "cameras", opt.cameras, "FILE",
-               "take the cameras of a document of views instead"),
+               "take the cameras of a document of views, a transforms.json or COLMAP's texts"),
     PF_OPT_CHOICE(0, "light", opt.light, "soft|flat|studio",
                   "soft: mostly from above; flat: colours as they are; studio: three lamps"),
     PF_OPT_CHOICE(0, "up", opt.up, "auto|y|z",
@@ -160,18 +160,34 @@ write_document(pf_raster *raster, const struct cameras *c, const char *path,
 /* ---- one mesh ---- */
 
 static void
-place(pf_scene *scene, struct pf_world *world)
+place(pf_scene *scene, struct pf_world *world, const struct cameras *c)
 {
     const struct pf_scene_place p = {
         .up = strcmp(opt.up, "auto") == 0 ? scene->up
               : strcmp(opt.up, "y") == 0  ? PF_UP_Y
                                           : PF_UP_Z,
         .keep = opt.keep_frame,
+        .within = c->placed ? &c->world : NULL,
         .scale = opt.scale,
         .fit = opt.fit,
         .yaw = opt.yaw_deg * (PF_PI / 180),
     };
     pf_scene_place(scene, &p, world);
+}
+
+/* Cameras of the mesh's world go with it into the cube. */
+static pf_err
+write_views(pf_raster *raster, const struct cameras *c, const char *path,
+            const struct pf_world *world, int index, int count, FILE *out)
+{
+    struct cameras moved = *c;
+    if (c->in_cube)
+        return write_document(raster, c, path, world, index, count, out);
+    PF_TRY(pf_tensor_copy(&moved.pose, &c->pose));
+    cameras_move(&moved, world);
+    const pf_err err = write_document(raster, &moved, path, world, index, count, out);
+    pf_tensor_release(&moved.pose);
+    return err;
 }
 
 /* A document for each set of cameras; this is mesh m of so many. */
@@ -185,12 +201,12 @@ render_mesh(pf_dev *dev, const char *path, int m, int meshes, const struct camer
     double start = pf_seconds();
     PF_TRY(pf_scene_read(&scene, path, PF_RASTER_SS * (c->width > c->height ? c->width
                                                                             : c->height)));
-    place(&scene, &world);
+    place(&scene, &world, c);
     pf_stage_time("reading", pf_seconds() - start);
     start = pf_seconds();
     pf_err err = pf_raster_open(&raster, dev, &scene);
     for (int k = 0; k < sets && !err; k++)
-        err = write_document(raster, &c[k], path, &world, m * sets + k, meshes * sets, out);
+        err = write_views(raster, &c[k], path, &world, m * sets + k, meshes * sets, out);
     pf_raster_close(raster);
     pf_scene_release(&scene);
     pf_stage_time("rendering", pf_seconds() - start);
@@ -202,7 +218,7 @@ aim(struct cameras *c, int *sets)
 {
     *sets = opt.cameras ? 1 : opt.elevation_deg.n;
     if (opt.cameras)
-        return cameras_read(c, opt.cameras);
+        return cameras_read(c, opt.cameras, opt.size);
     for (int k = 0; k < *sets; k++)
         PF_TRY(cameras_of_rig(&c[k], opt.view_num, opt.elevation_deg.v[k] * (PF_PI / 180),
                               opt.size));
@@ -220,10 +236,9 @@ main(int argc, char *argv[])
     pf_start(&argc, &argv, "MESH...", "Render a mesh with its materials to views.", opts);
     if (argc < 1)
         pf_usage("name at least one mesh");
-    if (opt.cameras && (pf_given(&opt.elevation_deg) || pf_given(&opt.view_num) ||
-                        pf_given(&opt.size)))
-        pf_usage("--cameras says how many views there are, where from and how large: without "
-                 "--elevation, --view-num and --size");
+    if (opt.cameras && (pf_given(&opt.elevation_deg) || pf_given(&opt.view_num)))
+        pf_usage("--cameras says how many views there are and where from: without --elevation and "
+                 "--view-num");
     if (opt.keep_frame && (opt.fit || pf_given(&opt.scale)))
         pf_usage("--keep-frame leaves the mesh as large as it is: without --scale and --fit");
     pf_need_stream_name();

@@ -1,7 +1,6 @@
 /* pack.c - see pack.h. */
 #include "tools/pf-stream/pack.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
