@@ -652,7 +652,6 @@ pf_scene_import(uint8_t **bytes, size_t *size, const char *path)
     const int shared = memfd_create("mesh", MFD_CLOEXEC);
     if (shared < 0)
         return pf_fail(PF_EIO, "%s: no memory to share: %s", path, strerror(errno));
-    fflush(NULL);
     const pid_t child = fork();
     if (child == 0)
         work(path, shared);

@@ -201,14 +201,17 @@ take_textures(pf_scene *s, const pf_doc *doc, const char *path, int side)
         if (!used[i] || (err = pf_scene_texture(&image, doc, (int)i, path, side)))
             continue;
         const int64_t n = (int64_t)image.width * image.height;
-        uint8_t *const more = realloc(s->texel, 4 * (size_t)(texels + n));
+        uint8_t *const more = texels + n > PF_IMAGE_MAX_PIXELS
+                                  ? NULL
+                                  : realloc(s->texel, 4 * (size_t)(texels + n));
         if (more) {
             memcpy(more + 4 * texels, image.pixel, 4 * (size_t)n);
             s->texel = more;
             s->texture[i] = (struct pf_texture){image.width, image.height, texels};
             texels += n;
         } else {
-            err = pf_fail(PF_ENOMEM, "no memory for its textures");
+            err = pf_fail(PF_ENOMEM, "no memory for its textures, expected at most %d texels",
+                          PF_IMAGE_MAX_PIXELS);
         }
         pf_image_release(&image);
     }
