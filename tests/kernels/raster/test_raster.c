@@ -301,6 +301,38 @@ test_bytes_are_the_nearest(void **state)
     assert_int_equal(pf_srgb_byte(&t, 0.5f), 188);
 }
 
+/* One raster, views of several sizes one after the other. */
+static void
+draw_sizes(pf_dev *dev, struct drawn d[3], const pf_scene *s)
+{
+    static const int sizes[] = {20, 70, 33};
+    pf_raster *r;
+    assert_ok(pf_raster_open(&r, dev, s));
+    for (int k = 0; k < 3; k++) {
+        const struct pf_raster_camera c = rig_camera(15, 77, sizes[k]);
+        d[k] = drawn_new(sizes[k], sizes[k]);
+        assert_ok(pf_raster_view(r, &d[k].v, &c, PF_LIGHT_SOFT));
+    }
+    pf_raster_close(r);
+}
+
+static void
+test_cuda_draws_views_of_several_sizes(void **state)
+{
+    struct drawn a[3], b[3];
+    (void)state;
+    need_gpu();
+    pf_scene s = ball_new(20, 30);
+    draw_sizes(cpu, a, &s);
+    draw_sizes(gpu, b, &s);
+    for (int k = 0; k < 3; k++) {
+        assert_same_view(&a[k], &b[k]);
+        drawn_free(&a[k]);
+        drawn_free(&b[k]);
+    }
+    pf_scene_release(&s);
+}
+
 /* Not nearly: the same bits. */
 static void
 test_cuda_gives_the_bits_of_the_cpu(void **state)
@@ -349,6 +381,7 @@ main(void)
         cmocka_unit_test(test_the_nearest_is_seen_and_of_two_the_first),
         cmocka_unit_test(test_threads_change_nothing),
         cmocka_unit_test(test_bytes_are_the_nearest),
+        cmocka_unit_test(test_cuda_draws_views_of_several_sizes),
         cmocka_unit_test(test_cuda_gives_the_bits_of_the_cpu),
     };
     return cmocka_run_group_tests(tests, open_both, close_both);
