@@ -282,9 +282,9 @@ make_room(struct held *h, int64_t pixels)
     return PF_OK;
 }
 
-extern "C" pf_err
-pf_raster_draw_cuda(pf_raster *r, int width, int height, const struct pf_raster_camera *camera,
-                    enum pf_light light)
+static pf_err
+draw_view(pf_raster *r, int width, int height, const struct pf_raster_camera *camera,
+          enum pf_light light)
 {
     const cudaStream_t stream = pf_cuda_stream(r->dev);
     struct held *const h = (struct held *)r->held;
@@ -314,9 +314,35 @@ pf_raster_view_cuda(pf_raster *r, const struct pf_raster_view *view,
 {
     const int64_t n = (int64_t)view->width * view->height;
     const struct frame *const from = &((struct held *)r->held)->to;
-    PF_TRY(pf_raster_draw_cuda(r, view->width, view->height, camera, light));
+    PF_TRY(draw_view(r, view->width, view->height, camera, light));
     PF_TRY(fetch(r, view->image, from->image, 3 * n));
     PF_TRY(fetch(r, view->alpha, from->alpha, 4 * n));
     PF_TRY(fetch(r, view->depth, from->depth, 4 * n));
     return fetch(r, view->normal, from->normal, 12 * n);
+}
+
+static pf_err
+time_views(float *ms, pf_raster *r, int width, int height, const struct pf_raster_camera *camera,
+           int n, enum pf_light light, const cudaEvent_t event[2])
+{
+    PF_CUDA_TRY(cudaEventRecord(event[0], pf_cuda_stream(r->dev)), "timing");
+    for (int k = 0; k < n; k++)
+        PF_TRY(draw_view(r, width, height, &camera[k], light));
+    PF_CUDA_TRY(cudaEventRecord(event[1], pf_cuda_stream(r->dev)), "timing");
+    PF_CUDA_TRY(cudaEventSynchronize(event[1]), "timing");
+    PF_CUDA_TRY(cudaEventElapsedTime(ms, event[0], event[1]), "timing");
+    return PF_OK;
+}
+
+extern "C" pf_err
+pf_raster_time_cuda(float *ms, pf_raster *r, int width, int height,
+                    const struct pf_raster_camera *camera, int n, enum pf_light light)
+{
+    cudaEvent_t event[2];
+    PF_CUDA_TRY(cudaEventCreate(&event[0]), "timing");
+    PF_CUDA_TRY(cudaEventCreate(&event[1]), "timing");
+    const pf_err err = time_views(ms, r, width, height, camera, n, light, event);
+    cudaEventDestroy(event[0]);
+    cudaEventDestroy(event[1]);
+    return err;
 }

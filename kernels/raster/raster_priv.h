@@ -391,9 +391,11 @@ extern "C" {
 pf_err pf_raster_open_cuda(pf_raster *r, const pf_scene *scene) PF_MUST_USE;
 pf_err pf_raster_view_cuda(pf_raster *r, const struct pf_raster_view *view,
                            const struct pf_raster_camera *camera, enum pf_light light) PF_MUST_USE;
-/* The same left on the GPU, for timing. */
-pf_err pf_raster_draw_cuda(pf_raster *r, int width, int height,
-                           const struct pf_raster_camera *camera, enum pf_light light) PF_MUST_USE;
+/* For tests/bench: milliseconds between the GPU's events before and after n views, which stay
+ * there. */
+pf_err pf_raster_time_cuda(float *ms, pf_raster *r, int width, int height,
+                           const struct pf_raster_camera *camera, int n,
+                           enum pf_light light) PF_MUST_USE;
 void pf_raster_close_cuda(pf_raster *r);
 #ifdef __cplusplus
 }
