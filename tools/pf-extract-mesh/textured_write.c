@@ -6,6 +6,7 @@
 #include "common/opt.h"
 #include "common/output.h"
 #include "tools/pf-extract-mesh/glb.h"
+#include "tools/pf-extract-mesh/png_strips.h"
 
 /* ---- GLB ---- */
 
@@ -59,7 +60,7 @@ encode(struct file *png, const pf_image *image)
     FILE *const to = open_memstream(&png->bytes, &png->size);
     if (!to)
         return pf_fail(PF_ENOMEM, "no memory for a picture");
-    const pf_err err = pf_image_write_png(image, to);
+    const pf_err err = pf_png_strips_write(image, to);
     return fclose(to) && !err ? pf_fail(PF_ENOMEM, "no memory for a picture") : err;
 }
 
@@ -108,11 +109,11 @@ pf_textured_write_glb(const struct pf_mesh *mesh, const struct pf_texture *x, FI
     const int64_t V = a->vertices;
     struct file color = {0}, normal = {0};
     struct vertices v = {0};
-    pf_err err = gather(&v, mesh, x), failed[2] = {PF_OK, PF_OK};
-#pragma omp parallel for
-    for (int i = 0; i < 1 + normals; i++)       // what takes longest here
-        failed[i] = i ? encode(&normal, &x->normal) : encode(&color, &x->color);
-    err = err ? err : failed[0] ? failed[0] : failed[1];
+    pf_err err = gather(&v, mesh, x);
+    if (!err)
+        err = encode(&color, &x->color);
+    if (!err && normals)
+        err = encode(&normal, &x->normal);
     const struct pf_glb_part parts[] = {
         {v.position, 12 * V, PF_GLTF_VERTICES}, {v.normal, 12 * V, PF_GLTF_VERTICES},
         {v.uv, 8 * V, PF_GLTF_VERTICES}, {a->face, 12 * mesh->faces, PF_GLTF_INDICES},
@@ -188,6 +189,17 @@ pf_textured_try_obj(const char *path, bool normals)
 }
 
 static pf_err
+save(const pf_image *image, const char *path)
+{
+    pf_output *out;
+    PF_TRY(pf_output_open(&out, path));
+    const pf_err err = pf_png_strips_write(image, pf_output_file(out));
+    if (err)
+        pf_output_abandon(out);
+    return err ? err : pf_output_close(out);
+}
+
+static pf_err
 write_mtl(const struct names *n)
 {
     pf_output *out;
@@ -231,9 +243,9 @@ pf_textured_write_obj(const struct pf_mesh *mesh, const struct pf_texture *textu
     struct names n = {0};
     pf_err err = name_files(&n, path, texture->normal.pixel != NULL);
     if (!err)
-        err = pf_image_save_png(&texture->color, n.color);
+        err = save(&texture->color, n.color);
     if (!err && n.normal)
-        err = pf_image_save_png(&texture->normal, n.normal);
+        err = save(&texture->normal, n.normal);
     if (!err)
         err = write_mtl(&n);
     if (!err)
