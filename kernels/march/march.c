@@ -140,8 +140,8 @@ find_blocks(struct march *m)
     const int64_t side = g->lattice, n = side * side * side;
     for (int64_t i = 0; i < n; i++)
         if (pf_march_block_is_near(g, m->lattice, i))
-            pf_march_want_around(g, (int)(i % side), (int)(i / side % side),
-                                 (int)(i / side / side));
+            pf_march_want_ahead(g, (int)(i % side), (int)(i / side % side),
+                                (int)(i / side / side));
     PF_TRY(add_bricks(m));
     for (int64_t i = 0; i < n; i++)
         if (pf_march_block_is_near(g, m->lattice, i)) {

@@ -291,8 +291,8 @@ want_blocks(const __grid_constant__ pf_march_grid g, const float *lattice, int64
 {
     const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     if (i < n && pf_march_block_is_near(&g, lattice, i))
-        pf_march_want_around(&g, (int)(i % g.lattice), (int)(i / g.lattice % g.lattice),
-                             (int)(i / g.lattice / g.lattice));
+        pf_march_want_ahead(&g, (int)(i % g.lattice), (int)(i / g.lattice % g.lattice),
+                            (int)(i / g.lattice / g.lattice));
 }
 
 static __global__ void

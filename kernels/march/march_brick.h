@@ -177,18 +177,33 @@ pf_march_settled(const struct pf_march_grid *g, struct pf_march_at at, float v)
 
 /* ---- bricks ---- */
 
-/* Bricks that are not there and touch brick (x, y, z) are wanted, and it itself. */
+/* Brick (x, y, z) is wanted unless it is there, and those beside it by -back to 1 along each axis. */
+PF_FN void
+pf_march_want(const struct pf_march_grid *g, int x, int y, int z, int back)
+{
+    for (int k = z - back; k <= z + 1; k++)
+        for (int j = y - back; j <= y + 1; j++)
+            for (int i = x - back; i <= x + 1; i++) {
+                if (i < 0 || j < 0 || k < 0 || i >= g->side || j >= g->side || k >= g->side)
+                    continue;
+                int32_t *const slot = &g->slot[((int64_t)k * g->side + j) * g->side + i];
+                if (*slot == PF_NO_BRICK)
+                    *slot = PF_WANTED;
+            }
+}
+
+/* For cells that the surface leaves, into any neighbour. */
 PF_FN void
 pf_march_want_around(const struct pf_march_grid *g, int x, int y, int z)
 {
-    for (int c = 0; c < 27; c++) {
-        const int i = x + c % 3 - 1, j = y + c / 3 % 3 - 1, k = z + c / 9 - 1;
-        if (i < 0 || j < 0 || k < 0 || i >= g->side || j >= g->side || k >= g->side)
-            continue;
-        int32_t *const slot = &g->slot[((int64_t)k * g->side + j) * g->side + i];
-        if (*slot == PF_NO_BRICK)
-            *slot = PF_WANTED;
-    }
+    pf_march_want(g, x, y, z, 1);
+}
+
+/* For a block that is divided: its points are its brick's and those of the bricks that follow. */
+PF_FN void
+pf_march_want_ahead(const struct pf_march_grid *g, int x, int y, int z)
+{
+    pf_march_want(g, x, y, z, 0);
 }
 
 /* Give the wanted brick of this number its place. */
