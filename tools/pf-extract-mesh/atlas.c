@@ -316,8 +316,8 @@ area(const struct pf_atlas *a, int64_t faces)
 static pf_err
 lay_out(struct pf_atlas *a, int64_t faces)
 {
-    struct pf_place *const place = malloc(2 * ((size_t)a->charts + 1) * sizeof *place);
-    struct pf_place *best = NULL, *now = place;
+    struct pf_chart_place *const place = malloc(2 * ((size_t)a->charts + 1) * sizeof *place);
+    struct pf_chart_place *best = NULL, *now = place;
     double scale = sqrt(FULL / area(a, faces)) * a->size;
     pf_err err = place ? PF_OK : pf_fail(PF_ENOMEM, "no memory for %d charts", a->charts);
     for (int i = 0; !err && i < ATTEMPTS; i++) {

@@ -130,7 +130,7 @@ drop(const struct packing *p, const struct chart *c, int x)
 }
 
 static void
-put(struct packing *p, struct pf_place *place, const struct chart *c)
+put(struct packing *p, struct pf_chart_place *place, const struct chart *c)
 {
     const int n = p->atlas->size;
     p->filled[0] = 0;
@@ -154,7 +154,7 @@ put(struct packing *p, struct pf_place *place, const struct chart *c)
 }
 
 static pf_err
-pack(struct packing *p, struct pf_place *place, int *height, int64_t faces)
+pack(struct packing *p, struct pf_chart_place *place, int *height, int64_t faces)
 {
     const struct pf_atlas *const a = p->atlas;
     const size_t n = (size_t)a->size;
@@ -183,8 +183,8 @@ pack(struct packing *p, struct pf_place *place, int *height, int64_t faces)
 }
 
 pf_err
-pf_atlas_pack(struct pf_place *place, int *height, const struct pf_atlas *atlas, int64_t faces,
-              double scale)
+pf_atlas_pack(struct pf_chart_place *place, int *height, const struct pf_atlas *atlas,
+              int64_t faces, double scale)
 {
     struct packing p = {.atlas = atlas, .scale = scale};
     const pf_err err = pack(&p, place, height, faces);
