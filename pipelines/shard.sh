@@ -204,6 +204,18 @@ choose() {
     IFS=$'\x1f' read -r object photo elevation azimuth crop_size target_elevation seed sha digest <<<"${rows[$1]}"
 }
 
+# memory: of each tool of the pipe the most that it held so far, in MB, as members of JSON.
+declare -A peak
+memory() {
+    local pid tool key value
+    for pid in $(pgrep -s "$pipe" pf-); do
+        { read -r tool <"/proc/$pid/comm" && while read -r key value _; do
+            [ "$key" != VmHWM: ] || peak[$tool]=$value
+        done <"/proc/$pid/status"; } 2>/dev/null || true
+    done
+    for tool in "${!peak[@]}"; do echo "\"$tool\":$((peak[$tool] / 1024))"; done | sort | paste -sd ,
+}
+
 # harvest I...: of these photos publish what is whole, and with it how long it took.
 harvest() {
     local i file scored stages now
@@ -218,7 +230,7 @@ harvest() {
         stages=$(pf-stream info --json field.pf | sed 's/.*,"history":\(\[.*\]\)}$/\1/')
         popd >/dev/null
         now=$(date +%s.%N)
-        publish done "$(rest)$scored,\"seconds\":$(awk "BEGIN {printf \"%.3f\", $now - $since}"),\"stages\":$stages"
+        publish done "$(rest)$scored,\"seconds\":$(awk "BEGIN {printf \"%.3f\", $now - $since}"),\"memory\":{$(memory)},\"stages\":$stages"
         since=$now
         state[$i]=done
     done
@@ -254,7 +266,7 @@ round_of() {
     hung=
     since=$(date +%s.%N)
     work=$work try=$try refine=$refine setsid "$0" round >"$work/log" 2>&1 &
-    pipe=$!
+    pipe=$! peak=()
     while kill -0 "$pipe" 2>/dev/null; do
         sleep 0.2
         harvest "$@"
@@ -264,8 +276,8 @@ round_of() {
         [ $((SECONDS - at)) -le "$PF_TIMEOUT" ] || { hung=1; kill -9 -- "-$pipe"; }
     done
     wait "$pipe" 2>/dev/null || true
-    pipe=
     harvest "$@"
+    pipe=
     sorry "$@"
 }
 

@@ -77,7 +77,7 @@ static void
 print_figures(FILE *to, const char *name, const struct figures *f)
 {
     if (f->n)
-        fprintf(to, "%-16s %10.6g %10.6g %10.6g %8d\n", name, f->sum / f->n, f->min, f->max, f->n);
+        fprintf(to, "%-22s %10.6g %10.6g %10.6g %8d\n", name, f->sum / f->n, f->min, f->max, f->n);
 }
 
 static bool
@@ -101,25 +101,43 @@ print_scores(FILE *to, json_t *last)
     }
 }
 
-/* The same of each tool's seconds or memory, in the order in which the tools worked. */
-static void
-print_stages(FILE *to, json_t *last, const char *what)
+/* The numbers of one object by tool: those of the stages of this name or, of the memory that
+ * the processes held, that of the line's member. */
+static json_t *
+by_tool(const json_t *line, const char *what)
 {
-    json_t *const tools = json_object(), *line, *stage, *none;
+    json_t *const numbers = json_object(), *const own = json_object_get(line, what), *stage;
+    size_t i;
+    json_array_foreach(json_object_get(line, "stages"), i, stage) {
+        const char *const tool = json_string_value(json_object_get(stage, "tool"));
+        json_t *const number = json_object_get(stage, what);
+        if (tool && number)
+            json_object_set(numbers, tool, number);
+    }
+    if (json_is_object(own))
+        json_object_update(numbers, own);
+    return numbers;
+}
+
+/* A row for each tool of which the lines tell seconds or memory. */
+static void
+print_tools(FILE *to, json_t *last, const char *what)
+{
+    json_t *const tools = json_object(), *line, *none;
     const char *object, *tool;
     char name[80];
-    size_t i;
-    json_object_foreach(last, object, line)
-        json_array_foreach(json_object_get(line, "stages"), i, stage)
-            if ((tool = json_string_value(json_object_get(stage, "tool"))))
-                json_object_set_new(tools, tool, json_null());
+    json_object_foreach(last, object, line) {
+        json_t *const numbers = by_tool(line, what);
+        json_object_update(tools, numbers);
+        json_decref(numbers);
+    }
     json_object_foreach(tools, tool, none) {
         struct figures f = {0};
-        json_object_foreach(last, object, line)
-            json_array_foreach(json_object_get(line, "stages"), i, stage) {
-                const char *const its = json_string_value(json_object_get(stage, "tool"));
-                add(&f, its && !strcmp(its, tool) ? json_object_get(stage, what) : NULL);
-            }
+        json_object_foreach(last, object, line) {
+            json_t *const numbers = by_tool(line, what);
+            add(&f, json_object_get(numbers, tool));
+            json_decref(numbers);
+        }
         snprintf(name, sizeof name, "%s %s", tool, what);
         print_figures(to, name, &f);
     }
@@ -192,10 +210,10 @@ table_print(FILE *to, json_t *last)
     if (watertight)
         fprintf(to, "%d of %d meshes are watertight\n", closed, watertight);
     if (done)
-        fprintf(to, "\n%-16s %10s %10s %10s %8s\n", "", "mean", "min", "max", "objects");
+        fprintf(to, "\n%-22s %10s %10s %10s %8s\n", "", "mean", "min", "max", "objects");
     print_scores(to, last);
-    print_stages(to, last, "seconds");
-    print_stages(to, last, "memory");
+    print_tools(to, last, "seconds");
+    print_tools(to, last, "memory");
     PF_TRY(print_slowest(to, last));
     print_failures(to, last);
     return PF_OK;

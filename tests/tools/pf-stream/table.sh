@@ -2,22 +2,23 @@
 . "$(dirname "$0")/../lib.sh"
 cat >m.jsonl <<'END'
 {"object":"mug","status":"failed","error":"pf-crop: mug.png: no"}
-{"object":"ball","status":"done","seconds":4,"psnr":20,"coverage":0.25,"faces":100,"watertight":true,"stages":[{"tool":"pf-crop","options":{"size":1},"seconds":0.5,"memory":7},{"tool":"pf-sample","seconds":2}]}
-{"object":"mug","status":"done","seconds":2,"psnr":30,"coverage":0.75,"faces":300,"watertight":false,"stages":[{"tool":"pf-crop","seconds":1.5,"memory":9},{"tool":"pf-sample","seconds":1}]}
+{"object":"ball","status":"done","seconds":4,"psnr":20,"coverage":0.25,"faces":100,"watertight":true,"memory":{"pf-crop":7,"pf-extract-mesh":5},"stages":[{"tool":"pf-crop","options":{"size":1},"seconds":0.5},{"tool":"pf-sample","seconds":2}]}
+{"object":"mug","status":"done","seconds":2,"psnr":30,"coverage":0.75,"faces":300,"watertight":false,"memory":{"pf-crop":9},"stages":[{"tool":"pf-crop","seconds":1.5},{"tool":"pf-sample","seconds":1}]}
 {"object":"a\u001bb","status":"failed","error":"pf-crop: a\u001b[2Jb.png: empty"}
 END
 cat >expected <<'END'
 3 objects: 2 done, 1 failed
 1 of 2 meshes are watertight
 
-                       mean        min        max  objects
-psnr                     25         20         30        2
-coverage                0.5       0.25       0.75        2
-faces                   200        100        300        2
-seconds                   3          2          4        2
-pf-crop seconds           1        0.5        1.5        2
-pf-sample seconds        1.5          1          2        2
-pf-crop memory            8          7          9        2
+                             mean        min        max  objects
+psnr                           25         20         30        2
+coverage                      0.5       0.25       0.75        2
+faces                         200        100        300        2
+seconds                         3          2          4        2
+pf-crop seconds                 1        0.5        1.5        2
+pf-sample seconds             1.5          1          2        2
+pf-crop memory                  8          7          9        2
+pf-extract-mesh memory          5          5          5        1
 
 slowest
        4.0 s  ball

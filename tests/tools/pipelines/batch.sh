@@ -66,7 +66,7 @@ for why in '"pf-mask=fails".*"error":"tool: \\"no"' '"pf-neus=dies".*"error":"pf
 done
 ok "the others have folders, and nothing is left over" test "$(cd out && echo .[!.]* *)" = '.[!.]* a b c$d%e f manifest.jsonl'
 ok "whole" test "$(cd out/f && echo *)" = "0.png cutout.png field.pf loss.csv masked.pf masks.png mesh.glb mesh.ply rendering.mp4 views.pf"
-ok "with scores" grep -q '"psnr":30.5,"coverage":0.5,"faces":7,"seconds":[0-9.]*,"stages":\[{"tool":"pf-crop"}\]}$' out/manifest.jsonl
+ok "with scores" grep -q '"psnr":30.5,"coverage":0.5,"faces":7,"seconds":[0-9.]*,"memory":{[^}]*},"stages":\[{"tool":"pf-crop"}\]}$' out/manifest.jsonl
 ok "as JSON" test "$("$BIN/pf-stream" table out/manifest.jsonl | head -n 1)" = "6 objects: 3 done, 3 failed"
 rm ran in/pf-*; ok "again: nothing is done" batch INPUT=in OUTPUT=out
 ok "by no tool" test ! -e ran
