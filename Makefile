@@ -137,12 +137,14 @@ SHORT := $(filter-out tests/tools/%,$(TESTS))
 check-run: tests
 	BIN=$(abspath $(BIN)) PF_SAN=$(SAN) PF_FAULT=$(abspath $(FAULT)) JOBS=$(JOBS) tests/run $(SCRIPTS) tests/fault/sample.sh $(patsubst %.c,$(B)/%,$(LONG) $(SHORT) $(FUZZ))
 
-# The slow comparisons: the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh; npm's IS-Net.
+# The slow comparisons: the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh; npm's IS-Net; batches
+# that are killed or run by Slurm and GNU parallel, where these are.
 check-long: deps
 	PF_LONG=1 tests/golden.sh $(BUILD)
-	$(MAKE) --no-print-directory all $(B)/tests/tools/pf-stream/test_pack
+	$(MAKE) --no-print-directory all $(B)/tests/tools/pf-stream/test_pack $(B)/tests/tools/pipelines/test_shards
 	PF_LONG=1 BIN=$(abspath $(BIN)) $(B)/tests/tools/pf-stream/test_pack
-	PF_LONG=1 BIN=$(abspath $(BIN)) tests/run tests/tools/pf-cutout/imgly.sh
+	PF_LONG=1 BIN=$(abspath $(BIN)) tests/run tests/tools/pf-cutout/imgly.sh tests/tools/pipelines/batch.sh
+	PF_LONG=1 BIN=$(abspath $(BIN)) $(B)/tests/tools/pipelines/test_shards
 
 # Every allocation and system call of a small run of each tool fails once; POINTS=20: so many of each kind.
 check-faults: all $(FAULT)/fault $(FAULT)/malloc.so
@@ -235,7 +237,8 @@ posefusion $(VERSION)
 make                     the tools, in $(BUILD)/bin; with nvcc both backends
 make demo                install what is missing, build, a photo that ships -> mesh and video in out/demo
 make check               the tests, as many at once as there are processors, or JOBS=N
-make check-long          the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh; npm's IS-Net
+make check-long          the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh; npm's IS-Net;
+                         batches, killed, and by Slurm and GNU parallel where they are installed
 make check-gpu           CUDA against the CPU; PF_SANITIZE=1 adds compute-sanitizer
 make check-faults        every allocation and system call of a run of each tool fails once
 make check-reference     the PyTorch twin and the objects; needs python3-torch
