@@ -11,7 +11,6 @@
 # processes that hold them, whatever ends those.
 set -euo pipefail
 export LC_ALL=C OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
-HERE=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 
 die() { printf 'batch.mk: %s\n' "$1" >&2; exit 1; }
 
@@ -22,6 +21,7 @@ of_folder() {
     local folder=$PF_INPUT photo object made=()
     case $folder in -*) folder=./$folder ;; esac
     [ -d "$folder" ] || die "INPUT: there is no folder \"$PF_INPUT\""
+    [ ! "$folder" -ef "$PF_OUTPUT" ] || die "INPUT and OUTPUT are one folder, \"$PF_INPUT\""
     # What was made of photos is none, where OUTPUT lies among them.
     [ ! -e "$PF_OUTPUT" ] || made=(-samefile "$PF_OUTPUT" -prune -o)
     while IFS= read -r -d '' photo; do
@@ -39,10 +39,17 @@ of_list() {
     folder=$(dirname -- "$PF_LIST")
     LIST_NAME=$PF_LIST FOLDER=$folder awk -F '\t' '
         function bad(why) {printf "batch.mk: %s:%d: %s\n", ENVIRON["LIST_NAME"], NR, why >"/dev/stderr"; failed = 1; exit 1}
-        function number(name, several,   text) {
+        # The text of a column, which must be a number from least to most.
+        function number(name, least, most, whole,   text) {
             text = name in at ? $at[name] : ""
-            if (text != "" && text !~ (several ? "^" real "(," real ")*$" : "^" real "$"))
-                bad("column " name ": \"" text "\" is no number")
+            if (text != "" && (text !~ "^" real "$" || text + 0 < least || text + 0 > most || whole && text ~ /[.]/))
+                bad("column " name ": \"" text "\" is no " (whole ? "whole " : "") "number from " least " to " most)
+            return text
+        }
+        function targets(   text) {
+            text = "target_elevation" in at ? $at["target_elevation"] : ""
+            if (text != "" && text !~ "^" real "(," real ")*$")
+                bad("column target_elevation: \"" text "\" is no number")
             return text
         }
         BEGIN {real = "[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)"; OFS = "\t"
@@ -61,7 +68,8 @@ of_list() {
             if (photo !~ /^\//) photo = ENVIRON["FOLDER"] "/" photo
             object = "object" in at ? $at["object"] : ""
             if (object == "") {object = photo; sub(/.*\//, "", object); sub(/\.[^.]*$/, "", object)}
-            print object, photo, number("elevation"), number("azimuth"), number("crop_size"), number("target_elevation", 1), number("seed")}' <"$PF_LIST"
+            print object, photo, number("elevation", -89, 89), number("azimuth", -360, 360),
+                number("crop_size", -1, 4096, 1), targets(), number("seed", 0, 9007199254740992, 1)}' <"$PF_LIST"
 }
 
 # objects: the table of all, sorted by object.
@@ -176,6 +184,7 @@ round() {
 
 RESULTS="0.png masks.png mesh.ply mesh.glb rendering.mp4"
 
+number() { [[ $1 =~ ^-?[0-9]+([.][0-9]+)?(e[-+]?[0-9]+)?$ ]] && echo "$1" || echo null; }
 # Members of the JSON: scores of the object in this folder.
 scores() {
     local psnr coverage faces
@@ -183,7 +192,7 @@ scores() {
     coverage=$(pf-stream info --json masked.pf | sed -n 's/.*"name":"views.alpha"[^}]*"mean":\([^,]*\),.*/\1/p' |
         awk '{s += $1} END {print s / NR}')
     faces=$(head -c 1000 mesh.ply | sed -n 's/^element face //p')
-    printf ',"psnr":%s,"coverage":%s,"faces":%s' "$psnr" "$coverage" "$faces"
+    printf ',"psnr":%s,"coverage":%s,"faces":%s' "$(number "$psnr")" "$(number "$coverage")" "$(number "$faces")"
 }
 
 rest() { printf ',"photo":%s,"version":"%s","seed":%s' "$(json "$photo")" "$PF_VERSION" "${seed:-$PF_SEED}"; }
@@ -191,7 +200,7 @@ rest() { printf ',"photo":%s,"version":"%s","seed":%s' "$(json "$photo")" "$PF_V
 # fail SENTENCE, a string of JSON; files that it names there are the photo's.
 fail() {
     local why=$1 place
-    for place in "$work/in/$object.${photo##*.}" "$work/made/$object/cutout.png"; do
+    for place in "$work/in/$object.photo" "$work/made/$object/cutout.png"; do
         place=$(json "$place") why=${why//"${place:1:-1}"/"$(json "$photo" | sed 's/^.//; s/.$//')"}
     done
     printf 'batch.mk: %s: %s\n' "$object" "$why" >&2
@@ -204,15 +213,19 @@ choose() {
     IFS=$'\x1f' read -r object photo elevation azimuth crop_size target_elevation seed sha digest <<<"${rows[$1]}"
 }
 
-# memory: of each tool of the pipe the most that it held so far, in MB, as members of JSON.
+# look: of each tool of the pipe the most that it held so far, in kB, into peak.
 declare -A peak
-memory() {
+look() {
     local pid tool key value
     for pid in $(pgrep -s "$pipe" pf-); do
         { read -r tool <"/proc/$pid/comm" && while read -r key value _; do
             [ "$key" != VmHWM: ] || peak[$tool]=$value
         done <"/proc/$pid/status"; } 2>/dev/null || true
     done
+}
+# memory: that in MB, as members of JSON.
+memory() {
+    local tool
     for tool in "${!peak[@]}"; do echo "\"$tool\":$((peak[$tool] / 1024))"; done | sort | paste -sd ,
 }
 
@@ -230,6 +243,7 @@ harvest() {
         stages=$(pf-stream info --json field.pf | sed 's/.*,"history":\(\[.*\]\)}$/\1/')
         popd >/dev/null
         now=$(date +%s.%N)
+        look
         publish done "$(rest)$scored,\"seconds\":$(awk "BEGIN {printf \"%.3f\", $now - $since}"),\"memory\":{$(memory)},\"stages\":$stages"
         since=$now
         state[$i]=done
@@ -244,7 +258,7 @@ sorry() {
         choose "$i"
         why=$(grep -F "\"pf.object\":$(json "$object")," "$work/documents" 2>/dev/null |
             sed -n 's/.*"pf.error":\("\([^"\\]\|\\.\)*"\).*/\1/p') || true
-        if [ -z "$why" ] && why=$(grep -F "$work/in/$object.${photo##*.}: " "$work/cutout" 2>/dev/null); then why=$(json "$why"); fi
+        if [ -z "$why" ] && why=$(grep -F "$work/in/$object.photo: " "$work/cutout" 2>/dev/null); then why=$(json "$why"); fi
         [ -z "$why" ] || { fail "$why"; state[$i]=failed; }
     done
 }
@@ -259,7 +273,7 @@ round_of() {
     printf 'photo\tobject\televation\tazimuth\tcrop_size\ttarget_elevation\tseed\n' >"$work/list"
     for i; do
         choose "$i"
-        ln -s -- "$photo" "$work/in/$object.${photo##*.}"
+        ln -s -- "$photo" "$work/in/$object.photo"
         printf '%s\t' "$photo" "$object" "$elevation" "$azimuth" "$crop_size" "${target_elevation:-$PF_TARGET_ELEVATION}" >>"$work/list"
         printf '%s\n' "${seed:-$PF_SEED}" >>"$work/list"
     done
@@ -290,12 +304,16 @@ still() {
 
 # blame I: why photo I, which was alone, came to nothing.  What is not its own fault ends the run.
 blame() {
-    local tool status why
+    local tool status why command before=
     choose "$1"
     why=$(grep -a '^pf-' "$work/log" | grep -v ' s left\| s in all' | tail -n 1) || true
     if [ -n "$hung" ]; then
-        for tool in pf-cutout pf-crop pf-clip-embed pf-pick pf-sample pf-mask pf-neus pf-extract-mesh pf-render-video; do
-            grep -q "^$tool " "$work/ended" || break
+        # The first in the order of the pipe that has not ended.
+        for command in "$PF_CUTOUT" "$PF_CROP" "$PF_EMBED" "$try" "$refine" "$PF_SAMPLE" "$PF_PICK" "$PF_MASK" "$PF_NEUS" \
+            "$PF_MESH" "$PF_FILM"; do
+            [ -n "$command" ] || continue
+            tool=${command%% *} before+=" $tool"
+            [ "$(grep -c "^$tool " "$work/ended")" -ge "$(grep -o "$tool" <<<"$before" | wc -l)" ] || break
         done
         why="$tool: no progress in $PF_TIMEOUT seconds"
     elif read -r tool status < <(awk '$2 > 128 && $2 != 141' "$work/ended"); then
@@ -328,13 +346,16 @@ all_of() {
 # lock FILE: on descriptor 9, until this process and those that it started end.
 lock() {
     while :; do
-        exec 9>>"$1"
+        # Another shard may be removing the folder, when it is the last to leave.
+        mkdir -p "${1%/*}"
+        [ -w "${1%/*}" ] || die "${1%/*}: cannot be written"
+        { exec 9>>"$1"; } 2>/dev/null || continue
         flock -n 9 || { echo "batch.mk: waiting for another run of shard $number" >&2; flock 9; }
         [ "$1" -ef /dev/fd/9 ] && return        # and not one that its holder has removed meanwhile
     done
 }
 
-
+# run NUMBER: what is missing of this shard.
 run() {
     local number=$1 work=$PF_OUTPUT/.batch/$1 failed=0 pipe= hung= since table i try refine
     local object photo elevation azimuth crop_size target_elevation seed sha digest
@@ -342,9 +363,10 @@ run() {
     table=$(objects) || exit 1
     table=$(sed -n "$((number * PF_SHARD + 1)),$(((number + 1) * PF_SHARD))p" <<<"$table")
     [ -n "$table" ] || die "there is no shard $number"
-    mkdir -p "$PF_OUTPUT/.batch"
+    mkdir -p "$PF_OUTPUT"
     lock "$work.lock"
-    trap '[ -z "$pipe" ] || kill -9 -- "-$pipe"; exit 1' INT TERM HUP
+    trap '[ -z "$pipe" ] || kill -9 -- "-$pipe" 2>/dev/null' EXIT
+    trap 'exit 1' INT TERM HUP
     while IFS=$'\x1f' read -r object photo elevation azimuth crop_size target_elevation seed; do
         photo=$(realpath -s -- "$photo")
         sha=$(sha256sum <"$photo" 2>/dev/null) || sha=; sha=${sha%% *}
@@ -362,7 +384,7 @@ run() {
     try= refine= all_of "${told[@]}"
     try=$PF_TRY refine=$PF_REFINE all_of "${untold[@]}"
     rm -rf "$work" "$work.lock"
-    rmdir --ignore-fail-on-non-empty "$PF_OUTPUT/.batch"
+    rmdir "$PF_OUTPUT/.batch" 2>/dev/null || true           # the last one removes it
     [ $failed = 0 ] || die "shard $number: $failed of ${#rows[@]} objects failed; RETRY=1 tries them again"
 }
 

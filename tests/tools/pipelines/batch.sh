@@ -26,7 +26,7 @@ while IFS= read -r object; do
     failed:*) ;;
     "$tool=fails"*)
         echo "$tool: \"no" >&2; status=1
-        [ "$tool" != pf-cutout ] || { echo "$tool: ${photos[0]%/*}/$object.png: no" >&2; continue; }
+        [ "$tool" != pf-cutout ] || { echo "$tool: ${photos[0]%/*}/$object.photo: no" >&2; continue; }
         object=failed:$object ;;
     "$tool=hangs"*) sleep 1000 ;;
     "$tool=dies"*) kill -9 $$ ;;
@@ -83,7 +83,7 @@ refused() {
 printf 'photo\tseed\na.png\tx7\n' >bad.tsv
 refused "no folder" 'INPUT: there is no folder "nowhere"' INPUT=nowhere
 mkdir empty; refused "an empty one" "empty: there are no photos" INPUT=empty
-refused "a number that is none" 'bad.tsv:2: column seed: "x7" is no number' LIST=bad.tsv
+refused "a number that is none" 'bad.tsv:2: column seed: "x7" is no whole number from 0 to 9007199254740992' LIST=bad.tsv
 
 [ -n "${PF_LONG:-}" ] || exit 0
 
@@ -127,10 +127,11 @@ refused "neither" "INPUT=FOLDER or LIST=TSV is missing"
 refused "both" "INPUT or LIST, not both" INPUT=in LIST=p/list.tsv
 refused "no list" 'LIST: there is no file "nowhere"' LIST=nowhere
 printf 'photo\tcolour\n' >bad.tsv; refused "a column that is unknown" 'bad.tsv:1: there is no column "colour"' LIST=bad.tsv
-printf 'photo\tseed\na.png\tx7\n' >bad.tsv; refused "a number that is none" 'bad.tsv:2: column seed: "x7" is no number' LIST=bad.tsv
+printf 'photo\tseed\na.png\tx7\n' >bad.tsv; refused "a number that is none" 'bad.tsv:2: column seed: "x7" is no whole number from 0 to 9007199254740992' LIST=bad.tsv
 printf 'photo\na.png\nb/a.jpg\n' >bad.tsv; refused "two photos of one object" "are both of the object a" LIST=bad.tsv
 printf 'photo\tobject\na.png\t../a\n' >bad.tsv; refused "an object out of the folder" 'no object can be called "../a"' LIST=bad.tsv
 touch 'empty/a\tb.png' $'empty/a\tb.png'; refused "a tab in a name" "holds a tab" INPUT=empty
 rm empty/*; touch $'empty/\344.png'; refused "Latin-1" "is not UTF-8" INPUT=empty
+printf 'photo\televation\na.png\t90\n' >bad.tsv; refused "a number out of range" 'bad.tsv:2: column elevation: "90" is no number from -89 to 89' LIST=bad.tsv
 refused "SHARD=0" 'SHARD is a number of photos, not "0"' INPUT=in SHARD=0
 refused "SAMPLE" "SAMPLE is for one photo" INPUT=in SAMPLES=2 SAMPLE=1
