@@ -42,7 +42,7 @@ of_list() {
         # The text of a column, which must be a number from least to most.
         function number(name, least, most, whole,   text) {
             text = name in at ? $at[name] : ""
-            if (text != "" && (text !~ "^" real "$" || text + 0 < least || text + 0 > most || whole && text ~ /[.]/))
+            if (text != "" && (text !~ "^" real "$" || text + 0 < least + 0 || text + 0 > most + 0 || whole && text ~ /[.]/))
                 bad("column " name ": \"" text "\" is no " (whole ? "whole " : "") "number from " least " to " most)
             return text
         }
@@ -69,7 +69,7 @@ of_list() {
             object = "object" in at ? $at["object"] : ""
             if (object == "") {object = photo; sub(/.*\//, "", object); sub(/\.[^.]*$/, "", object)}
             print object, photo, number("elevation", -89, 89), number("azimuth", -360, 360),
-                number("crop_size", -1, 4096, 1), targets(), number("seed", 0, 9007199254740992, 1)}' <"$PF_LIST"
+                number("crop_size", -1, 4096, 1), targets(), number("seed", 0, "9007199254740992", 1)}' <"$PF_LIST"
 }
 
 # objects: the table of all, sorted by object.
@@ -365,7 +365,7 @@ run() {
     [ -n "$table" ] || die "there is no shard $number"
     mkdir -p "$PF_OUTPUT"
     lock "$work.lock"
-    trap '[ -z "$pipe" ] || kill -9 -- "-$pipe" 2>/dev/null' EXIT
+    trap '[ -z "${pipe-}" ] || kill -9 -- "-$pipe" 2>/dev/null' EXIT
     trap 'exit 1' INT TERM HUP
     while IFS=$'\x1f' read -r object photo elevation azimuth crop_size target_elevation seed; do
         photo=$(realpath -s -- "$photo")
