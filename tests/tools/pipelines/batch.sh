@@ -56,23 +56,22 @@ batch() {
 photos() { local f; mkdir -p in/sub; for f; do echo "photo $f" >"in/$f"; done; }
 manifest() { sed 's/{"object":"\([^"]*\)","status":"\([^"]*\)".*/\1 \2/' out/manifest.jsonl | sort | tr '\n' ' '; }
 
-photos a.png 'b c$d%e.JPG' sub/f.WebP sub/g.txt .h.png pf-cutout=fails.png pf-mask=fails.png pf-neus=dies.png
-batch INPUT=in OUTPUT=out SHARD=4
-ok "of a folder and those below, in shards, what fails or dies" test $? = 2
-ok "costs itself alone" test "$(manifest)" = 'a done b c$d%e done f done pf-cutout=fails failed pf-mask=fails failed pf-neus=dies failed '
-for why in '"pf-mask=fails".*"error":"tool: \\"no"' '"pf-neus=dies".*"error":"pf-neus: ended by signal 9"' \
-    '"pf-cutout=fails".*"error":"pf-cutout: .*/in/pf-cutout=fails.png: no"'; do
+photos a.png 'b c$d%e.JPG' sub/f.WebP sub/g.txt .h.png pf-cutout=fails.png pf-mask=fails.png
+batch INPUT=in OUTPUT=out
+ok "of a folder and those below, what fails" test $? = 2
+ok "costs itself alone" test "$(manifest)" = 'a done b c$d%e done f done pf-cutout=fails failed pf-mask=fails failed '
+for why in '"pf-mask=fails".*"error":"tool: \\"no"' '"pf-cutout=fails".*"error":"pf-cutout: .*/in/pf-cutout=fails.png: no"'; do
     ok "with a sentence: ${why##*:}" grep -q "^{\"object\":$why" out/manifest.jsonl
 done
 ok "the others have folders, and nothing is left over" test "$(cd out && echo .[!.]* *)" = '.[!.]* a b c$d%e f manifest.jsonl'
 ok "whole" test "$(cd out/f && echo *)" = "0.png cutout.png field.pf loss.csv masked.pf masks.png mesh.glb mesh.ply rendering.mp4 views.pf"
 ok "with scores" grep -q '"psnr":30.5,"coverage":0.5,"faces":7,"seconds":[0-9.]*,"memory":{[^}]*},"stages":\[{"tool":"pf-crop"}\]}$' out/manifest.jsonl
-ok "as JSON" test "$("$BIN/pf-stream" table out/manifest.jsonl | head -n 1)" = "6 objects: 3 done, 3 failed"
+ok "as JSON" test "$("$BIN/pf-stream" table out/manifest.jsonl | head -n 1)" = "5 objects: 3 done, 2 failed"
 rm ran in/pf-*; ok "again: nothing is done" batch INPUT=in OUTPUT=out
 ok "by no tool" test ! -e ran
 rm -r out/a out/f/mesh.glb; echo new >>'in/b c$d%e.JPG'
 ok "what is missing, and a photo that is another now" batch INPUT=in OUTPUT=out
-ok "is made" test "$(wc -l <out/manifest.jsonl)" = 9 -a -e out/a/mesh.glb -a -e out/f/mesh.glb
+ok "is made" test "$(wc -l <out/manifest.jsonl)" = 8 -a -e out/a/mesh.glb -a -e out/f/mesh.glb
 
 # refused NAME WORDS VARIABLES...: by one sentence, and nothing is written.
 refused() {
@@ -87,22 +86,23 @@ refused "a number that is none" 'bad.tsv:2: column seed: "x7" is no whole number
 
 [ -n "${PF_LONG:-}" ] || exit 0
 
-ok "other settings" batch INPUT=in OUTPUT=out FRAMES=3
-ok "are made" test "$(wc -l <out/manifest.jsonl)" = 12
+ok "other settings, in shards" batch INPUT=in OUTPUT=out FRAMES=3 SHARD=2
+ok "are made" test "$(wc -l <out/manifest.jsonl)" = 11
 mkdir -p in/out; ok "OUTPUT among the photos" batch INPUT=in OUTPUT=in/out FRAMES=3
 ok "holds no photos" batch INPUT=in OUTPUT=in/out FRAMES=3
 ok "of the next run" test "$(wc -l <in/out/manifest.jsonl)" = 3
 rm -r in out
 
-photos a.png pf-mask=fails.png pf-render-video=fails.png pf-sample=hangs.png z.png
+photos a.png pf-mask=fails.png pf-neus=dies.png pf-render-video=fails.png pf-sample=hangs.png z.png
 batch INPUT=in OUTPUT=out TIMEOUT=10
-ok "what hangs" test $? = 2
-ok "costs itself alone, too" test "$(manifest)" = "a done pf-mask=fails failed pf-render-video=fails failed pf-sample=hangs failed z done "
+ok "what dies or hangs" test $? = 2
+ok "costs itself alone, too" test "$(manifest)" = "a done pf-mask=fails failed pf-neus=dies failed pf-render-video=fails failed pf-sample=hangs failed z done "
 ok "its tool is named" grep -q '"pf-sample=hangs".*"error":"pf-sample: no progress in 10 seconds"' out/manifest.jsonl
-ok "as is one that fails last" grep -q '"pf-render-video=fails".*"error":"pf-render-video: \\"no"' out/manifest.jsonl
+ok "as are one that dies" grep -q '"pf-neus=dies".*"error":"pf-neus: ended by signal 9"' out/manifest.jsonl
+ok "and one that fails last" grep -q '"pf-render-video=fails".*"error":"pf-render-video: \\"no"' out/manifest.jsonl
 rm ran; batch INPUT=in OUTPUT=out
 ok "again: it still has failed" test $? = 2 -a ! -e ran
-rm in/pf-[rs]*
+rm in/pf-[nrs]*
 batch INPUT=in OUTPUT=out RETRY=1
 ok "RETRY=1 tries again" test $? = 2 -a "$(manifest | grep -o 'pf-mask=fails failed' | wc -l)" = 2
 rm -r in out

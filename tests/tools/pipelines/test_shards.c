@@ -1,6 +1,6 @@
 /* pipelines/batch.mk with a model of random weights that takes a second for a photo.  What is looked
- * at stands in long.inc beside this file, a script, for the commands are what people type; it takes
- * minutes: with PF_LONG=1.  test_shards FOLDER leaves the model there, for trials. */
+ * at stands in long.inc beside this file, a script, for the commands are what people type; it
+ * takes minutes: with PF_LONG=1.  test_shards FOLDER leaves the model there, for trials. */
 #include "tests/tools/pf-sample/random_model.h"
 #include "tests/tools/program.h"
 
@@ -54,7 +54,7 @@ script(const char *part)
     assert_int_equal(system(line), 0);
 }
 
-#define PART(name, part)                                                                           \
+#define PART(name, part)                                                                       \
     static void name(void **state)                                                                 \
     {                                                                                              \
         (void)state;                                                                               \
