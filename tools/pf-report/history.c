@@ -39,8 +39,10 @@ history_cell(FILE *to, const char *key, const json_t *value)
     }
     const double v = json_number_value(value);
     html(to, "<td class=\"number\" data-value=\"%.12g\">", v);
-    if (ends_with(key, "bytes") || ends_with(key, "memory"))
+    if (ends_with(key, "bytes"))
         html_bytes(to, v);
+    else if (ends_with(key, "memory"))
+        html(to, "%.0f MB", v);
     else if (ends_with(key, "seconds"))
         html(to, v < 9.995 ? "%.2f s" : "%.1f s", v);
     else

@@ -11,8 +11,8 @@
  * entries say, as seconds and memory, has columns of its own.  PF_EFORMAT if it is none; nothing is
  * written then. */
 pf_err history_write(FILE *to, const char *history, const char *object) PF_MUST_USE;
-/* A value as a cell, with its number for sorting; key tells its unit: seconds, or
- * memory in bytes. */
+/* A value as a cell, with its number for sorting; key tells its unit: seconds,
+ * memory in MB, bytes. */
 void history_cell(FILE *to, const char *key, const json_t *value);
 /* A key as a heading: spaces for underscores. */
 void history_heading(FILE *to, const char *key);

@@ -52,7 +52,22 @@ take_stage(json_t *row, json_t *totals, const json_t *stage)
         }
 }
 
-/* Objects, as scores may be one, are taken apart; what is neither number nor word stays JSON. */
+/* The members of an object have a column each, "pf-neus memory"; of memory the object's own is the
+ * most that a tool held. */
+static void
+take_members(json_t *row, json_t *totals, const char *what, const json_t *members)
+{
+    const char *key;
+    const json_t *value;
+    char name[200];
+    json_object_foreach((json_t *)members, key, value) {
+        snprintf(name, sizeof name, "%s %s", key, what);
+        json_object_set(row, name, (json_t *)value);
+        if (json_is_number(value) && !strcmp(what, "memory"))
+            merge_number(totals, what, what, json_number_value(value));
+    }
+}
+
 static void
 flatten(json_t *row, json_t *totals, const json_t *line)
 {
@@ -64,7 +79,7 @@ flatten(json_t *row, json_t *totals, const json_t *line)
             json_array_foreach((json_t *)value, i, stage)
                 take_stage(row, totals, stage);
         else if (json_is_object(value))
-            flatten(row, totals, value);
+            take_members(row, totals, key, value);
         else
             json_object_set(row, key, (json_t *)value);
 }

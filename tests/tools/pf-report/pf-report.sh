@@ -74,13 +74,13 @@ mkdir -p "batch/a" batch/%b
 cp obj/cutout.png batch/a/; pf-stream png -o batch/a/0.png views.pf
 {
     printf '{"object":"a","photo":"a/cutout.png","status":"failed","error":"too early"}\n'
-    printf '{"object":"a","photo":"a/cutout.png","sha256":"%064d","status":"done","stages":[{"tool":"pf-sample","seed":6,"options":{"steps":8},"seconds":1.25,"memory":3e8},{"tool":"pf-sample","seconds":2.5,"memory":1e8},{"tool":"pf-crop","seconds":5.25,"memory":2e8}],"psnr":29.25}\n' 0
+    printf '{"object":"a","photo":"a/cutout.png","sha256":"%064d","status":"done","stages":[{"tool":"pf-sample","seed":6,"options":{"steps":8},"seconds":1.25},{"tool":"pf-sample","seconds":2.5},{"tool":"pf-crop","seconds":5.25}],"memory":{"pf-crop":30,"pf-sample":300},"psnr":29.25}\n' 0
     printf '{"object":"%%b","status":"done","seconds":100}\n{"object":"c","status":"done","seconds":10}\n'
     printf '{"object":"%s","status":"failed","error":"\\u0000 \\u001b[31m <script>"}\n' "${O//\"/\\\"}"
 } >batch/manifest.jsonl
 ok "a batch becomes a table" page batch batch
 ok "... its manifest, too" sh -c 'pf-report --title "Report on batch" batch/manifest.jsonl | cmp - batch.html'
-for what in '4 objects: 3 done, 1 failed.' '<td class="number" data-value="9">9.00 s</td>' '>300 MB</td>' '>29.25</td>' \
+for what in '4 objects: 3 done, 1 failed.' '<td class="number" data-value="9">9.00 s</td>' 'pf-crop memory</th>' 'data-value="300">300 MB</td>' '>30 MB</td>' '>29.25</td>' \
         'pf-sample seconds</th>' 'data-value="3.75">3.75 s' 'alt="Photo of a"' 'alt="First view of a"' '&lt;script&gt;</td>'; do
     ok "... with $what" has batch "$what"
 done
