@@ -131,8 +131,8 @@ history_write(FILE *to, const char *history, const char *object)
     }
     json_array_foreach(all, i, entry)
         json_object_foreach((json_t *)entry, key, value)
-            if (!is_known(key))
-                json_object_set(others, key, json_true());
+            if (!is_known(key) && json_object_set_new(others, key, json_true()))
+                pf_die("no memory for the history of %s", object);
     write_head(to, object, others);
     json_array_foreach(all, i, entry)
         write_entry(to, i, entry, others);

@@ -25,6 +25,14 @@ struct manifest {
 
 /* ---- reading ---- */
 
+/* The value is taken.  Names that were cut off need not be UTF-8: hence without a check. */
+static void
+put(json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new_nocheck(object, key, value))
+        pf_die("no memory for the manifest");
+}
+
 /* Seconds are summed up, of all else the largest counts. */
 static void
 merge_number(json_t *row, const char *key, const char *what, double v)
@@ -33,7 +41,7 @@ merge_number(json_t *row, const char *key, const char *what, double v)
     const double old = json_number_value(before);
     if (json_is_number(before))
         v = !strcmp(what, "seconds") ? old + v : fmax(old, v);
-    json_object_set_new(row, key, json_real(v));
+    put(row, key, json_real(v));
 }
 
 /* The numbers of a stage, "pf-neus seconds", and the object's own: those of all stages.  A tool may
@@ -62,7 +70,7 @@ take_members(json_t *row, json_t *totals, const char *what, const json_t *member
     char name[200];
     json_object_foreach((json_t *)members, key, value) {
         snprintf(name, sizeof name, "%s %s", key, what);
-        json_object_set(row, name, (json_t *)value);
+        put(row, name, json_incref((json_t *)value));
         if (json_is_number(value) && !strcmp(what, "memory"))
             merge_number(totals, what, what, json_number_value(value));
     }
@@ -81,7 +89,7 @@ flatten(json_t *row, json_t *totals, const json_t *line)
         else if (json_is_object(value))
             take_members(row, totals, key, value);
         else
-            json_object_set(row, key, (json_t *)value);
+            put(row, key, json_incref((json_t *)value));
 }
 
 static pf_err
@@ -98,9 +106,9 @@ read_line(struct manifest *m, const char *text, size_t n)
         err = pf_fail(PF_EFORMAT, "names no object");
     if (!err) {
         flatten(row, totals, line);
-        json_object_update_missing(row, totals);
-        if (json_object_set(m->rows, name, row))
-            err = pf_fail(PF_ENOMEM, "no memory for the manifest");
+        if (json_object_update_missing(row, totals))
+            pf_die("no memory for the manifest");
+        put(m->rows, name, json_incref(row));
     }
     json_decref(row);
     json_decref(totals);
@@ -118,15 +126,15 @@ find_columns(struct manifest *m)
     for (size_t i = 0; i < sizeof first / sizeof *first; i++)
         json_object_foreach(m->rows, name, row)
             if (json_object_get(row, first[i]))
-                json_object_set(m->columns, first[i], json_true());
+                put(m->columns, first[i], json_true());
     json_object_foreach(m->rows, name, row)
         json_object_foreach(row, key, value)
             if (strcmp(key, "object") && !strchr(key, ' '))
-                json_object_set(m->columns, key, json_true());
+                put(m->columns, key, json_true());
     json_object_foreach(m->rows, name, row)
         json_object_foreach(row, key, value)
             if (strcmp(key, "object"))
-                json_object_set(m->columns, key, json_true());
+                put(m->columns, key, json_true());
 }
 
 static pf_err
@@ -311,8 +319,7 @@ write_counts(FILE *to, const struct manifest *m)
     const char *name, *status, *separator = ": ";
     json_object_foreach(m->rows, name, row)
         if ((status = json_string_value(json_object_get(row, "status"))))
-            json_object_set_new(
-                counts, status,
+            put(counts, status,
                 json_integer(1 + json_integer_value(json_object_get(counts, status))));
     html(to, "<p>%d objects", (int)json_object_size(m->rows));
     json_object_foreach(counts, status, count) {
