@@ -53,14 +53,15 @@ list(struct folder *f)
     while ((e = readdir(dir))) {
         struct stat st;
         char *path = folder_join(f->path, e->d_name);
-        const bool plain = *e->d_name != '.' && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+        const bool plain = *e->d_name != '.' && strcasecmp(pf_name_ending(e->d_name), "html") &&
+                           stat(path, &st) == 0 && S_ISREG(st.st_mode);
         free(path);
         if (!plain)
             continue;
         f->file = realloc(f->file, (size_t)(f->files + 1) * sizeof *f->file);
         if (!f->file)
             pf_die("no memory for %d files", f->files + 1);
-        f->file[f->files++] = (struct folder_file){copy(e->d_name), st.st_size, st.st_mtime};
+        f->file[f->files++] = (struct folder_file){copy(e->d_name), st.st_size, st.st_mtim};
     }
     closedir(dir);
     if (f->files)

@@ -15,11 +15,11 @@
 struct folder_file {
     char *name;
     int64_t size;
-    time_t changed;
+    struct timespec changed;
 };
 struct folder {
     char *path, *name;          /* name: the object's */
-    struct folder_file *file;   /* regular files in order of their names, but for hidden ones */
+    struct folder_file *file;   /* regular files by name, without hidden ones and earlier reports */
     int files;
     char *history;              /* the longest pf.history of its documents, or NULL */
     char *views;                /* the stream with views that has the longest history, or NULL */

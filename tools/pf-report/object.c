@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "common/camera.h"
 #include "common/image.h"
@@ -305,24 +306,54 @@ write_table(FILE *to, const struct folder *f, const char *name)
     return PF_OK;
 }
 
-static void
+static double
+seconds_between(const struct folder_file *a, const struct folder_file *b)
+{
+    return difftime(b->changed.tv_sec, a->changed.tv_sec) +
+           (double)(b->changed.tv_nsec - a->changed.tv_nsec) * 1e-9;
+}
+
+static int
+by_time(const void *a, const void *b)
+{
+    const struct folder_file *p = a, *q = b;
+    const double apart = seconds_between(q, p);
+    return apart != 0 ? (apart > 0) - (apart < 0) : strcmp(p->name, q->name);
+}
+
+/* In the order in which they were written: where stages follow each other, the time since the file
+ * before is what the stage took. */
+static pf_err
 write_files(FILE *to, const struct folder *f)
 {
+    struct folder_file *file = malloc((size_t)(f->files + 1) * sizeof *file);
+    if (!file)
+        return pf_fail(PF_ENOMEM, "no memory for %d files", f->files);
+    if (f->files)
+        memcpy(file, f->file, (size_t)f->files * sizeof *file);
+    qsort(file, (size_t)f->files, sizeof *file, by_time);
     html(to, "<h3>Files</h3>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
              "aria-label=\"Files of %s\"><table class=\"sortable\"><thead><tr>"
              "<th scope=\"col\">file</th><th scope=\"col\">size</th><th scope=\"col\">written</th>"
-             "</tr></thead>\n<tbody>\n", f->name);
+             "<th scope=\"col\">after the one before</th></tr></thead>\n<tbody>\n", f->name);
     for (int i = 0; i < f->files; i++) {
         char when[32] = "";
         struct tm tm;
-        if (gmtime_r(&f->file[i].changed, &tm))
+        if (gmtime_r(&file[i].changed.tv_sec, &tm))
             strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S UTC", &tm);
-        html(to, "<tr><td>%s</td><td data-value=\"%lld\">", f->file[i].name,
-             (long long)f->file[i].size);
-        html_bytes(to, (double)f->file[i].size);
-        html(to, "</td><td>%s</td></tr>\n", when);
+        html(to, "<tr><td>%s</td><td class=\"number\" data-value=\"%lld\">", file[i].name,
+             (long long)file[i].size);
+        html_bytes(to, (double)file[i].size);
+        html(to, "</td><td>%s</td>", when);
+        const double after = i ? seconds_between(&file[i - 1], &file[i]) : 0;
+        if (i)
+            html(to, "<td class=\"number\" data-value=\"%.3f\">%.1f s</td></tr>\n", after, after);
+        else
+            fputs("<td></td></tr>\n", to);
     }
     fputs("</tbody></table></div>\n", to);
+    free(file);
+    return PF_OK;
 }
 
 /* Everything of one ending: films, logs, tables. */
@@ -361,7 +392,7 @@ object_write(FILE *to, const struct folder *f, int number, const struct report_o
     PF_TRY(write_each(to, f, "tsv", o));
     if (f->history)
         PF_TRY(or_say(to, history_write(to, f->history, f->name)));
-    write_files(to, f);
+    PF_TRY(write_files(to, f));
     fputs("</section>\n", to);
     return PF_OK;
 }

@@ -14,6 +14,7 @@ cp views.pf obj/masked.pf
 cp "$DATA/images/photo.png" obj/cutout.png
 printf 'sample\tscore\n0\t0.5\n1\t<i>\n' >obj/samples.tsv
 cp -r obj whole; cp views.pf whole/views.pf
+touch -d '2026-01-01 00:00:00' whole/*; touch -d '2026-01-01 00:00:07.5' whole/masked.pf
 
 page() { pf-report -o "$1.html" "${@:2}"; }
 has() { [[ $(<"$1.html") == *"$2"* ]]; }
@@ -21,10 +22,10 @@ lacks() { ! has "$@"; }
 ok "an object's folder becomes a page" page whole --photo "$DATA/images/photo.jpg" whole
 for what in 'class="status done">finished' 'alt="Photo of whole"' 'alt="Cut-out of whole"' 'data:video/mp4;base64,AAAA' \
         'alt="View 1 of 1, elevation 0.0 degrees"' 'alt="Cut-out view 1 of 1' 'aria-label="Losses of training, steps 0 to 8:' \
-        '<td>pf-neus</td>' '<code>--steps 9</code>' '<td>&lt;i&gt;</td>' '<td>mesh.ply</td>'; do
+        '2026-01-01 00:00:07 UTC</td><td class="number" data-value="7.500">7.5 s' '<td>pf-neus</td>' '<code>--steps 9</code>' '<td>&lt;i&gt;</td>' '<td>mesh.ply</td>'; do
     ok "... with $what" has whole "$what"
 done
-ok "the same folder gives the same page" sh -c 'pf-report --photo "$0" whole | cmp - whole.html' "$DATA/images/photo.jpg"
+ok "the same folder gives the same page" sh -c 'cp whole.html whole/report.html && pf-report --photo "$0" whole | cmp - whole.html' "$DATA/images/photo.jpg"
 ok "what is missing is said" page part obj
 ok "... by name" has part 'class="status partial">not finished, or failed: there is no views (views.pf)<'
 ok "... and a long film is" page part --film-size 0.0001 obj
@@ -109,7 +110,7 @@ mv whole "${O//\//-}"       # a folder's name has no slash
 ok "a page about several" page all "${O//\//-}" batch
 awk -v script="$HERE/page.js" '{print} /^<meta name="viewport"/ {
     print "<script>"; while ((getline line <script) > 0) print line; print "</script>"}' all.html >tried.html
-timeout 60 "$CHROMIUM" --headless --no-sandbox --user-data-dir="$TMP/chromium" --window-size=400,800 --enable-unsafe-swiftshader \
+timeout 120 "$CHROMIUM" --headless --no-sandbox --user-data-dir="$TMP/chromium" --window-size=400,800 --enable-unsafe-swiftshader \
     --dump-dom "file://$TMP/tried.html" 2>chromium.err | sed -n '/BEGIN$/,/^END/p' | sed 1d >found
 while read -r line; do
     [ "$line" = END ] || echo "${line%%ok *}ok $((n += 1)) - in a browser: ${line#*ok }"
