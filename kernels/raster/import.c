@@ -581,14 +581,11 @@ mapped(void)
 static void __attribute__((noreturn))
 work(const char *path, int to)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGXCPU};
     const struct rlimit none = {0, 0};
     struct files f = {.path = path, .memory = mapped() + BYTES_AT_ALL, .seconds = SECONDS_AT_ALL};
     pf_doc doc = {0};
     const int nowhere = open("/dev/null", O_RDWR);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        signal(signals[i], SIG_DFL);            // the outputs are the parent's to remove
     setrlimit(RLIMIT_CORE, &none);
     dup2(nowhere, 1);
     dup2(nowhere, 2);
@@ -600,6 +597,28 @@ work(const char *path, int to)
     }
     FILE *const out = fdopen(to, "wb");
     _exit(!out || pf_doc_write(&doc, out) != PF_OK);
+}
+
+/* The child is this program once more, under a name that sends it here before main: after a fork
+ * alone it would have the locks of the parent's threads, but not the threads that open them. */
+static const char child_name[] = "pf-import-mesh";
+
+static void __attribute__((constructor))
+be_the_child(int argc, char *argv[])
+{
+    int64_t to;
+    if (argc == 3 && strcmp(argv[0], child_name) == 0 && pf_parse_int(&to, argv[2]))
+        work(argv[1], (int)to);
+}
+
+/* In the child, where little is allowed. */
+static void __attribute__((noreturn))
+start_again(const char *path, int shared, char *number)
+{
+    char *const argv[] = {(char *)child_name, (char *)path, number, NULL};
+    fcntl(shared, F_SETFD, 0);                  // stays open
+    execv("/proc/self/exe", argv);
+    _exit(1);
 }
 
 /* How the child ended; PF_OK: there is a document. */
@@ -641,6 +660,7 @@ collect(uint8_t **bytes, size_t *size, int from, const char *path)
 pf_err
 pf_scene_import(uint8_t **bytes, size_t *size, const char *path)
 {
+    char number[16];
     int status;
     *bytes = NULL;
     if (!format_of(path))
@@ -652,9 +672,10 @@ pf_scene_import(uint8_t **bytes, size_t *size, const char *path)
     const int shared = memfd_create("mesh", MFD_CLOEXEC);
     if (shared < 0)
         return pf_fail(PF_EIO, "%s: no memory to share: %s", path, strerror(errno));
+    snprintf(number, sizeof number, "%d", shared);
     const pid_t child = fork();
     if (child == 0)
-        work(path, shared);
+        start_again(path, shared, number);
     pf_err err = PF_OK;
     if (child < 0)
         err = pf_fail(PF_EIO, "%s: cannot start a process: %s", path, strerror(errno));
