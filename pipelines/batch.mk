@@ -33,6 +33,7 @@ export PF_OUTPUT   := $(call typed,OUTPUT)
 export PF_SHARD    := $(SHARD)
 export PF_TIMEOUT  := $(TIMEOUT)
 export PF_RETRY    := $(RETRY)
+export PF_JOBS     := $(JOBS)
 export PF_DEVICE   := $(DEVICE)
 export PF_SEED     := $(SEED)
 export PF_TARGET_ELEVATION := $(TARGET_ELEVATION)
@@ -53,9 +54,9 @@ shard := $(HERE)shard.sh
 
 .PHONY: all count FORCE
 all:
-	@n=$$($(call q,$(shard)) count); seq 0 $$((n - 1)) | xargs -n 1 -P $(JOBS) $(call q,$(shard)) run
+	@exec $(call q,$(shard)) all
 count:
-	@$(call q,$(shard)) count
+	@exec $(call q,$(shard)) count
 FORCE:
 shard-%: FORCE
-	@$(call q,$(shard)) run $*
+	@exec $(call q,$(shard)) run $*

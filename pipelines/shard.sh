@@ -2,6 +2,7 @@
 # shard.sh - the photos of a batch, for batch.mk, which sets the variables PF_*.
 #
 #   shard.sh count      how many shards there are
+#   shard.sh all        the shards one after the other, PF_JOBS at once
 #   shard.sh run N      make what is missing of shard N, from 0 on
 #   shard.sh round      for itself: photos through one pipe of all tools
 #
@@ -388,12 +389,30 @@ run() {
     [ $failed = 0 ] || die "shard $number: $failed of ${#rows[@]} objects failed; RETRY=1 tries them again"
 }
 
+# all NUMBER: so many shards.  What ends this ends them.
+all() {
+    local n running=0 status=0
+    trap 'kill $(jobs -p) 2>/dev/null; exit 1' INT TERM HUP
+    for ((n = 0; n < $1; n++)); do
+        [ $running -lt "$PF_JOBS" ] || { wait -n || status=1; running=$((running - 1)); }
+        "$0" run $n &
+        running=$((running + 1))
+    done
+    while [ $running != 0 ]; do wait -n || status=1; running=$((running - 1)); done
+    return $status
+}
+
 [ "$1" != round ] || { round; exit; }
 [ -n "$PF_OUTPUT" ] || die "OUTPUT=FOLDER is missing"
 [[ $PF_SHARD =~ ^[1-9][0-9]*$ ]] || die "SHARD is a number of photos, not \"$PF_SHARD\""
+[[ $PF_JOBS =~ ^[1-9][0-9]*$ ]] || die "JOBS is a number of shards, not \"$PF_JOBS\""
 [[ $PF_TIMEOUT =~ ^[0-9]+$ ]] || die "TIMEOUT is a number of seconds, not \"$PF_TIMEOUT\""
 PF_OUTPUT=$(realpath -ms -- "$PF_OUTPUT")
 case $1 in
-count) table=$(objects) && echo $((($(wc -l <<<"$table") + PF_SHARD - 1) / PF_SHARD)) ;;
+count | all)
+    table=$(objects) || exit 1
+    n=$((($(wc -l <<<"$table") + PF_SHARD - 1) / PF_SHARD))
+    [ "$1" != count ] || { echo $n; exit; }
+    all $n ;;
 run) run "$2" ;;
 esac
