@@ -179,6 +179,7 @@ round() {
     watch=$!
     pipe
     kill "$watch"
+    echo 1<>"$work/awake"           # which waits for nobody
 }
 
 # ---- the work ----
@@ -230,18 +231,21 @@ memory() {
     for tool in "${!peak[@]}"; do echo "\"$tool\":$((peak[$tool] / 1024))"; done | sort | paste -sd ,
 }
 
+# document: the line of pf-stream info about what pf-neus made of $object.
+document() { grep -F "\"pf.object\":$(json "$object")," "$work/documents" 2>/dev/null; }
+
 # harvest I...: of these photos publish what is whole, and with it how long it took.
 harvest() {
     local i file scored stages now
     for i; do
         [ "${state[$i]}" = left ] || continue
-        choose "$i"
         for file in $RESULTS views.pf masked.pf field.pf loss.csv; do
-            [ -e "$work/made/$object/$file" ] || continue 2
+            [ -e "$work/made/${rows[$i]%%$'\x1f'*}/$file" ] || continue 2
         done
+        choose "$i"
+        stages=$(document | sed 's/.*,"history":\(\[.*\]\)}$/\1/') || continue
         pushd "$work/made/$object" >/dev/null
         scored=$(scores)
-        stages=$(pf-stream info --json field.pf | sed 's/.*,"history":\(\[.*\]\)}$/\1/')
         popd >/dev/null
         now=$(date +%s.%N)
         look
@@ -257,8 +261,7 @@ sorry() {
     for i; do
         [ "${state[$i]}" = left ] || continue
         choose "$i"
-        why=$(grep -F "\"pf.object\":$(json "$object")," "$work/documents" 2>/dev/null |
-            sed -n 's/.*"pf.error":\("\([^"\\]\|\\.\)*"\).*/\1/p') || true
+        why=$(document | sed -n 's/.*"pf.error":\("\([^"\\]\|\\.\)*"\).*/\1/p') || true
         if [ -z "$why" ] && why=$(grep -F "$work/in/$object.photo: " "$work/cutout" 2>/dev/null); then why=$(json "$why"); fi
         [ -z "$why" ] || { fail "$why"; state[$i]=failed; }
     done
@@ -278,12 +281,13 @@ round_of() {
         printf '%s\t' "$photo" "$object" "$elevation" "$azimuth" "$crop_size" "${target_elevation:-$PF_TARGET_ELEVATION}" >>"$work/list"
         printf '%s\n' "${seed:-$PF_SEED}" >>"$work/list"
     done
+    mkfifo "$work/awake"
     hung=
     since=$(date +%s.%N)
     work=$work try=$try refine=$refine setsid "$0" round >"$work/log" 2>&1 &
     pipe=$! peak=()
     while kill -0 "$pipe" 2>/dev/null; do
-        sleep 0.2
+        read -r -t 0.5 <>"$work/awake" || true
         harvest "$@"
         [ "$PF_TIMEOUT" != 0 ] || continue
         now=$(progress)

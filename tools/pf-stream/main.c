@@ -88,8 +88,11 @@ static pf_err
 print_document(void *to, pf_doc *doc, const char *name, int index)
 {
     const char *kind = pf_doc_get_meta(doc, "pf.kind");
-    if (opt.json)
-        return pf_info_print_json(to, doc, pf_file_title(name), index);
+    if (opt.json) {
+        PF_TRY(pf_info_print_json(to, doc, pf_file_title(name), index));
+        fflush(to);             // for who follows a run; what failed is told at the end
+        return PF_OK;
+    }
     pf_text_print(to, pf_file_title(name));
     fprintf(to, ": document %d%s", index, kind ? ", " : "");
     pf_text_print(to, kind ? kind : "");

@@ -39,7 +39,7 @@ while IFS= read -r object; do
     if [ "$command" = info ]; then
         case $object in
         failed:*) echo "{\"metadata\":{\"pf.error\":\"tool: \\\"no\",\"pf.object\":\"${object#failed:}\",\"x\":1},\"history\":[]}" ;;
-        *) echo '{"metadata":{},"tensors":[{"name":"views.alpha","mean":0.5,"nan":0}],"history":[{"tool":"pf-crop"}]}' ;;
+        *) echo '{"metadata":{"pf.object":"'"$object"'","x":1},"tensors":[{"name":"views.alpha","mean":0.5,"nan":0}],"history":[{"tool":"pf-crop"}]}' ;;
         esac
     fi
 done < <(input)
