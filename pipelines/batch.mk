@@ -9,8 +9,8 @@
 # alone, and so does one on which the tools show no progress for TIMEOUT seconds; the status is then not 0.
 #
 # The photos in the order of their names make shards of SHARD photos.  All of them are done, JOBS at once,
-# or one alone, with the goal shard-0, shard-1, ...; "count" prints how many there are.  batch.slurm and man/pf-batch.7 give them to other machines.  The other
-# variables are those of reconstruct.mk (common.mk).
+# or one alone, with the goal shard-0, shard-1, ...; "count" prints how many there are.  batch.slurm and
+# man/pf-batch.7 give them to other machines.  The other variables are those of reconstruct.mk (common.mk).
 .DEFAULT_GOAL := all
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 

@@ -92,7 +92,8 @@ embed  := pf-clip-embed $(model)
 try    := $(if $(AUTO),$(if $(CANDIDATES),pf-sample $(model) --target-elevation 30 \
           --input-elevation $(call q,$(CANDIDATES)) $(call option,--steps,$(CANDIDATE_STEPS)) --cfg-scale 1))
 refine := $(if $(AUTO),pf-pick $(conf) --refine)
-sample := pf-sample $(model) $(call option,--sample-num,$(SAMPLES)) $(call option,--cfg-scale,$(CFG_SCALE)) $(call option,--steps,$(SAMPLE_STEPS))
+sample := pf-sample $(model) $(call option,--sample-num,$(SAMPLES)) $(call option,--cfg-scale,$(CFG_SCALE)) \
+          $(call option,--steps,$(SAMPLE_STEPS))
 pick   := $(if $(filter-out 1,$(SAMPLES)),pf-pick $(conf))
 mask   := pf-mask
 neus   := pf-neus -c $(call q,$(call name,NEUS_CONFIG)) $(call option,--steps,$(NEUS_STEPS))
