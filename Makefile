@@ -171,12 +171,12 @@ SEEDS_onnx       := tests/data/onnx
 SEEDS_stream     := tests/data/seeds/document
 SEEDS_views      := tests/data/seeds/document
 
-# With a build folder of its own; what fuzzing found so far counts, too, if it was copied to tests/data/seeds.
-READERS := $(filter tests/common/% tests/tools/pf-stream/% tests/tools/pf-mask/%,$(TESTS)) $(FUZZ)
+# With a build folder of its own, and those tests that read in their own process.
+READERS := $(filter tests/common/% %/test_capture.c,$(TESTS)) $(FUZZ)
 coverage:
-	$(MAKE) --no-print-directory BUILD=$(BUILD)/coverage CUDA=0 CFLAGS="-O0 -g --coverage" coverage-run
-coverage-run: all $(READERS:%.c=$(B)/%)
-	BIN=$(abspath $(BIN)) tests/fuzz/coverage.sh $(B) $(READERS:%.c=$(B)/%)
+	$(MAKE) --no-print-directory BUILD=$(BUILD)/coverage CUDA=0 CFLAGS="-O0 -g --coverage" LDFLAGS=--coverage coverage-run
+coverage-run: $(READERS:%.c=$(B)/%)
+	tests/fuzz/coverage.sh $(B) $(READERS:%.c=$(B)/%)
 
 # PF_SANITIZE=1 adds compute-sanitizer.  tests/gpu/run says what it needs where nothing can be built.
 check-gpu: tests

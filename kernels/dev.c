@@ -3,6 +3,7 @@
  * The arena is a list of chunks.  A mark is a position in the line that the chunks form end to end;
  * an allocation that does not fit the rest of a chunk goes to the next one.  Once everything is
  * free and there are several chunks they are replaced by one as large as the peak. */
+#include <dlfcn.h>
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
@@ -83,6 +84,19 @@ free_memory(pf_dev *dev, void *data, size_t size)
         free(data);
 }
 
+/* What oneDNN throws where there is no memory ends the program by abort, which has a sentence of its
+ * own (output.h); the C++ library would say two more. */
+static void
+end_quietly(void)
+{
+    void *(*set_terminate)(void (*)(void));
+    void *const p = dlsym(RTLD_DEFAULT, "_ZSt13set_terminatePFvvE");
+
+    memcpy(&set_terminate, &p, sizeof set_terminate);
+    if (p)
+        set_terminate(abort);
+}
+
 static pf_err
 open_cpu(pf_dev *d, const char *precision)
 {
@@ -90,6 +104,7 @@ open_cpu(pf_dev *d, const char *precision)
         return pf_fail(PF_EARG, "the CPU computes in f32 alone, not in \"%s\"", precision);
     const int threads = omp_get_max_threads();
     snprintf(d->name, sizeof d->name, "cpu (%d thread%s)", threads, threads == 1 ? "" : "s");
+    end_quietly();
     const char *const was = pf_output_blame("oneDNN");
     const bool begun =
         dnnl_engine_create(&d->engine, dnnl_cpu, 0) == dnnl_success &&

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # faults.sh FAULT MALLOC_SO [POINTS] - let allocations and system calls of a small run of each tool fail (fault.c).
-# POINTS: so many of each kind and tool, spread; without it all, or some 200 where a run is long.  $BIN: the tools; $ONLY:
+# POINTS: so many of each kind and tool, spread; without it all, or fewer where a run is long.  $BIN: the tools; $ONLY:
 # names of those to try; $FEW: only those that need no network.  Prints points tried and survived; status 1 if one was not survived.
 set -u
 FAULT=$1 SO=$2 POINTS=${3:-}
@@ -39,12 +39,12 @@ try video 200 v.mp4 pf-render-video --frames 1 --size 16 "$field"
 made pf-clip-embed -q -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" -o clip.pf crop.pf
 try clip-embed 200 e.pf pf-clip-embed -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" crop.pf
 made pf-sample -q -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" --steps 1 -o views.pf clip.pf
-try sample 60 v.pf pf-sample -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" --steps 1 clip.pf
+try sample 8 v.pf pf-sample -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" --steps 1 clip.pf
 made pf-mask -q -o masked.pf views.pf
 try mask 200 a.pf pf-mask views.pf
-try neus 60 f.pf pf-neus --steps 2 masked.pf
+try neus 20 f.pf pf-neus --steps 2 masked.pf
 made pf-neus -q --steps 20 -o field.pf masked.pf
 try mesh 200 m.glb pf-extract-mesh --resolution 16 field.pf
-try pick 60 p.pf pf-pick -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" masked.pf
+try pick 20 p.pf pf-pick -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" masked.pf
 try cutout 200 c.png pf-cutout --method plain "$DATA/images/photo_rgb.png"
 exit $bad
