@@ -29,22 +29,27 @@ made pf-crop -q -c "$DEMO/config.yaml" --opaque -o crop.pf --crop-size -1 --inpu
 for f in webp png jpg; do
     try "crop-$f" 0 c.pf pf-crop --opaque --crop-size -1 --input-elevation 20 "$DATA/images/photo.$f"
 done
-field=$DATA/hostile/harmless/tiny.field.pf
+field=$DATA/hostile/harmless/tiny.field.pf views=$DATA/seeds/document/views
 try stream-cat 0 s.pf pf-stream cat crop.pf "$field"
 try stream-info 0 s.json pf-stream info --json crop.pf
 try stream-get 0 s.npy pf-stream get input.image crop.pf
 try stream-png 0 s.png pf-stream png crop.pf
 [ -z "${FEW:-}" ] || exit $bad
-try video 200 v.mp4 pf-render-video --frames 1 --size 16 "$field"
-made pf-clip-embed -q -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" -o clip.pf crop.pf
-try clip-embed 200 e.pf pf-clip-embed -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" crop.pf
-made pf-sample -q -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" --steps 1 -o views.pf clip.pf
-try sample 8 v.pf pf-sample -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" --steps 1 clip.pf
-made pf-mask -q -o masked.pf views.pf
-try mask 200 a.pf pf-mask views.pf
-try neus 20 f.pf pf-neus --steps 2 masked.pf
-made pf-neus -q --steps 20 -o field.pf masked.pf
+try mask 0 a.pf pf-mask --method white "$views"
+try cutout 0 c.png pf-cutout --method plain "$DATA/images/photo_rgb.png"
+cat >neus.yaml <<'END'
+neus: {levels: 2, level_features: 1, log2_table: 8, base_resolution: 4, max_resolution: 8, hidden: 8, color_hidden: 8,
+       geo_features: 4, start_levels: 1, level_steps: 1, occupancy_resolution: 16, ray_samples: 16, steps: 5, batch_rays: 32,
+       foreground_rays: 8}
+END
+try neus 200 f.pf pf-neus -c neus.yaml "$views"
+made pf-neus -q -c neus.yaml --steps 60 -o field.pf "$views"
 try mesh 200 m.glb pf-extract-mesh --resolution 16 field.pf
+try video 200 v.mp4 pf-render-video --frames 1 --size 16 "$field"
+try clip-embed 200 e.pf pf-clip-embed -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" crop.pf
+made pf-clip-embed -q -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" -o clip.pf crop.pf
+try sample 8 v.pf pf-sample -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" --steps 1 clip.pf
+made pf-sample -q -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" --steps 1 -o views.pf clip.pf
+made pf-mask -q -o masked.pf views.pf
 try pick 20 p.pf pf-pick -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" masked.pf
-try cutout 200 c.png pf-cutout --method plain "$DATA/images/photo_rgb.png"
 exit $bad
