@@ -84,8 +84,8 @@ free_memory(pf_dev *dev, void *data, size_t size)
         free(data);
 }
 
-/* What oneDNN throws where there is no memory ends the program by abort, which has a sentence of its
- * own (output.h); the C++ library would say two more. */
+/* What oneDNN throws where there is no memory ends the program by abort, which has a sentence of
+ * its own (output.h); the C++ library would say two more. */
 static void
 end_quietly(void)
 {
