@@ -2,6 +2,7 @@
 # prints and returns.  The scripts beside it start with:  . "$(dirname "$0")/lib.sh"  (a tool's: ../lib.sh)
 # $BIN holds the tools (set by tests/run; build/bin otherwise).
 set -u
+unset MAKEFLAGS MFLAGS MAKELEVEL      # a make that a test runs is nobody's child
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BIN=${BIN:-$ROOT/build/bin}
 DATA=$ROOT/tests/data
