@@ -1,8 +1,6 @@
 /* fuzz_colmap.c - any bytes as COLMAP's text model: cameras.txt, and behind a NUL images.txt. */
+#include "common/capture.h"
 #include "tests/fuzz/replay.h"
-#include "tools/pf-stream/capture.h"
-
-// uses: tools/pf-stream/capture.c tools/pf-stream/transforms.c tools/pf-stream/colmap.c
 
 static void
 write_file(const char *folder, const char *name, const uint8_t *bytes, size_t size)
@@ -31,7 +29,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static bool made;
-    struct capture c = {0};
+    struct pf_capture c = {0};
     const uint8_t *const nul = size ? memchr(bytes, 0, size) : NULL;
     const size_t cameras = nul ? (size_t)(nul - bytes) : size;
     if (!made && (!mkdtemp(folder) || atexit(remove_folder)))
@@ -39,9 +37,9 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     made = true;
     write_file(folder, "cameras.txt", bytes, cameras);
     write_file(folder, "images.txt", nul ? nul + 1 : bytes, nul ? size - cameras - 1 : 0);
-    if (capture_read(&c, folder, "tests/data/images") == PF_OK && c.shots < 1)
+    if (pf_capture_read(&c, folder, "tests/data/images") == PF_OK && c.shots < 1)
         abort();
-    capture_release(&c);
+    pf_capture_release(&c);
     return 0;
 }
 

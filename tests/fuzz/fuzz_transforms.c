@@ -1,16 +1,14 @@
 /* fuzz_transforms.c - any bytes as a transforms.json, whose pictures are there. */
+#include "common/capture.h"
 #include "tests/fuzz/replay.h"
-#include "tools/pf-stream/capture.h"
-
-// uses: tools/pf-stream/capture.c tools/pf-stream/transforms.c tools/pf-stream/colmap.c
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    struct capture c = {0};
-    if (capture_read(&c, replay_path(bytes, size), "tests/data/images") == PF_OK && c.shots < 1)
+    struct pf_capture c = {0};
+    if (pf_capture_read(&c, replay_path(bytes, size), "tests/data/images") == PF_OK && c.shots < 1)
         abort();
-    capture_release(&c);
+    pf_capture_release(&c);
     return 0;
 }
 
