@@ -131,7 +131,8 @@ check_single(pf_batch *b, const pf_doc *doc)
         PF_TRY(pf_stream_more(b->in, &more));
     if (more)
         return pf_fail(PF_EFORMAT, "%s: holds more than one document: pf-stream cat --index N "
-                       "takes one of them, and %%o in a name, as in '%%o-%s', makes one for each object",
+                       "takes one of them, and %%o in a name, as in '%%o-%s', makes one for each "
+                       "object",
                        pf_file_title(b->name), b->single);
     const char *const why = pf_doc_get_meta(doc, "pf.error");
     return pf_doc_failed(doc) ? pf_fail(PF_EFORMAT, "%s: an earlier tool failed: %s",
@@ -311,8 +312,8 @@ pf_merge_put(struct pf_merge *m, pf_doc *doc)
     }
     const char *const object = pf_doc_get_meta(doc, "pf.object");
     return pf_fail(PF_EFORMAT, "%s%s has %d documents, the first has %d, of %d in all: expected "
-                   "the same number for each", object ? "object " : "the object", object ? object : "",
-                   n, m->size, m->count);
+                   "the same number for each", object ? "object " : "the object",
+                   object ? object : "", n, m->size, m->count);
 }
 
 pf_err

@@ -1,5 +1,5 @@
-/* seen.h - which names came before: a few bytes are kept of each, so that a stream of any length can
- * be checked.
+/* seen.h - which names came before: a few bytes are kept of each, so that a stream of any length
+ * can be checked.
  *
  *     void *seen = NULL;
  *     PF_TRY(pf_seen_add(&seen, name, &before)); */

@@ -177,7 +177,8 @@ pf_march_settled(const struct pf_march_grid *g, struct pf_march_at at, float v)
 
 /* ---- bricks ---- */
 
-/* Brick (x, y, z) is wanted unless it is there, and those beside it by -back to 1 along each axis. */
+/* Brick (x, y, z) is wanted unless it is there, and those beside it by -back to 1 along each
+ * axis. */
 PF_FN void
 pf_march_want(const struct pf_march_grid *g, int x, int y, int z, int back)
 {

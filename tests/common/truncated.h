@@ -1,5 +1,5 @@
-/* truncated.h - whatever a checkpoint's format: however early the file ends, that is an error, not
- * a crash or other tensors. */
+/* truncated.h - whatever a checkpoint's format: however early the file ends, that is an error, and
+ * no crash or other tensors. */
 #ifndef PF_TEST_TRUNCATED_H
 #define PF_TEST_TRUNCATED_H
 #include "common/checkpoint.h"

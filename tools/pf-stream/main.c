@@ -352,7 +352,8 @@ main(int argc, char *argv[])
     } commands[] = {{"info", info}, {"cat", cat}, {"get", get}, {"png", png}, {"pack", pack_views},
                   {"table", table}};
 
-    pf_start(&argc, &argv, "info|cat|get NAME|png [STREAM...] or pack CAMERAS or table [MANIFEST...]",
+    pf_start(&argc, &argv,
+             "info|cat|get NAME|png [STREAM...] or pack CAMERAS or table [MANIFEST...]",
              "List, join, extract from or draw streams; make views of pictures and cameras.", opts);
     for (size_t i = 0; argc && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[0], commands[i].name) == 0) {

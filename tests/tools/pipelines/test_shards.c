@@ -1,6 +1,6 @@
-/* pipelines/batch.mk with a model of random weights that takes a second for a photo.  What is looked
- * at stands in long.inc beside this file, a script, for the commands are what people type; it
- * takes minutes: with PF_LONG=1.  test_shards FOLDER leaves the model there, for trials. */
+/* pipelines/batch.mk with a model of random weights that takes a second for a photo.  What is
+ * looked at stands in long.inc beside this file, a script, for the commands are what people type;
+ * it takes minutes: with PF_LONG=1.  test_shards FOLDER leaves the model there, for trials. */
 #include "tests/tools/pf-sample/random_model.h"
 #include "tests/tools/program.h"
 
