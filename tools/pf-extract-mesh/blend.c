@@ -1,7 +1,8 @@
 /* blend.c - a view's weight at a point is cos^2 of the angle between the normal and the camera,
- * times the square of how far within the object's outline the view has the point: colours of pixels
- * at outlines are those of the background or of what lies behind, in part.  A point is hidden where the mesh's
- * depth in the view is less than the point's, at the point's pixel or one beside it. */
+ * times the square of how far within the object's outline the view has the point: colours of
+ * pixels at outlines are those of the background or of what lies behind, in part.  A point is
+ * hidden where the mesh's depth in the view is less than the point's, at the point's pixel or one
+ * beside it. */
 #include "tools/pf-extract-mesh/blend.h"
 
 #include <math.h>
