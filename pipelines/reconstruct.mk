@@ -28,8 +28,8 @@ all: $(O)/0.png $(O)/masks.png $(O)/mesh.ply $(O)/mesh.glb $(O)/rendering.mp4
 PHOTO := $(if $(CUTS),$(O)/cutout.png,$(call name,INPUT))
 made_photo := $(call bytes,INPUT)
 
-# A file of settings is written anew where it would differ.
-differs  = $(if $(subst :$(made_$(1)),,:$(file <$(O)/settings/$(1))),$(O)/settings/$(1))
+# A file of settings is written anew where it would differ.  (Make 4.3 leaves the last newline of some files.)
+differs  = $(if $(subst :$(strip $(made_$(1))),,:$(strip $(file <$(O)/settings/$(1)))),$(O)/settings/$(1))
 CHANGED := $(foreach s,photo cutout input refined views sample masked field mesh film,$(call differs,$(s)))
 .PHONY: FORCE
 $(CHANGED): FORCE
