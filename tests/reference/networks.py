@@ -221,6 +221,10 @@ class ViT(nn.Module):
 
     def forward(self, image):
         """image [B, 3, S, S] in -1..1 -> [B, E], not normalised."""
+        return self.features(image) @ self.proj
+
+    def features(self, image):
+        """What the embedding is a projection of, [B, width]."""
         x = image
         if x.shape[-1] != self.size:
             x = F.interpolate(x, (self.size, self.size), mode='bicubic', align_corners=True)
@@ -229,7 +233,7 @@ class ViT(nn.Module):
         x = self.ln_pre(x)
         for b in self.transformer.resblocks:
             x = b(x)
-        return self.ln_post(x[:, 0]) @ self.proj
+        return self.ln_post(x[:, 0])
 
 
 # ---- cameras (cameras.md) ----

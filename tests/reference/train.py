@@ -410,6 +410,34 @@ def pair_data(config, work, plan):
     return cached(os.path.join(work, 'pairs-%s.npz' % '-'.join(map(str, sides))), make) if sides else {}
 
 
+def tell_elevation(denoiser, vit, photos, e_in):
+    """Make the last two numbers of the embedding the sine and cosine of the photo's elevation, as well as they follow from
+    photos [n, 3, s, s] with elevations [n], and change nothing else: an embedding that is longer than what it is a
+    projection of has a row to spare, so those two are told by the others, and cc_projection takes them from there."""
+    n = vit.proj.shape[1] - 2
+    assert n >= vit.proj.shape[0]
+    with torch.no_grad():
+        f = torch.cat([vit.features(p) for p in photos.split(256)]).double()
+        wanted = torch.stack([e_in.sin(), e_in.cos()], 1).double()
+        one = torch.cat([f, torch.ones_like(f[:, :1])], 1)              # LayerNorm's output has a constant direction, too
+        told = torch.linalg.solve(one.T @ one + 1e-3 * len(f) * torch.eye(one.shape[1], device=f.device, dtype=f.dtype), one.T @ wanted)
+        # A constant in terms of the features: ln_post's are bias + weight * (a unit-length x), which sums to 0.
+        bias, weight = vit.ln_post.bias.double(), vit.ln_post.weight.double()
+        normal = 1 / weight
+        constant = normal / (normal @ bias)                             # constant . f = 1 whatever the photo
+        rows = told[:-1] + constant[:, None] * told[-1]
+        proj, take = vit.proj.double(), denoiser.cc_projection.weight.double()
+        instead = torch.linalg.pinv(proj[:, :n]) @ proj[:, n:]          # proj[:, n:] = proj[:, :n] instead
+        take[:, :n] += take[:, n:n + 2] @ instead.T
+        take[:, n:n + 2] = 0
+        proj[:, n:] = rows
+        vit.proj.copy_(proj)
+        denoiser.cc_projection.weight.copy_(take)
+        found = f @ rows
+        error = torch.rad2deg((torch.atan2(found[:, 0], found[:, 1]) - e_in).abs())
+    return error.median().item(), (error <= 12).double().mean().item()
+
+
 def export(to, config, denoiser, vae, vit):
     """config.yaml and weights.safetensors, each file replaced in one go."""
     os.makedirs(to, exist_ok=True)
