@@ -32,7 +32,8 @@ get_first(struct run *r, pf_tensor *to, const pf_tensor *from)
     return sampler_get(r, to, &first);
 }
 
-/* x0 out of what step k left, x = sqrt(a_prev) x0 + dir eps + sigma noise (networks.md, 8). */
+/* x0 out of what step k left, x = sqrt(a_prev) x0 + dir eps + sigma noise (networks.md, 8).  eps is
+ * eps_of_out out + eps_of_x of the x before, which is gone but was sqrt(a) x0 + sqrt(1-a) eps. */
 static pf_err
 guess(struct sampler *s, pf_tensor *x0, int k)
 {
@@ -45,11 +46,13 @@ guess(struct sampler *s, pf_tensor *x0, int k)
         (err = get_first(r, &uncond, s->branches == 2 ? &s->uncond : &s->cond)) ||
         (err = get_first(r, &noise, &s->noise)))
         goto out;
+    const float of_noise = c->dir / (1 - c->eps_of_x * c->sqrt_one_minus_a);
+    const float of_x0 = c->sqrt_a_prev + of_noise * c->eps_of_x * c->sqrt_a;
     float *x = x0->data;
     const float *a = cond.data, *b = uncond.data, *z = noise.data;
     for (int64_t i = 0; i < pf_tensor_count(x0); i++) {
-        const float eps = b[i] + cfg * (a[i] - b[i]);
-        x[i] = (x[i] - c->dir * eps - c->sigma * z[i]) / c->sqrt_a_prev;
+        const float out = b[i] + cfg * (a[i] - b[i]);
+        x[i] = (x[i] - of_noise * c->eps_of_out * out - c->sigma * z[i]) / of_x0;
     }
 out:
     pf_tensor_release(&cond);
