@@ -122,7 +122,7 @@ demo: deps
 	$(MAKE) --no-print-directory all
 	$(MAKE) --no-print-directory demo-run
 DEMO_OUT   ?= out/demo
-DEMO_PHOTO ?= configs/demo/photos/car-14.png
+DEMO_PHOTO ?= configs/demo/photos/chair-18.png
 demo-run:
 	$(MAKE) --no-print-directory -f pipelines/demo.mk INPUT=$(DEMO_PHOTO) OUTPUT=$(DEMO_OUT)
 

@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := demo
 D      := $(dir $(realpath $(lastword $(MAKEFILE_LIST))))../configs/demo
 OUTPUT ?= out/demo
-INPUT  ?= $(D)/photos/car-14.png
+INPUT  ?= $(D)/photos/chair-18.png
 CKPT   ?= $(D)/weights.safetensors
 CONFIG ?= $(D)/config.yaml
 # Photos that ship are named after their elevation in degrees; that of others is estimated.  Their

@@ -8,7 +8,7 @@ if [ -n "${PF_SAN:-}" ]; then
 fi
 pipeline() {
     make -s -f "$ROOT/pipelines/reconstruct.mk" PATH="$PATH" OUTPUT=out CONFIG="$D/config.yaml" CKPT="$D/weights.safetensors" \
-        DEVICE=cpu CROP_SIZE=-1 SAMPLE_STEPS=1 CFG_SCALE=1 CANDIDATES=0,20 CANDIDATE_STEPS=1 "$@"
+        DEVICE=cpu CROP_SIZE=-1 SAMPLE_STEPS=2 CFG_SCALE=1 CANDIDATES=0,20 CANDIDATE_STEPS=2 "$@"
 }
 # told: without CANDIDATES, as the config decides.
 told() {
