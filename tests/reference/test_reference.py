@@ -115,6 +115,27 @@ class Networks(unittest.TestCase):
         self.assertEqual(meta, {'pf.kind': 'weights'})
         self.assertTrue(all(torch.equal(t[k], back[k]) for k in t))
 
+    def test_the_elevation_is_told_and_nothing_else_changes(self):
+        """An embedding of 40 numbers of 24: its last two become an angle that the features hold, the context stays."""
+        import train
+        torch.manual_seed(1)
+        vit = networks.ViT(dict(image_size=16, patch_size=8, width=24, layers=1, heads=2, output_dim=40))
+        denoiser = torch.nn.Module()
+        denoiser.cc_projection = torch.nn.Linear(44, 12)
+        torch.nn.init.normal_(vit.ln_post.bias)
+        photos, view = torch.rand(600, 3, 16, 16) * 2 - 1, torch.randn(600, 4)
+        with torch.no_grad():
+            f = vit.features(photos)
+            angle = torch.atan2(*(f @ torch.randn(24, 2) * 0.02 + torch.tensor([0.2, 1.0])).T)
+            context = lambda: denoiser.cc_projection(torch.cat([vit(photos), view], 1))
+            before = context()
+            median, within = train.tell_elevation(denoiser, vit, photos, angle)
+            self.assertLess((context() - before).abs().max(), 1e-4)
+            told = torch.rad2deg(torch.atan2(vit(photos)[:, -2], vit(photos)[:, -1]) - angle).abs()
+        self.assertLess(told.median(), 1)
+        self.assertAlmostEqual(told.median().item(), median, 2)
+        self.assertGreater(within, 0.95)
+
     @needs_golden
     def test_rays_and_masks_are_those_of_the_original(self):
         p = golden('cameras/pairs.safetensors')
