@@ -36,4 +36,4 @@ done
 awk '/^    / {sub(/^    /, ""); block = block $0 "\n"; next}
      {if (block ~ /^([A-Z]=|make -f)/) printf "%s", block; block = ""}' "$ROOT/README.md" >run.sh
 ok "README.md's pipelines run ($(grep -c . run.sh) lines)" bash -euo pipefail run.sh
-ok "and make what it says" test -s mesh.glb -a -s turntable.mp4 -a -s out/ball/mesh.glb
+ok "and make what it says" test -s mesh.glb -a -s turntable.mp4 -a -s out/chair/mesh.glb

@@ -72,7 +72,7 @@ ok "none" told 'clip:\n  elevation: -1 # elevation: 5\nvideo:\n  elevation: 30\n
 
 # Names.
 for name in $'a b$(x)$c:d#e\'f"g*h%i\\j;k&l|m~\u20ac.png' -o.png; do
-    echo photo >"./$name"; rm ran; cp plain.yaml "./$name.yaml"; cp w "./$name.w"
+    echo photo >"./$name"; rm -rf ran out; cp plain.yaml "./$name.yaml"; cp w "./$name.w"
     ok "a photo, config and weights called $name" \
         recon out/input.pf INPUT="$name" CUTOUT=off CONFIG="$name.yaml" NEUS_CONFIG="$name.yaml" CKPT="$name.w"
     ok "are those" grep -qxF -- "photo ./${name#./}" <(sed 's,photo ,photo ./,; s,\./\./,./,' ran)
