@@ -25,6 +25,8 @@ pf-stream cat -q -o three.pf strip.pf failed.pf && pf-eval views two.pf three.pf
 ok 'what failed has no figures, and is not in the mean' test "$(cell ball psnr three.tsv) $(cell mean ssim three.tsv)" = 'nan 1.00000'
 fails 'a stream of more documents' 1 'two.pf holds more sets of views than strip.pf' pf-eval views two.pf strip.pf
 fails 'another size' 1 'pixels, views.pf' pf-eval views strip.pf views.pf
+ssim() { pf-eval views "$@" "$DATA/images/photo.png" "$DATA/images/photo.jpg" | sed -n 2p | cut -f3; }
+ok '--ssim-frame leaves out a frame' awk -v all="$(ssim)" -v most="$(ssim --ssim-frame 5)" 'BEGIN {exit !(all > 0 && most > 0 && all != most)}'
 mkdir folder
 cp "$DATA/images/photo.png" folder/10.png; cp "$DATA/images/photo.png" folder/9.png; : >folder/notes.png; : >folder/0.txt
 ok 'a folder gives the pictures that numbers name' sh -c '[ "$(pf-eval views --each folder folder | grep -c "^folder:")" = 2 ]'

@@ -40,6 +40,14 @@ ok "an object that is cut off is said" sh -c 'pf-render-mesh -q -d cpu --size 32
 
 ok "--fit keeps it in the picture" sh -c '[ -z "$(pf-render-mesh -q -d cpu --size 64 --scale 2 --fit -o x.pf "$0" 2>&1)" ]' "$MESH/box.glb"
 
+for light in soft flat studio; do render --light $light -o $light.pf "$MESH/box.glb"; done
+shown() { pf-stream get views.image $1.pf | md5sum; }
+ok "each --light shows the box otherwise" test "$({ shown soft; shown flat; shown studio; } | sort -u | wc -l)" = 3
+ok "and none moves it" cmp <(pf-stream get views.depth soft.pf) <(pf-stream get views.depth studio.pf)
+render --up y -o y.pf "$MESH/box.glb"; render --up z -o z.pf "$MESH/box.glb"
+ok "y is up in a GLB" cmp <(pf-stream get views.depth y.pf) <(pf-stream get views.depth flat.pf)
+ok "and --up z lays it down" sh -c '! cmp -s y.pf z.pf'
+
 fails "no mesh" 2 "name at least one mesh" pf-render-mesh -o x.pf
 fails "cameras come from one place" 2 "without --elevation" pf-render-mesh --cameras rig.pf --view-num 3 -o x.pf "$MESH/box.glb"
 fails "what is kept is not scaled" 2 "without --scale" pf-render-mesh --keep-frame --scale 2 -o x.pf "$MESH/box.glb"
