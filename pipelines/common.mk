@@ -17,7 +17,7 @@ name   = $(if $(filter -%,$(firstword $(call typed,$(1)))),./)$(call typed,$(1))
 # What tells a file of this name from another one: all of its bytes, or, of weights, which may be large,
 # size and time.
 bytes  = $(or $(firstword $(shell 2>/dev/null sha256sum <$(call q,$(call name,$(1))))),$(call unreadable,$(1)))
-stamp  = $(or $(shell stat -Lc '%s %Y' $(call q,$(call name,$(1))) 2>/dev/null),$(call unreadable,$(1)))
+stamp  = $(or $(shell stat -Lc '%s %.9Y' $(call q,$(call name,$(1))) 2>/dev/null),$(call unreadable,$(1)))
 unreadable = $(error $(1): there is no file "$(call typed,$(1))" that can be read)
 
 CKPT             ?= $(error CKPT=WEIGHTS is missing)
