@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/batch_record.h"
 #include "common/opt.h"
 #include "common/output.h"
 #include "common/pattern.h"
@@ -32,6 +33,8 @@ struct pf_batch {
 
     char *failed;               /* the last object that failed here */
     int failures;
+
+    struct pf_record record;
 };
 
 pf_err
@@ -40,6 +43,7 @@ pf_batch_open(pf_batch **out, const char *name)
     pf_batch *const b = *out = calloc(1, sizeof *b);
     if (!b)
         return pf_fail(PF_ENOMEM, "no memory");
+    PF_TRY(pf_record_open(&b->record));
     if (pf_pattern(name)) {
         pf_pattern_check("--output", name);
         b->place = (struct pf_place){.option = "--output", .pattern = name, .shared = true};
@@ -96,8 +100,9 @@ check_order(pf_batch *b, const pf_doc *doc)
                             pf_file_title(b->name), b->document, b->object) : PF_OK;
 }
 
-pf_err
-pf_batch_next(pf_batch *b, pf_doc *doc)
+/* The next document, and which one it is. */
+static pf_err
+read_next(pf_batch *b, pf_doc *doc)
 {
     pf_err err = PF_END;
     /* What the document before took goes back to the system: pieces that the heap kept between
@@ -111,6 +116,15 @@ pf_batch_next(pf_batch *b, pf_doc *doc)
         return err;
     b->document++;
     return check_order(b, doc);
+}
+
+pf_err
+pf_batch_next(pf_batch *b, pf_doc *doc)
+{
+    pf_record_wait(&b->record);
+    const pf_err err = read_next(b, doc);
+    pf_record_go(&b->record);
+    return err;
 }
 
 void
@@ -233,12 +247,30 @@ write_by_name(pf_batch *b, pf_doc *doc)
     return PF_OK;
 }
 
+void
+pf_batch_note(pf_batch *b, const char *name, const char *json)
+{
+    pf_record_note(&b->record, name, json);
+}
+
+bool
+pf_batch_noted(const pf_batch *b)
+{
+    return b->record.path != NULL;
+}
+
 pf_err
 pf_batch_write(pf_batch *b, pf_doc *doc)
 {
+    const char *const object = pf_doc_get_meta(doc, "pf.object");
+    PF_TRY(pf_record_put(&b->record, pf_doc_failed(doc) ? NULL : object));
+    pf_err err = PF_OK;
     if (b->out)
-        return pf_doc_write(doc, pf_output_file(b->out));
-    return b->place.pattern ? write_by_name(b, doc) : PF_OK;
+        err = pf_doc_write(doc, pf_output_file(b->out));
+    else if (b->place.pattern)
+        err = write_by_name(b, doc);
+    pf_record_go(&b->record);
+    return err;
 }
 
 pf_err

@@ -33,6 +33,10 @@ void pf_batch_name(pf_batch *b, const char *out);
 /* Put the name of the stream, and which document of it is not the first, before the sentence. */
 pf_err pf_batch_blame(const pf_batch *b, pf_err err) PF_MUST_USE;
 
+/* One more member, a text of JSON, of the line that PF_STAGES gets of the next document that is
+ * written (batch_record.h). */
+void pf_batch_note(pf_batch *b, const char *name, const char *json);
+bool pf_batch_noted(const pf_batch *b);         /* whether there are such lines */
 /* Write the document.  A pattern's are held until the name changes: their number is in each. */
 pf_err pf_batch_write(pf_batch *b, pf_doc *doc) PF_MUST_USE;
 /* Work on the document's object failed: with -k say so, make doc one of kind failed, and return

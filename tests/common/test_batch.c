@@ -1,10 +1,13 @@
 /* The loop of all tools: names of outputs, objects in order, documents that failed, positions. */
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/batch.h"
+#include "common/batch_record.h"
 #include "common/opt.h"
 #include "common/pattern.h"
+#include "common/progress.h"
 #include "common/seen.h"
 #include "common/stream.h"
 #include "tests/check.h"
@@ -364,6 +367,81 @@ test_one_becomes_several(void **state)
     pf_doc_release(&doc);
 }
 
+static void
+rest(double seconds)
+{
+    nanosleep(&(struct timespec){.tv_nsec = (long)(seconds * 1e9)}, NULL);
+}
+
+/* All documents of a stream; b's takes a while. */
+static void
+work_on(const char *stream)
+{
+    char *names[] = {(char *)stream};
+    pf_batch *b;
+    pf_doc doc = {0};
+    pf_err err;
+    assert_ok(pf_batch_open(&b, "out.pf"));
+    assert_ok(pf_batch_input(b, 1, names));
+    while (!(err = pf_batch_read(b, &doc))) {
+        if (!strcmp(pf_doc_get_meta(&doc, "pf.object"), "b\"")) {
+            rest(0.05);
+            pf_batch_note(b, "watertight", "true");
+        }
+        assert_ok(pf_batch_put(b, &doc, PF_OK));
+    }
+    assert_int_equal(err, PF_END);
+    assert_int_equal(pf_batch_end(b), 0);
+    pf_doc_release(&doc);
+}
+
+static void
+test_what_each_object_cost(void **state)
+{
+    double a, b;
+    long memory;
+    int end = 0;
+    char text[400] = "";
+    (void)state;
+    STREAM("in.pf", "a", "!lost", "b\"");
+    work_on("in.pf");
+    assert_int_not_equal(access("stages", F_OK), 0);
+    setenv("PF_STAGES", "stages", 1);
+    work_on("in.pf");
+    FILE *const f = fopen("stages", "r");
+    assert_non_null(f);
+    assert_true(fread(text, 1, sizeof text - 1, f) > 0);
+    fclose(f);
+    assert_int_equal(sscanf(text, "{\"object\":\"a\",\"tool\":\"pf-test\",\"seconds\":%lf,"
+                            "\"memory\":%ld}\n{\"object\":\"b\\\"\",\"tool\":\"pf-test\","
+                            "\"seconds\":%lf,\"memory\":%*d,\"watertight\":true}\n%n", &a, &memory, &b,
+                            &end), 3);
+    assert_int_equal(end, strlen(text));
+    assert_true(a >= 0 && b >= 0.05 && memory > 0);
+    setenv("PF_STAGES", "none/stages", 1);
+    pf_batch *batch;
+    assert_fails(pf_batch_open(&batch, NULL), PF_EIO, "PF_STAGES: none/stages: ");
+    unsetenv("PF_STAGES");
+}
+
+/* Where a tool waits, it does not work. */
+static void
+test_waiting_is_no_work(void **state)
+{
+    struct pf_record r = {0};
+    const double start = pf_seconds();
+    (void)state;
+    assert_ok(pf_record_open(&r));
+    pf_record_wait(&r);
+    pf_record_go(&r);
+    rest(0.02);
+    pf_record_wait(&r);
+    rest(0.05);
+    pf_record_go(&r);
+    pf_record_wait(&r);
+    assert_true(r.worked >= 0.02 && r.worked <= pf_seconds() - start - 0.05);
+}
+
 int
 main(void)
 {
@@ -380,6 +458,8 @@ main(void)
         cmocka_unit_test(test_one_file_takes_one_document),
         cmocka_unit_test(test_several_become_one),
         cmocka_unit_test(test_one_becomes_several),
+        cmocka_unit_test(test_what_each_object_cost),
+        cmocka_unit_test(test_waiting_is_no_work),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }
