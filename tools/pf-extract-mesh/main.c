@@ -14,6 +14,7 @@
 #include "common/world.h"
 #include "kernels/dev.h"
 #include "kernels/field/field_march.h"
+#include "tools/pf-extract-mesh/closed.h"
 #include "tools/pf-extract-mesh/components.h"
 #include "tools/pf-extract-mesh/mesh_write.h"
 #include "tools/pf-extract-mesh/normals.h"
@@ -242,6 +243,18 @@ write_mesh(const struct pf_mesh *mesh, const struct pf_texture *texture,
     return PF_OK;
 }
 
+/* Whether the mesh is watertight, for who reads it in PF_STAGES. */
+static pf_err
+note_closed(pf_batch *batch, const struct pf_mesh *mesh)
+{
+    bool closed;
+    if (!pf_batch_noted(batch))
+        return PF_OK;
+    PF_TRY(pf_mesh_is_closed(&closed, mesh));
+    pf_batch_note(batch, "watertight", closed ? "true" : "false");
+    return PF_OK;
+}
+
 /* One field to its mesh.  The device is opened for the first. */
 static pf_err
 extract(const pf_doc *doc, pf_dev **dev, pf_batch *batch, enum pf_mesh_format format)
@@ -260,6 +273,8 @@ extract(const pf_doc *doc, pf_dev **dev, pf_batch *batch, enum pf_mesh_format fo
                            pf_doc_get_meta(doc, "pf.object"));
     if (!err)
         err = write_mesh(&mesh, &texture, format, doc);
+    if (!err)
+        err = note_closed(batch, &mesh);
     if (!err)
         say_counts(&stats, &mesh);
     pf_texture_release(&texture);
