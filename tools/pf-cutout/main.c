@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/batch_record.h"
 #include "common/config.h"
 #include "common/image.h"
 #include "common/opt.h"
 #include "common/output.h"
+#include "common/pattern.h"
 #include "common/plain.h"
 #include "common/progress.h"
 #include "common/text.h"
@@ -360,11 +362,13 @@ photo_to_file(const char *name, const char *path, struct network *network)
     return err;
 }
 
+static struct pf_record record;
+
 /* Photo number `number` to its file, which is not there if it fails, nor are its folders. */
 static pf_err
 work(const char *path, int number, struct network *network)
 {
-    char name[NAME_SIZE];
+    char name[NAME_SIZE], object[NAME_MAX + 1];
     int folders = 0;
 
     PF_TRY(name_of(name, pf_common.out, path, number));
@@ -373,7 +377,8 @@ work(const char *path, int number, struct network *network)
     const pf_err err = photo_to_file(name, path, network);
     if (err)
         remove_folders_of(name, folders);
-    return err;
+    pf_object_of(object, path);
+    return err ? err : pf_record_put(&record, object);
 }
 
 /* All photos, each to a file of its own; how many failed: the others do not suffer from it. */
@@ -409,6 +414,7 @@ main(int argc, char *argv[])
         pf_must(pf_output_try(pf_common.out));
     if (is_asked_for())
         pf_must(need_network(&network));
+    pf_must(pf_record_open(&record));
     if (argc < 2)
         pf_must(work(argc ? argv[0] : "-", 0, &network));
     const int failed = argc > 1 ? work_on_all(argv, argc, &network) : 0;
