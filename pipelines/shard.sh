@@ -215,20 +215,23 @@ choose() {
     IFS=$'\x1f' read -r object photo elevation azimuth crop_size target_elevation seed sha digest <<<"${rows[$1]}"
 }
 
-# look: of each tool of the pipe the most that it held so far, in kB, into peak.
-declare -A peak
-look() {
-    local pid tool key value
-    for pid in $(pgrep -s "$pipe" pf-); do
-        { read -r tool <"/proc/$pid/comm" && while read -r key value _; do
-            [ "$key" != VmHWM: ] || peak[$tool]=$value
-        done <"/proc/$pid/status"; } 2>/dev/null || true
-    done
+# costs: of each stage of $object, in the order in which they ended, "TOOL SECONDS MEMORY NOTES".
+costs() {
+    grep -F "{\"object\":$(json "$object"),\"tool\":" "$work/stages" 2>/dev/null |
+        sed -n 's/.*,"tool":"\([^"]*\)","seconds":\([0-9.]*\),"memory":\([0-9]*\)\(.*\)}$/\1 \2 \3 \4/p'
 }
-# memory: that in MB, as members of JSON.
-memory() {
-    local tool
-    for tool in "${!peak[@]}"; do echo "\"$tool\":$((peak[$tool] / 1024))"; done | sort | paste -sd ,
+# stages COSTS: the same as members of JSON, one of each tool, and whether all meshes are watertight.
+stages() {
+    awk '$1 == "pf-stream" {next}
+        !($1 in seconds) {tool[++n] = $1}
+        {seconds[$1] += $2; if ($3 > memory[$1]) memory[$1] = $3}
+        $4 ~ /"watertight":/ {meshes++; closed += $4 ~ /:true/}
+        END {if (meshes) printf ",\"watertight\":%s", closed == meshes ? "true" : "false"
+            printf ",\"stages\":["
+            for (i = 1; i <= n; i++)
+                printf "%s{\"tool\":\"%s\",\"seconds\":%.3f,\"memory\":%d}", (i > 1 ? "," : ""),
+                    tool[i], seconds[tool[i]], memory[tool[i]]
+            printf "]"}' <<<"$1"
 }
 
 # document: the line of pf-stream info about what pf-neus made of $object.
@@ -236,20 +239,21 @@ document() { grep -F "\"pf.object\":$(json "$object")," "$work/documents" 2>/dev
 
 # harvest I...: of these photos publish what is whole, and with it how long it took.
 harvest() {
-    local i file scored stages now
+    local i file cost scored now
     for i; do
         [ "${state[$i]}" = left ] || continue
         for file in $RESULTS views.pf masked.pf field.pf loss.csv; do
             [ -e "$work/made/${rows[$i]%%$'\x1f'*}/$file" ] || continue 2
         done
         choose "$i"
-        stages=$(document | sed 's/.*,"history":\(\[.*\]\)}$/\1/') || continue
+        # What has two meshes and a film has three such lines, a moment later.
+        cost=$(costs)
+        [ "$(grep -c '^pf-extract-mesh\|^pf-render-video' <<<"$cost")" = 3 ] || continue
         pushd "$work/made/$object" >/dev/null
         scored=$(scores)
         popd >/dev/null
         now=$(date +%s.%N)
-        look
-        publish done "$(rest)$scored,\"seconds\":$(awk "BEGIN {printf \"%.3f\", $now - $since}"),\"memory\":{$(memory)},\"stages\":$stages"
+        publish done "$(rest)$scored,\"seconds\":$(awk "BEGIN {printf \"%.3f\", $now - $since}")$(stages "$cost")"
         since=$now
         state[$i]=done
     done
@@ -284,8 +288,8 @@ round_of() {
     mkfifo "$work/awake"
     hung=
     since=$(date +%s.%N)
-    work=$work try=$try refine=$refine setsid "$0" round >"$work/log" 2>&1 &
-    pipe=$! peak=()
+    work=$work try=$try refine=$refine PF_STAGES=$work/stages setsid "$0" round >"$work/log" 2>&1 &
+    pipe=$!
     while kill -0 "$pipe" 2>/dev/null; do
         read -r -t 0.5 <>"$work/awake" || true
         harvest "$@"

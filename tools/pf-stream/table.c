@@ -12,21 +12,17 @@ enum { SLOWEST = 5 };           /* objects that are named as such */
 
 /* ---- reading ---- */
 
-/* Take a line; what of the history no figure needs, the options, is not kept. */
 static pf_err
 take_line(json_t *last, const char *text, size_t size, const char *path, int number)
 {
     json_error_t error;
-    json_t *const line = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error), *stage;
+    json_t *const line = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     const char *const object = json_string_value(json_object_get(line, "object"));
-    size_t i;
     if (!object || !json_is_string(json_object_get(line, "status"))) {
         json_decref(line);
         return pf_fail(PF_EFORMAT, "%s:%d: is no line of a manifest: %s", pf_file_title(path),
                        number, line ? "object and status are missing" : error.text);
     }
-    json_array_foreach(json_object_get(line, "stages"), i, stage)
-        json_object_del(stage, "options");
     if (json_object_set_new_nocheck(last, object, line))
         return pf_fail(PF_ENOMEM, "no memory for %d lines", number);
     return PF_OK;
@@ -101,12 +97,11 @@ print_scores(FILE *to, json_t *last)
     }
 }
 
-/* The numbers of one object by tool: those of the stages of this name or, of the memory that
- * the processes held, that of the line's member. */
+/* The numbers of one object's stages, by tool. */
 static json_t *
 by_tool(const json_t *line, const char *what)
 {
-    json_t *const numbers = json_object(), *const own = json_object_get(line, what), *stage;
+    json_t *const numbers = json_object(), *stage;
     size_t i;
     json_array_foreach(json_object_get(line, "stages"), i, stage) {
         const char *const tool = json_string_value(json_object_get(stage, "tool"));
@@ -114,8 +109,6 @@ by_tool(const json_t *line, const char *what)
         if (tool && number)
             json_object_set(numbers, tool, number);
     }
-    if (json_is_object(own))
-        json_object_update(numbers, own);
     return numbers;
 }
 

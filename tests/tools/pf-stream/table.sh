@@ -2,8 +2,8 @@
 . "$(dirname "$0")/../lib.sh"
 cat >m.jsonl <<'END'
 {"object":"mug","status":"failed","error":"pf-crop: mug.png: no"}
-{"object":"ball","status":"done","seconds":4,"psnr":20,"coverage":0.25,"faces":100,"watertight":true,"memory":{"pf-crop":7,"pf-extract-mesh":5},"stages":[{"tool":"pf-crop","options":{"size":1},"seconds":0.5},{"tool":"pf-sample","seconds":2}]}
-{"object":"mug","status":"done","seconds":2,"psnr":30,"coverage":0.75,"faces":300,"watertight":false,"memory":{"pf-crop":9},"stages":[{"tool":"pf-crop","seconds":1.5},{"tool":"pf-sample","seconds":1}]}
+{"object":"ball","status":"done","seconds":4,"psnr":20,"coverage":0.25,"faces":100,"watertight":true,"stages":[{"tool":"pf-crop","seconds":0.5,"memory":7},{"tool":"pf-sample","seconds":2},{"tool":"pf-extract-mesh","memory":5}]}
+{"object":"mug","status":"done","seconds":2,"psnr":30,"coverage":0.75,"faces":300,"watertight":false,"stages":[{"tool":"pf-crop","seconds":1.5,"memory":9},{"tool":"pf-sample","seconds":1}]}
 {"object":"a\u001bb","status":"failed","error":"pf-crop: a\u001b[2Jb.png: empty"}
 END
 cat >expected <<'END'

@@ -34,7 +34,9 @@ while IFS= read -r object; do
     case $object in failed:*) [ "$command" = info ] || [ -n "$out" ] || echo "$object" ;; *)
         if [ -n "$out" ]; then fill "$out" "$(printf 'element face 7\n%s' "$object")"
         elif [ "$command" != info ]; then echo "$object"; fi
-        [ -z "$log" ] || fill "$log" "8,,,,,30.5" ;;
+        [ -z "$log" ] || fill "$log" "8,,,,,30.5"
+        case $tool in pf-mask) note=',"x":1' ;; pf-extract-mesh) note=,\"watertight\":$WATERTIGHT ;; *) note= ;; esac
+        [ -z "${PF_STAGES:-}" ] || echo "{\"object\":\"$object\",\"tool\":\"$tool\",\"seconds\":0.500,\"memory\":7$note}" >>"$PF_STAGES" ;;
     esac
     if [ "$command" = info ]; then
         case $object in
@@ -48,7 +50,7 @@ exit $status
 END
 chmod +x tools/pf-stream
 for t in cutout crop clip-embed sample pick mask neus extract-mesh render-video; do ln -s pf-stream tools/pf-$t; done
-export RAN=$TMP/ran
+export RAN=$TMP/ran WATERTIGHT=true
 echo 'clip: {elevation: 3}' >c.yaml; echo w >w; echo n >n.yaml
 batch() {
     make -s -f "$ROOT/pipelines/batch.mk" PATH="$TMP/tools:$PATH" CONFIG=c.yaml CKPT=w NEUS_CONFIG=n.yaml "$@" >said 2>&1
@@ -65,8 +67,12 @@ for why in '"pf-mask=fails".*"error":"tool: \\"no"' '"pf-cutout=fails".*"error":
 done
 ok "the others have folders, and nothing is left over" test "$(cd out && echo .[!.]* *)" = '.[!.]* a b c$d%e f manifest.jsonl'
 ok "whole" test "$(cd out/f && echo *)" = "0.png cutout.png field.pf loss.csv masked.pf masks.png mesh.glb mesh.ply rendering.mp4 views.pf"
-ok "with scores" grep -q '"psnr":30.5,"coverage":0.5,"faces":7,"seconds":[0-9.]*,"memory":{[^}]*},"stages":\[{"tool":"pf-crop"}\]}$' out/manifest.jsonl
-ok "as JSON" test "$("$BIN/pf-stream" table out/manifest.jsonl | head -n 1)" = "5 objects: 3 done, 2 failed"
+ok "with scores" grep -q '"psnr":30.5,"coverage":0.5,"faces":7,"seconds":[0-9.]*,"watertight":true,"stages":\[{' out/manifest.jsonl
+table=$("$BIN/pf-stream" table out/manifest.jsonl)
+ok "as JSON" test "$(head -n 1 <<<"$table")" = "5 objects: 3 done, 2 failed"
+for t in 'cutout seconds  0.5' 'crop memory  7' 'extract-mesh seconds  1' 'render-video seconds  0.5'; do
+    ok "of pf-${t%  *}" grep -q "^pf-${t%  *} *${t#*  } .* 3\$" <<<"$table"
+done
 rm ran in/pf-*; ok "again: nothing is done" batch INPUT=in OUTPUT=out
 ok "by no tool" test ! -e ran
 rm -r out/a out/f/mesh.glb; echo new >>'in/b c$d%e.JPG'
