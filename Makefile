@@ -96,7 +96,11 @@ $(FAULT)/fault: tests/fault/fault.c
 	mkdir -p $(@D); $(CC) $(PF_CFLAGS) $(CFLAGS) -o $@ $<
 $(FAULT)/malloc.so: tests/fault/malloc.c
 	mkdir -p $(@D); $(CC) $(filter-out -fsanitize=%,$(PF_CFLAGS) $(CFLAGS)) -fPIC -shared -o $@ $< -ldl
-tests: all $(TESTS:%.c=$(B)/%) $(FUZZ:%.c=$(B)/%) $(FAULT)/fault $(FAULT)/malloc.so
+# What tries to do harm from inside a tool.
+DECODER := $(B)/tests/tools/sandbox/decoder.so
+$(DECODER): tests/tools/sandbox/decoder.c
+	mkdir -p $(@D); $(CC) $(filter-out -fsanitize=%,$(PF_CFLAGS) $(CFLAGS)) -fPIC -shared -o $@ $< -ldl
+tests: all $(TESTS:%.c=$(B)/%) $(FUZZ:%.c=$(B)/%) $(FAULT)/fault $(FAULT)/malloc.so $(DECODER)
 
 # What the GPU did while a tool ran: for tests/bench/bench_tools, where the toolkit has CUPTI.
 CUPTI       := $(if $(filter 1,$(CUDA)),$(firstword $(wildcard $(foreach d,include extras/CUPTI/include,$(dir $(NVCC))../$d/cupti.h))))
@@ -135,7 +139,7 @@ JOBS  ?= $(shell nproc)
 LONG  := $(filter tests/tools/%,$(TESTS))
 SHORT := $(filter-out tests/tools/%,$(TESTS))
 check-run: tests
-	BIN=$(abspath $(BIN)) PF_SAN=$(SAN) PF_FAULT=$(abspath $(FAULT)) JOBS=$(JOBS) tests/run $(SCRIPTS) tests/fault/sample.sh $(patsubst %.c,$(B)/%,$(LONG) $(SHORT) $(FUZZ))
+	BIN=$(abspath $(BIN)) PF_SAN=$(SAN) PF_FAULT=$(abspath $(FAULT)) PF_DECODER_SO=$(abspath $(DECODER)) JOBS=$(JOBS) tests/run $(SCRIPTS) tests/fault/sample.sh $(patsubst %.c,$(B)/%,$(LONG) $(SHORT) $(FUZZ))
 
 # The slow comparisons: the tiny golden model's whole run of 50 steps; from 36 pictures to a mesh; npm's IS-Net; batches
 # that are killed or run by Slurm and GNU parallel, where these are.
@@ -189,7 +193,7 @@ check-reference:
 # clang-format 14 cannot leave aligned comments at the ends of lines alone, which the style uses, so
 # .clang-format is for editors and not checked here.
 lint:
-	for f in $(COMMON) $(filter %.c,$(KERNELS)) $(wildcard tools/*/*.c) $(TESTS) $(BENCH) $(FUZZ) $(wildcard tests/fault/*.c); do \
+	for f in $(COMMON) $(filter %.c,$(KERNELS)) $(wildcard tools/*/*.c) $(TESTS) $(BENCH) $(FUZZ) $(wildcard tests/fault/*.c tests/tools/sandbox/*.c); do \
 	  $(CC) $(PF_CFLAGS) $(CFLAGS) -Werror -fsyntax-only $$f || exit 1; done
 	mandoc -Tlint -W warning man/*.[157]
 	# Columns come out as one word a line in groff's 80 columns: tagged lists instead.

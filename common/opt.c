@@ -10,13 +10,11 @@
 #include <string.h>
 #include <strings.h>
 
-
 #include "common/config.h"
 #include "common/error.h"
 #include "common/json.h"
 #include "common/output.h"
 #include "common/text.h"
-#include "common/threads.h"
 
 struct pf_common pf_common = {.out = "-", .device = "auto", .seed = 6033};
 
@@ -38,6 +36,8 @@ static const struct pf_opt common_opts[] = {
                 "an object that fails does not end the run"),
     PF_OPT_FLAG('q', "quiet", pf_common.quiet, "no progress, no stage times"),
     PF_OPT_(COUNT, 'v', "verbose", pf_common.verbose, 0, "stage times, memory"),
+    PF_OPT_FLAG(0, "sandbox", pf_common.sandbox, "fail where the system has no sandbox"),
+    PF_OPT_FLAG(0, "no-sandbox", pf_common.no_sandbox, "without it, where the system has one"),
     {.type = PF_OPT_T_END, .letter = 'h', .name = "help", .help = "this text"},
     {.type = PF_OPT_T_END, .name = "version", .help = "the version"},
 };
@@ -370,7 +370,8 @@ pf_start(int *argc, char ***argv, const char *operands, const char *summary,
     *argc = parse(*argc, *argv, false);
     if (!pf_parse_device(&(int){0}, pf_common.device))
         pf_usage("--device is auto, cpu, cuda or cuda:N, not \"%s\"", pf_common.device);
-    pf_threads_use(pf_common.threads);
+    if (pf_common.sandbox && pf_common.no_sandbox)
+        pf_usage("--sandbox and --no-sandbox: one of them");
 }
 
 void

@@ -9,8 +9,8 @@
  *     pf_start(&argc, &argv, "[STREAM]", "one line that says what the tool does", opts);
  *
  * Every tool also has the common options of pf(7): -o -c -w -d --precision --seed --threads -k -q
- * -v -h --version.  A value that lives in pf_conf (config.h) takes, in rising order,
- * its default, the file given with -c, the command line. */
+ * -v --sandbox --no-sandbox -h --version.  A value that lives in pf_conf (config.h) takes, in rising
+ * order, its default, the file given with -c, the command line. */
 #ifndef PF_OPT_H
 #define PF_OPT_H
 #include <stdbool.h>
@@ -70,12 +70,14 @@ struct pf_common {
     bool keep_going;            /* -k */
     bool quiet;                 /* -q */
     int verbose;                /* -v, counted */
+    bool sandbox, no_sandbox;   /* neither: one where the system has it */
 };
 extern struct pf_common pf_common;
 
 /* Parse the command line: options are removed, *argc and *argv are left with the operands alone
  * (argv[0] is the first operand).  "--" ends options; "-" is an operand.  -h and --version print
  * to stdout and exit 0; a mistake is one sentence on stderr and exit 2; a bad config file exits 1.
+ * Threads there are none yet: pf_sandbox (sandbox.h) comes next.
  * Sets the program's name (error.h).  SIGPIPE is left as it was, so that a closed pipe ends a tool
  * quietly, as it does any filter; output.c removes what is not complete. */
 void pf_start(int *argc, char ***argv, const char *operands, const char *summary,

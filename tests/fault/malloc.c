@@ -1,6 +1,7 @@
 /* malloc.c - preloaded into a tool: lets one allocation fail.  $PF_FAULT_MALLOC: which, from 1 on,
  * counted from pf_output_watch on, so that a run counts as the next one does; $PF_FAULT_COUNT: the
- * file into which the number of allocations is written at the end. */
+ * file into which the number of allocations is written at the end.  It is opened at once: later
+ * there is the sandbox. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@ void *__libc_memalign(size_t alignment, size_t size);
 static atomic_long calls;
 static atomic_bool counting;
 static long failing;
+static int count_file = -1;
 
 /* Whether this allocation is the one. */
 static int
@@ -83,7 +85,10 @@ sigaction(int sig, const struct sigaction *new, struct sigaction *old)
     }
     if (sig == SIGBUS && new) {
         const char *const which = getenv("PF_FAULT_MALLOC");
+        const char *const path = getenv("PF_FAULT_COUNT");
         failing = which ? atol(which) : 0;
+        if (path && count_file < 0)
+            count_file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         atomic_store(&counting, 1);
     }
     return real(sig, new, old);
@@ -92,14 +97,11 @@ sigaction(int sig, const struct sigaction *new, struct sigaction *old)
 __attribute__((destructor)) static void
 tell(void)
 {
-    const char *const path = getenv("PF_FAULT_COUNT");
-    const int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600) : -1;
     char text[32];
     atomic_store(&counting, 0);
-    if (fd < 0)
+    if (count_file < 0)
         return;
     const int n = snprintf(text, sizeof text, "%ld\n", atomic_load(&calls));
-    if (write(fd, text, (size_t)n) < 0)
+    if (write(count_file, text, (size_t)n) < 0)
         _exit(99);
-    close(fd);
 }

@@ -5,6 +5,7 @@
 #include "common/batch.h"
 #include "common/opt.h"
 #include "common/progress.h"
+#include "common/sandbox.h"
 #include "tools/pf-clip-embed/vit.h"
 
 static bool verify;
@@ -59,6 +60,7 @@ main(int argc, char *argv[])
         pf_usage("-w WEIGHTS is missing: the diffusion checkpoint, or CLIP's own file");
     pf_need_stream_name();
     pf_must(pf_batch_open(&batch, pf_common.out));
+    pf_sandbox(PF_SANDBOX_DEVICE);
     pf_must(pf_batch_input(batch, argc, argv));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     pf_must(pf_checkpoint_open(&weights, pf_common.weights));

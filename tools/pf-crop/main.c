@@ -10,6 +10,7 @@
 #include "common/config.h"
 #include "common/image.h"
 #include "common/opt.h"
+#include "common/sandbox.h"
 #include "tools/pf-crop/crop.h"
 #include "tools/pf-crop/list.h"
 
@@ -163,6 +164,7 @@ main(int argc, char *argv[])
     pf_start(&argc, &argv, "[PHOTO...]", "Put the object of a photo into a square view.", opts);
     pf_need_stream_name();
     pf_must(pf_batch_open(&batch, pf_common.out));
+    pf_sandbox(0);
     find_photos(&list, argc, argv);
     opt.fit.side = pf_conf.model.image_size;
     const struct fit fit = opt.fit;

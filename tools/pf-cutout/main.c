@@ -13,6 +13,7 @@
 #include "common/pattern.h"
 #include "common/plain.h"
 #include "common/progress.h"
+#include "common/sandbox.h"
 #include "common/text.h"
 #include "kernels/cutout/cutter.h"
 #include "tools/pf-cutout/judge.h"
@@ -412,6 +413,7 @@ main(int argc, char *argv[])
     need_names(pf_common.out, argv, argc);
     if (!strchr(pf_common.out, '%'))
         pf_must(pf_output_try(pf_common.out));
+    pf_sandbox(PF_SANDBOX_DEVICE);
     if (is_asked_for())
         pf_must(need_network(&network));
     pf_must(pf_record_open(&record));

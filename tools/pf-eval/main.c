@@ -9,6 +9,7 @@
 #include "common/opt.h"
 #include "common/output.h"
 #include "common/progress.h"
+#include "common/sandbox.h"
 #include "common/text.h"
 #include "tools/pf-eval/likeness.h"
 #include "tools/pf-eval/lpips.h"
@@ -292,6 +293,7 @@ main(int argc, char *argv[])
     check_options(views);
     if (strcmp(pf_common.out, "-"))             // text may go to a terminal
         pf_must(pf_output_open(&out, pf_common.out));
+    pf_sandbox(PF_SANDBOX_DEVICE);
     struct pair pair = {argc == 3 ? argv[1] : NULL, argc == 3 ? argv[2] : NULL, NULL};
     struct pairs list = {.pair = &pair, .pairs = 1};
     if (opt.list)

@@ -10,6 +10,7 @@
 #include "common/progress.h"
 #include "common/output.h"
 #include "common/pattern.h"
+#include "common/sandbox.h"
 #include "common/stream.h"
 #include "common/world.h"
 #include "kernels/dev.h"
@@ -306,6 +307,7 @@ main(int argc, char *argv[])
     out_at.pattern = pf_common.out;
     if (!pf_pattern(pf_common.out))
         pf_must(pf_output_open(&out, pf_common.out));
+    pf_sandbox(PF_SANDBOX_DEVICE);
     pf_must(pf_batch_open(&batch, NULL));
     pf_batch_name(batch, pf_common.out);
     pf_must(pf_batch_input(batch, argc, argv));

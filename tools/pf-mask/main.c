@@ -12,6 +12,7 @@
 #include "common/output.h"
 #include "common/pattern.h"
 #include "common/plain.h"
+#include "common/sandbox.h"
 #include "common/text.h"
 #include "tools/pf-mask/by_network.h"
 #include "tools/pf-mask/strip.h"
@@ -308,6 +309,7 @@ main(int argc, char *argv[])
     pf_need_stream_name();
     pf_must(pf_batch_open(&batch, pf_common.out));
     check_places();
+    pf_sandbox(PF_SANDBOX_DEVICE, opt.masks, opt.png);
     if (uses_network())         /* before the stream, which is not to blame for it */
         pf_must(pf_cutter_open(&cutter, pf_common.weights, pf_common.device, pf_common.precision));
     pf_must(is_picture(&picture, path));

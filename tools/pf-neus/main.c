@@ -16,6 +16,7 @@
 #include "common/output.h"
 #include "common/pattern.h"
 #include "common/progress.h"
+#include "common/sandbox.h"
 #include "common/seen.h"
 #include "common/stream.h"
 #include "common/text.h"
@@ -418,6 +419,7 @@ main(int argc, char *argv[])
     pf_need_stream_name();
     pf_must(pf_batch_open(&batch, pf_common.out));
     check_files();
+    pf_sandbox(PF_SANDBOX_DEVICE, file.checkpoint, file.resume, file.log, file.preview);
     pf_must(pf_batch_input(batch, argc, argv));
     fit_all(batch);
     return pf_batch_end(batch);

@@ -15,6 +15,7 @@
 #include "common/json.h"
 #include "common/opt.h"
 #include "common/output.h"
+#include "common/sandbox.h"
 #include "common/text.h"
 #include "tools/pf-pick/elevation.h"
 #include "tools/pf-pick/score.h"
@@ -415,6 +416,7 @@ main(int argc, char *argv[])
     pf_need_stream_name();
     const bool writes = !opt.print || strcmp(pf_common.out, "-");
     pf_must(pf_batch_open(&batch, writes ? pf_common.out : NULL));
+    pf_sandbox(0);
     if (opt.print)
         print_head();
     pf_must(pick(argc ? argv : none, batch));

@@ -9,6 +9,7 @@
 #include "common/opt.h"
 #include "common/output.h"
 #include "common/progress.h"
+#include "common/sandbox.h"
 #include "common/stream.h"
 #include "common/text.h"
 #include "kernels/raster/raster.h"
@@ -243,6 +244,7 @@ main(int argc, char *argv[])
         pf_usage("--keep-frame leaves the mesh as large as it is: without --scale and --fit");
     pf_need_stream_name();
     pf_must(pf_output_open(&out, pf_common.out));
+    pf_sandbox(PF_SANDBOX_DEVICE | PF_SANDBOX_MESH);
     pf_must(aim(cameras, &sets));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     for (int m = 0; m < argc; m++)

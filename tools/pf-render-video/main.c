@@ -11,6 +11,7 @@
 #include "common/output.h"
 #include "common/pattern.h"
 #include "common/progress.h"
+#include "common/sandbox.h"
 #include "kernels/dev.h"
 #include "tools/pf-render-video/mesh_turn.h"
 #include "tools/pf-render-video/turntable.h"
@@ -229,6 +230,7 @@ main(int argc, char *argv[])
     check_call(argc, &format);
     pf_must(pf_batch_open(&batch, NULL));
     try_outputs(batch);
+    pf_sandbox(PF_SANDBOX_DEVICE | (of_mesh() ? PF_SANDBOX_MESH : 0), opt.png);
     if (of_mesh()) {
         pf_must(render_mesh(argv[0], &dev, format));
     } else {

@@ -8,6 +8,7 @@
 
 #include "common/opt.h"
 #include "common/output.h"
+#include "common/sandbox.h"
 #include "common/text.h"
 #include "tools/pf-report/folder.h"
 #include "tools/pf-report/html.h"
@@ -101,6 +102,7 @@ main(int argc, char *argv[])
         pf_usage("--photo is that of one object, not of %d", argc);
     pf_need_ending("html");
     pf_must(pf_output_open(&out, pf_common.out));
+    pf_sandbox(0);
     FILE *const to = pf_output_file(out);
     write_title(to, argc, argv);
     if (argc > 1)

@@ -15,6 +15,7 @@
 #include "common/output.h"
 #include "common/pattern.h"
 #include "common/progress.h"
+#include "common/sandbox.h"
 #include "common/text.h"
 #include "tools/pf-sample/dump.h"
 #include "tools/pf-sample/plan.h"
@@ -442,6 +443,7 @@ main(int argc, char *argv[])
     pf_start(&argc, &argv, "[STREAM]", "Make views of a photo's object from all around.", opts);
     check_call(argc);
     if (opt.plan) {
+        pf_sandbox(PF_SANDBOX_DEVICE);
         print_plan();
         return 0;
     }
@@ -457,6 +459,7 @@ main(int argc, char *argv[])
         pf_must(pf_output_folder(preview.folder));
     if (opt.dump)
         pf_must(pf_output_try(opt.dump));
+    pf_sandbox(PF_SANDBOX_DEVICE, opt.png, preview.folder, opt.dump);
     pf_must(pf_batch_input(batch, argc, argv));
     pf_must(noise_open(&noise, opt.noise, pf_common.seed));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));

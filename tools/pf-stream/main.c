@@ -12,6 +12,7 @@
 #include "common/opt.h"
 #include "common/output.h"
 #include "common/pattern.h"
+#include "common/sandbox.h"
 #include "common/seen.h"
 #include "common/stream.h"
 #include "common/text.h"
@@ -77,6 +78,7 @@ visit(int streams, char **names, each_fn *each, void *ctx)
     static char standard[] = "-";
     char *none[] = {standard};
     int visited = 0;
+    pf_sandbox(0);
     for (int i = 0; i < (streams ? streams : 1); i++)
         PF_TRY(visit_stream((streams ? names : none)[i], each, ctx, &visited));
     return visited ? PF_OK : pf_fail(PF_EFORMAT, "there is no document %d", opt.index);
@@ -297,6 +299,7 @@ pack_views(int operands, char **operand)
                                      .tell = pf_common.quiet ? NULL : stderr};
     pf_need_stream_name();
     pf_must(pf_output_open(&out, pf_common.out));
+    pf_sandbox(0);
     pf_must(pack(&doc, operand[0], &how));                      // [N, H, W, 3]
     pf_must(pf_doc_set_position(&doc, 0, 1));
     pf_must(pf_doc_add_history(&doc));
@@ -315,6 +318,7 @@ table(int manifests, char **names)
     if (strcmp(pf_common.out, "-") != 0)        // text may go to a terminal
         pf_must(pf_output_open(&out, pf_common.out));
     FILE *to = out ? pf_output_file(out) : stdout;
+    pf_sandbox(0);
     if (!manifests)
         pf_must(table_read(last, "-"));
     for (int i = 0; i < manifests; i++)

@@ -18,6 +18,7 @@
 #include "common/progress.h"
 #include "common/safetensors.h"
 #include "common/output.h"
+#include "common/sandbox.h"
 #include "common/stream.h"
 
 enum { BLOCK = 1 << 16, SHOWN = 20 };   /* elements converted at once; skipped objects listed */
@@ -332,6 +333,7 @@ main(int argc, char *argv[])
         pf_need_ending("safetensors");
         pf_must(pf_output_open(&out, pf_common.out));
     }
+    pf_sandbox(0);
     pf_must((opt.ema ? pf_checkpoint_open_ema : pf_checkpoint_open)(&w, argc > 1 ? argv[1] : "-"));
     pf_must(run(w));
     pf_must(pf_output_flush(stdout, "standard output"));
