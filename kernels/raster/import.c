@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/sandbox.h"
 #include "common/stream.h"
 #include "common/text.h"
 #include "kernels/raster/import.h"
@@ -589,6 +590,8 @@ work(const char *path, int to)
     setrlimit(RLIMIT_CORE, &none);
     dup2(nowhere, 1);
     dup2(nowhere, 2);
+    if (pf_sandbox_enter(0, NULL, 0))
+        _exit(1);
     allow(&f, 0);
     if (import(&doc, &f)) {
         pf_doc_release(&doc);
