@@ -9,8 +9,8 @@
  *     pf_start(&argc, &argv, "[STREAM]", "one line that says what the tool does", opts);
  *
  * Every tool also has the common options of pf(7): -o -c -w -d --precision --seed --threads -k -q
- * -v --sandbox --no-sandbox -h --version.  A value that lives in pf_conf (config.h) takes, in rising
- * order, its default, the file given with -c, the command line. */
+ * -v --sandbox --no-sandbox -h --version.  A value that lives in pf_conf (config.h) takes, in
+ * rising order, its default, the file given with -c, the command line. */
 #ifndef PF_OPT_H
 #define PF_OPT_H
 #include <stdbool.h>

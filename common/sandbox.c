@@ -167,12 +167,12 @@ allow_ourselves(const struct rules *rules)
 }
 
 static pf_err
-fill_rules(const struct rules *rules, int needs, const char *const *outputs, int n)
+fill_rules(const struct rules *rules, int needs, const char *const *outputs, size_t n)
 {
     if (needs & PF_SANDBOX_MESH)
         PF_TRY(allow_ourselves(rules));
     PF_TRY(allow(rules, "/dev/null", FILE_RIGHTS));
-    for (int i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++)
         PF_TRY(allow_output(rules, outputs[i]));
     return PF_OK;
 }
@@ -187,7 +187,7 @@ has_threads(void)
 }
 
 static pf_err
-restrict_files(int needs, const char *const *outputs, int n)
+restrict_files(int needs, const char *const *outputs, size_t n)
 {
     const long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
                                  LANDLOCK_CREATE_RULESET_VERSION);
@@ -388,7 +388,7 @@ restrict_calls(int needs)
 /* ---- both ---- */
 
 pf_err
-pf_sandbox_enter(int needs, const char *const *outputs, int n)
+pf_sandbox_enter(int needs, const char *const *outputs, size_t n)
 {
     if (SANITIZED)
         return missing("this program was built with sanitizers, which need more of the system");
@@ -401,7 +401,7 @@ pf_sandbox_enter(int needs, const char *const *outputs, int n)
 }
 
 void
-pf_sandbox_start(int needs, const char *const *outputs, int n)
+pf_sandbox_start(int needs, const char *const *outputs, size_t n)
 {
     static bool started;
     if (started)

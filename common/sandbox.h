@@ -8,6 +8,8 @@
  * name others. */
 #ifndef PF_SANDBOX_H
 #define PF_SANDBOX_H
+#include <stddef.h>
+
 #include "common/error.h"
 
 #ifdef __cplusplus
@@ -24,10 +26,10 @@ enum {
  * call counts. */
 #define pf_sandbox(needs, ...) \
     pf_sandbox_start(needs, (const char *const[]){pf_common.out, __VA_ARGS__}, \
-                     (int)(sizeof(const char *const[]){pf_common.out, __VA_ARGS__} / sizeof(char *)))
-void pf_sandbox_start(int needs, const char *const *outputs, int n);
+                     sizeof(const char *const[]){pf_common.out, __VA_ARGS__} / sizeof(char *))
+void pf_sandbox_start(int needs, const char *const *outputs, size_t n);
 /* The same for a process that has no options, and without threads. */
-pf_err pf_sandbox_enter(int needs, const char *const *outputs, int n) PF_MUST_USE;
+pf_err pf_sandbox_enter(int needs, const char *const *outputs, size_t n) PF_MUST_USE;
 
 #ifdef __cplusplus
 }
