@@ -5,13 +5,13 @@
  *      views.elevation, views.azimuth, and pf.world */
 #include <string.h>
 
+#include "common/batch.h"
 #include "common/camera.h"
 #include "common/opt.h"
-#include "common/output.h"
+#include "common/pattern.h"
 #include "common/progress.h"
 #include "common/sandbox.h"
-#include "common/stream.h"
-#include "common/text.h"
+#include "common/seen.h"
 #include "kernels/raster/raster.h"
 #include "tools/pf-render-mesh/cameras.h"
 
@@ -128,33 +128,17 @@ put_views(pf_doc *doc, struct views *v)
     return pf_doc_set_meta(doc, "pf.kind", "views");
 }
 
-/* The mesh's name without folder and ending. */
 static pf_err
-put_object(pf_doc *doc, const char *path)
+fill(pf_doc *doc, pf_raster *raster, const struct cameras *c, const char *path,
+     const struct pf_world *world)
 {
-    const char *const slash = strrchr(path, '/'), *const name = slash ? slash + 1 : path;
-    char object[256];
-    snprintf(object, sizeof object, "%.*s", (int)(strlen(name) - strlen(pf_name_ending(name)) - 1),
-             name);
-    return pf_doc_set_meta(doc, "pf.object", object);
-}
-
-static pf_err
-write_document(pf_raster *raster, const struct cameras *c, const char *path,
-               const struct pf_world *world, int index, int count, FILE *out)
-{
-    pf_doc doc = {0};
     struct views v;
     pf_err err = views_new(&v, c);
-    if (!err && !(err = draw(&v, raster, c)) && !(err = put_views(&doc, &v)) &&
-        !(err = cameras_put(&doc, c)) && !(err = put_object(&doc, path)) &&
-        !(err = opt.yaw_deg ? PF_OK : pf_world_put(&doc, world)) &&
-        !(err = pf_doc_set_position(&doc, index, count)) && !(err = pf_doc_add_history(&doc))) {
+    if (!err && !(err = draw(&v, raster, c)) && !(err = put_views(doc, &v)) &&
+        !(err = cameras_put(doc, c)) && !(err = opt.yaw_deg ? PF_OK : pf_world_put(doc, world)) &&
+        !(err = pf_doc_add_history(doc)))
         warn_of_edges(&v, path);
-        err = pf_doc_write(&doc, out);
-    }
     views_release(&v);
-    pf_doc_release(&doc);
     return err;
 }
 
@@ -178,39 +162,90 @@ place(pf_scene *scene, struct pf_world *world, const struct cameras *c)
 
 /* Cameras of the mesh's world go with it into the cube. */
 static pf_err
-write_views(pf_raster *raster, const struct cameras *c, const char *path,
-            const struct pf_world *world, int index, int count, FILE *out)
+fill_moved(pf_doc *doc, pf_raster *raster, const struct cameras *c, const char *path,
+           const struct pf_world *world)
 {
     struct cameras moved = *c;
     if (c->in_cube)
-        return write_document(raster, c, path, world, index, count, out);
+        return fill(doc, raster, c, path, world);
     PF_TRY(pf_tensor_copy(&moved.pose, &c->pose));
     cameras_move(&moved, world);
-    const pf_err err = write_document(raster, &moved, path, world, index, count, out);
+    const pf_err err = fill(doc, raster, &moved, path, world);
     pf_tensor_release(&moved.pose);
     return err;
 }
 
-/* A document for each set of cameras; this is mesh m of so many. */
 static pf_err
-render_mesh(pf_dev *dev, const char *path, int m, int meshes, const struct cameras *c, int sets,
-            FILE *out)
+open_mesh(pf_scene *scene, pf_raster **raster, struct pf_world *world, pf_dev *dev,
+          const char *path, const struct cameras *c)
 {
-    pf_scene scene;
+    const int side = c->width > c->height ? c->width : c->height;
+    const double start = pf_seconds();
+    PF_TRY(pf_scene_read(scene, path, PF_RASTER_SS * side));
+    place(scene, world, c);
+    pf_stage_time("reading", pf_seconds() - start);
+    return pf_raster_open(raster, dev, scene);
+}
+
+/* A document that nothing is in yet, but whose it is. */
+static pf_err
+begin(pf_doc *doc, const char *object, int index, int count)
+{
+    pf_doc_release(doc);
+    PF_TRY(pf_doc_set_meta(doc, "pf.object", object));
+    return pf_doc_set_position(doc, index, count);
+}
+
+/* A document for each set of cameras; this is mesh m of so many.  What fails for one set is said
+ * once, and the sets behind it fail, too: the stream promises all of them. */
+static pf_err
+render_mesh(pf_batch *batch, pf_dev *dev, const char *path, int m, int meshes,
+            const struct cameras *c, int sets)
+{
+    pf_scene scene = {0};
     pf_raster *raster = NULL;
     struct pf_world world;
-    double start = pf_seconds();
-    PF_TRY(pf_scene_read(&scene, path, PF_RASTER_SS * (c->width > c->height ? c->width
-                                                                            : c->height)));
-    place(&scene, &world, c);
-    pf_stage_time("reading", pf_seconds() - start);
-    start = pf_seconds();
-    pf_err err = pf_raster_open(&raster, dev, &scene);
-    for (int k = 0; k < sets && !err; k++)
-        err = write_views(raster, &c[k], path, &world, m * sets + k, meshes * sets, out);
+    pf_doc doc = {0};
+    char object[NAME_MAX + 1];
+    bool failed = false;
+    pf_object_of(object, path);
+    pf_err work = open_mesh(&scene, &raster, &world, dev, path, c), err = PF_OK;
+    const double start = pf_seconds();
+    for (int k = 0; k < sets && !err; k++) {
+        if (!failed)
+            err = begin(&doc, object, m * sets + k, meshes * sets);
+        else
+            err = pf_doc_set_position(&doc, m * sets + k, meshes * sets);
+        if (!err && !failed && (work || (work = fill_moved(&doc, raster, &c[k], path, &world)))) {
+            failed = true;
+            err = pf_batch_fail(batch, &doc, work);
+        }
+        if (!err)
+            err = pf_batch_write(batch, &doc);
+    }
+    pf_stage_time("rendering", pf_seconds() - start);
+    pf_doc_release(&doc);
     pf_raster_close(raster);
     pf_scene_release(&scene);
-    pf_stage_time("rendering", pf_seconds() - start);
+    return err;
+}
+
+/* Documents of one object are views of one thing. */
+static pf_err
+check_objects(int meshes, char **path)
+{
+    void *objects = NULL;
+    pf_err err = PF_OK;
+    for (int m = 0; m < meshes && !err; m++) {
+        char object[NAME_MAX + 1];
+        bool before;
+        pf_object_of(object, path[m]);
+        err = pf_seen_add(&objects, object, &before);
+        if (!err && before)
+            err = pf_fail(PF_EARG, "%s: two meshes of one object, %s: render them one by one",
+                          path[m], object);
+    }
+    pf_seen_free(&objects);
     return err;
 }
 
@@ -230,7 +265,7 @@ int
 main(int argc, char *argv[])
 {
     struct cameras cameras[PF_LIST_MAX] = {{0}};
-    pf_output *out;
+    pf_batch *batch;
     pf_dev *dev;
     int sets;
 
@@ -243,15 +278,16 @@ main(int argc, char *argv[])
     if (opt.keep_frame && (opt.fit || pf_given(&opt.scale)))
         pf_usage("--keep-frame leaves the mesh as large as it is: without --scale and --fit");
     pf_need_stream_name();
-    pf_must(pf_output_open(&out, pf_common.out));
+    if (check_objects(argc, argv))
+        pf_usage("%s", pf_error());
+    pf_must(pf_batch_open(&batch, pf_common.out));
     pf_sandbox(PF_SANDBOX_DEVICE | PF_SANDBOX_MESH);
     pf_must(aim(cameras, &sets));
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     for (int m = 0; m < argc; m++)
-        pf_must(render_mesh(dev, argv[m], m, argc, cameras, sets, pf_output_file(out)));
+        pf_must(render_mesh(batch, dev, argv[m], m, argc, cameras, sets));
     for (int k = 0; k < sets; k++)
         cameras_release(&cameras[k]);
     pf_dev_close(dev);
-    pf_must(pf_output_close(out));
-    return 0;
+    return pf_batch_end(batch);
 }

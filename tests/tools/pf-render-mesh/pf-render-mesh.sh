@@ -4,11 +4,12 @@ MESH=$DATA/mesh
 render() { pf-render-mesh -q -d cpu --size 32 --view-num 3 --scale 0.8 "$@"; }
 meta() { pf-stream info "$1" | grep -c "$2"; }
 
-ok "two meshes at two elevations" render --elevation 10,-20 -o four.pf "$MESH/box.glb" "$MESH/box.ply"
+cp "$MESH/box.ply" again.ply
+ok "two meshes at two elevations" render --elevation 10,-20 -o four.pf "$MESH/box.glb" again.ply
 pf-stream info four.pf >said
 ok "are four documents" test "$(grep -c '^four.pf: document' said)" = 4
 ok "that are numbered" test "$(grep -c 'pf.count: 4' said)$(grep -c 'pf.index: 3' said)" = 41
-ok "have the object's name" test "$(grep -c 'pf.object: box$' said)" = 4
+ok "have the object's name" test "$(grep -c 'pf.object: box$' said) $(grep -c 'pf.object: again$' said)" = "2 2"
 ok "the world" test "$(grep -c 'pf.world' said)" = 4
 tensors="image +U8 \[3, 32, 32, 3\]|alpha +F32 \[3, 32, 32\]|depth +F32 \[3, 32, 32\]|normal +F32 \[3, 32, 32, 3\]"
 tensors+="|pose +F32 \[3, 3, 4\]|intrinsics +F32 \[3, 3, 3\]|elevation +F32 \[3\]|azimuth +F32 \[3\]"
@@ -47,6 +48,22 @@ ok "and none moves it" cmp <(pf-stream get views.depth soft.pf) <(pf-stream get 
 render --up y -o y.pf "$MESH/box.glb"; render --up z -o z.pf "$MESH/box.glb"
 ok "y is up in a GLB" cmp <(pf-stream get views.depth y.pf) <(pf-stream get views.depth flat.pf)
 ok "and --up z lays it down" sh -c '! cmp -s y.pf z.pf'
+
+# ---- many meshes ----
+ok "%o is the object, %e the elevation" render --elevation 10,-20 -o '%o/%e.pf' "$MESH/box.glb" again.ply
+ok "each a stream of its own" cmp <(pf-stream get --index 3 views.depth four.pf) <(pf-stream get views.depth again/-20.pf)
+head -c 300 "$MESH/box.glb" >torn.glb
+fails "the first mesh that cannot be read ends the run" 1 "torn.glb: assimp cannot read it" render -o x.pf torn.glb again.ply
+k() { render -k --elevation 10,-20 -o "$1" torn.glb again.ply 2>said; echo $? >>said; }
+k k.pf
+ok "-k says it once, goes on with the next, and fails in the end" test "$(sed 's/: assimp.*//' said)" = "pf-render-mesh: torn.glb
+pf-render-mesh: 1 object failed
+1"
+pf-stream info k.pf >said 2>&1
+ok "its documents say that it failed" test "$(grep -c 'pf.kind: failed' said) $(grep -c 'pf.kind: views' said) $(grep -c 'pf.count: 4' said)" = "2 2 4"
+k 'k/%o.pf'
+ok "and of files only those of the others are there" test "$(ls k)" = again.pf
+fails "two meshes of one name" 2 "two meshes of one object, box" render -o x.pf "$MESH/box.glb" "$MESH/box.ply"
 
 fails "no mesh" 2 "name at least one mesh" pf-render-mesh -o x.pf
 fails "cameras come from one place" 2 "without --elevation" pf-render-mesh --cameras rig.pf --view-num 3 -o x.pf "$MESH/box.glb"
