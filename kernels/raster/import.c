@@ -550,17 +550,29 @@ assimp_failed(void)
     return pf_fail(PF_EFORMAT, "assimp cannot read it%s%s", *said ? ": " : "", said);
 }
 
+/* assimp only remarks on faces of a glTF file whose vertices are not there, and drops them. */
+static void
+hear(const char *remark, char *dropped)
+{
+    *(bool *)dropped |= strstr(remark, "out-of-range indices") != NULL;
+}
+
 /* All memory goes with the process. */
 static pf_err
 import(pf_doc *doc, struct files *f)
 {
     struct aiFileIO io = {open_file, close_file, (char *)f};
+    bool dropped = false;
+    const struct aiLogStream log = {hear, (char *)&dropped};
+    aiAttachLogStream(&log);
     const struct aiScene *const scene =
         aiImportFileEx(f->path, aiProcess_Triangulate | aiProcess_TransformUVCoords, &io);
     if (*f->refused)
         return pf_doc_set_meta(doc, "refused", f->refused);
     if (!scene)
         return assimp_failed();
+    if (dropped)
+        return pf_fail(PF_EFORMAT, "it has faces with indices of vertices that are not there");
     if (*f->missing)
         PF_TRY(pf_doc_set_meta(doc, "missing", f->missing));
     return put_scene(doc, scene, format_of(f->path));

@@ -170,6 +170,7 @@ refused(const char *name, const char *text, const char *words)
 static void
 test_hostile_meshes_are_refused_in_a_sentence(void **state)
 {
+    pf_scene s;
     (void)state;
     refused("a.obj", "", "assimp cannot read it");
     refused("a.obj", CORNERS, "holds no triangle");
@@ -183,6 +184,8 @@ test_hostile_meshes_are_refused_in_a_sentence(void **state)
     refused("a.fbx", "Kaydara FBX Binary  \0\x1a", "assimp cannot read it");
     refused("a.dae", "<COLLADA><library", "assimp cannot read it");
     refused("a.glb", "glTF\x02", "assimp cannot read it");
+    assert_true(pf_scene_read(&s, "tests/data/meshes/index_out_of_range.glb", 64));
+    assert_non_null(strstr(pf_error(), "indices of vertices that are not there"));
     refused("a.x3d", CORNERS "f 1 2 3\n", "ends in none of .glb, .gltf, .obj");
 }
 
