@@ -32,6 +32,17 @@ points_new(struct points *p, int64_t n, bool normals)
     return pf_fail(PF_ENOMEM, "no memory for %lld points", (long long)n);
 }
 
+pf_err
+points_copy(struct points *to, const struct points *from)
+{
+    PF_TRY(points_new(to, from->n, from->normal));
+    const size_t bytes = (size_t)from->n * 3 * sizeof *to->at;
+    memcpy(to->at, from->at, bytes);
+    if (from->normal)
+        memcpy(to->normal, from->normal, bytes);
+    return PF_OK;
+}
+
 void
 shape_release(struct shape *s)
 {

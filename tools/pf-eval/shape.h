@@ -18,6 +18,7 @@ struct points {                 /* zero to initialise */
 void points_release(struct points *p);
 /* Memory for n of them, with normals or without; what p held before is forgotten. */
 pf_err points_new(struct points *p, int64_t n, bool normals) PF_MUST_USE;
+pf_err points_copy(struct points *to, const struct points *from) PF_MUST_USE;   /* likewise */
 
 /* The two grids in which insides are compared: cells of a cube around the origin. */
 enum { SOLID_COARSE, SOLID_FINE, SOLIDS };

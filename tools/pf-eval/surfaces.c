@@ -73,7 +73,7 @@ compare_points(double value[4], const struct points *truth, const struct points 
     return PF_OK;
 }
 
-/* The points of a mesh, thinned; those of a shape of points stay. */
+/* The points of a mesh, all of them and those that are visible. */
 static pf_err
 find_points(struct shape *s, const struct shape_options *opt)
 {
@@ -83,14 +83,29 @@ find_points(struct shape *s, const struct shape_options *opt)
     if (opt->original) {
         PF_TRY(surface_depths(&s->seen, &s->mesh, opt->elevation));
     } else {
-        PF_TRY(surface_sample(&s->seen, &s->mesh, opt->samples, opt->seed));
         PF_TRY(surface_sample(&s->whole, &s->mesh, opt->samples, opt->seed));
+        PF_TRY(points_copy(&s->seen, &s->whole));
         PF_TRY(surface_keep_seen(&s->seen, &s->mesh, opt->elevation));
-        PF_TRY(surface_thin(&s->whole, cell));
     }
-    if (!s->seen.n)
-        return pf_fail(PF_EFORMAT, "the cameras of the rig see nothing of the mesh");
-    return surface_thin(&s->seen, cell);
+    return s->seen.n ? PF_OK
+                     : pf_fail(PF_EFORMAT, "the cameras of the rig see nothing of the mesh");
+}
+
+/* Those of meshes alone: the points of a file stay. */
+static pf_err
+thin_points(struct shape *truth, struct shape *made)
+{
+    struct shape *const shape[2] = {truth, made};
+    bool failed = false;
+#pragma omp parallel for schedule(dynamic)
+    for (int i = 0; i < 4; i++) {
+        struct shape *const s = shape[i / 2];
+        if (s->mesh.faces && surface_thin(i % 2 ? &s->seen : &s->whole, cell)) {
+#pragma omp atomic write
+            failed = true;
+        }
+    }
+    return failed ? pf_fail(PF_ENOMEM, "no memory to thin points") : PF_OK;
 }
 
 /* Points of which nobody says whether they are visible serve as both. */
@@ -102,33 +117,38 @@ whole_of(const struct shape *s)
 
 /* ---- solids ---- */
 
-static pf_err
-find_solid(uint8_t **inside, const struct shape *s, int i, const struct shape_options *opt)
-{
-    struct grid grid = {solid_side[i], solid_half[i], 0.5, 2};
-    if (*inside || !s->mesh.faces)
-        return PF_OK;
-    if (opt->original)
-        grid = (struct grid){solid_side[i], solid_half[i], 0, 0};
-    return solid_of_mesh(inside, &s->mesh, &grid);
-}
-
 /* The coarse grid is that of the original's tables, filled slice by slice; in the fine one what is
  * open to one side stays open. */
 static pf_err
-compare_solids(double *iou, struct shape *a, struct shape *b, int i,
+find_solid(struct shape *s, int i, const struct shape_options *opt)
+{
+    struct grid grid = {solid_side[i], solid_half[i], 0.5, 2};
+    if (opt->original)
+        grid = (struct grid){solid_side[i], solid_half[i], 0, 0};
+    if (!s->solid[i] && s->mesh.faces)
+        PF_TRY(solid_of_mesh(&s->solid[i], &s->mesh, &grid));
+    return s->solid[i] && !opt->original ? solid_fill(s->solid[i], solid_side[i], i == SOLID_COARSE)
+                                         : PF_OK;
+}
+
+/* iou [SOLIDS]; the original has the coarse grid alone. */
+static pf_err
+compare_solids(double *iou, struct shape *truth, struct shape *made,
                const struct shape_options *opt)
 {
-    PF_TRY(find_solid(&a->solid[i], a, i, opt));
-    PF_TRY(find_solid(&b->solid[i], b, i, opt));
-    if (!a->solid[i] || !b->solid[i])
-        return PF_OK;
-    if (!opt->original) {
-        PF_TRY(solid_fill(a->solid[i], solid_side[i], i == SOLID_COARSE));
-        PF_TRY(solid_fill(b->solid[i], solid_side[i], i == SOLID_COARSE));
-    }
-    *iou = solid_iou(a->solid[i], b->solid[i], solid_side[i]);
-    return PF_OK;
+    struct shape *const shape[2] = {truth, made};
+    const int grids = opt->original ? 1 : SOLIDS;
+    bool failed = false;
+#pragma omp parallel for schedule(dynamic)
+    for (int i = 0; i < 2 * grids; i++)
+        if (find_solid(shape[i % 2], grids - 1 - i / 2, opt)) {     // the finer takes longer
+#pragma omp atomic write
+            failed = true;
+        }
+    for (int i = 0; i < grids && !failed; i++)
+        if (truth->solid[i] && made->solid[i])
+            iou[i] = solid_iou(truth->solid[i], made->solid[i], solid_side[i]);
+    return failed ? pf_fail(PF_ENOMEM, "no memory for the insides of meshes") : PF_OK;
 }
 
 pf_err
@@ -139,10 +159,9 @@ shapes_compare(double *value, struct shape *truth, struct shape *made,
         value[k] = NAN;
     PF_TRY(find_points(truth, opt));
     PF_TRY(find_points(made, opt));
+    PF_TRY(thin_points(truth, made));
     PF_TRY(compare_points(value + CHAMFER, &truth->seen, &made->seen));
-    PF_TRY(compare_solids(value + IOU_COARSE, truth, made, SOLID_COARSE, opt));
-    if (opt->original)
-        return PF_OK;
-    PF_TRY(compare_solids(value + IOU_FINE, truth, made, SOLID_FINE, opt));
-    return compare_points(value + WHOLE_CHAMFER, whole_of(truth), whole_of(made));
+    PF_TRY(compare_solids(value + IOU_COARSE, truth, made, opt));
+    return opt->original ? PF_OK
+                         : compare_points(value + WHOLE_CHAMFER, whole_of(truth), whole_of(made));
 }
