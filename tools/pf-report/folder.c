@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "common/pattern.h"
 #include "common/stream.h"
 #include "common/text.h"
 
@@ -43,6 +44,28 @@ by_name(const void *a, const void *b)
     return strcmp(((const struct folder_file *)a)->name, ((const struct folder_file *)b)->name);
 }
 
+static int
+by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void
+add(struct folder *f, const char *name, const struct stat *st)
+{
+    if (S_ISDIR(st->st_mode) && !strncmp(name, "preview", 7)) {
+        f->preview = realloc(f->preview, (size_t)(f->previews + 1) * sizeof *f->preview);
+        if (!f->preview)
+            pf_die("no memory for %d folders", f->previews + 1);
+        f->preview[f->previews++] = copy(name);
+    } else if (S_ISREG(st->st_mode) && strcasecmp(pf_name_ending(name), "html")) {
+        f->file = realloc(f->file, (size_t)(f->files + 1) * sizeof *f->file);
+        if (!f->file)
+            pf_die("no memory for %d files", f->files + 1);
+        f->file[f->files++] = (struct folder_file){copy(name), st->st_size, st->st_mtim};
+    }
+}
+
 static pf_err
 list(struct folder *f)
 {
@@ -53,20 +76,31 @@ list(struct folder *f)
     while ((e = readdir(dir))) {
         struct stat st;
         char *path = folder_join(f->path, e->d_name);
-        const bool plain = *e->d_name != '.' && strcasecmp(pf_name_ending(e->d_name), "html") &&
-                           stat(path, &st) == 0 && S_ISREG(st.st_mode);
+        if (*e->d_name != '.' && stat(path, &st) == 0)
+            add(f, e->d_name, &st);
         free(path);
-        if (!plain)
-            continue;
-        f->file = realloc(f->file, (size_t)(f->files + 1) * sizeof *f->file);
-        if (!f->file)
-            pf_die("no memory for %d files", f->files + 1);
-        f->file[f->files++] = (struct folder_file){copy(e->d_name), st.st_size, st.st_mtim};
     }
     closedir(dir);
     if (f->files)
         qsort(f->file, (size_t)f->files, sizeof *f->file, by_name);
+    if (f->previews)
+        qsort(f->preview, (size_t)f->previews, sizeof *f->preview, by_text);
     return PF_OK;
+}
+
+/* pf-crop names an object after its photo: where that is a picture in the folder itself, as the
+ * pipeline's cutout.png, it names a stage and not the object. */
+static bool
+is_picture_of(const struct folder *f, const char *object)
+{
+    for (int i = 0; i < f->files; i++) {
+        char name[NAME_MAX + 1];
+        pf_object_of(name, f->file[i].name);
+        if (!strcmp(name, object) && pf_is_choice(pf_name_ending(f->file[i].name),
+                                                  "png|jpg|jpeg|webp"))
+            return true;
+    }
+    return false;
 }
 
 /* What one document of a stream tells about the object. */
@@ -76,7 +110,7 @@ take(struct folder *f, const pf_doc *doc, const char *stream, size_t *longest_vi
     const char *kind = pf_doc_get_meta(doc, "pf.kind"), *object = pf_doc_get_meta(doc, "pf.object"),
                *error = pf_doc_get_meta(doc, "pf.error");
     const char *history = pf_doc_get_meta(doc, "pf.history");
-    if (object && *object)
+    if (object && *object && !is_picture_of(f, object))
         replace(&f->name, object);
     if (kind && !strcmp(kind, "failed"))
         replace(&f->error, error ? error : "a document is of kind failed and does not say why");
@@ -137,7 +171,10 @@ folder_release(struct folder *f)
 {
     for (int i = 0; i < f->files; i++)
         free(f->file[i].name);
+    for (int i = 0; i < f->previews; i++)
+        free(f->preview[i]);
     free(f->file);
+    free(f->preview);
     free(f->path);
     free(f->name);
     free(f->history);

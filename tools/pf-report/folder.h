@@ -18,9 +18,11 @@ struct folder_file {
     struct timespec changed;
 };
 struct folder {
-    char *path, *name;          /* name: the object's */
+    char *path, *name;          /* name: the object's, or the folder's own */
     struct folder_file *file;   /* regular files by name, without hidden ones and earlier reports */
     int files;
+    char **preview;             /* names of folders in it that begin with "preview", in order */
+    int previews;
     char *history;              /* the longest pf.history of its documents, or NULL */
     char *views;                /* the stream with views that has the longest history, or NULL */
     char *error;                /* pf.error of a document of kind failed, or NULL */

@@ -24,6 +24,8 @@ static struct {
 static const struct pf_opt opts[] = {
     PF_OPT_STR(0, "title", opt.title, "TEXT", "the title of the page"),
     PF_OPT_STR(0, "photo", opt.report.photo, "FILE", "the photo of the only object"),
+    PF_OPT_STR(0, "preview", opt.report.preview, "DIR",
+               "previews of the only object, besides those in its folder"),
     PF_OPT_INT(0, "picture-size", opt.report.picture_size, "PX",
                "longest side of a picture; views have a quarter", 16, 8192),
     PF_OPT_INT(0, "mesh-vertices", opt.report.mesh_vertices, "N",
@@ -98,8 +100,9 @@ main(int argc, char *argv[])
     pf_start(&argc, &argv, "DIR...", "Write a page about an object's folder or a batch.", opts);
     if (!argc)
         pf_usage("no folder: pf-report DIR... > report.html");
-    if (opt.report.photo && argc > 1)
-        pf_usage("--photo is that of one object, not of %d", argc);
+    if ((opt.report.photo || opt.report.preview) && argc > 1)
+        pf_usage("--%s is that of one object, not of %d", opt.report.photo ? "photo" : "preview",
+                 argc);
     pf_need_ending("html");
     pf_must(pf_output_open(&out, pf_common.out));
     pf_sandbox(0);

@@ -19,6 +19,8 @@
 
 /* Views of one document that are shown, spread over all of them. */
 enum { VIEWS_SHOWN = 32 };
+/* Pictures of one folder of previews, likewise; the last is one of them. */
+enum { PREVIEWS_SHOWN = 8 };
 
 /* What pipelines/reconstruct.mk makes, so that the page can say what is missing. */
 static const struct {
@@ -183,6 +185,69 @@ write_views(FILE *to, const struct folder *f, const struct report_options *o)
     pf_doc_release(&doc);
     free(path);
     return or_say(to, err == PF_END ? PF_OK : err);
+}
+
+/* ---- previews ---- */
+
+static bool
+is_png(const struct folder_file *file)
+{
+    return !strcasecmp(pf_name_ending(file->name), "png");
+}
+
+static pf_err
+write_preview(FILE *to, const struct folder *f, const char *file, const char *object, int side)
+{
+    char *path = folder_join(f->path, file), *alt = NULL;
+    pf_image image = {0};
+    if (asprintf(&alt, "Preview %s of %s", file, object) < 0)
+        pf_die("no memory");
+    pf_err err = pf_image_read(&image, path);
+    if (!err)
+        err = html_picture(to, &image, side, alt);
+    err = or_say(to, err);
+    pf_image_release(&image);
+    free(alt);
+    free(path);
+    return err;
+}
+
+/* The pictures of one folder, which pf-sample or pf-neus wrote while it worked. */
+static pf_err
+write_preview_folder(FILE *to, const char *path, const char *object,
+                     const struct report_options *o)
+{
+    struct folder f;
+    int pictures = 0, seen = 0;
+    pf_err err = folder_read(&f, path);
+    if (err)
+        return or_say(to, err);
+    for (int i = 0; i < f.files; i++)
+        pictures += is_png(&f.file[i]);
+    const int shown = pictures < PREVIEWS_SHOWN ? pictures : PREVIEWS_SHOWN;
+    html(to, "<figure class=\"previews\"><figcaption>Previews: %s", f.name);
+    if (shown < pictures)
+        html(to, " (%d of %d)", shown, pictures);
+    fputs("</figcaption>\n", to);
+    for (int i = 0; i < f.files && !err; i++)
+        // Number k of those that are shown is picture (k + 1) pictures / shown - 1.
+        if (is_png(&f.file[i]) && (int64_t)++seen * shown % pictures < shown)
+            err = write_preview(to, &f, f.file[i].name, object, 2 * o->picture_size);
+    fputs("</figure>\n", to);
+    folder_release(&f);
+    return err;
+}
+
+static pf_err
+write_previews(FILE *to, const struct folder *f, const struct report_options *o)
+{
+    pf_err err = PF_OK;
+    for (int i = 0; i < f->previews && !err; i++) {
+        char *path = folder_join(f->path, f->preview[i]);
+        err = write_preview_folder(to, path, f->name, o);
+        free(path);
+    }
+    return err || !o->preview ? err : write_preview_folder(to, o->preview, f->name, o);
 }
 
 /* ---- mesh and film ---- */
@@ -386,6 +451,7 @@ object_write(FILE *to, const struct folder *f, int number, const struct report_o
     PF_TRY(write_each(to, f, "mp4", o));
     fputs("</div>\n", to);
     PF_TRY(write_views(to, f, o));
+    PF_TRY(write_previews(to, f, o));
     fputs("<div class=\"row\">\n", to);
     PF_TRY(write_each(to, f, "csv", o));
     fputs("</div>\n", to);

@@ -9,6 +9,7 @@
 
 struct report_options {
     const char *photo;          /* the object's photo, or NULL */
+    const char *preview;        /* a folder of previews, or NULL */
     int picture_size;           /* longest side of a picture, pixels */
     int mesh_vertices;          /* that a mesh is thinned to; 0: none is shown */
     double film_size;           /* longest film that goes into the page, in megabytes */

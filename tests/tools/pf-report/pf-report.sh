@@ -25,6 +25,18 @@ for what in 'class="status done">finished' 'alt="Photo of whole"' 'alt="Cut-out 
         '2026-01-01 00:00:07 UTC</td><td class="number" data-value="7.500">7.5 s' '<td>pf-neus</td>' '<code>--steps 9</code>' '<td>&lt;i&gt;</td>' '<td>mesh.ply</td>'; do
     ok "... with $what" has whole "$what"
 done
+ok "the object has the folder's name where pf-crop named it after cutout.png" sh -c '
+    mkdir mug && cp obj/cutout.png mug && pf-crop -q -o mug/input.pf mug/cutout.png && pf-report -o mug.html mug && grep -q "<h2 id=\"name-1\">mug</h2>" mug.html'
+ok "and else its own" sh -c 'pf-crop -q --opaque -o mug/input.pf "$0" && pf-report -o mug.html mug && grep -q "<h2 id=\"name-1\">photo</h2>" mug.html' "$DATA/images/photo.jpg"
+mkdir mug/preview-field elsewhere
+for i in $(seq 100 100 2000); do cp "$DATA/images/photo.png" "mug/preview-field/$(printf %06d "$i").png"; done
+cp "$DATA/images/photo.png" elsewhere/0.png; echo nothing >elsewhere/1.png
+ok "previews are shown" page mug --preview elsewhere --picture-size 16 mug
+ok "... every few, and the last" test "$(grep -o 'alt="Preview 00[0-9]*.png of photo"' mug.html | tr -dc '0-9\n' | tr '\n' ' ')" = \
+    "000300 000500 000800 001000 001300 001500 001800 002000 "
+ok "... and said" has mug '<figcaption>Previews: preview-field (8 of 20)<'
+ok "... those of --preview" has mug 'alt="Preview 0.png of photo"'
+ok "... a damaged one is said" has mug 'class="problem">elsewhere/1.png is neither a PNG'
 ok "the same folder gives the same page" sh -c 'cp whole.html whole/report.html && pf-report --photo "$0" whole | cmp - whole.html' "$DATA/images/photo.jpg"
 ok "what is missing is said" page part obj
 ok "... by name" has part 'class="status partial">not finished, or failed: there is no views (views.pf)<'
@@ -98,6 +110,7 @@ ok "no page was left" test ! -e x.html
 fails "a page that cannot be written is tried first" 1 "cannot write none/x.html" pf-report -o none/x.html none
 fails "no folder is wrong usage" 2 "no folder" pf-report
 fails "one photo of two objects is, too" 2 "--photo is that of one object" pf-report --photo p.png obj whole
+fails "and previews are" 2 "--preview is that of one object" pf-report --preview p obj whole
 fails "a page has a page's name" 2 "does not end in .html" pf-report -o x.png obj
 
 # ---- in a browser ----
