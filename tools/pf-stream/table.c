@@ -132,7 +132,7 @@ print_tools(FILE *to, json_t *last, const char *what)
             json_decref(numbers);
         }
         snprintf(name, sizeof name, "%s %s", tool, what);
-        print_figures(to, name, &f);
+        print_figures(to, pf_text_clean(name), &f);
     }
     json_decref(tools);
 }
