@@ -91,9 +91,29 @@ def colmaps():
     yield "two_cameras", cameras + b"\0" + images
 
 
+def lists():
+    yield "photos", b"photo\na.png\nb/c.jpg\n"
+    yield "columns", (b"photo\tobject\televation\tazimuth\tcrop_size\ttarget_elevation\tseed\n"
+                      b"a.png\tchair\t20\t-5.5\t-1\t0,30\t6033\nb.png\t\t\t\t\t15,45\t\n")
+    yield "spreadsheet", b"\xef\xbb\xbfobject\tphoto\r\nchair\ta.png\r\n\r\n"
+    yield "object_twice", b"photo\na/chair.png\nb/chair.png\n"
+
+
+def manifests():
+    stage = {"tool": "pf-neus", "version": "0.1.0", "seed": 6033, "options": {"log": "x"}, "seconds": 14.5}
+    done = {"object": "chair", "status": "done", "photo": "none.png", "seconds": 30.25, "psnr": 31.5, "faces": 12000,
+            "watertight": True, "sha256": "0" * 64, "stages": [stage, stage], "memory": {"pf-neus": 120, "pf-sample": 300}}
+    failed = {"object": "mug \u001b[2J", "status": "failed", "error": "pf-crop: no \u001b[31m object"}
+    lines = lambda *all: "".join(json.dumps(line) + "\n" for line in all).encode()
+    yield "done_and_failed", lines(done, failed, dict(done, status="failed"))
+    yield "stages_no_list", lines(dict(done, stages=stage, memory=3, seconds="x"))
+    yield "tool_with_escape", lines(dict(done, memory={"pf-neus \u001b[2J": 1}))
+    yield "object_with_nul", lines({"object": "a\u0000b", "status": "done"})
+
+
 def main():
     for folder, part in (("pickle", pickles), ("zip", zips), ("document", documents), ("config", configs),
-                         ("transforms", transforms), ("colmap", colmaps)):
+                         ("transforms", transforms), ("colmap", colmaps), ("list", lists), ("manifest", manifests)):
         os.makedirs(os.path.join(OUT, folder), exist_ok=True)
         for what, data in part():
             with open(os.path.join(OUT, folder, what), "wb") as f:
