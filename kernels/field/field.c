@@ -57,6 +57,9 @@ read_keys(struct pf_neus_config *conf, int *step, const json_t *object)
     *step = (int)json_integer_value(at);
     for (const struct pf_net_key *k = kind->keys; k->name; k++) {
         const json_t *v = json_object_get(object, k->name);
+        *value_of(conf, k) = 0;
+        if (!v && k->late)
+            continue;
         if (!json_is_integer(v) || json_integer_value(v) < k->lo || json_integer_value(v) > k->hi)
             return pf_fail(PF_EFORMAT, "field.config: %s is not a whole number from %d to %d",
                            k->name, k->lo, k->hi);

@@ -33,8 +33,10 @@ struct pf_net_key {
     const char *name;           /* of the member, and in the document; NULL ends a list */
     size_t at;                  /* in struct pf_neus_config; an int */
     int lo, hi;
+    bool late;                  /* older documents lack it: 0 there */
 };
-#define PF_NET_KEY(name, lo, hi) {#name, offsetof(struct pf_neus_config, name), lo, hi}
+#define PF_NET_KEY(name, lo, hi) {#name, offsetof(struct pf_neus_config, name), lo, hi, false}
+#define PF_NET_LATE_KEY(name, lo, hi) {#name, offsetof(struct pf_neus_config, name), lo, hi, true}
 
 /* A kind of network: how one is made, what is particular about it, and what one does.  All kinds
  * stand in kinds.c. */

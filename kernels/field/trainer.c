@@ -133,12 +133,12 @@ point_losses(struct pf_trainer *t, const struct pf_loss_weights *w, struct pf_lo
     float *x = t->point, *sdf = x + 3 * all, *grad = sdf + all;
     float *d_sdf = grad + 3 * all, *d_grad = d_sdf + all;
     const double volume =
-        pf_occupancy_near(t->occupancy, x, n, PF_AREA_REACH * width, t->seed, t->step);
+        pf_occupancy_near(t->occupancy, x, n, PF_AREA_REACH * width, w->apart, t->seed, t->step);
     if (volume == 0)
         return PF_OK;
     pf_occupancy_walls(t->occupancy, x + 3 * n, walls, t->seed, t->step);
     PF_TRY(ops->forward(t->field->net, sdf, grad, NULL, x, NULL, all, true));
-    pf_neus_area(sums, d_sdf, d_grad, sdf, grad, n, volume, width, w->lambda_area);
+    pf_neus_area(sums, d_sdf, d_grad, sdf, grad, n, volume, width, w);
     pf_neus_eikonal(sums, d_grad, grad, n, w);
     pf_neus_outside(sums, d_sdf + n, sdf + n, walls, width, w);
     memset(d_grad + 3 * n, 0, (size_t)walls * 3 * sizeof(float));
@@ -182,7 +182,8 @@ pf_trainer_gradients(pf_trainer *t, struct pf_field_losses *losses, float *d_var
     *d_variance = inv_s > 1e-6f && inv_s < 1e6f ? (float)(10 * inv_s * sums.d_inv_s) : 0;
     *losses = (struct pf_field_losses){
         .total = (float)(w.lambda_rgb * sums.rgb + w.lambda_mask * sums.mask +
-                         w.lambda_eikonal * sums.eikonal + w.lambda_area * sums.area),
+                         w.lambda_eikonal * sums.eikonal + w.lambda_area * sums.area +
+                         w.lambda_volume * sums.volume + w.lambda_smooth * sums.smooth),
         .rgb = (float)sums.rgb,
         .mask = (float)sums.mask,
         .eikonal = (float)sums.eikonal,

@@ -146,8 +146,7 @@ draw_points(const __grid_constant__ loose s)
     const int64_t p = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     const int64_t n = s.weights.area_points, walls = s.weights.wall_points;
     if (p < n)
-        pf_near_point(s.x + 3 * p, &s.grid, s.cell, s.cells, s.seed,
-                      s.step * (uint64_t)n + (uint64_t)p);
+        pf_area_point(s.x + 3 * p, &s.grid, s.cell, s.cells, s.weights.apart, s.seed, s.step, n, p);
     else if (p < n + walls)
         pf_wall_point(s.x + 3 * p, s.grid.bound, s.seed,
                       s.step * (uint64_t)walls + (uint64_t)(p - n));
@@ -164,7 +163,9 @@ point_losses(const __grid_constant__ loose s)
     float *const d_grad = s.d_grad + 3 * p;
     if (p < n) {
         pf_point_area(&part, s.d_sdf + p, d_grad, s.sdf[p], s.grad + 3 * p, s.each, s.width,
-                      s.weights.lambda_area);
+                      &s.weights);
+        if (s.weights.apart > 0)
+            pf_point_smooth(&part, s.d_sdf, s.d_grad, s.sdf, s.grad, p, n, s.width, &s.weights);
         pf_point_eikonal(&part, d_grad, s.grad + 3 * p, &s.weights);
     } else {
         s.d_sdf[p] = pf_point_outside(&part, s.sdf[p], walls, s.width, &s.weights);

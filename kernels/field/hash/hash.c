@@ -254,7 +254,9 @@ hash_set_step(struct pf_net *base, int step)
 {
     struct pf_hash *net = (struct pf_hash *)base;
     const int levels = net->start_levels + step / net->level_steps;
+    const float seen = (float)(step - net->view_start) / PF_VIEW_STEPS;
     net->active = levels < net->grid.levels ? levels : net->grid.levels;
+    net->view = net->view_start == 0 || seen > 1 ? 1 : seen > 0 ? seen : 0;
 }
 
 static void
@@ -283,6 +285,7 @@ static const struct pf_net_key keys[] = {
     PF_NET_KEY(level_steps, 1, 10000000),
     PF_NET_KEY(occupancy_resolution, 4, 512),
     PF_NET_KEY(ray_samples, 2, 4096),
+    PF_NET_LATE_KEY(view_start, 0, 10000000),
     {0},
 };
 

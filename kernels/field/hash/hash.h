@@ -21,6 +21,7 @@ extern "C" {
 #endif
 
 enum { PF_HARMONICS = 16, PF_HASH_LAYERS = 5, PF_HASH_SLICES = 16 };
+enum { PF_VIEW_STEPS = 100 };   /* in which the harmonics come in, from view_start on */
 /* Layers; the parameters are the table, then weight and bias of each. */
 enum { SDF0, SDF1, COLOR0, COLOR1, COLOR2 };
 
@@ -30,6 +31,8 @@ struct pf_hash {
     struct pf_param param[1 + 2 * PF_HASH_LAYERS];
     struct pf_small layer[PF_HASH_LAYERS];
     int active, start_levels, level_steps;      /* levels in use; the schedule */
+    int view_start;
+    float view;                 /* 0..1: how much the harmonics of the direction count */
     float *memory;              /* parameters, gradients, packed copies; owned */
 
     float *work;                /* [threads, block_floats + sum_floats]; owned */

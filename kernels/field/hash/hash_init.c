@@ -147,6 +147,8 @@ pf_hash_new(struct pf_net **out, const struct pf_neus_config *conf, uint64_t see
     net->active = net->grid.levels;
     net->start_levels = conf->start_levels;
     net->level_steps = conf->level_steps;
+    net->view_start = conf->view_start;
+    net->view = 1;
     initialise(net, conf->init_radius, seed);
     *out = &net->net;
     return PF_OK;

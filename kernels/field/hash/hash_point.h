@@ -196,9 +196,9 @@ pf_harmonics_backward(float d_r[3], const float *d, int pitch, const float r[3])
              0.37317633f * d[12 * pitch] * (15.0f * cc - 3.0f) + d14 * (aa - bb);
 }
 
-/* look [3 + 16]: n = g / |g| and the harmonics of r.  Returns |g|, never 0. */
+/* look [3 + 16]: n = g / |g| and the harmonics of r, times view.  Returns |g|, never 0. */
 PF_FN float
-pf_hash_look(float *look, const float *g, const float *dir, int pitch)
+pf_hash_look(float *look, const float *g, const float *dir, float view, int pitch)
 {
     const float d[3] = {dir[0], dir[pitch], dir[2 * pitch]};
     const float length = sqrtf(pf_dot_3(g, g, pitch)), held = length > 1e-12f ? length : 1e-12f;
@@ -210,13 +210,15 @@ pf_hash_look(float *look, const float *g, const float *dir, int pitch)
     PF_UNROLL for (int k = 0; k < 3; k++)
         r[k] = twice * n[k] + d[k];
     pf_harmonics(look + 3 * pitch, pitch, r);
+    PF_UNROLL for (int k = 3; k < 3 + 16; k++)
+        look[k * pitch] *= view;
     return held;
 }
 
 /* d_g += what d_look means; length is |g|. */
 PF_FN void
 pf_hash_look_backward(float *d_g, const float *d_look, const float *look, const float *dir,
-                      float length, int pitch)
+                      float view, float length, int pitch)
 {
     const float d[3] = {dir[0], dir[pitch], dir[2 * pitch]};
     const float n[3] = {look[0], look[pitch], look[2 * pitch]};
@@ -225,6 +227,8 @@ pf_hash_look_backward(float *d_g, const float *d_look, const float *look, const 
     PF_UNROLL for (int k = 0; k < 3; k++)
         r[k] = twice * n[k] + d[k];
     pf_harmonics_backward(d_r, d_look + 3 * pitch, pitch, r);
+    PF_UNROLL for (int k = 0; k < 3; k++)
+        d_r[k] *= view;
     const float across = -2.0f * pf_dot_3(d_r, n, 1);
     PF_UNROLL for (int k = 0; k < 3; k++)
         d_n[k] = d_look[k * pitch] + twice * d_r[k] + across * d[k];

@@ -85,7 +85,7 @@ pf_hash_simd_shade(const struct pf_hash *net, struct pf_hash_simd *b)
     float *look = row(b->out, O);
 #pragma omp simd
     for (int p = 0; p < PF_BLOCK; p++)
-        b->length[p] = pf_hash_look(look + p, b->g + p, b->dir + p, PF_BLOCK);
+        b->length[p] = pf_hash_look(look + p, b->g + p, b->dir + p, net->view, PF_BLOCK);
     pf_small_forward(&net->layer[COLOR0], b->c0, row(b->out, 1));
     relu(b->c0, C);
     pf_small_forward(&net->layer[COLOR1], b->c1, b->c0);
@@ -145,7 +145,8 @@ pf_hash_simd_shade_backward(const struct pf_hash *net, struct pf_hash_simd *b,
     const float *look = row(b->out, O), *d_look = row(b->d_out, O);
 #pragma omp simd
     for (int p = 0; p < PF_BLOCK; p++)
-        pf_hash_look_backward(b->d_g + p, d_look + p, look + p, b->dir + p, b->length[p], PF_BLOCK);
+        pf_hash_look_backward(b->d_g + p, d_look + p, look + p, b->dir + p, net->view, b->length[p],
+                              PF_BLOCK);
 }
 
 /* field.md, 8.  The cotangent of q = W0^T u is d_q = [d_g, jac d_g]; u's is d_u = W0 d_q. */

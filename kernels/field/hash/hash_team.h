@@ -388,7 +388,7 @@ pf_team_shade(const struct pf_team *team, const struct pf_hash_team *t)
 {
     const int O = t->layer[SDF1].K, pitch = t->pitch;
     for (int p = team->rank; p < t->P; p += team->size)
-        t->length[p] = pf_hash_look(t->out + O * pitch + p, t->g + p, t->dir + p, pitch);
+        t->length[p] = pf_hash_look(t->out + O * pitch + p, t->g + p, t->dir + p, t->view, pitch);
     pf_wait(team);
     pf_team_product(team, t, &t->layer[COLOR0], t->c0, true, t->out + pitch, PF_MAX_0, 0);
     pf_wait(team);
@@ -418,7 +418,7 @@ pf_team_shade_backward(const struct pf_team *team, const struct pf_hash_team *t)
     pf_wait(team);
     for (int p = team->rank; p < t->P; p += team->size)
         pf_hash_look_backward(t->d_g + p, t->d_out + O * pitch + p, t->out + O * pitch + p,
-                              t->dir + p, t->length[p], pitch);
+                              t->dir + p, t->view, t->length[p], pitch);
     pf_wait(team);
 }
 

@@ -16,6 +16,7 @@ enum pf_team_kind { PF_TEAM_SDF, PF_TEAM_FORWARD, PF_TEAM_BACKWARD };
 struct pf_hash_shape {
     struct pf_hash_grid grid;
     int active;                 /* levels in use */
+    float view;
     int K[PF_HASH_LAYERS], C[PF_HASH_LAYERS];
     int64_t weights;            /* numbers of all layers: weight, bias, weight, bias, ... */
     const float *table, *weight;
@@ -28,6 +29,7 @@ pf_hash_shape_of(const struct pf_hash *net, const float *table, const float *wei
     memset(&f, 0, sizeof f);
     f.grid = net->grid;
     f.active = net->active;
+    f.view = net->view;
     f.weights = net->weights;
     f.table = table;
     f.weight = weight;
@@ -48,6 +50,7 @@ struct pf_team_layer {
 /* Rows as in struct pf_hash_simd; what is missing there is computed again or lies elsewhere. */
 struct pf_hash_team {
     int P, pitch;               /* points; floats from row to row */
+    float view;
     struct pf_team_layer layer[PF_HASH_LAYERS];
     float *sums;                /* [weights] all sum_w and sum_b */
     float *x, *dir, *in, *jac, *h, *s, *u, *q;
@@ -81,6 +84,7 @@ pf_hash_team_lay_out(struct pf_hash_team *t, float *memory, const struct pf_hash
     int64_t at = 0;
     t->P = P;
     t->pitch = P + PF_TEAM_PAD;
+    t->view = f->view;
     t->sums = 0;
     if (backward)
         t->sums = pf_team_take(memory, &at, (f->weights + 3) / 4 * 4);

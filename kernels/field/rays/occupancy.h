@@ -47,9 +47,10 @@ pf_err pf_occupancy_sample(struct pf_occupancy *o, struct pf_samples *s, const f
                            uint64_t seed, int step) PF_MUST_USE;
 
 /* n points x [n, 3], uniform in the cells that may hold points nearer to the surface than reach,
- * and the volume of these cells: 0, and no points, if there is none. */
+ * and the volume of these cells: 0, and no points, if there is none.  apart > 0: each odd one lies
+ * beside the one before it, at most so far along each axis. */
 double pf_occupancy_near(const struct pf_occupancy *o, float *x, int64_t n, float reach,
-                         uint64_t seed, int step);
+                         float apart, uint64_t seed, int step);
 /* n points x [n, 3], uniform on the faces of the cube. */
 void pf_occupancy_walls(const struct pf_occupancy *o, float *x, int64_t n, uint64_t seed, int step);
 float pf_occupancy_cell(const struct pf_occupancy *o);          /* side of a cell, scene units */

@@ -24,6 +24,7 @@ small_config(void)
     conf.init_radius = 0.4;
     conf.start_levels = 2;
     conf.level_steps = 10;
+    conf.view_start = 40;
     conf.bound = 0.6;
     return conf;
 }
@@ -199,10 +200,11 @@ clear(struct pf_net *net)
 
 /* Along random directions in each parameter: the slope of the loss is the gradient's. */
 static void
-check_gradients(bool looking)
+check_gradients(bool looking, int step)
 {
     struct pf_net *net = rough_net();
     struct probe p;
+    net->ops->set_step(net, step);
     make_probe(&p);
     clear(net);
     loss(net, &p, looking);
@@ -212,7 +214,7 @@ check_gradients(bool looking)
         const size_t bytes = sizeof(float) * (size_t)w->n;
         float *way = malloc(bytes), *start = memcpy(malloc(bytes), w->value, bytes);
         for (uint64_t trial = 0; trial < 3; trial++) {
-            const float step = 1e-4f;           /* below the 0.01 on which softplus bends */
+            const float h = 1e-4f;              /* below the 0.01 on which softplus bends */
             double slope = 0, size = 0, at[2];
             fill_uniform(way, w->n, 100 + 10 * (uint64_t)i + trial);
             for (int64_t k = 0; k < w->n; k++) {
@@ -221,12 +223,12 @@ check_gradients(bool looking)
             }
             for (int side = 0; side < 2; side++) {
                 for (int64_t k = 0; k < w->n; k++)
-                    w->value[k] = start[k] + (side ? step : -step) * way[k];
+                    w->value[k] = start[k] + (side ? h : -h) * way[k];
                 at[side] = loss(net, &p, looking);
             }
             memcpy(w->value, start, bytes);
-            const double found = (at[1] - at[0]) / (2 * step), error = fabs(found - slope);
-            if (!(error <= 0.01 * sqrt(size) + 0.02))   /* + rounding of 900 floats / step */
+            const double found = (at[1] - at[0]) / (2 * h), error = fabs(found - slope);
+            if (!(error <= 0.01 * sqrt(size) + 0.02))   /* + rounding of 900 floats / h */
                 fail_msg("%s: slope %g, gradient says %g (its norm is %g)", w->name, found, slope,
                          sqrt(size));
         }
@@ -240,14 +242,34 @@ static void
 test_gradients_are_finite_differences(void **state)
 {
     (void)state;
-    check_gradients(true);
+    check_gradients(true, 200);
+    check_gradients(true, 110);                 /* the direction counts by 0.7 */
 }
 
 static void
 test_gradients_seen_from_the_normal_are_too(void **state)
 {
     (void)state;
-    check_gradients(false);
+    check_gradients(false, 90);
+}
+
+/* Before view_start a colour is the same from everywhere; later it is not. */
+static void
+test_the_direction_comes_in_late(void **state)
+{
+    struct pf_net *net = rough_net();
+    struct probe p;
+    float from_there[3 * POINTS], from_normal[3 * POINTS], unused[3 * POINTS];
+    (void)state;
+    make_probe(&p);
+    for (int step = 40; step <= 140; step += 100) {
+        net->ops->set_step(net, step);
+        assert_ok(net->ops->forward(net, NULL, unused, from_there, p.x, p.dir, POINTS, false));
+        assert_ok(net->ops->forward(net, NULL, unused, from_normal, p.x, NULL, POINTS, false));
+        const bool same = !memcmp(from_there, from_normal, sizeof from_there);
+        assert_int_equal(same, step == 40);
+    }
+    net->ops->free(net);
 }
 
 /* grad is the derivative of sdf in space, where no cell ends within the step. */
@@ -433,6 +455,7 @@ main(void)
         cmocka_unit_test(test_a_new_field_is_a_sphere),
         cmocka_unit_test(test_gradients_are_finite_differences),
         cmocka_unit_test(test_gradients_seen_from_the_normal_are_too),
+        cmocka_unit_test(test_the_direction_comes_in_late),
         cmocka_unit_test(test_the_gradient_in_space_is_the_slope_of_sdf),
         cmocka_unit_test(test_sdf_alone_is_that_of_forward),
         cmocka_unit_test(test_gradients_do_not_depend_on_the_number_of_threads),

@@ -36,6 +36,7 @@ rough_net(const struct pf_neus_config *conf)
         for (int64_t i = 0; i < net->param[p].n; i++)
             net->param[p].value[i] += 0.01f * (float)(i % 7 - 3);
     ((struct pf_hash *)net)->active = 4;
+    ((struct pf_hash *)net)->view = 0.6f;
     return (struct pf_hash *)net;
 }
 

@@ -261,7 +261,39 @@ test_losses_worked_example(void **state)
     assert_near(d_grad, ((float[]){0, 0.1f, 0, 0, 0, 0}), 6, 1e-6);
 }
 
-/* The cotangents of area, and of being outside, against differences of the sums. */
+/* A ray that is off counts less, and its cotangents are those of what it counts. */
+static void
+test_robust_losses_follow_finite_differences(void **state)
+{
+    float rgb[] = {0.8f, 0.2f, 0.9f}, mask[] = {0.75f};
+    const float want[] = {0.5f, 0.2f, 0.5f}, want_mask[] = {0.25f}, h = 1e-3f;
+    const struct pf_neus_out out = {.rgb = rgb, .mask = mask};
+    const struct pf_loss_weights weights = {
+        .lambda_rgb = 0.5, .lambda_mask = 2, .robust = 3, .rays = 1, .inner = 1};
+    struct pf_loss_sums sums = {0};
+    float d[4], unused[4];
+    const double far = sqrt(0.25 + 0.001);
+    (void)state;
+    pf_neus_loss(&sums, d, d + 3, &out, want, want_mask, 1, &weights);
+    assert_true(fabs(sums.rgb - far / (1 + 3 * far)) < 1e-6);
+    assert_true(fabs(sums.mask - 0.25 / 1.75) < 1e-6);
+    for (int i = 0; i < 4; i++) {
+        float *at = i < 3 ? rgb + i : mask;
+        const float was = *at;
+        struct pf_loss_sums more = {0}, less = {0};
+        *at = was + h;
+        pf_neus_loss(&more, unused, unused + 3, &out, want, want_mask, 1, &weights);
+        *at = was - h;
+        pf_neus_loss(&less, unused, unused + 3, &out, want, want_mask, 1, &weights);
+        *at = was;
+        const double slope =
+            (0.5 * (more.rgb - less.rgb) + 2 * (more.mask - less.mask)) / (2 * (double)h);
+        assert_near(&d[i], &(float){(float)slope}, 1, 1e-3);
+    }
+}
+
+/* The cotangents of area, volume and smoothness, and of being outside, against differences of the
+ * sums.  The last point has no partner. */
 static void
 test_area_follows_finite_differences(void **state)
 {
@@ -269,21 +301,25 @@ test_area_follows_finite_differences(void **state)
     float sdf[N] = {-0.02f, 0.004f, 0.03f}, d_sdf[N], d_grad[3 * N], unused[4 * N];
     float grad[3 * N] = {0.6f, 0, 0.9f, -0.3f, 0.2f, 0.8f, 0, 1, 0};
     const float h = 1e-3f, width = 0.01f;
-    const struct pf_loss_weights weights = {.lambda_mask = 1};
+    const struct pf_loss_weights weights = {.lambda_mask = 1, .lambda_area = 1,
+                                            .lambda_volume = 30, .lambda_smooth = 3,
+                                            .apart = 0.01f};
     struct pf_loss_sums sums = {0};
     (void)state;
-    pf_neus_area(&sums, d_sdf, d_grad, sdf, grad, N, 0.2, width, 1);
+    pf_neus_area(&sums, d_sdf, d_grad, sdf, grad, N, 0.2, width, &weights);
+    assert_true(sums.volume > 0 && sums.smooth > 0);
     for (int i = 0; i < 4 * N; i++) {
         float *at = i < N ? sdf + i : grad + i - N;
         const float was = *at, got = i < N ? d_sdf[i] : d_grad[i - N];
         const float step = i < N ? 0.1f * h : h;
         struct pf_loss_sums more = {0}, less = {0};
         *at = was + step;
-        pf_neus_area(&more, unused, unused + N, sdf, grad, N, 0.2, width, 1);
+        pf_neus_area(&more, unused, unused + N, sdf, grad, N, 0.2, width, &weights);
         *at = was - step;
-        pf_neus_area(&less, unused, unused + N, sdf, grad, N, 0.2, width, 1);
+        pf_neus_area(&less, unused, unused + N, sdf, grad, N, 0.2, width, &weights);
         *at = was;
-        const double want = (more.area - less.area) / (2 * (double)step);
+        const double want = (more.area - less.area + 30 * (more.volume - less.volume) +
+                             3 * (more.smooth - less.smooth)) / (2 * (double)step);
         assert_true(fabs(got - want) < 1e-2 * fabs(want) + 1e-3);
     }
     pf_neus_outside(&sums, d_sdf, sdf, N, width, &weights);
@@ -300,6 +336,7 @@ main(void)
         cmocka_unit_test(test_forward_follows_the_formula_in_double),
         cmocka_unit_test(test_backward_follows_finite_differences),
         cmocka_unit_test(test_losses_worked_example),
+        cmocka_unit_test(test_robust_losses_follow_finite_differences),
         cmocka_unit_test(test_area_follows_finite_differences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
