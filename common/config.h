@@ -36,8 +36,8 @@ struct pf_config {
         int num_heads, context_dim, volume_dims[4];
     } unet;
     struct {
-        const char *name;               /* ddim */
-        const char *timesteps;          /* even, original */
+        const char *name;               /* ddim, dpmpp-2m, unipc */
+        const char *timesteps;          /* even, original, trailing */
         int steps;
         double eta, cfg_scale;
         int sample_num, batch_view_num;
