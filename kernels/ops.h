@@ -160,6 +160,22 @@ struct pf_ddim_coefficients {
 PF_OP(pf_ddim_step, pf_tensor *x, const pf_tensor *cond, const pf_tensor *uncond, float cfg,
       const struct pf_ddim_coefficients *c, const pf_tensor *noise);
 
+/* pf_multistep: guidance and one step of a multistep solver in one pass (networks.md, 7 and 8), in
+ * place.  x is what the network saw, y the state behind it, m1 and m2 what the network told of x0
+ * one and two steps ago; all four are finite, also where their coefficients are 0.
+ *   out = uncond + cfg (cond - uncond), or cond where uncond is NULL
+ *   m = m_of_x x + m_of_out out
+ *   y = y_of_x x + y_of_y y + y_of_m m + y_of_m1 m1 + y_of_m2 m2
+ *   x = x_of_y y + x_of_m m + x_of_m1 m1;   m2 = m1;   m1 = m
+ *   x, y, m1, m2 f32; cond, uncond act; one shape
+ *   c: in the device's memory, so that a graph can be replayed with others */
+struct pf_multistep_coefficients {
+    float m_of_x, m_of_out, y_of_x, y_of_y, y_of_m, y_of_m1, y_of_m2, x_of_y, x_of_m, x_of_m1;
+};
+PF_OP(pf_multistep, pf_tensor *x, pf_tensor *y, pf_tensor *m1, pf_tensor *m2,
+      const pf_tensor *cond, const pf_tensor *uncond, float cfg,
+      const struct pf_multistep_coefficients *c);
+
 /* pf_gaussian: standard normal numbers first and following of a stream of common/rng.h, counted
  * channel by channel: y[v,i,j,c] is number first + ((v C + c) H + i) W + j.  The same bits on every
  * device.

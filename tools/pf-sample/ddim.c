@@ -1,5 +1,6 @@
 /* ddim.c - the noise schedule and DDIM's steps (networks.md, 1 and 8). */
 #include <math.h>
+#include <string.h>
 
 #include "tools/pf-sample/ddim.h"
 
@@ -23,8 +24,9 @@ ddim_alphas(float alphas_cumprod[DDIM_TIMES])
 }
 
 pf_err
-ddim_times(struct ddim *d, int steps, bool original)
+ddim_times(struct ddim *d, int steps, const char *list)
 {
+    const bool original = !strcmp(list, "original"), trailing = !strcmp(list, "trailing");
     const int first = steps < DDIM_TIMES;       // 0 where all thousand steps are taken
     const int stride = DDIM_TIMES / steps;
     if (original && first && (DDIM_TIMES - 1) % stride == 0)
@@ -33,7 +35,9 @@ ddim_times(struct ddim *d, int steps, bool original)
                        DDIM_TIMES - 1);
     d->steps = original ? (DDIM_TIMES - 1) / stride + 1 : steps;
     for (int k = 0; k < d->steps; k++)
-        d->t[k] = (original ? k * stride : k * DDIM_TIMES / steps) + first;
+        d->t[k] = trailing   ? (2 * DDIM_TIMES * (k + 1) + steps) / (2 * steps) - 1
+                  : original ? k * stride + first
+                             : k * DDIM_TIMES / steps + first;
     return PF_OK;
 }
 

@@ -45,10 +45,12 @@ static const struct pf_opt opts[] = {
                 100),
     PF_OPT_INT(0, "steps", pf_conf.sampler.steps, "N", "denoising steps", 1, DDIM_TIMES,
                .alias = "sample-steps"),
-    PF_OPT_CHOICE(0, "timesteps", pf_conf.sampler.timesteps, "even|original",
-                  "even, or SyncDreamer's list, which may be longer"),
-    PF_OPT_CHOICE(0, "sampler", pf_conf.sampler.name, "ddim", "the sampler: there is one"),
-    PF_OPT_REAL(0, "eta", pf_conf.sampler.eta, "X", "noise that a step adds: 0 none, 1 all", 0, 1),
+    PF_OPT_CHOICE(0, "timesteps", pf_conf.sampler.timesteps, "even|original|trailing",
+                  "even, SyncDreamer's list, which may be longer, or even from the last time on"),
+    PF_OPT_CHOICE(0, "sampler", pf_conf.sampler.name, "ddim|dpmpp-2m|unipc",
+                  "how a step is done: the latter two need fewer"),
+    PF_OPT_REAL(0, "eta", pf_conf.sampler.eta, "X",
+                "noise that a step of ddim adds: 0 none, 1 all", 0, 1),
     PF_OPT_INT(0, "batch-view-num", pf_conf.sampler.batch_view_num, "N",
                "views in one evaluation: memory, not the result", 1, 256),
     PF_OPT_STR(0, "noise", opt.noise, "FILE", "take every random number from FILE"),
@@ -395,9 +397,10 @@ check_call(int argc)
         pf_usage("-w WEIGHTS is missing: the diffusion checkpoint");
     if (pf_conf.sampler.cfg_scale == 0)
         pf_warn("--cfg-scale 0: the views do not depend on the photo");
-    if (ddim_times(&(struct ddim){0}, pf_conf.sampler.steps,
-                   !strcmp(pf_conf.sampler.timesteps, "original")))
+    if (ddim_times(&(struct ddim){0}, pf_conf.sampler.steps, pf_conf.sampler.timesteps))
         pf_usage("%s", pf_error());
+    if (pf_given(&pf_conf.sampler.eta) && strcmp(pf_conf.sampler.name, "ddim"))
+        pf_usage("--eta is for the sampler ddim: %s adds no noise", pf_conf.sampler.name);
     if (opt.dump && !strcmp(opt.dump, "-"))
         pf_usage("--dump needs the name of a file, not standard output");
     pf_need_two_names("--dump", opt.dump, "--output", pf_common.out);

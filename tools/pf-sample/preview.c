@@ -32,8 +32,9 @@ get_first(struct run *r, pf_tensor *to, const pf_tensor *from)
     return sampler_get(r, to, &first);
 }
 
-/* x0 out of what step k left, x = sqrt(a_prev) x0 + dir eps + sigma noise (networks.md, 8).  eps is
- * eps_of_out out + eps_of_x of the x before, which is gone but was sqrt(a) x0 + sqrt(1-a) eps. */
+/* x0 as the network told it.  A multistep solver remembers it; DDIM's step k left
+ * x = sqrt(a_prev) x0 + dir eps + sigma noise (networks.md, 8), and eps is eps_of_out out +
+ * eps_of_x of the x before, which is gone but was sqrt(a) x0 + sqrt(1-a) eps. */
 static pf_err
 guess(struct sampler *s, pf_tensor *x0, int k)
 {
@@ -42,6 +43,8 @@ guess(struct sampler *s, pf_tensor *x0, int k)
     const float cfg = s->branches == 2 ? (float)s->m->conf.sampler.cfg_scale : 1;
     pf_tensor cond = {0}, uncond = {0}, noise = {0};
     pf_err err;
+    if (s->is_multistep)
+        return get_first(r, x0, &s->m1);
     if ((err = get_first(r, x0, &s->x)) || (err = get_first(r, &cond, &s->cond)) ||
         (err = get_first(r, &uncond, s->branches == 2 ? &s->uncond : &s->cond)) ||
         (err = get_first(r, &noise, &s->noise)))

@@ -153,18 +153,30 @@ dump_view(struct run *r, const pf_tensor *t, const char *name)
     return dump_host(r, &shaped, "view%d.%s", r->dump->view, name);
 }
 
-/* The length of s->now, everything in which one step differs from another as one row of floats: the
- * time for the volume networks, the time for the UNet, DDIM's coefficients. */
+static size_t
+coefficients_size(const struct sampler *s)
+{
+    return s->is_multistep ? sizeof(struct pf_multistep_coefficients)
+                           : sizeof(struct pf_ddim_coefficients);
+}
+
+/* s->now is everything in which one step differs from another as one row of floats: the time for
+ * the volume networks, the time for the UNet and, from here on, the solver's coefficients. */
+static int64_t
+coefficients_at(const struct sampler *s)
+{
+    return s->m->conf.model.time_embed_dim + s->m->unet.channels;
+}
+
 static int64_t
 row_width(const struct sampler *s)
 {
-    return s->m->conf.model.time_embed_dim + s->m->unet.channels +
-           (int64_t)(sizeof(struct pf_ddim_coefficients) / sizeof(float));
+    return coefficients_at(s) + (int64_t)(coefficients_size(s) / sizeof(float));
 }
 
 /* Set s->now to time t and the step's coefficients. */
 static pf_err
-set_time(struct sampler *s, int t, const struct pf_ddim_coefficients *c)
+set_time(struct sampler *s, int t, const void *c)
 {
     const int E = s->m->conf.model.time_embed_dim, channels = s->m->unet.channels;
     pf_tensor host = {0};
@@ -172,7 +184,7 @@ set_time(struct sampler *s, int t, const struct pf_ddim_coefficients *c)
     float *const row = host.data;
     ddim_sinusoid(row, E, t);
     ddim_sinusoid(row + E, channels, t);
-    memcpy(row + E + channels, c, sizeof *c);
+    memcpy(row + E + channels, c, coefficients_size(s));
     const pf_err err = pf_dev_put(s->m->run.dev, &s->now, &host);
     pf_tensor_release(&host);
     return err;
@@ -186,9 +198,30 @@ make_state(struct sampler *s)
     const int64_t dim[] = {s->views.V, s->m->unet.side, s->m->unet.side, s->m->unet.z};
     PF_TRY(PF_ALLOC(dev, &s->now, PF_F32, row_width(s)));
     PF_TRY(pf_dev_alloc(dev, &s->x, PF_F32, 4, dim));
-    PF_TRY(pf_dev_alloc(dev, &s->noise, PF_F32, 4, dim));
+    if (s->is_multistep) {
+        PF_TRY(pf_dev_alloc(dev, &s->y, PF_F32, 4, dim));
+        PF_TRY(pf_dev_alloc(dev, &s->m1, PF_F32, 4, dim));
+        PF_TRY(pf_dev_alloc(dev, &s->m2, PF_F32, 4, dim));
+    } else
+        PF_TRY(pf_dev_alloc(dev, &s->noise, PF_F32, 4, dim));
     PF_TRY(pf_dev_alloc(dev, &s->cond, pf_dev_dtype(dev), 4, dim));
     return pf_dev_alloc(dev, &s->uncond, pf_dev_dtype(dev), 4, dim);
+}
+
+/* The times and what is done at each. */
+static pf_err
+choose_steps(struct sampler *s)
+{
+    const struct pf_config *c = &s->m->conf;
+    const bool velocity = !strcmp(c->model.parameterization, "v");
+    PF_TRY(ddim_times(&s->ddim, c->sampler.steps, c->sampler.timesteps));
+    s->is_multistep = strcmp(c->sampler.name, "ddim") != 0;
+    if (s->is_multistep)
+        multistep_schedule(&s->multistep, &s->ddim, s->m->alphas_cumprod, velocity,
+                           !strcmp(c->sampler.name, "unipc"));
+    else
+        ddim_schedule(&s->ddim, s->m->alphas_cumprod, c->sampler.eta, velocity);
+    return PF_OK;
 }
 
 pf_err
@@ -203,9 +236,7 @@ sampler_begin(struct sampler *s, struct model *m, const struct sampler_input *in
                           .batch = batch < V ? batch : V, .mark = pf_dev_mark(r->dev)};
     if (r->dump && r->dump->view >= V)
         r->dump->view = V - 1;
-    PF_TRY(ddim_times(&s->ddim, c->sampler.steps, !strcmp(c->sampler.timesteps, "original")));
-    ddim_schedule(&s->ddim, m->alphas_cumprod, c->sampler.eta,
-                  !strcmp(c->model.parameterization, "v"));
+    PF_TRY(choose_steps(s));
     PF_TRY(rig_make(r, &s->views, c, unet_has_spad(&m->unet), elevation, in->elevation,
                     in->azimuth));
     PF_TRY(make_state(s));
@@ -316,7 +347,7 @@ eps_now(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor *
 pf_err
 sampler_eps(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor *x, int t)
 {
-    PF_TRY(set_time(s, t, &s->ddim.c[0]));
+    PF_TRY(set_time(s, t, s->is_multistep ? (void *)&s->multistep.c[0] : &s->ddim.c[0]));
     return eps_now(s, cond, uncond, x, t == s->ddim.t[s->ddim.steps - 1]);
 }
 
@@ -369,18 +400,19 @@ check(struct sampler *s, const pf_tensor *x, int k)
     return err;
 }
 
-/* One step, of which a GPU makes a graph: it reads s->now, s->x, s->noise and writes s->x. */
+/* One step, of which a GPU makes a graph: it reads s->now, s->x, s->noise and writes s->x, or does
+ * the same with what a multistep solver remembers. */
 static pf_err
 step(void *ctx)
 {
     struct sampler *const s = ctx;
-    const float *const now = s->now.data;
-    const int64_t at = row_width(s) - (int64_t)(sizeof(struct pf_ddim_coefficients) / sizeof *now);
-    const bool guided = s->branches == 2;
+    const void *const c = (const float *)s->now.data + coefficients_at(s);
+    const pf_tensor *const uncond = s->branches == 2 ? &s->uncond : NULL;
+    const float cfg = (float)s->m->conf.sampler.cfg_scale;
     PF_TRY(eps_now(s, &s->cond, &s->uncond, &s->x, s->k == s->ddim.steps - 1));
-    return pf_ddim_step(s->m->run.dev, &s->x, &s->cond, guided ? &s->uncond : NULL,
-                        (float)s->m->conf.sampler.cfg_scale,
-                        (const struct pf_ddim_coefficients *)(now + at), &s->noise);
+    if (s->is_multistep)
+        return pf_multistep(s->m->run.dev, &s->x, &s->y, &s->m1, &s->m2, &s->cond, uncond, cfg, c);
+    return pf_ddim_step(s->m->run.dev, &s->x, &s->cond, uncond, cfg, c, &s->noise);
 }
 
 pf_err
@@ -391,7 +423,7 @@ sampler_step(struct sampler *s, int k)
     if (k == 0)
         c.sigma = 0;                            /* the last step adds no noise (networks.md, 8) */
     s->k = k;
-    PF_TRY(set_time(s, s->ddim.t[k], &c));
+    PF_TRY(set_time(s, s->ddim.t[k], s->is_multistep ? (void *)&s->multistep.c[k] : &c));
     PF_TRY(r->dump ? step(s) : pf_replay(r->dev, &s->graph, step, s));
     /* A GPU is not waited for before the last step; what is not finite stays so. */
     if (!pf_dev_is_cuda(r->dev) || k == 0)
@@ -401,6 +433,19 @@ sampler_step(struct sampler *s, int k)
 
 /* ---- a sample ---- */
 
+/* Let the steps begin at these latents.  What a multistep solver remembers must be finite. */
+static pf_err
+start_at(struct sampler *s, const pf_tensor *latents)
+{
+    struct run *r = &s->m->run;
+    PF_TRY(sampler_put(r, &s->x, latents));
+    if (!s->is_multistep)
+        return PF_OK;
+    PF_TRY(sampler_put(r, &s->y, latents));
+    PF_TRY(sampler_put(r, &s->m1, latents));
+    return sampler_put(r, &s->m2, latents);
+}
+
 static pf_err
 denoise(struct sampler *s, struct noise *noise)
 {
@@ -408,7 +453,7 @@ denoise(struct sampler *s, struct noise *noise)
     pf_progress p;
     pf_progress_start(&p, "sampling", steps);
     for (int k = steps - 1; k >= 0; k--) {
-        if (k)
+        if (k && !s->is_multistep)
             PF_TRY(noise_step(noise, &s->m->run, &s->noise, steps - 1 - k));
         PF_TRY(sampler_step(s, k));
         if (s->watch)
@@ -436,7 +481,7 @@ sampler_run(struct sampler *s, pf_tensor *latents, const pf_tensor *moments, str
         (err = sampler_condition(s, &latent)))
         goto out;
     if ((err = noise_start(noise, latents)) || (err = dump_host(r, latents, "x_T")) ||
-        (err = sampler_put(r, &s->x, latents)))
+        (err = start_at(s, latents)))
         goto out;
     if ((err = denoise(s, noise)) || (err = sampler_get(r, latents, &s->x)))
         goto out;

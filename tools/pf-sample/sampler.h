@@ -11,6 +11,7 @@
 #ifndef PF_SAMPLE_SAMPLER_H
 #define PF_SAMPLE_SAMPLER_H
 #include "tools/pf-sample/model.h"
+#include "tools/pf-sample/multistep.h"
 #include "tools/pf-sample/noise.h"
 #include "tools/pf-sample/rig.h"
 
@@ -24,11 +25,14 @@ struct sampler {
     void *watcher;              /* both may be set between sampler_begin and sampler_run */
     struct rig views;
     struct ddim ddim;
+    struct multistep multistep; /* of dpmpp-2m and unipc */
+    bool is_multistep;
     int64_t branches;           /* 2 with guidance, 1 where cfg_scale is 1 */
     int64_t batch;              /* views in one evaluation of the UNet */
     size_t mark;                /* what the arena held before */
     pf_tensor now;              /* f32 [W]: what differs from step to step */
-    pf_tensor x, noise;         /* f32 [V, h, w, z]: the state, and what this step adds to it */
+    pf_tensor x, noise;         /* f32 [V, h, w, z]: the state, and what DDIM adds to it */
+    pf_tensor y, m1, m2;        /* f32, the same shape: what a multistep solver remembers */
     pf_tensor cond, uncond;     /* act, the same shape */
     pf_graph *graph;            /* a step, on a GPU */
     int k;                      /* the step under way */
@@ -52,7 +56,7 @@ pf_err sampler_condition(struct sampler *s, const pf_tensor *latent) PF_MUST_USE
  * caller. */
 pf_err sampler_eps(struct sampler *s, pf_tensor *cond, pf_tensor *uncond, const pf_tensor *x, int t)
     PF_MUST_USE;
-/* Do step k = steps-1..0 of the schedule: s->x in place, with s->noise, which the last step
+/* Do step k = steps-1..0 of the schedule: s->x in place, by DDIM with s->noise, which its last step
  * ignores (it must be finite all the same).  On a GPU it is under way when this returns. */
 pf_err sampler_step(struct sampler *s, int k) PF_MUST_USE;
 /* Do all steps: latents [V, z, h, w] are new, on the host. */

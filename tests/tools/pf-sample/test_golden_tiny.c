@@ -2,7 +2,8 @@
  * comparison prints what it measured.  The whole run of 50 steps only where $PF_LONG is set. */
 // uses: tools/pf-sample/network.c tools/pf-sample/dump.c tools/pf-sample/vae.c
 // uses: tools/pf-sample/volume.c tools/pf-sample/transformer.c tools/pf-sample/depth_transformer.c
-// uses: tools/pf-sample/unet.c tools/pf-sample/ddim.c tools/pf-sample/noise.c
+// uses: tools/pf-sample/unet.c tools/pf-sample/ddim.c tools/pf-sample/multistep.c
+// uses: tools/pf-sample/noise.c
 // uses: tools/pf-sample/rig.c tools/pf-sample/model.c tools/pf-sample/sampler.c
 // uses: tools/pf-clip-embed/vit.c
 #include <unistd.h>
@@ -445,7 +446,7 @@ test_schedule(void **state)
     for (int k = 0; k < 3; k++) {
         static const char *const part[] = {"timesteps", "sigmas", "sqrt_one_minus_alphas", "alphas",
                                            "alphas_prev"};
-        assert_ok(ddim_times(&d, counts[k], false));
+        assert_ok(ddim_times(&d, counts[k], "even"));
         ddim_schedule(&d, alphas, 1.0, false);
         for (int p = 0; p < 5; p++) {
             char name[64];

@@ -378,6 +378,7 @@ test_wrong_usage(void **state)
     FAILS(2, "steps", SAMPLE "--steps 0 -o x.pf clip.pf");
     FAILS(2, "ends at time 1000", SAMPLE "--steps 300 --timesteps original -o x.pf clip.pf");
     FAILS(2, "--sampler is one of ddim", SAMPLE "--sampler plms -o x.pf clip.pf");
+    FAILS(2, "--eta is for the sampler ddim", SAMPLE "--sampler unipc --eta 0 -o x.pf clip.pf");
     RUNS(SAMPLE "--steps 4 --sampler ddim --timesteps original -o original.pf clip.pf");
     FAILS(2, "one stream", SAMPLE "-o x.pf clip.pf clip.pf");
     assert_false(exists("x.pf"));

@@ -1,7 +1,8 @@
 /* pf-sample's networks on a small model of random weights: laws that hold for any weights. */
 // uses: tools/pf-sample/network.c tools/pf-sample/dump.c tools/pf-sample/vae.c
 // uses: tools/pf-sample/volume.c tools/pf-sample/transformer.c tools/pf-sample/depth_transformer.c
-// uses: tools/pf-sample/unet.c tools/pf-sample/ddim.c tools/pf-sample/noise.c
+// uses: tools/pf-sample/unet.c tools/pf-sample/ddim.c tools/pf-sample/multistep.c
+// uses: tools/pf-sample/noise.c
 // uses: tools/pf-sample/rig.c tools/pf-sample/model.c tools/pf-sample/sampler.c
 // uses: tools/pf-sample/plan.c
 #include "common/camera.h"
@@ -166,14 +167,16 @@ test_same_seed_same_bytes(void **state)
     assert_memory_equal(again, usual(), sizeof again);
 }
 
-/* What else a run makes does not change a sample; another elevation or sample is another one. */
+/* What else a run makes does not change a sample, also where a solver remembers; another elevation
+ * or sample is another one. */
 static void
-test_samples_do_not_depend_on_each_other(void **state)
+samples_of(const char *solver)
 {
+    struct pf_config conf = small;
     struct loaded *l;
     float first[STATE], again[STATE], other[STATE];
-    (void)state;
-    assert_ok(load(&l, &maker, &small));
+    conf.sampler.name = solver;
+    assert_ok(load(&l, &maker, &conf));
     assert_ok(sample_at(l, first, 30, 0));
     assert_ok(sample_at(l, other, -20, 0));
     assert_true(check_rms(other, first, STATE) > 1e-3);
@@ -182,6 +185,34 @@ test_samples_do_not_depend_on_each_other(void **state)
     assert_ok(sample_at(l, again, 30, 0));
     assert_memory_equal(again, first, sizeof first);
     unload(l);
+}
+
+static void
+test_samples_do_not_depend_on_each_other(void **state)
+{
+    (void)state;
+    samples_of("ddim");
+    samples_of("unipc");
+}
+
+/* The first step is the same for all without noise, and each goes on in its own way. */
+static void
+test_solvers_begin_alike(void **state)
+{
+    static const char *const name[] = {"ddim", "dpmpp-2m", "unipc"};
+    float one[3][STATE], three[3][STATE];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct pf_config conf = small;
+        conf.sampler.name = name[i];
+        conf.sampler.eta = 0;
+        run_with(three[i], &maker, &conf, 30);
+        conf.sampler.steps = 1;
+        run_with(one[i], &maker, &conf, 30);
+        assert_true(check_rms(one[i], one[0], STATE) < 1e-3);
+        for (int k = 0; k < i; k++)
+            assert_true(check_rms(three[i], three[k], STATE) > 2e-3);
+    }
 }
 
 /* eps of both branches of a run with this cfg_scale, at the same x. */
@@ -581,7 +612,7 @@ test_any_number_of_steps(void **state)
     (void)state;
     ddim_alphas(alphas);
     for (int i = 0; i < 6; i++) {
-        assert_ok(ddim_times(&d, counts[i], false));
+        assert_ok(ddim_times(&d, counts[i], "even"));
         ddim_schedule(&d, alphas, 1, false);
         assert_int_equal(d.steps, counts[i]);
         for (int k = 0; k < counts[i]; k++) {
@@ -604,7 +635,7 @@ test_original_timesteps(void **state)
     static struct ddim d;
     (void)state;
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-        assert_ok(ddim_times(&d, lists[i].steps, true));
+        assert_ok(ddim_times(&d, lists[i].steps, "original"));
         assert_int_equal(d.steps, lists[i].n);
         assert_int_equal(d.t[0], 1);
         assert_int_equal(d.t[d.steps - 1], lists[i].last);
@@ -612,9 +643,28 @@ test_original_timesteps(void **state)
             assert_int_equal(d.t[k] - d.t[k - 1], DDIM_TIMES / lists[i].steps);
     }
     for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++)
-        assert_fails(ddim_times(&d, beyond[i], true), PF_EARG, "ends at time 1000");
-    assert_ok(ddim_times(&d, 30, false));
+        assert_fails(ddim_times(&d, beyond[i], "original"), PF_EARG, "ends at time 1000");
+    assert_ok(ddim_times(&d, 30, "even"));
     assert_int_equal(d.steps, 30);
+}
+
+/* From the last time on, whatever the steps; all thousand are all times. */
+static void
+test_trailing_timesteps(void **state)
+{
+    static struct ddim d;
+    (void)state;
+    for (int steps = 1; steps <= DDIM_TIMES; steps++) {
+        assert_ok(ddim_times(&d, steps, "trailing"));
+        assert_int_equal(d.steps, steps);
+        assert_int_equal(d.t[steps - 1], DDIM_TIMES - 1);
+        for (int k = 1; k < steps; k++)
+            assert_true(abs((d.t[k] - d.t[k - 1]) * steps - DDIM_TIMES) < steps);
+    }
+    assert_int_equal(d.t[0], 0);
+    assert_ok(ddim_times(&d, 3, "trailing"));
+    assert_int_equal(d.t[0], 332);
+    assert_int_equal(d.t[1], 666);
 }
 
 int
@@ -624,6 +674,7 @@ main(void)
         cmocka_unit_test(test_batch_view_num_changes_nothing),
         cmocka_unit_test(test_same_seed_same_bytes),
         cmocka_unit_test(test_samples_do_not_depend_on_each_other),
+        cmocka_unit_test(test_solvers_begin_alike),
         cmocka_unit_test(test_scale_1_is_the_conditional_branch_alone),
         cmocka_unit_test(test_layer1_is_skipped_where_it_adds_nothing),
         cmocka_unit_test(test_sync_dreamer_is_recognised),
@@ -640,6 +691,7 @@ main(void)
         cmocka_unit_test(test_damaged_weights_stop_the_first_step),
         cmocka_unit_test(test_any_number_of_steps),
         cmocka_unit_test(test_original_timesteps),
+        cmocka_unit_test(test_trailing_timesteps),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
