@@ -76,8 +76,10 @@ done
 rm ran in/pf-*; ok "again: nothing is done" batch INPUT=in OUTPUT=out
 ok "by no tool" test ! -e ran
 rm -r out/a out/f/mesh.glb; echo new >>'in/b c$d%e.JPG'
-ok "what is missing, and a photo that is another now" batch INPUT=in OUTPUT=out
-ok "is made" test "$(wc -l <out/manifest.jsonl)" = 8 -a -e out/a/mesh.glb -a -e out/f/mesh.glb
+# Two runs at once.
+twice() { local first; batch "$@" & first=$!; batch "$@" && wait $first; }
+ok "what is missing, and a photo that is another now" twice INPUT=in OUTPUT=out
+ok "is made, once" test "$(wc -l <out/manifest.jsonl)" = 8 -a -e out/a/mesh.glb -a -e out/f/mesh.glb
 
 # refused NAME WORDS VARIABLES...: by one sentence, and nothing is written.
 refused() {
@@ -92,7 +94,7 @@ refused "a number that is none" 'bad.tsv:2: column seed: "x7" is no whole number
 
 [ -n "${PF_LONG:-}" ] || exit 0
 
-ok "other settings, in shards" batch INPUT=in OUTPUT=out FRAMES=3 SHARD=2
+ok "other settings, in shards, two at once" batch INPUT=in OUTPUT=out FRAMES=3 SHARD=2 JOBS=2
 ok "are made" test "$(wc -l <out/manifest.jsonl)" = 11
 mkdir -p in/out; ok "OUTPUT among the photos" batch INPUT=in OUTPUT=in/out FRAMES=3
 ok "holds no photos" batch INPUT=in OUTPUT=in/out FRAMES=3
