@@ -57,13 +57,13 @@ pf_record_note(struct pf_record *r, const char *name, const char *json)
 }
 
 /* The most that the process held, in MB.  (What getrusage says counts the program before exec.) */
-static long
+static double
 memory(void)
 {
     FILE *const f = fopen("/proc/self/status", "re");
     char line[256];
-    long kilobytes = 0;
-    while (f && fgets(line, sizeof line, f) && sscanf(line, "VmHWM: %ld kB", &kilobytes) != 1)
+    double kilobytes = 0;
+    while (f && fgets(line, sizeof line, f) && sscanf(line, "VmHWM: %lf kB", &kilobytes) != 1)
         ;
     if (f)
         fclose(f);
@@ -77,7 +77,7 @@ put_line(const struct pf_record *r, const char *object)
     char *const text = pf_json_text(name, JSON_ENCODE_ANY), *line = NULL;
     pf_err err;
     json_decref(name);
-    if (!text || asprintf(&line, "{\"object\":%s,\"tool\":\"%s\",\"seconds\":%.3f,\"memory\":%ld%s}\n",
+    if (!text || asprintf(&line, "{\"object\":%s,\"tool\":\"%s\",\"seconds\":%.3f,\"memory\":%.1f%s}\n",
                           text, pf_program(), r->worked, memory(), r->notes) < 0)
         err = pf_fail(PF_ENOMEM, "no memory for a line of PF_STAGES");
     else

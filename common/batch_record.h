@@ -2,7 +2,7 @@
  * line of JSON is appended for each document that is done, by one write, so that the tools of a
  * pipe may share it:
  *
- *     {"object":"mug","tool":"pf-neus","seconds":1.203,"memory":55}
+ *     {"object":"mug","tool":"pf-neus","seconds":1.203,"memory":55.2}
  *
  * seconds: of work alone, not those in which the tool waited for input or for whoever reads its
  * output; memory: the most that the process held so far, in MB. */

@@ -218,7 +218,7 @@ choose() {
 # costs: of each stage of $object, in the order in which they ended, "TOOL SECONDS MEMORY NOTES".
 costs() {
     grep -F "{\"object\":$(json "$object"),\"tool\":" "$work/stages" 2>/dev/null |
-        sed -n 's/.*,"tool":"\([^"]*\)","seconds":\([0-9.]*\),"memory":\([0-9]*\)\(.*\)}$/\1 \2 \3 \4/p'
+        sed -n 's/.*,"tool":"\([^"]*\)","seconds":\([0-9.]*\),"memory":\([0-9.]*\)\(.*\)}$/\1 \2 \3 \4/p'
 }
 # stages COSTS: the same as members of JSON, one of each tool, and whether all meshes are watertight.
 stages() {
@@ -229,7 +229,7 @@ stages() {
         END {if (meshes) printf ",\"watertight\":%s", closed == meshes ? "true" : "false"
             printf ",\"stages\":["
             for (i = 1; i <= n; i++)
-                printf "%s{\"tool\":\"%s\",\"seconds\":%.3f,\"memory\":%d}", (i > 1 ? "," : ""),
+                printf "%s{\"tool\":\"%s\",\"seconds\":%.3f,\"memory\":%.1f}", (i > 1 ? "," : ""),
                     tool[i], seconds[tool[i]], memory[tool[i]]
             printf "]"}' <<<"$1"
 }

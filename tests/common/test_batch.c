@@ -398,8 +398,7 @@ work_on(const char *stream)
 static void
 test_what_each_object_cost(void **state)
 {
-    double a, b;
-    long memory;
+    double a, b, memory;
     int end = 0;
     char text[400] = "";
     (void)state;
@@ -413,8 +412,8 @@ test_what_each_object_cost(void **state)
     assert_true(fread(text, 1, sizeof text - 1, f) > 0);
     fclose(f);
     assert_int_equal(sscanf(text, "{\"object\":\"a\",\"tool\":\"pf-test\",\"seconds\":%lf,"
-                            "\"memory\":%ld}\n{\"object\":\"b\\\"\",\"tool\":\"pf-test\","
-                            "\"seconds\":%lf,\"memory\":%*d,\"watertight\":true}\n%n", &a, &memory, &b,
+                            "\"memory\":%lf}\n{\"object\":\"b\\\"\",\"tool\":\"pf-test\","
+                            "\"seconds\":%lf,\"memory\":%*f,\"watertight\":true}\n%n", &a, &memory, &b,
                             &end), 3);
     assert_int_equal(end, strlen(text));
     assert_true(a >= 0 && b >= 0.05 && memory > 0);

@@ -63,6 +63,7 @@ script(const char *part)
 PART(test_same_bytes_as_one_photo, "bytes")
 PART(test_two_runs_at_once, "twice")
 PART(test_killed_at_random_moments, "kill")
+PART(test_memory_of_a_stream, "stream")
 PART(test_gnu_parallel, "parallel")
 PART(test_slurm, "slurm")
 
@@ -73,6 +74,7 @@ main(int argc, char *argv[])
         cmocka_unit_test(test_same_bytes_as_one_photo),
         cmocka_unit_test(test_two_runs_at_once),
         cmocka_unit_test(test_killed_at_random_moments),
+        cmocka_unit_test(test_memory_of_a_stream),
         cmocka_unit_test(test_gnu_parallel),
         cmocka_unit_test(test_slurm),
     };
