@@ -77,8 +77,9 @@ put_line(const struct pf_record *r, const char *object)
     char *const text = pf_json_text(name, JSON_ENCODE_ANY), *line = NULL;
     pf_err err;
     json_decref(name);
-    if (!text || asprintf(&line, "{\"object\":%s,\"tool\":\"%s\",\"seconds\":%.3f,\"memory\":%.1f%s}\n",
-                          text, pf_program(), r->worked, memory(), r->notes) < 0)
+    if (!text || asprintf(&line, "{\"object\":%s,\"tool\":\"%s\",\"seconds\":%.3f,"
+                          "\"memory\":%.1f%s}\n", text, pf_program(), r->worked, memory(),
+                          r->notes) < 0)
         err = pf_fail(PF_ENOMEM, "no memory for a line of PF_STAGES");
     else
         err = append(r->path, line);

@@ -413,8 +413,8 @@ test_what_each_object_cost(void **state)
     fclose(f);
     assert_int_equal(sscanf(text, "{\"object\":\"a\",\"tool\":\"pf-test\",\"seconds\":%lf,"
                             "\"memory\":%lf}\n{\"object\":\"b\\\"\",\"tool\":\"pf-test\","
-                            "\"seconds\":%lf,\"memory\":%*f,\"watertight\":true}\n%n", &a, &memory, &b,
-                            &end), 3);
+                            "\"seconds\":%lf,\"memory\":%*f,\"watertight\":true}\n%n", &a,
+                            &memory, &b, &end), 3);
     assert_int_equal(end, strlen(text));
     assert_true(a >= 0 && b >= 0.05 && memory > 0);
     setenv("PF_STAGES", "none/stages", 1);
