@@ -43,6 +43,7 @@ struct pf_video {
     FILE *y4m;                  /* NULL: libavformat writes */
     struct SwsContext *convert; /* from RGB */
     AVFrame *frame;
+    int64_t packets;            /* that were written: one a frame */
     AVPacket *packet;
     AVCodecContext *encoder;
     AVFormatContext *muxer;
@@ -222,6 +223,7 @@ encode(pf_video *v, const AVFrame *frame)
         av_packet_rescale_ts(v->packet, v->encoder->time_base, v->muxer->streams[0]->time_base);
         if ((code = av_interleaved_write_frame(v->muxer, v->packet)) < 0)
             return av_fail(code, "write");
+        v->packets++;
     }
     return av_fail(code, "encode");
 }
@@ -245,8 +247,9 @@ pf_video_add(pf_video *v, const uint8_t *rgb)
     const int code = av_frame_make_writable(v->frame);
     if (code < 0)
         return av_fail(code, "encode");
-    sws_scale(v->convert, &rgb, &(int){3 * v->size}, 0, v->size, v->frame->data,
-              v->frame->linesize);
+    if (sws_scale(v->convert, &rgb, &(int){3 * v->size}, 0, v->size, v->frame->data,
+                  v->frame->linesize) != v->size)
+        return av_fail(AVERROR(ENOMEM), "convert");
     if (v->y4m)
         return write_y4m(v);
     const char *const was = pf_output_blame("libav");
@@ -269,18 +272,29 @@ time_last_frame(pf_video *v)
                           av_rescale_q(end, from, to) - av_rescale_q(end - 1, from, to), 0);
 }
 
+/* The last frames and the end of the file.  Where memory is short, encoders leave out frames and
+ * muxers bytes, and say that all went well. */
+static pf_err
+finish(pf_video *v)
+{
+    int code;
+    PF_TRY(encode(v, NULL));
+    if (v->packets != v->frame->pts)
+        return pf_fail(PF_ENOMEM, "the encoder lost %lld of %lld frames of the video",
+                       (long long)(v->frame->pts - v->packets), (long long)v->frame->pts);
+    if ((code = time_last_frame(v)) < 0 || (code = av_write_trailer(v->muxer)) < 0 ||
+        (code = v->muxer->pb->error) < 0 || (code = avio_closep(&v->muxer->pb)) < 0)
+        return av_fail(code, "write");
+    return PF_OK;
+}
+
 pf_err
 pf_video_close(pf_video *v)
 {
-    pf_err err = PF_OK;
-    int code = 0;
     if (!v)
         return PF_OK;
     const char *const was = pf_output_blame("libav");
-    if (v->muxer && !(err = encode(v, NULL)) && ((code = time_last_frame(v)) < 0 ||
-                                               (code = av_write_trailer(v->muxer)) < 0 ||
-                                               (code = avio_closep(&v->muxer->pb)) < 0))
-        err = av_fail(code, "write");
+    const pf_err err = v->muxer ? finish(v) : PF_OK;
     release(v);
     pf_output_blame(was);
     return err;
