@@ -53,7 +53,7 @@ FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps demo demo-run check check-run check-long check-gpu check-faults check-reference fuzz fuzz-run coverage coverage-run lint lint-layers lint-columns install uninstall clean help tests bench
+.PHONY: all deps demo demo-run check check-run check-long check-gpu check-faults check-reference fuzz fuzz-run coverage coverage-run lint lint-layers lint-columns install uninstall dist deb clean help tests bench
 all: $(TOOLS:%=$(BIN)/%)
 
 $(B)/%.c.o: %.c
@@ -210,6 +210,8 @@ lint-layers:
 	$(call layer,kernels/march,kernels/field/|common/doc)
 	$(call layer,tools,tests/)
 	for t in $(TOOLS); do ! grep -rnE '^ *\#include "tools/' tools/$$t | grep -v "\"tools/$$t/" || exit 1; done
+	[ "$$(sed -n '1s/^posefusion (\(.*\)-.*/\1/p' debian/changelog)" = "$(VERSION)" ] || \
+	  { echo "debian/changelog does not begin with $(VERSION)" >&2; exit 1; }
 	[ "$$(sed -n '1s/^posefusion \([^ ]*\).*/\1/p' NEWS)" = "$(VERSION)" ] || { echo "NEWS does not begin with $(VERSION)" >&2; exit 1; }
 
 # No line of C or CUDA is longer than 100 columns.
@@ -235,6 +237,25 @@ uninstall:
 	$(RM) -r $(SHARE)/posefusion/configs $(SHARE)/posefusion/pipelines
 	[ ! -d $(SHARE)/posefusion ] || rmdir --ignore-fail-on-non-empty $(SHARE)/posefusion
 
+# A release: the files that git has, the same bytes wherever and by whoever it is made; its bill of materials; checksums.
+DIST := posefusion-$(VERSION)
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+dist:
+	git diff --quiet HEAD || { echo "only what is committed becomes a release" >&2; exit 1; }
+	$(RM) -r $(BUILD)/dist; mkdir -p $(BUILD)/dist
+	git ls-files -z | tar --null --no-recursion -T - --transform 's,^,$(DIST)/,S' --format=gnu --mtime=@$(SOURCE_DATE_EPOCH) \
+	  --owner=0 --group=0 --numeric-owner --mode=a+rX,u+w,go-w -cf - | gzip -9n >$(BUILD)/dist/$(DIST).tar.gz
+	debian/sbom $(BUILD)/dist/$(DIST).tar.gz $(VERSION) >$(BUILD)/dist/$(DIST).spdx.json
+	cd $(BUILD)/dist && sha256sum $(DIST).* >SHA256SUMS && cat SHA256SUMS
+
+# The release as a Debian package, made from the tarball alone.
+deb: dist
+	$(RM) -r $(BUILD)/deb; mkdir -p $(BUILD)/deb
+	cp $(BUILD)/dist/$(DIST).tar.gz $(BUILD)/deb/posefusion_$(VERSION).orig.tar.gz
+	tar -C $(BUILD)/deb -xzf $(BUILD)/dist/$(DIST).tar.gz
+	cd $(BUILD)/deb/$(DIST) && env -u MAKEFLAGS -u MAKELEVEL -u MAKEOVERRIDES dpkg-buildpackage -us -uc
+	! command -v lintian >/dev/null || lintian --fail-on error $(BUILD)/deb/*.changes
+
 define HELP
 posefusion $(VERSION)
 
@@ -252,6 +273,8 @@ make lint                warnings, man pages, what includes what, 100 columns
 make bench               timing programs
 make install             tools, man pages, completion, configs and pipelines below DESTDIR and prefix
 make uninstall           removes them
+make dist                a release, in $(BUILD)/dist: tarball, SPDX, checksums
+make deb                 the same as a Debian package, in $(BUILD)/deb; needs debhelper
 make clean               removes $(BUILD)
 
 CUDA=0                   without CUDA
