@@ -239,7 +239,7 @@ uninstall:
 
 # A release: the files that git has, the same bytes wherever and by whoever it is made; its bill of materials; checksums.
 DIST := posefusion-$(VERSION)
-export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+dist deb: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 dist:
 	git diff --quiet HEAD || { echo "only what is committed becomes a release" >&2; exit 1; }
 	$(RM) -r $(BUILD)/dist; mkdir -p $(BUILD)/dist
