@@ -68,6 +68,40 @@ pf_text_print(FILE *to, const char *text)
     }
 }
 
+/* Room for one byte more and the zero at the end. */
+static bool
+has_room(char **line, size_t n, size_t *room)
+{
+    if (n + 2 <= *room)
+        return true;
+    const size_t more = 2 * *room + 128;
+    char *const longer = realloc(*line, more);
+    if (longer) {
+        *line = longer;
+        *room = more;
+    }
+    return longer;
+}
+
+pf_err
+pf_line(char **line, size_t *n, size_t *room, FILE *from)
+{
+    enum { MOST = 1 << 20 };
+    int c = 0;
+    for (*n = 0; c != '\n' && (c = getc(from)) != EOF; (*line)[(*n)++] = (char)c) {
+        if (*n == MOST)
+            return pf_fail(PF_EFORMAT, "a line has more than %d bytes", MOST);
+        if (!has_room(line, *n, room))
+            return pf_fail(PF_ENOMEM, "no memory for a line");
+    }
+    if (ferror(from))
+        return pf_fail(PF_EIO, "cannot read: %s", strerror(errno));
+    if (!*n)
+        return PF_END;
+    (*line)[*n] = 0;
+    return PF_OK;
+}
+
 bool
 pf_parse_int(int64_t *v, const char *s)
 {

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/error.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -27,6 +29,10 @@ bool pf_is_control(const char *s, size_t n);
 char *pf_text_clean(char *s);
 /* Print text so cleaned; names and values come from strangers. */
 void pf_text_print(FILE *to, const char *text);
+/* The next line of a text, with its end, into *line of *room bytes, which grow and are the caller's
+ * to free; n: its bytes.  PF_END after the last one; PF_EFORMAT for one of more than 1 MiB, as any
+ * is where nothing ends (/dev/zero). */
+pf_err pf_line(char **line, size_t *n, size_t *room, FILE *from) PF_MUST_USE;
 /* A decimal number that fits, and nothing else in s; false otherwise. */
 bool pf_parse_int(int64_t *v, const char *s);
 /* The same for a real number; NaN and infinity are refused. */

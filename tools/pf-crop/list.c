@@ -207,12 +207,11 @@ static pf_err
 read_lines(struct reader *r)
 {
     char *line = NULL;
-    size_t room = 0;
-    ssize_t n;
-    pf_err err = PF_OK;
-    while (!err && (n = getline(&line, &room, r->file)) >= 0) {
+    size_t room = 0, n;
+    pf_err err = PF_OK, end = PF_OK;
+    while (!err && !(end = pf_line(&line, &n, &room, r->file))) {
         r->line++;
-        if (strlen(line) != (size_t)n)
+        if (strlen(line) != n)
             err = pf_fail(PF_EFORMAT, "%s:%d: is no line of text", r->title, r->line);
         line[strcspn(line, "\r\n")] = 0;
         /* Spreadsheets write a mark in front. */
@@ -221,8 +220,8 @@ read_lines(struct reader *r)
             err = r->columns ? read_row(r, text) : read_header(r, text);
     }
     free(line);
-    if (!err && ferror(r->file))
-        err = pf_fail(PF_EIO, "cannot read %s: %s", r->title, strerror(errno));
+    if (!err && end != PF_END)
+        err = pf_fail_in(end, "%s:%d", r->title, r->line + 1);
     if (!err && !r->list->n)
         err = pf_fail(PF_EFORMAT, "%s: lists no photo", r->title);
     return err;

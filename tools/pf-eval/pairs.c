@@ -42,12 +42,13 @@ pairs_read(struct pairs *list, const char *path)
     const char *const title = pf_file_title(path);
     FILE *const f = strcmp(path, "-") ? fopen(path, "r") : stdin;
     char *line = NULL;
-    size_t room = 0;
-    pf_err err = PF_OK;
+    size_t room = 0, n;
+    pf_err err = PF_OK, end = PF_OK;
+    int number;
     *list = (struct pairs){0};
     if (!f)
         return pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
-    for (int number = 1; !err && getline(&line, &room, f) >= 0; number++) {
+    for (number = 1; !err && !(end = pf_line(&line, &n, &room, f)); number++) {
         line[strcspn(line, "\r\n")] = 0;
         if (!*line || *line == '#')
             continue;
@@ -58,8 +59,8 @@ pairs_read(struct pairs *list, const char *path)
             pf_fail_in(err, "%s:%d", title, number);
     }
     free(line);
-    if (!err && ferror(f))
-        err = pf_fail(PF_EIO, "cannot read %s: %s", title, strerror(errno));
+    if (!err && end != PF_END)
+        err = pf_fail_in(end, "%s:%d", title, number);
     if (!err && !list->pairs)
         err = pf_fail(PF_EFORMAT, "%s holds no pairs", title);
     if (f != stdin)

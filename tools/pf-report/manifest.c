@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "common/image.h"
+#include "common/text.h"
 #include "tools/pf-report/folder.h"
 #include "tools/pf-report/history.h"
 #include "tools/pf-report/html.h"
@@ -142,16 +143,14 @@ read_manifest(struct manifest *m, const char *path)
 {
     FILE *from = fopen(path, "r");
     char *line = NULL;
-    size_t size = 0;
-    ssize_t n;
+    size_t room = 0, n;
     pf_err err = PF_OK;
+    int number = 1;
     if (!from)
         return pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
-    for (int i = 1; !err && (errno = 0, n = getline(&line, &size, from)) > 0; i++)
-        if ((err = read_line(m, line, (size_t)n)))
-            pf_fail_in(err, "%s:%d", path, i);
-    if (!err && ferror(from))
-        err = pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
+    while (!(err = pf_line(&line, &n, &room, from)) && !(err = read_line(m, line, n)))
+        number++;
+    err = err == PF_END ? PF_OK : pf_fail_in(err, "%s:%d", path, number);
     free(line);
     fclose(from);
     if (!err && !json_object_size(m->rows))

@@ -344,14 +344,14 @@ write_table(FILE *to, const struct folder *f, const char *name)
 {
     char *path = folder_join(f->path, name), *line = NULL;
     FILE *from = fopen(path, "r");
-    size_t size = 0;
-    ssize_t n;
+    size_t size = 0, n;
+    pf_err err;
     free(path);
     if (!from)
         return pf_fail(PF_EIO, "cannot read %s: %s", name, strerror(errno));
     html(to, "<h3>%s</h3>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"%s\">"
              "<table class=\"sortable\">\n", name, name);
-    for (int row = 0; (n = getline(&line, &size, from)) > 0; row++) {
+    for (int row = 0; !(err = pf_line(&line, &n, &size, from)); row++) {
         const char *const end = line + n - (line[n - 1] == '\n');
         fputs(row ? "<tr>" : "<thead><tr>", to);
         for (const char *p = line;; p++) {
@@ -368,7 +368,7 @@ write_table(FILE *to, const struct folder *f, const char *name)
     fputs("</tbody></table></div>\n", to);
     free(line);
     fclose(from);
-    return PF_OK;
+    return err == PF_END ? PF_OK : pf_fail_in(err, "%s", name);
 }
 
 static double

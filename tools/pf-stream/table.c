@@ -34,16 +34,15 @@ table_read(json_t *last, const char *path)
     const bool standard = !strcmp(path, "-");
     FILE *const in = standard ? stdin : fopen(path, "r");
     char *text = NULL;
-    size_t room = 0;
-    ssize_t n;
-    pf_err err = PF_OK;
+    size_t room = 0, n;
+    pf_err err = PF_OK, end = PF_OK;
+    int number;
     if (!in)
         return pf_fail(PF_EIO, "%s: %s", path, strerror(errno));
-    errno = 0;
-    for (int number = 1; !err && (n = getline(&text, &room, in)) > 0; number++)
-        err = take_line(last, text, (size_t)n, path, number);
-    if (!err && ferror(in))
-        err = pf_fail(PF_EIO, "%s: %s", pf_file_title(path), strerror(errno));
+    for (number = 1; !err && !(end = pf_line(&text, &n, &room, in)); number++)
+        err = take_line(last, text, n, path, number);
+    if (!err && end != PF_END)
+        err = pf_fail_in(end, "%s:%d", pf_file_title(path), number);
     free(text);
     if (!standard)
         fclose(in);
