@@ -46,6 +46,11 @@ try neus 200 f.pf pf-neus -c neus.yaml "$views"
 made pf-neus -q -c neus.yaml --steps 60 -o field.pf "$views"
 try mesh 200 m.glb pf-extract-mesh --resolution 16 field.pf
 try video 200 v.mp4 pf-render-video --frames 1 --size 16 "$field"
+made pf-extract-mesh -q --resolution 16 -o mesh.glb field.pf
+try eval 200 e.tsv pf-eval mesh --samples 100 mesh.glb mesh.glb
+try render-mesh 100 r.pf pf-render-mesh --view-num 1 --size 16 --fit mesh.glb
+mkdir object; cp field.pf mesh.glb object
+try report 200 r.html pf-report object
 try clip-embed 200 e.pf pf-clip-embed -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" crop.pf
 made pf-clip-embed -q -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" -o clip.pf crop.pf
 try sample 8 v.pf pf-sample -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" --steps 1 clip.pf
