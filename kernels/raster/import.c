@@ -43,9 +43,8 @@ static const struct format {
     enum pf_up up;
     bool linear;                /* whether colours are linear light, and multiply each other */
 } formats[] = {
-    {"glb", PF_UP_Y, true}, {"gltf", PF_UP_Y, true}, {"obj", PF_UP_Y, false},
-    {"ply", PF_UP_Z, false}, {"stl", PF_UP_Z, false}, {"dae", PF_UP_Y, false},
-    {"fbx", PF_UP_Y, false},
+    {"glb", PF_UP_Y, true},  {"gltf", PF_UP_Y, true}, {"obj", PF_UP_Y, false},
+    {"stl", PF_UP_Z, false}, {"dae", PF_UP_Y, false}, {"fbx", PF_UP_Y, false},
 };
 
 static const struct format *

@@ -4,10 +4,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/camera.h"
 #include "common/image.h"
 #include "common/stream.h"
+#include "common/text.h"
 #include "kernels/raster/color.h"
 #include "kernels/raster/import.h"
 
@@ -273,22 +275,30 @@ pf_scene_take(pf_scene *s, const pf_doc *doc, const char *path, int side)
     return strncmp(pf_error(), path, strlen(path)) ? pf_fail_in(err, "%s", path) : err;
 }
 
-pf_err
-pf_scene_read(pf_scene *s, const char *path, int side)
+static pf_err
+read_import(pf_doc *doc, const char *path)
 {
     uint8_t *bytes;
     size_t size;
     pf_stream *in = NULL;
-    pf_doc doc = {0};
-    *s = (pf_scene){0};
     pf_err err = pf_scene_import(&bytes, &size, path);
     if (!err && !(err = pf_stream_open_memory(&in, bytes, size)))
-        err = pf_stream_read(in, &doc);
+        err = pf_stream_read(in, doc);
+    pf_stream_close(in);
+    free(bytes);
+    return err;
+}
+
+pf_err
+pf_scene_read(pf_scene *s, const char *path, int side)
+{
+    pf_doc doc = {0};
+    *s = (pf_scene){0};
+    pf_err err = strcasecmp(pf_name_ending(path), "ply") ? read_import(&doc, path)
+                                                         : pf_scene_ply(&doc, path);
     if (!err && !(err = pf_scene_take(s, &doc, path, side)) && pf_doc_get_meta(&doc, "missing"))
         pf_warn("%s: there is no %s, which it names", path, pf_doc_get_meta(&doc, "missing"));
     pf_doc_release(&doc);
-    pf_stream_close(in);
-    free(bytes);
     return err;
 }
 

@@ -12,6 +12,7 @@
 
 #include "common/doc.h"
 #include "common/world.h"
+#include "kernels/march/mesh.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -64,11 +65,17 @@ struct pf_scene_place {
 /* Put the scene into the cube.  *world: where the cube lies in the z-up world of the file. */
 void pf_scene_place(pf_scene *scene, const struct pf_scene_place *place, struct pf_world *world);
 
+/* The scene as a mesh, owned by the caller, with the colour that its surface has at each vertex;
+ * normals of 0 where nobody knows them. */
+pf_err pf_scene_mesh(struct pf_mesh *mesh, const pf_scene *scene) PF_MUST_USE;
+
 /* ---- private to kernels/raster/ and its tests ---- */
 
 /* What a process of its own makes of the file: a document (raster.md, 2), in memory that is the
  * caller's, *bytes NULL on failure. */
 pf_err pf_scene_import(uint8_t **bytes, size_t *size, const char *path) PF_MUST_USE;
+/* The same of a PLY file, whose numbers are not checked either. */
+pf_err pf_scene_ply(pf_doc *doc, const char *path) PF_MUST_USE;
 /* The scene of such a document, of which nothing is believed. */
 pf_err pf_scene_take(pf_scene *scene, const pf_doc *doc, const char *path, int texture_side)
     PF_MUST_USE;

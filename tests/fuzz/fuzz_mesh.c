@@ -68,9 +68,9 @@ import(const uint8_t *bytes, size_t size, const char *ending)
 static void
 replay(uint8_t *bytes, size_t size)
 {
-    static const char *const endings[] = {"obj", "glb", "dae", "fbx", "ply", "stl"};
-    static const char *const starts[] = {"mtll", "glTF", "<?xm", "; FB", "ply\n", "box "};
-    for (int i = 0; i < 6; i++) {
+    static const char *const endings[] = {"obj", "glb", "dae", "fbx", "stl"};
+    static const char *const starts[] = {"mtll", "glTF", "<?xm", "; FB", "box "};
+    for (int i = 0; i < 5; i++) {
         if (size < 4 || memcmp(bytes, starts[i], 4) != 0)
             continue;
         for (int cut = 1; cut < 3; cut++)

@@ -5,7 +5,7 @@
  *
  * Without PF_FUZZER it replays the files given, or all of tests/data/meshes, each whole, cut short
  * and with bytes changed, and speaks TAP. */
-// uses: tools/pf-eval/shape.c tools/pf-eval/shape_ply.c tools/pf-eval/shape_obj.c
+// uses: tools/pf-eval/shape.c tools/pf-eval/shape_obj.c
 // uses: tools/pf-eval/shape_glb.c tools/pf-eval/shape_npz.c
 #include <math.h>
 

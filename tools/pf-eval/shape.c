@@ -9,6 +9,7 @@
 
 #include "common/kind.h"
 #include "common/text.h"
+#include "kernels/raster/ply.h"
 
 const int solid_side[SOLIDS] = {64, 128};
 const double solid_half[SOLIDS] = {1, 0.68};    // measures.md, 3.4
@@ -70,17 +71,6 @@ shape_grow(void **to, int64_t n, int64_t *room, size_t row)
     return PF_OK;
 }
 
-pf_err
-shape_add_polygon(struct pf_mesh *mesh, int64_t *room, const uint32_t *corner, int corners)
-{
-    for (int k = 2; k < corners; k++) {
-        PF_TRY(shape_grow((void **)&mesh->face, mesh->faces, room, 3 * sizeof *mesh->face));
-        const uint32_t triangle[3] = {corner[0], corner[k - 1], corner[k]};
-        memcpy(mesh->face + 3 * mesh->faces++, triangle, sizeof triangle);
-    }
-    return PF_OK;
-}
-
 /* ---- reading ---- */
 
 static pf_err
@@ -111,6 +101,21 @@ check(const struct shape *s)
     return PF_OK;
 }
 
+/* A PLY file without an element of faces is points. */
+static pf_err
+parse_ply(struct shape *s, const uint8_t *bytes, size_t size)
+{
+    struct pf_mesh *const m = &s->mesh;
+    bool points;
+    PF_TRY(pf_ply_parse(m, &points, bytes, size));
+    if (!points)
+        return m->faces ? PF_OK : pf_fail(PF_EFORMAT, "the mesh has no faces");
+    s->seen = (struct points){.n = m->vertices, .at = m->vertex, .normal = m->normal};
+    m->vertex = m->normal = NULL;
+    pf_mesh_release(m);
+    return PF_OK;
+}
+
 static pf_err
 parse(struct shape *s, const uint8_t *bytes, size_t size)
 {
@@ -118,7 +123,7 @@ parse(struct shape *s, const uint8_t *bytes, size_t size)
         pf_kind_of(bytes, size < PF_KIND_BYTES ? size : PF_KIND_BYTES);
     const size_t line = size > 3 ? strcspn("\r\n", (char[]){(char)bytes[3], 0}) : 2;
     if (size > 4 && !memcmp(bytes, "ply", 3) && line < 2)
-        return shape_parse_ply(s, bytes, size);
+        return parse_ply(s, bytes, size);
     if (size > 4 && !memcmp(bytes, "glTF", 4))
         return shape_parse_glb(s, bytes, size);
     if (size > 4 && !memcmp(bytes, "PK\3\4", 4))

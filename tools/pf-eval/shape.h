@@ -45,7 +45,6 @@ void shape_fit(struct shape *s);
 void shape_turn(struct shape *s, double angle);
 
 /* ---- the formats; each leaves what it read in s for shape_parse to check, also on failure ---- */
-pf_err shape_parse_ply(struct shape *s, const uint8_t *bytes, size_t size) PF_MUST_USE;
 pf_err shape_parse_obj(struct shape *s, const uint8_t *bytes, size_t size) PF_MUST_USE;
 pf_err shape_parse_glb(struct shape *s, const uint8_t *bytes, size_t size) PF_MUST_USE;
 pf_err shape_parse_npz(struct shape *s, const uint8_t *bytes, size_t size) PF_MUST_USE;
@@ -54,8 +53,5 @@ pf_err shape_parse_stl(struct shape *s, const uint8_t *bytes, size_t size) PF_MU
 
 /* Make room in the array *to of rows of that many bytes for one row more than n. */
 pf_err shape_grow(void **to, int64_t n, int64_t *room, size_t row) PF_MUST_USE;
-/* Add the triangles of a polygon, a fan around its first corner; *room is that of mesh->face. */
-pf_err shape_add_polygon(struct pf_mesh *mesh, int64_t *room, const uint32_t *corner, int corners)
-    PF_MUST_USE;
 
 #endif

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "common/bytes.h"
+#include "kernels/raster/ply.h"
 #include "tools/pf-eval/shape.h"
 
 enum { GLB_HEAD = 12, CHUNK_HEAD = 8, DEPTH = 64 };
@@ -145,7 +146,7 @@ add_triangles(struct glb *g, const struct accessor *a, int64_t first)
                                (long long)(i / 3), (unsigned long long)v, (long long)vertices);
             corner[k] = (uint32_t)(first + (int64_t)v);
         }
-        PF_TRY(shape_add_polygon(g->mesh, &g->face_room, corner, 3));
+        PF_TRY(pf_mesh_add_polygon(g->mesh, &g->face_room, corner, 3));
     }
     return PF_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "common/bytes.h"
 #include "common/text.h"
+#include "kernels/raster/ply.h"
 #include "tools/pf-eval/shape.h"
 
 /* ---- OBJ ---- */
@@ -66,7 +67,7 @@ read_face(struct line *l, struct pf_mesh *mesh, int64_t *room, int64_t number)
     if (n < 3)
         return pf_fail(PF_EFORMAT, "line %lld: a face of OBJ needs 3 to %d numbers of vertices",
                        (long long)number, CORNERS);
-    return shape_add_polygon(mesh, room, corner, n);
+    return pf_mesh_add_polygon(mesh, room, corner, n);
 }
 
 pf_err

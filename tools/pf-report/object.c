@@ -11,16 +11,19 @@
 #include "common/image.h"
 #include "common/stream.h"
 #include "common/text.h"
+#include "kernels/raster/scene.h"
 #include "tools/pf-report/chart.h"
 #include "tools/pf-report/history.h"
 #include "tools/pf-report/html.h"
-#include "tools/pf-report/ply.h"
 #include "tools/pf-report/thin.h"
 
 /* Views of one document that are shown, spread over all of them. */
 enum { VIEWS_SHOWN = 32 };
 /* Pictures of one folder of previews, likewise; the last is one of them. */
 enum { PREVIEWS_SHOWN = 8 };
+/* What a report takes the time for, and the longest side of a texture whose texels are looked up at
+ * the vertices. */
+enum { FACES_MOST = 10000000, TEXTURE_SIDE = 2048 };
 
 /* What pipelines/reconstruct.mk makes, so that the page can say what is missing. */
 static const struct {
@@ -48,18 +51,35 @@ or_say(FILE *to, pf_err err)
 
 /* ---- what became of it ---- */
 
+/* Of the files that pf-extract-mesh writes the first that is there; NULL: none is. */
+static const char *
+find_mesh(const struct folder *f)
+{
+    static const char *const names[] = {"mesh.ply", "mesh.glb", "mesh.obj"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (folder_has(f, names[i]))
+            return names[i];
+    return NULL;
+}
+
+static bool
+is_missing(const struct folder *f, size_t i)
+{
+    return !folder_has(f, expected[i].file) && !(!strcmp(expected[i].what, "mesh") && find_mesh(f));
+}
+
 static void
 write_status(FILE *to, const struct folder *f)
 {
     int missing = 0;
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
-        missing += !folder_has(f, expected[i].file);
+        missing += is_missing(f, i);
     html(to, "<p class=\"status %s\">%s", f->error ? "failed" : missing ? "partial" : "done",
          f->error ? "failed: " : missing ? "not finished, or failed: there is no " : "finished");
     if (f->error)
         html(to, "%s", f->error);
     for (size_t i = 0; !f->error && i < sizeof expected / sizeof *expected; i++)
-        if (!folder_has(f, expected[i].file))
+        if (is_missing(f, i))
             html(to, "%s (%s)%s", expected[i].what, expected[i].file, --missing ? ", " : "");
     fputs("</p>\n", to);
     if (f->damage)
@@ -269,18 +289,39 @@ write_viewer(FILE *to, const char *object, const struct thin_bytes *t, const str
     fputs("</script>\n", to);
 }
 
+/* With z up and in front at +x, as pf-extract-mesh has it but in a GLB. */
+static pf_err
+read_mesh(struct pf_mesh *mesh, const struct folder *f, const char *name)
+{
+    struct pf_world world;
+    pf_scene scene;
+    char *path = folder_join(f->path, name);
+    pf_err err = pf_scene_read(&scene, path, TEXTURE_SIDE);
+    const bool gltf = !strcmp(pf_name_ending(name), "glb");
+    if (!err && scene.triangles > FACES_MOST)
+        err = pf_fail(PF_ESHAPE, "%s: %lld faces are too many for a page, which takes at most %d",
+                      path, (long long)scene.triangles, FACES_MOST);
+    if (!err) {
+        pf_scene_place(&scene, &(struct pf_scene_place){.up = gltf ? PF_UP_Y : PF_UP_Z,
+                                                        .keep = true}, &world);
+        err = pf_scene_mesh(mesh, &scene);
+    }
+    pf_scene_release(&scene);
+    free(path);
+    return err;
+}
+
 static pf_err
 write_mesh(FILE *to, const struct folder *f, const struct report_options *o)
 {
     struct pf_mesh mesh = {0};
     struct thin_bytes packed = {0};
-    if (!o->mesh_vertices || !folder_has(f, "mesh.ply"))
+    const char *const name = find_mesh(f);
+    if (!o->mesh_vertices || !name)
         return PF_OK;
-    char *path = folder_join(f->path, "mesh.ply");
-    pf_err err = ply_read(&mesh, path);
+    pf_err err = read_mesh(&mesh, f, name);
     const int64_t vertices = mesh.vertices, faces = mesh.faces;
-    free(path);
-    html(to, "<figure class=\"mesh\"><figcaption>Mesh: %lld vertices, %lld faces",
+    html(to, "<figure class=\"mesh\"><figcaption>Mesh %s: %lld vertices, %lld faces", name,
          (long long)vertices, (long long)faces);
     if (!err && !(err = thin_mesh(&mesh, o->mesh_vertices)) && mesh.vertices < vertices)
         html(to, "; thinned to %lld and %lld for this page", (long long)mesh.vertices,

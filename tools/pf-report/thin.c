@@ -91,6 +91,8 @@ join(struct pf_mesh *m, const uint32_t *number, int64_t n, float *sum)
         m->face[3 * faces++ + 2] = c;
     }
     m->faces = faces;
+    free(m->normal);            // they were those of the vertices before
+    m->normal = NULL;
 }
 
 /* The finest grid of at most so many cells, by halving: cells grow with the grid, nearly always. */
@@ -155,6 +157,17 @@ sum_normals(float *normal, const struct pf_mesh *m)
     }
 }
 
+/* The mesh's own normals, where it has them: sums know nothing of the faces across a seam. */
+static void
+prefer_normals(float *normal, const struct pf_mesh *m)
+{
+    for (int64_t v = 0; v < m->vertices && m->normal; v++) {
+        const float *const own = m->normal + 3 * v;
+        if (own[0] != 0 || own[1] != 0 || own[2] != 0)
+            memcpy(normal + 3 * v, own, 3 * sizeof *own);
+    }
+}
+
 static void
 put_number(uint8_t *to, uint32_t v, int bytes)
 {
@@ -190,6 +203,7 @@ thin_pack(struct thin_bytes *packed, const struct pf_mesh *m)
     }
     find_box(packed->low, packed->size, m);
     sum_normals(normal, m);
+    prefer_normals(normal, m);
     for (size_t v = 0; v < V; v++)
         pack_vertex(packed->bytes + THIN_VERTEX * v, packed, m->vertex + 3 * v, normal + 3 * v,
                     m->color ? m->color + 3 * v : NULL);

@@ -1,5 +1,5 @@
 /* One tetrahedron in every format, and files with one mistake each (tests/data/make_meshes.py). */
-// uses: tools/pf-eval/shape.c tools/pf-eval/shape_ply.c tools/pf-eval/shape_obj.c
+// uses: tools/pf-eval/shape.c tools/pf-eval/shape_obj.c
 // uses: tools/pf-eval/shape_glb.c tools/pf-eval/shape_npz.c
 // uses: tools/pf-extract-mesh/mesh_write.c tools/pf-extract-mesh/normals.c
 // uses: tools/pf-extract-mesh/glb.c

@@ -1,11 +1,12 @@
 /* Nearest points, insides and what is made of them: against every point, boxes and spheres. */
 // uses: tools/pf-eval/nearest.c tools/pf-eval/solid.c tools/pf-eval/surface.c
 // uses: tools/pf-eval/surfaces.c tools/pf-eval/raster.c tools/pf-eval/shape.c
-// uses: tools/pf-eval/shape_ply.c tools/pf-eval/shape_obj.c tools/pf-eval/shape_glb.c
+// uses: tools/pf-eval/shape_obj.c tools/pf-eval/shape_glb.c
 // uses: tools/pf-eval/shape_npz.c
 #include "tests/check.h"
 
 #include "common/camera.h"
+#include "kernels/raster/ply.h"
 #include "tools/pf-eval/nearest.h"
 #include "tools/pf-eval/solid.h"
 #include "tools/pf-eval/surface.h"
@@ -162,7 +163,7 @@ test_what_is_hidden_counts_in_the_whole_alone(void **state)
         uint32_t corner[3];
         for (int k = 0; k < 3; k++)
             corner[k] = inner.face[3 * f + k] + (uint32_t)a.mesh.vertices;
-        assert_ok(shape_add_polygon(&b.mesh, &room, corner, 3));
+        assert_ok(pf_mesh_add_polygon(&b.mesh, &room, corner, 3));
     }
     pf_mesh_release(&inner);
     assert_ok(shapes_compare(v, &a, &b, &usual));

@@ -51,19 +51,26 @@ broken() {
     page "$1" "$1"
 }
 ok "a vertex that is no number" broken nan '\0\0\300\177' $head
-ok "... is said" has nan 'nan/mesh.ply: vertex 0 is not finite.'
+ok "... is said" has nan 'nan/mesh.ply: the place of vertex 0 is nan, expected'
 ok "a face without its vertex" broken index '\377\377\377\377' $((size - 4))
-ok "... is said" has index "has vertex 4294967295 of"
+ok "... is said" has index "index/mesh.ply: a face has the vertex -1."
 mkdir short huge; head -c $((size - 1)) obj/mesh.ply >short/mesh.ply
 sed 's/^element face .*/element face 9999999/' obj/mesh.ply >huge/mesh.ply
 ok "a mesh that is cut off" page short short
-ok "... is said" has short 'short/mesh.ply: is shorter than its header says.'
+ok "... is said" has short 'short/mesh.ply: the PLY file ends early'
 ok "a mesh that claims too much" page huge huge
-ok "... is said" has huge 'huge/mesh.ply: is shorter than its header says.'
+ok "... is said" has huge 'huge/mesh.ply: the PLY file ends early'
 vertices=$(sed -n 's/^element vertex //p;/^end_header/q' obj/mesh.ply)
 ok "a mesh is thinned" page thin --mesh-vertices 100 obj
 ok "... to so many vertices" awk -v most=100 -v had="$vertices" '
     match($0, /data-vertices="[0-9]+"/) {n = substr($0, RSTART + 15, RLENGTH - 16) + 0} END {exit !(n > 30 && n <= most && had > most)}' thin.html
+
+mkdir glb; cp "$DATA/mesh/box.glb" glb/mesh.glb; cp "$DATA/mesh/box.obj" glb/mesh.obj
+ok "a GLB alone is shown" page glb glb
+ok "... as the mesh" has glb '<figcaption>Mesh mesh.glb: 24 vertices, 12 faces<'
+ok "... which is not missing" lacks glb 'mesh (mesh.ply)'
+# glTF's x, y, z of 1, 0.6, 0.4 are the page's y, z, x.
+ok "... and stands upright" has glb 'data-low="-0.200000003 -0.5 -0.300000012"'
 
 mkdir torn; head -c 100 views.pf >torn/views.pf; printf 'step,loss\n0,1\n1\n' >torn/loss.csv; printf 'a,b\n' >torn/other.csv
 ok "damaged files do not keep the page away" page torn torn

@@ -1,16 +1,17 @@
-/* shape_ply.c - PLY: a header that describes rows of numbers, and the rows, as text or binary of
- * either byte order.  Elements and properties that are not wanted are stepped over. */
+/* ply.c - PLY: a header that describes rows of numbers, and the rows, as text or binary of either
+ * byte order.  Elements and properties that are not wanted are stepped over. */
+#include "kernels/raster/ply.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "common/text.h"
-#include "tools/pf-eval/shape.h"
 
 enum { ELEMENTS = 16, PROPERTIES = 64, WORD = 64, CORNERS = 4096 };
 enum type { I8, U8, I16, U16, I32, U32, F32, F64, TYPES };
-enum role { X, Y, Z, NX, NY, NZ, INDICES, UNKNOWN };
+enum role { X, Y, Z, NX, NY, NZ, RED, GREEN, BLUE, INDICES, UNKNOWN };
 enum format { ASCII, LITTLE, BIG, FORMATS };
 enum kind { VERTEX, FACE, OTHER };
 
@@ -60,7 +61,7 @@ type_of(enum type *type, const char *word)
 static enum role
 role_of(enum kind kind, const char *name, bool list)
 {
-    static const char *const names[] = {"x", "y", "z", "nx", "ny", "nz"};
+    static const char *const names[] = {"x", "y", "z", "nx", "ny", "nz", "red", "green", "blue"};
     if (kind == VERTEX && !list) {
         const int i = find(name, names, INDICES);
         return i < INDICES ? (enum role)i : UNKNOWN;
@@ -209,6 +210,24 @@ length_of(struct reader *r, enum type type)
     return r->bad ? 0 : (int64_t)n;
 }
 
+pf_err
+pf_mesh_add_polygon(struct pf_mesh *mesh, int64_t *room, const uint32_t *corner, int corners)
+{
+    if (mesh->faces + corners > *room) {
+        const int64_t wanted = mesh->faces + mesh->faces / 2 + corners + 64;
+        uint32_t *const more = realloc(mesh->face, (size_t)wanted * 3 * sizeof *more);
+        if (!more)
+            return pf_fail(PF_ENOMEM, "no memory for %lld faces of the mesh", (long long)wanted);
+        mesh->face = more;
+        *room = wanted;
+    }
+    for (int k = 2; k < corners; k++) {
+        const uint32_t triangle[3] = {corner[0], corner[k - 1], corner[k]};
+        memcpy(mesh->face + 3 * mesh->faces++, triangle, sizeof triangle);
+    }
+    return PF_OK;
+}
+
 static pf_err
 read_indices(struct reader *r, const struct property *p, struct pf_mesh *mesh, int64_t *room)
 {
@@ -223,7 +242,7 @@ read_indices(struct reader *r, const struct property *p, struct pf_mesh *mesh, i
             return pf_fail(PF_EFORMAT, "a face has the vertex %g", v);
         corner[k] = (uint32_t)v;
     }
-    return r->bad ? PF_OK : shape_add_polygon(mesh, room, corner, (int)n);
+    return r->bad ? PF_OK : pf_mesh_add_polygon(mesh, room, corner, (int)n);
 }
 
 static void
@@ -234,8 +253,15 @@ skip_list(struct reader *r, const struct property *p)
         number(r, p->type);
 }
 
+/* What a colour of 255 is as a number of this type. */
+static double
+brightest(enum type type)
+{
+    return type == F32 || type == F64 ? 1 : type == U16 ? 65535 : 255;
+}
+
 static pf_err
-read_row(struct reader *r, const struct element *e, float value[6], struct pf_mesh *mesh,
+read_row(struct reader *r, const struct element *e, float value[INDICES], struct pf_mesh *mesh,
          int64_t *room)
 {
     for (int i = 0; i < e->properties && !r->bad; i++) {
@@ -244,6 +270,8 @@ read_row(struct reader *r, const struct element *e, float value[6], struct pf_me
             PF_TRY(read_indices(r, p, mesh, room));
         else if (p->list)
             skip_list(r, p);
+        else if (p->role >= RED && p->role <= BLUE)
+            value[p->role] = (float)(255 / brightest(p->type) * number(r, p->type));
         else if (p->role <= NZ)
             value[p->role] = (float)number(r, p->type);
         else
@@ -272,69 +300,88 @@ has(const struct element *e, enum role role)
     return false;
 }
 
-static pf_err
-read_vertices(struct reader *r, const struct element *e, struct points *p)
+/* Whether the element has this role and the two behind it. */
+static bool
+has_three(const struct element *e, enum role first)
 {
-    if (p->at)
+    return has(e, first) && has(e, first + 1) && has(e, first + 2);
+}
+
+static pf_err
+new_vertices(struct pf_mesh *m, const struct element *e)
+{
+    const size_t n = 3 * (size_t)e->rows + 1;
+    m->vertices = e->rows;
+    m->vertex = malloc(n * sizeof *m->vertex);
+    m->normal = has_three(e, NX) ? malloc(n * sizeof *m->normal) : NULL;
+    m->color = has_three(e, RED) ? malloc(n) : NULL;
+    return m->vertex && (m->normal || !has_three(e, NX)) && (m->color || !has_three(e, RED))
+               ? PF_OK
+               : pf_fail(PF_ENOMEM, "no memory for %lld vertices", (long long)e->rows);
+}
+
+static pf_err
+read_vertices(struct reader *r, const struct element *e, struct pf_mesh *m)
+{
+    if (m->vertex)
         return pf_fail(PF_EFORMAT, "the PLY header has two elements vertex");
-    if (!has(e, X) || !has(e, Y) || !has(e, Z))
+    if (!has_three(e, X))
         return pf_fail(PF_EFORMAT, "the PLY file's vertices have no x, y and z");
-    PF_TRY(points_new(p, e->rows, has(e, NX) && has(e, NY) && has(e, NZ)));
+    PF_TRY(new_vertices(m, e));
     for (int64_t i = 0; i < e->rows && !r->bad; i++) {
-        float value[6] = {0};
+        float value[INDICES] = {0};
         PF_TRY(read_row(r, e, value, NULL, NULL));
-        memcpy(p->at + 3 * i, value, 3 * sizeof *value);
-        if (p->normal)
-            memcpy(p->normal + 3 * i, value + 3, 3 * sizeof *value);
+        memcpy(m->vertex + 3 * i, value, 3 * sizeof *value);
+        if (m->normal)
+            memcpy(m->normal + 3 * i, value + NX, 3 * sizeof *value);
+        for (int k = 0; k < 3 && m->color; k++)
+            m->color[3 * i + k] = (uint8_t)(fminf(fmaxf(value[RED + k], 0), 255) + 0.5f);
     }
     return PF_OK;
 }
 
 static pf_err
-read_element(struct reader *r, const struct element *e, struct shape *s, int64_t *room)
+read_element(struct reader *r, const struct element *e, struct pf_mesh *m, int64_t *room)
 {
     const int64_t least = least_bytes(r, e);
-    float value[6];
+    float value[INDICES];
     if (!least)
         return PF_OK;
     if (e->rows > (r->end - r->at + 1) / least)
         return pf_fail(PF_EFORMAT, "the PLY file ends early: %lld rows do not fit into %lld bytes",
                        (long long)e->rows, (long long)(r->end - r->at));
     if (e->kind == VERTEX)
-        return read_vertices(r, e, &s->seen);
+        return read_vertices(r, e, m);
     for (int64_t i = 0; i < e->rows && !r->bad; i++)
-        PF_TRY(read_row(r, e, value, &s->mesh, room));
+        PF_TRY(read_row(r, e, value, m, room));
     return PF_OK;
 }
 
-/* Vertices are points until there turn out to be faces. */
 static pf_err
-make_mesh(struct shape *s)
+read_elements(struct reader *r, struct pf_mesh *m, bool *points)
 {
-    if (!s->mesh.faces)
-        return pf_fail(PF_EFORMAT, "the mesh has no faces");
-    s->mesh.vertex = s->seen.at;
-    s->mesh.vertices = s->seen.n;
-    s->seen.at = NULL;
-    points_release(&s->seen);
+    int64_t room = 0;
+    *points = true;
+    PF_TRY(read_header(r));
+    for (int i = 0; i < r->elements; i++) {
+        PF_TRY(read_element(r, &r->element[i], m, &room));
+        if (r->bad)
+            return pf_fail(PF_EFORMAT, "the PLY file ends early, or has a word that is no number");
+        *points &= r->element[i].kind != FACE;
+    }
     return PF_OK;
 }
 
 pf_err
-shape_parse_ply(struct shape *s, const uint8_t *bytes, size_t size)
+pf_ply_parse(struct pf_mesh *mesh, bool *points, const uint8_t *bytes, size_t size)
 {
     static const struct reader empty;
     struct reader r = empty;
-    bool faces = false;
-    int64_t room = 0;
+    *mesh = (struct pf_mesh){0};
     r.at = bytes;
     r.end = bytes + size;
-    PF_TRY(read_header(&r));
-    for (int i = 0; i < r.elements; i++) {
-        PF_TRY(read_element(&r, &r.element[i], s, &room));
-        if (r.bad)
-            return pf_fail(PF_EFORMAT, "the PLY file ends early, or has a word that is no number");
-        faces |= r.element[i].kind == FACE;
-    }
-    return faces ? make_mesh(s) : PF_OK;
+    const pf_err err = read_elements(&r, mesh, points);
+    if (err)
+        pf_mesh_release(mesh);
+    return err;
 }
