@@ -78,6 +78,36 @@
             !seconds.heading.hasAttribute("aria-sort"), status.texts());
     };
 
+    /* Relative luminance of "#rrggbb", and the contrast of two, as WCAG 2 defines both. */
+    const luminance = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255)
+        .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+    const contrast = (a, b) => {
+        const [dark, light] = [luminance(a), luminance(b)].sort((x, y) => x - y);
+        return (light + 0.05) / (dark + 0.05);
+    };
+    /* The browser shows one of both palettes; the other is looked up in the style sheet. */
+    const tryColors = () => {
+        const rules = [...document.styleSheets[0].cssRules];
+        const dark = rules.find((r) => r.media?.mediaText.includes("dark")).cssRules[0].style;
+        const light = rules.find((r) => r.selectorText === ":root").style;
+        for (const [name, style] of [["light", light], ["dark", dark]]) {
+            const color = (what) => style.getPropertyValue(`--${what}`).trim();
+            const faint = ["text", "quiet", "good", "bad", "middle", "link"].filter((what) =>
+                !(Math.min(contrast(color(what), color("ground")),
+                    contrast(color(what), color("card"))) >= 4.5));
+            ok(`words can be read where it is ${name}`, faint.length === 0, faint);
+        }
+        const shown = matchMedia("(prefers-color-scheme: dark)").matches ? dark : light;
+        const probe = document.createElement("p");
+        probe.style.color = shown.getPropertyValue("--ground");
+        document.body.append(probe);
+        ok("the page is as light as the browser wants it",
+            getComputedStyle(document.body).backgroundColor === getComputedStyle(probe).color,
+            getComputedStyle(document.body).backgroundColor);
+        probe.remove();
+    };
+
     const tryPage = () => {
         const nameless = [...document.querySelectorAll("img, canvas, video, svg")].filter((e) =>
             !(e.getAttribute("alt") || e.getAttribute("aria-label")));
@@ -106,6 +136,7 @@
             await tryMesh(document.querySelector("canvas.viewer"));
             tryTable(document.querySelector("table.batch"));
             await Promise.all([...document.images].map((i) => i.decode()));
+            tryColors();
             tryPage();
         } catch (e) {
             faults.push(`exception: ${e.stack}`);
