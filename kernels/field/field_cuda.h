@@ -43,15 +43,18 @@ void pf_trainer_cuda_free(struct pf_trainer_cuda *t);
 pf_err pf_trainer_cuda_gradients(struct pf_trainer_cuda *t, struct pf_loss_weights *weights,
                                  struct pf_loss_sums *sums, float ratio, int step, uint64_t seed)
     PF_MUST_USE;
-/* AdamW on all parameters; decay applies where a parameter says so.  step from 1. */
-pf_err pf_trainer_cuda_update(struct pf_trainer_cuda *t, const struct pf_adamw *adamw, int64_t step)
-    PF_MUST_USE;
+/* AdamW on all parameters, and on the views' tones; decay applies where a parameter says so.  step
+ * from 1. */
+pf_err pf_trainer_cuda_update(struct pf_trainer_cuda *t, const struct pf_adamw *adamw,
+                              const struct pf_adamw *of_tones, int64_t step) PF_MUST_USE;
 /* The last gradients, to net->param[].grad: for tests. */
 pf_err pf_trainer_cuda_fetch_gradients(struct pf_trainer_cuda *t) PF_MUST_USE;
 /* Moments m[i], v[i] of parameter i and the grid of distances, NULL for a field that wants none,
  * from the host (in) or to it. */
 pf_err pf_trainer_cuda_exchange(struct pf_trainer_cuda *t, float *const *m, float *const *v,
                                 float *distance, bool in) PF_MUST_USE;
+/* The views' tones and their moments, [3, views PF_TONE], from the host (in) or to it. */
+pf_err pf_trainer_cuda_exchange_tones(struct pf_trainer_cuda *t, float *tones, bool in) PF_MUST_USE;
 
 #ifdef __cplusplus
 }

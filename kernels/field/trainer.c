@@ -12,6 +12,7 @@
 #include "kernels/field/rays/composite.h"
 #include "kernels/field/field_cuda.h"
 #include "kernels/field/rays/occupancy.h"
+#include "kernels/field/rays/ray.h"
 
 enum { WHITE = 253 };   /* a pixel with all channels over 0.99 is background (field.md, 7) */
 
@@ -25,6 +26,11 @@ struct pf_trainer {
     float *d_color, *d_mask;    /* [rays, ...] */
     float **m, **v;             /* [params] moments */
     float variance_m, variance_v;
+    struct tones {              /* each view's own; NULL: lr_tone is 0 */
+        int64_t n;              /* PF_TONE for each view */
+        float *value, *m, *v, *grad;
+        float *part;            /* [rays, PF_TONE] */
+    } tones;
     struct pf_occupancy *occupancy;     /* NULL: its kind wants none */
     struct pf_samples samples;
     struct pf_neus_out out;
@@ -95,6 +101,15 @@ reserve_points(struct pf_trainer *t, int64_t n)
     return PF_OK;
 }
 
+/* What rays from..  say of their views' tones is added to these. */
+static void
+add_tones(struct pf_trainer *t, int64_t from, int64_t rays)
+{
+    for (int64_t i = 0; i < PF_TONE * rays; i++)
+        t->tones.grad[PF_TONE * t->batch.view[from + i / PF_TONE] + i % PF_TONE] +=
+            t->tones.part[i];
+}
+
 /* Forward and backward through rays from..to-1 of the batch. */
 static pf_err
 run_slice(struct pf_trainer *t, int64_t from, int64_t to, const struct pf_loss_weights *w,
@@ -112,7 +127,11 @@ run_slice(struct pf_trainer *t, int64_t from, int64_t to, const struct pf_loss_w
     if (s.n)
         PF_TRY(ops->forward(t->field->net, sdf, grad, rgb, s.x, s.dir, s.n, true));
     pf_neus_composite_forward(&t->out, &s, sdf, grad, rgb, inv_s, ratio);
-    pf_neus_loss(sums, d_color, d_mask, &t->out, b->rgb + 3 * from, b->mask + from, s.rays, w);
+    const struct pf_tones tones = {t->tones.value, b->view + from, t->tones.part};
+    pf_neus_loss(sums, d_color, d_mask, &t->out, b->rgb + 3 * from, b->mask + from,
+                 t->tones.value ? &tones : NULL, s.rays, w);
+    if (t->tones.value)
+        add_tones(t, from, s.rays);
     pf_neus_composite_backward(d_sdf, d_grad, d_rgb, &sums->d_inv_s, &t->out, &s, sdf, grad, rgb,
                                inv_s, ratio, d_color, d_mask);
     pf_neus_eikonal(sums, d_grad, grad, s.n, w);
@@ -162,6 +181,8 @@ gradients(struct pf_trainer *t, struct pf_loss_weights *w, struct pf_loss_sums *
     *w = pf_loss_weights_of(&t->conf, t->occupancy != NULL, annealed(t), s->rays, s->n, s->slots);
     for (int i = 0; i < net->params; i++)
         memset(net->param[i].grad, 0, (size_t)net->param[i].n * sizeof(float));
+    if (t->tones.value)
+        memset(t->tones.grad, 0, (size_t)t->tones.n * sizeof(float));
     for (int64_t from = 0, to; from < s->rays; from = to) {
         to = pf_samples_slice_end(s->first, s->rays, from, net->chunk);
         PF_TRY(run_slice(t, from, to, w, sums));
@@ -193,6 +214,16 @@ pf_trainer_gradients(pf_trainer *t, struct pf_field_losses *losses, float *d_var
     return PF_OK;
 }
 
+/* The views' mean tone stays 0: it is the field's to say how bright the object is. */
+static void
+update_tones(struct pf_trainer *t, const struct pf_adamw *adamw)
+{
+    const int64_t views = t->tones.n / PF_TONE;
+    pf_adamw(t->tones.value, t->tones.grad, t->tones.m, t->tones.v, t->tones.n, t->step + 1, adamw);
+    for (int k = 0; k < PF_TONE; k++)
+        pf_tone_centre(t->tones.value + k, views);
+}
+
 static pf_err
 update(struct pf_trainer *t, float d_variance)
 {
@@ -209,9 +240,14 @@ update(struct pf_trainer *t, float d_variance)
     of_variance.lr *= ops->variance_rate ? t->conf.lr_variance : 1;
     pf_adamw(&t->field->variance, &d_variance, &t->variance_m, &t->variance_v, 1, t->step + 1,
              &of_variance);
+    struct pf_adamw of_tones = adamw;
+    of_tones.lr *= t->conf.lr_tone;
+    of_tones.decay = 0;
+    if (t->tones.value && !t->cuda)
+        update_tones(t, &of_tones);
     t->field->step = ++t->step;
     if (PF_CUDA && t->cuda)
-        return pf_trainer_cuda_update(t->cuda, &adamw, t->step);
+        return pf_trainer_cuda_update(t->cuda, &adamw, &of_tones, t->step);
     pf_field_changed(t->field);
     return PF_OK;
 }
@@ -235,6 +271,17 @@ pf_trainer_step(pf_trainer *t, struct pf_field_losses *losses)
 /* ---- life ---- */
 
 static pf_err
+allocate_tones(struct pf_trainer *t)
+{
+    const int64_t n = t->tones.n = PF_TONE * (int64_t)t->batch.views.views;
+    float *a = calloc((size_t)(4 * n + PF_TONE * t->batch.rays), sizeof *a);
+    if (!a)
+        return pf_fail(PF_ENOMEM, "no memory for the views' tones");
+    t->tones = (struct tones){n, a, a + n, a + 2 * n, a + 3 * n, a + 4 * n};
+    return PF_OK;
+}
+
+static pf_err
 allocate(struct pf_trainer *t)
 {
     const struct pf_net *net = t->field->net;
@@ -248,6 +295,8 @@ allocate(struct pf_trainer *t)
     t->batch.dir = b + 3 * rays;
     t->batch.rgb = b + 6 * rays;
     t->d_color = b + 9 * rays;
+    if (!(t->batch.view = malloc(rays * sizeof *t->batch.view)))
+        return pf_fail(PF_ENOMEM, "no memory for the trainer");
     t->batch.offset = b + 12 * rays;
     t->batch.mask = b + 13 * rays;
     t->d_mask = b + 14 * rays;
@@ -281,6 +330,8 @@ pf_trainer_new(pf_trainer **to, pf_field *f, const struct pf_field_views *views,
     t->seed = seed;
     if ((err = make_pools(t)) != PF_OK || (err = allocate(t)) != PF_OK)
         goto out;
+    if (conf->lr_tone > 0 && (err = allocate_tones(t)) != PF_OK)
+        goto out;
     if (f->net->ops->wants_grid && (err = pf_occupancy_new(&t->occupancy, &f->conf)) != PF_OK)
         goto out;
     if (PF_CUDA && f->cuda &&
@@ -310,6 +361,8 @@ pf_trainer_free(pf_trainer *t)
     free(t->v);
     free(t->object);
     free(t->batch.origin);
+    free(t->batch.view);
+    free(t->tones.value);
     free(t->point);
     pf_occupancy_free(t->occupancy);
     pf_samples_release(&t->samples);
@@ -352,6 +405,12 @@ pf_trainer_save(const pf_trainer *t, pf_doc *doc)
         PF_TRY(pf_doc_put(doc, moment_name(name, 'm', p->name), &pm));
         PF_TRY(pf_doc_put(doc, moment_name(name, 'v', p->name), &pv));
     }
+    if (t->tones.value) {
+        const pf_tensor tones = PF_VIEW(t->tones.value, PF_F32, 3, t->tones.n);
+        if (PF_CUDA && t->cuda)
+            PF_TRY(pf_trainer_cuda_exchange_tones(t->cuda, t->tones.value, false));
+        PF_TRY(pf_doc_put(doc, "train.tones", &tones));
+    }
     PF_TRY(pf_doc_put(doc, "train.m.variance", &m));
     PF_TRY(pf_doc_put(doc, "train.v.variance", &v));
     PF_TRY(pf_doc_put(doc, "train.step", &steps));
@@ -384,6 +443,12 @@ pf_trainer_load(pf_trainer *t, const pf_doc *doc)
         PF_TRY(pf_field_read_tensor(t->m[i], doc, name, p->ndim, p->dim));
         moment_name(name, 'v', p->name);
         PF_TRY(pf_field_read_tensor(t->v[i], doc, name, p->ndim, p->dim));
+    }
+    if (t->tones.value) {
+        PF_TRY(pf_field_read_tensor(t->tones.value, doc, "train.tones", 2,
+                                    (int64_t[]){3, t->tones.n}));
+        if (PF_CUDA && t->cuda)
+            PF_TRY(pf_trainer_cuda_exchange_tones(t->cuda, t->tones.value, true));
     }
     PF_TRY(pf_field_read_tensor(&t->variance_m, doc, "train.m.variance", 0, NULL));
     PF_TRY(pf_field_read_tensor(&t->variance_v, doc, "train.v.variance", 0, NULL));

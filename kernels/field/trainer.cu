@@ -27,7 +27,9 @@ struct pf_trainer_cuda {
     struct pf_neus_config conf;
     struct pf_batch batch;      // on the device
     struct pf_cuda_buffer image, alpha, pose, intrinsics, pixels, rays, points, parts, grid;
-    struct pf_cuda_buffer moments;
+    struct pf_cuda_buffer moments, views_of_rays;
+    struct pf_cuda_buffer tones;        // value, m, v, gradient [views, PF_TONE], rays' parts
+    int64_t tone_count;                 // views PF_TONE; 0: none
     float *m, *v;               // [count]
     struct pf_cuda_samples samples;
     struct pf_cuda_cells near;  // cells near the surface
@@ -51,6 +53,7 @@ struct slice {                  // of a batch; the arrays begin at its first ray
     struct pf_loss_weights weights;
     const int64_t *first;
     const float *rgb, *mask;    // what its rays should look like
+    struct pf_tones tones;
     int64_t rays;
     float *alpha, *left, *d_sdf, *d_grad, *d_rgb;
     struct pf_loss_sums *part;
@@ -67,7 +70,8 @@ ray_losses(const __grid_constant__ slice s)
     struct pf_loss_sums part = {};
     float d_color[3], d_mask;
     const struct pf_ray_color got = pf_ray_blend(&s.points, s.alpha, s.left, begin, end);
-    pf_ray_loss(&part, d_color, &d_mask, &got, s.rgb + 3 * r, s.mask[r], &s.weights);
+    pf_ray_toned_loss(&part, d_color, &d_mask, &got, s.rgb + 3 * r, s.mask[r],
+                      s.tones.tone ? &s.tones : NULL, r, &s.weights);
     part.d_inv_s = pf_ray_blend_backward(s.d_sdf, s.d_grad, s.d_rgb, &s.points, s.alpha, s.left,
                                          d_color, d_mask, begin, end);
     for (int64_t i = begin; i < end; i++)
@@ -119,11 +123,44 @@ run_slice(struct pf_trainer_cuda *t, int64_t from, int64_t to, const struct pf_l
     b.first = s->first + from;
     b.rgb = t->batch.rgb + 3 * from;
     b.mask = t->batch.mask + from;
+    b.tones = {};
+    if (t->tone_count) {
+        float *const tones = pf_cuda_data<float>(&t->tones);
+        b.tones = {tones, t->batch.view + from, tones + 4 * t->tone_count + PF_TONE * from};
+    }
     b.rays = to - from;
     b.part = part + from;
     ray_losses<<<pf_blocks(b.rays, RAY_THREADS), RAY_THREADS, 0, pf_cuda_stream(t->dev)>>>(b);
     PF_TRY(pf_launched(t->dev, "losses"));
     return net->ops->backward(net, b.d_sdf, b.d_grad, b.d_rgb);
+}
+
+// ---- the views' tones ----
+
+/* grad [views, PF_TONE] = the sums of part [rays, PF_TONE] over each view's rays: a block for each
+ * number, in an order that depends on nothing. */
+static __global__ void
+add_tones(float *grad, const float *part, const int32_t *view, int64_t rays)
+{
+    __shared__ double sum[SUM_THREADS];
+    const int mine = (int)blockIdx.x / PF_TONE, k = (int)blockIdx.x % PF_TONE;
+    double own = 0;
+    for (int64_t r = threadIdx.x; r < rays; r += SUM_THREADS)
+        own += view[r] == mine ? part[PF_TONE * r + k] : 0;
+    sum[threadIdx.x] = own;
+    for (int d = SUM_THREADS / 2; d; d /= 2) {
+        __syncthreads();
+        if ((int)threadIdx.x < d)
+            sum[threadIdx.x] += sum[threadIdx.x + d];
+    }
+    if (threadIdx.x == 0)
+        grad[blockIdx.x] = (float)sum[0];
+}
+
+static __global__ void
+centre_tones(float *tone, int64_t views)
+{
+    pf_tone_centre(tone + threadIdx.x, views);
 }
 
 // ---- losses that ask no ray (trainer.c, point_losses) ----
@@ -252,6 +289,12 @@ run_slices(struct pf_trainer_cuda *t, struct pf_loss_sums *total, const struct p
     }
     if (w->area_points)
         PF_TRY(run_points(t, &parts, part + rays, w, step, seed));
+    if (t->tone_count) {
+        float *const tones = pf_cuda_data<float>(&t->tones);
+        add_tones<<<(unsigned)t->tone_count, SUM_THREADS, 0, stream>>>(
+            tones + 3 * t->tone_count, tones + 4 * t->tone_count, t->batch.view, rays);
+        PF_TRY(pf_launched(t->dev, "the views' tones"));
+    }
     add_parts<<<PARTS, SUM_THREADS, 0, stream>>>((double *)sum, (const double *)part, rays + parts);
     PF_TRY(pf_launched(t->dev, "losses"));
     PF_TRY(net->ops->collect(net));
@@ -291,8 +334,21 @@ adamw_step(float *value, const float *grad, float *m, float *v, int64_t n,
     value[i] = value[i] * a.keep - a.rate * mi / (sqrtf(vi) * a.root + a.eps);
 }
 
+static pf_err
+update_tones(struct pf_trainer_cuda *t, const struct pf_adamw *adamw, int64_t step)
+{
+    float *const tones = pf_cuda_data<float>(&t->tones);
+    const int64_t n = t->tone_count;
+    const cudaStream_t stream = pf_cuda_stream(t->dev);
+    adamw_step<<<pf_blocks(n, 256), 256, 0, stream>>>(tones, tones + 3 * n, tones + n, tones + 2 * n,
+                                                      n, pf_adamw_factors(adamw, 0, step));
+    centre_tones<<<1, PF_TONE, 0, stream>>>(tones, n / PF_TONE);
+    return pf_launched(t->dev, "the views' tones");
+}
+
 pf_err
-pf_trainer_cuda_update(struct pf_trainer_cuda *t, const struct pf_adamw *adamw, int64_t step)
+pf_trainer_cuda_update(struct pf_trainer_cuda *t, const struct pf_adamw *adamw,
+                       const struct pf_adamw *of_tones, int64_t step)
 {
     struct pf_net_cuda *const net = pf_field_cuda_net(t->field);
     const struct pf_param *const param = net->host->param;
@@ -308,6 +364,8 @@ pf_trainer_cuda_update(struct pf_trainer_cuda *t, const struct pf_adamw *adamw, 
         PF_TRY(pf_launched(t->dev, "AdamW"));
         at += n;
     }
+    if (t->tone_count)
+        PF_TRY(update_tones(t, of_tones, step));
     pf_field_cuda_trained(t->field);
     return net->ops->changed(net);
 }
@@ -346,6 +404,14 @@ allocate(struct pf_trainer_cuda *t)
     b->rgb = b->dir + 3 * n;
     b->mask = b->rgb + 3 * n;
     b->offset = b->mask + n;
+    PF_TRY(pf_cuda_reserve(&t->views_of_rays, (size_t)n * sizeof(int32_t), "a batch"));
+    b->view = pf_cuda_data<int32_t>(&t->views_of_rays);
+    if (t->conf.lr_tone > 0) {
+        t->tone_count = PF_TONE * views;
+        const size_t bytes = (size_t)(4 * t->tone_count + PF_TONE * n) * sizeof(float);
+        PF_TRY(pf_cuda_reserve(&t->tones, bytes, "the views' tones"));
+        PF_CUDA_TRY(cudaMemsetAsync(t->tones.data, 0, bytes, stream), "clearing the views' tones");
+    }
     PF_TRY(
         pf_cuda_reserve(&t->moments, (size_t)count * 2 * sizeof(float), "the optimiser's moments"));
     t->m = pf_cuda_data<float>(&t->moments);
@@ -391,7 +457,8 @@ pf_trainer_cuda_free(struct pf_trainer_cuda *t)
         return;
     struct pf_cuda_buffer *const all[] = {&t->image,  &t->alpha,  &t->pose,   &t->intrinsics,
                                           &t->pixels, &t->rays,   &t->points, &t->parts,
-                                          &t->grid,   &t->moments};
+                                          &t->grid,   &t->moments, &t->views_of_rays,
+                                          &t->tones};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         pf_cuda_release(all[i]);
     pf_cuda_samples_release(&t->samples);
@@ -417,6 +484,17 @@ pf_trainer_cuda_exchange(struct pf_trainer_cuda *t, float *const *m, float *cons
                     "copying the grid of distances");
         t->near_known = t->near_known && !in;
     }
+    return pf_cuda_sync(t->dev);
+}
+
+pf_err
+pf_trainer_cuda_exchange_tones(struct pf_trainer_cuda *t, float *tones, bool in)
+{
+    const size_t bytes = (size_t)t->tone_count * 3 * sizeof(float);
+    PF_CUDA_TRY(cudaMemcpyAsync(in ? t->tones.data : tones, in ? tones : t->tones.data, bytes,
+                                in ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost,
+                                pf_cuda_stream(t->dev)),
+                "copying the views' tones");
     return pf_cuda_sync(t->dev);
 }
 

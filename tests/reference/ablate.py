@@ -12,7 +12,6 @@ import concurrent.futures
 import glob
 import json
 import os
-import shutil
 import struct
 import subprocess
 import sys
@@ -23,7 +22,7 @@ import numpy as np
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
 STRIPS = {30: 'e30', 0: 'e0', 60: 'e60', -20: 'em20'}
-MEASURES = ['chamfer', 'f0.01', 'normals', 'iou', 'iou128', 'whole.chamfer', 'seconds']
+MEASURES = ['chamfer', 'f0.01', 'normals', 'iou', 'iou128', 'seconds']
 
 
 # ---- pack ----
@@ -36,7 +35,8 @@ def pack(o):
         for e in o.elevations:
             strip = Image.open(os.path.join(folder, STRIPS[e] + '.png'))
             strip.save(os.path.join(to, STRIPS[e] + '.webp'), lossless=True, quality=100, method=6)
-        shutil.copy(os.path.join(folder, 'gt.npz'), to)
+        with np.load(os.path.join(folder, 'gt.npz')) as truth:
+            np.savez_compressed(os.path.join(to, 'gt.npz'), **{k: truth[k] for k in truth if k != 'pts_all'})
 
 
 # ---- streams (pf-stream(5)) ----

@@ -49,6 +49,7 @@ struct pf_batch {
     int64_t rays;               /* what all and foreground take together */
     int coarse_samples;         /* for offset, which moves them by up to their spacing */
     float *origin, *dir, *offset, *rgb, *mask;
+    int32_t *view;              /* that each ray is of */
 };
 
 /* Writes ray r of this step. */
@@ -70,6 +71,7 @@ pf_batch_draw(const struct pf_batch *b, int64_t r, uint64_t seed, int step)
     PF_UNROLL for (int c = 0; c < 3; c++)
         b->rgb[3 * r + c] = (float)v->image[3 * pixel + c] / 255;
     b->mask[r] = v->alpha[pixel];
+    b->view[r] = (int32_t)view;
     b->offset[r] = (pf_rng_uniform(seed, PF_RNG_PERTURB, number) - 0.5f) * 2 /
                    (float)b->coarse_samples;
 }

@@ -100,12 +100,13 @@ pf_loss_weights_of(const struct pf_neus_config *conf, bool grid, float ratio, in
 void
 pf_neus_loss(struct pf_loss_sums *sums, float *d_color, float *d_mask,
              const struct pf_neus_out *out, const float *want_rgb, const float *want_mask,
-             int64_t rays, const struct pf_loss_weights *w)
+             const struct pf_tones *tones, int64_t rays, const struct pf_loss_weights *w)
 {
     for (int64_t r = 0; r < rays; r++) {
         const float *rgb = out->rgb + 3 * r;
         const struct pf_ray_color got = {.rgb = {rgb[0], rgb[1], rgb[2]}, .mask = out->mask[r]};
-        pf_ray_loss(sums, d_color + 3 * r, d_mask + r, &got, want_rgb + 3 * r, want_mask[r], w);
+        pf_ray_toned_loss(sums, d_color + 3 * r, d_mask + r, &got, want_rgb + 3 * r, want_mask[r],
+                          tones, r, w);
     }
 }
 

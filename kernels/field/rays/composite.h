@@ -3,7 +3,7 @@
  *
  *     PF_TRY(pf_neus_out_reserve(&out, s.rays, s.n));
  *     pf_neus_composite_forward(&out, &s, sdf, grad, rgb, inv_s, ratio);
- *     pf_neus_loss(&sums, d_color, d_mask, &out, want_rgb, want_mask, s.rays, &weights);
+ *     pf_neus_loss(&sums, d_color, d_mask, &out, want_rgb, want_mask, NULL, s.rays, &weights);
  *     pf_neus_composite_backward(d_sdf, d_grad, d_rgb, &d_inv_s, &out, &s, sdf, grad, rgb, inv_s,
  *                                ratio, d_color, d_mask);
  *     pf_neus_eikonal(&sums, d_grad, grad, s.n, &weights);
@@ -66,10 +66,18 @@ struct pf_loss_sums {
     double square;              /* squared error of rgb, summed: PSNR */
     double d_inv_s;             /* cotangent of the sharpness, from pf_neus_composite_backward */
 };
-/* Add the colour and mask losses of N rays to sums; write d_color [N, 3], d_mask [N]. */
+/* Each view's own gain and offset of colours (field.md, 7): red, green, blue, then again. */
+enum { PF_TONE = 6 };
+struct pf_tones {
+    const float *tone;          /* [views, PF_TONE] 0: as they are */
+    const int32_t *view;        /* [N] of each ray */
+    float *d_tone;              /* [N, PF_TONE] cotangents, written */
+};
+/* Add the colour and mask losses of N rays to sums; write d_color [N, 3], d_mask [N].  tones NULL:
+ * all views have the colours that they show. */
 void pf_neus_loss(struct pf_loss_sums *sums, float *d_color, float *d_mask,
                   const struct pf_neus_out *out, const float *want_rgb, const float *want_mask,
-                  int64_t rays, const struct pf_loss_weights *w);
+                  const struct pf_tones *tones, int64_t rays, const struct pf_loss_weights *w);
 /* Add (|grad| - 1)^2 of n points to sums, and its cotangent to d_grad [n, 3]. */
 void pf_neus_eikonal(struct pf_loss_sums *sums, float *d_grad, const float *grad, int64_t n,
                      const struct pf_loss_weights *w);

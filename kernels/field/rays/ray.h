@@ -475,6 +475,45 @@ pf_ray_loss(struct pf_loss_sums *sums, float d_color[3], float *d_mask,
     *d_mask = (float)(w->lambda_mask * share * mask_keep * mask_keep * 2 * miss);
 }
 
+/* The same of ray r as its view shows it: the object's part of the colour with the view's gain and
+ * offset.  tones NULL: as it is. */
+PF_FN void
+pf_ray_toned_loss(struct pf_loss_sums *sums, float d_color[3], float *d_mask,
+                  const struct pf_ray_color *got, const float want[3], float want_mask,
+                  const struct pf_tones *tones, int64_t r, const struct pf_loss_weights *w)
+{
+    struct pf_ray_color shown = *got;
+    float own[3];
+    if (!tones) {
+        pf_ray_loss(sums, d_color, d_mask, got, want, want_mask, w);
+        return;
+    }
+    const float *const tone = tones->tone + PF_TONE * tones->view[r];
+    float *const d_tone = tones->d_tone + PF_TONE * r;
+    PF_UNROLL for (int k = 0; k < 3; k++) {
+        own[k] = got->rgb[k] - (1 - got->mask);
+        shown.rgb[k] += tone[k] * own[k] + tone[3 + k] * got->mask;
+    }
+    pf_ray_loss(sums, d_color, d_mask, &shown, want, want_mask, w);
+    PF_UNROLL for (int k = 0; k < 3; k++) {
+        d_tone[k] = d_color[k] * own[k];
+        d_tone[3 + k] = d_color[k] * got->mask;
+        *d_mask += d_color[k] * (tone[k] + tone[3 + k]);
+        d_color[k] *= 1 + tone[k];
+    }
+}
+
+/* The numbers at tone, one of each view, less their mean. */
+PF_FN void
+pf_tone_centre(float *tone, int64_t views)
+{
+    double mean = 0;
+    for (int64_t i = 0; i < views; i++)
+        mean += (double)tone[PF_TONE * i] / (double)views;
+    for (int64_t i = 0; i < views; i++)
+        tone[PF_TONE * i] -= (float)mean;
+}
+
 /* Adds one point's (|grad| - 1)^2 to sums, and its cotangent to d_grad. */
 PF_FN void
 pf_point_eikonal(struct pf_loss_sums *sums, float d_grad[3], const float g[3],

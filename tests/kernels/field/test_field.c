@@ -101,6 +101,7 @@ config(int which)
         c.lambda_volume = 0.01;
         c.lambda_smooth = 0.02;
         c.robust = 2;
+        c.lr_tone = 0.1;
     }
     c.lr = 1e-2;
     if (sanitized()) {
@@ -274,12 +275,12 @@ test_one_step_has_the_gradients_of_the_cpu(void **state)
 static void
 test_losses_stay_those_of_the_cpu(void **state)
 {
-    static const int kinds[] = {USUAL, SMALL_MLP, SMALL_MLP};
+    static const int kinds[] = {USUAL, SMALL_MLP, SMALL_MLP, ODD};
     (void)state;
     need_gpu();
     if (sanitized())
         skip();
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 4; k++) {
         struct world w;
         make_world(&w, kinds[k]);
         struct run a = start(&w, NULL), b = start(&w, k == 2 ? rough_gpu : gpu);

@@ -150,8 +150,8 @@ backward(struct golden *g, struct run *r, float ratio)
     for (int i = 0; i < g->net->params; i++)
         memset(g->net->param[i].grad, 0, (size_t)g->net->param[i].n * sizeof(float));
     r->sums = (struct pf_loss_sums){0};
-    pf_neus_loss(&r->sums, d_color, d_mask, &r->out, data(g, "ray.rgb"), data(g, "ray.mask"), RAYS,
-                 &weights);
+    pf_neus_loss(&r->sums, d_color, d_mask, &r->out, data(g, "ray.rgb"), data(g, "ray.mask"), NULL,
+                 RAYS, &weights);
     pf_neus_composite_backward(d_sdf, d_grad, d_rgb, &d_inv_s, &r->out, &r->s, r->sdf, r->grad,
                                r->rgb, inv_s_of(g), ratio, d_color, d_mask);
     pf_neus_eikonal(&r->sums, d_grad, r->grad, n, &weights);

@@ -2,6 +2,7 @@
  * stopped, and that odd documents are refused.  Small "mlp" fields; the same holds for any kind. */
 #include <omp.h>
 
+#include "kernels/field/rays/composite.h"
 #include "tests/kernels/field/training.h"
 
 enum { S = 16 };
@@ -49,6 +50,38 @@ test_a_ball_is_learnt(void **state)
     assert_near(rgb + 3, ((float[]){1, 1, 1}), 3, 0);           /* beside the cube: white */
     assert_near(mask + 1, (float[]){0}, 1, 0);
     stop(&r);
+    release_world(&w);
+}
+
+/* A view twice, once darker: the tones learn that, and their mean stays 0. */
+static void
+test_tones_learn_what_one_view_differs_in(void **state)
+{
+    struct world w;
+    pf_doc doc = {0};
+    (void)state;
+    make_world(&w);
+    w.conf.lr_tone = 3;
+    memcpy((float *)w.pose.data + 12, w.pose.data, 12 * sizeof(float));
+    memcpy(w.alpha + S * S, w.alpha, S * S * sizeof(float));
+    for (int i = 0; i < 3 * S * S; i++)
+        w.image[3 * S * S + i] = (uint8_t)(w.alpha[i / 3] > 0 ? w.image[i] * 0.7 : 255);
+    struct run r = start(&w, NULL);
+    steps(&r, 150);
+    assert_ok(pf_trainer_save(r.trainer, &doc));
+    const float *const tone = pf_doc_get(&doc, "train.tones")->data;
+    float mean[PF_TONE] = {0};
+    for (int i = 0; i < V * PF_TONE; i++)
+        mean[i % PF_TONE] += tone[i] / V;
+    assert_near(mean, (float[PF_TONE]){0}, PF_TONE, 1e-6);
+    for (int k = 0; k < 3; k++) {               /* at half of full brightness */
+        const float one = tone[k] + 2 * tone[3 + k];
+        const float other = tone[PF_TONE + k] + 2 * tone[PF_TONE + 3 + k];
+        if (!(other < one - 0.2f))
+            fail_msg("channel %d: %g and %g", k, (double)one, (double)other);
+    }
+    stop(&r);
+    pf_doc_release(&doc);
     release_world(&w);
 }
 
@@ -259,6 +292,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_ball_is_learnt),
+        cmocka_unit_test(test_tones_learn_what_one_view_differs_in),
         cmocka_unit_test(test_a_resumed_run_is_the_uninterrupted_one),
         cmocka_unit_test(test_a_saved_field_looks_the_same),
         cmocka_unit_test(test_a_white_world_has_no_foreground_rays),

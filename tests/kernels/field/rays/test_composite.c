@@ -249,7 +249,7 @@ test_losses_worked_example(void **state)
     const float grad[] = {0, 3, 0, 0.6f, 0, 0.8f};
     const double far = sqrt(0.25 + 0.001);
     (void)state;
-    pf_neus_loss(&sums, d_color, d_mask, &out, want, want_mask, 2, &weights);
+    pf_neus_loss(&sums, d_color, d_mask, &out, want, want_mask, NULL, 2, &weights);
     assert_true(fabs(sums.rgb - (sqrt(0.001) + far) / 2) < 1e-6);
     assert_true(fabs(sums.mask - 0.125) < 1e-6);
     assert_true(fabs(sums.square - 0.25) < 1e-6);
@@ -274,7 +274,7 @@ test_robust_losses_follow_finite_differences(void **state)
     float d[4], unused[4];
     const double far = sqrt(0.25 + 0.001);
     (void)state;
-    pf_neus_loss(&sums, d, d + 3, &out, want, want_mask, 1, &weights);
+    pf_neus_loss(&sums, d, d + 3, &out, want, want_mask, NULL, 1, &weights);
     assert_true(fabs(sums.rgb - far / (1 + 3 * far)) < 1e-6);
     assert_true(fabs(sums.mask - 0.25 / 1.75) < 1e-6);
     for (int i = 0; i < 4; i++) {
@@ -282,13 +282,49 @@ test_robust_losses_follow_finite_differences(void **state)
         const float was = *at;
         struct pf_loss_sums more = {0}, less = {0};
         *at = was + h;
-        pf_neus_loss(&more, unused, unused + 3, &out, want, want_mask, 1, &weights);
+        pf_neus_loss(&more, unused, unused + 3, &out, want, want_mask, NULL, 1, &weights);
         *at = was - h;
-        pf_neus_loss(&less, unused, unused + 3, &out, want, want_mask, 1, &weights);
+        pf_neus_loss(&less, unused, unused + 3, &out, want, want_mask, NULL, 1, &weights);
         *at = was;
         const double slope =
             (0.5 * (more.rgb - less.rgb) + 2 * (more.mask - less.mask)) / (2 * (double)h);
         assert_near(&d[i], &(float){(float)slope}, 1, 1e-3);
+    }
+}
+
+/* Gain and offset of a view act on the object's part of a colour; cotangents of both, of the colour
+ * and of the mask. */
+static void
+test_tones_follow_finite_differences(void **state)
+{
+    float rgb[] = {0.8f, 0.6f, 0.9f}, mask[] = {0.75f}, part[PF_TONE], unused[4], d[4];
+    float tone[2 * PF_TONE] = {9, 9, 9, 9, 9, 9, 0.2f, -0.1f, 0, 0.05f, 0, -0.1f};
+    const float want[] = {0.5f, 0.2f, 0.5f}, want_mask[] = {0.25f}, h = 1e-3f;
+    const int32_t view[] = {1};
+    const struct pf_neus_out out = {.rgb = rgb, .mask = mask};
+    const struct pf_tones tones = {tone, view, part};
+    const struct pf_loss_weights weights = {.lambda_rgb = 0.5, .lambda_mask = 2, .rays = 1,
+                                            .inner = 1};
+    struct pf_loss_sums sums = {0};
+    float d_tone[PF_TONE];
+    const double e[] = {0.8 + 0.2 * 0.55 + 0.05 * 0.75 - 0.5, 0.6 - 0.1 * 0.35 - 0.2,
+                        0.9 - 0.1 * 0.75 - 0.5};
+    (void)state;
+    pf_neus_loss(&sums, d, d + 3, &out, want, want_mask, &tones, 1, &weights);
+    memcpy(d_tone, part, sizeof part);
+    assert_true(fabs(sums.square - e[0] * e[0] - e[1] * e[1] - e[2] * e[2]) < 1e-6);
+    for (int i = 0; i < 4 + PF_TONE; i++) {
+        float *at = i < 3 ? rgb + i : i < 4 ? mask : tone + PF_TONE + i - 4;
+        const float was = *at, got = i < 4 ? d[i] : d_tone[i - 4];
+        struct pf_loss_sums more = {0}, less = {0};
+        *at = was + h;
+        pf_neus_loss(&more, unused, unused + 3, &out, want, want_mask, &tones, 1, &weights);
+        *at = was - h;
+        pf_neus_loss(&less, unused, unused + 3, &out, want, want_mask, &tones, 1, &weights);
+        *at = was;
+        const double slope =
+            (0.5 * (more.rgb - less.rgb) + 2 * (more.mask - less.mask)) / (2 * (double)h);
+        assert_near(&got, &(float){(float)slope}, 1, 1e-3);
     }
 }
 
@@ -337,6 +373,7 @@ main(void)
         cmocka_unit_test(test_backward_follows_finite_differences),
         cmocka_unit_test(test_losses_worked_example),
         cmocka_unit_test(test_robust_losses_follow_finite_differences),
+        cmocka_unit_test(test_tones_follow_finite_differences),
         cmocka_unit_test(test_area_follows_finite_differences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,7 +122,7 @@ test_light_and_losses_are_those_of_the_cpu(void **state)
     assert_int_equal(s.n, POINTS);
     assert_ok(pf_neus_out_reserve(&out, N, POINTS));
     pf_neus_composite_forward(&out, &s, sdf, grad, rgb, 60, 0.4f);
-    pf_neus_loss(&sums, d_color, d_mask, &out, target, mask, N, &weights);
+    pf_neus_loss(&sums, d_color, d_mask, &out, target, mask, NULL, N, &weights);
     pf_neus_composite_backward(want, want + POINTS, want + 4 * POINTS, &d_inv_s, &out, &s, sdf,
                                grad, rgb, 60, 0.4f, d_color, d_mask);
     pf_neus_eikonal(&sums, want + POINTS, grad, POINTS, &weights);
