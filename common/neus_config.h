@@ -28,6 +28,7 @@ struct pf_neus_config {
     double lambda_area;         /* weighs the surface's area, which closes it where no view sees */
     int area_points;            /* points near the surface that estimate it in a step */
     double lr_variance;         /* factor of lr for the sharpness */
+    double lr_tone;             /* factor of lr for gain and offset of each view; 0: none */
     int view_start;             /* step from which the colour depends on the direction */
     double lambda_volume;       /* weighs the volume: what no view sees is rather empty */
     double lambda_smooth;       /* weighs the change of the normal from a point to one beside it */
