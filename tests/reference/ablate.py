@@ -6,7 +6,7 @@
 
 A line of FILE is a variant: a name, then settings of the section neus that differ from --config:
     blind view_start=1000000 lambda_rgb=1
-The word config=FILE starts from another file instead.  Needs the built tools and numpy; pack also PIL."""
+A word +NAME stands for the settings of that variant, which an earlier line has.  The word config=FILE starts from another file instead.  Needs the built tools and numpy; pack also PIL."""
 import argparse
 import concurrent.futures
 import glob
@@ -154,6 +154,8 @@ class Ablation:
     def __init__(self, o, work):
         self.o, self.work = o, work
         names = sorted(os.path.basename(d[:-1]) for d in glob.glob(os.path.join(o.folder, '*', '')))
+        if not names:
+            sys.exit('ablate.py: no objects in ' + o.folder)
         self.names = [n for n in names if n in o.only] if o.only else names[::-(-len(names) // o.objects)]
         self.end = time.time() + o.limit
         self.views = {}
@@ -243,10 +245,14 @@ class Ablation:
         print('# %.0f s' % (time.time() - begin), file=sys.stderr)
 
 
-def read_variants(path):
+def read_variants(path, names):
+    variants = {}
     with open(path) as f:
-        lines = [x.split('#')[0].split() for x in f]
-    return {x[0]: [s.split('=', 1) for s in x[1:]] for x in lines if x}
+        for name, *words in filter(None, (x.split('#')[0].split() for x in f)):
+            variants[name] = {}
+            for word in words:
+                variants[name].update(variants[word[1:]] if word[0] == '+' else [word.split('=', 1)])
+    return {n: variants[n] for n in names or variants}
 
 
 def main():
@@ -259,6 +265,7 @@ def main():
     q = what.add_parser('run', help='measure variants')
     q.add_argument('folder', help="what pack wrote, or the set's folder open/")
     q.add_argument('-v', '--variants', required=True, help='file with a variant a line')
+    q.add_argument('--pick', nargs='*', help='these variants of it')
     q.add_argument('--config', default=os.path.join(ROOT, 'configs', 'neus.yaml'))
     q.add_argument('--bin', default=os.path.join(ROOT, 'build', 'bin'), help='where the tools are')
     q.add_argument('--elevations', nargs='*', default=['30'], help='of the views, as 30 or 30+-20; several: rows for each')
@@ -280,7 +287,7 @@ def main():
         return pack(o)
     o.resolution = o.resolution or (128 if o.device == 'cpu' else 256)
     with tempfile.TemporaryDirectory(prefix='pf-ablate-') as work:
-        Ablation(o, work).run(read_variants(o.variants))
+        Ablation(o, work).run(read_variants(o.variants, o.pick))
 
 
 if __name__ == '__main__':
