@@ -141,9 +141,9 @@ pf_neus_area(struct pf_loss_sums *sums, float *d_sdf, float *d_grad, const float
 }
 
 void
-pf_neus_outside(struct pf_loss_sums *sums, float *d_sdf, const float *sdf, int64_t n, float margin,
-                const struct pf_loss_weights *w)
+pf_neus_outside(struct pf_loss_sums *sums, float *d_sdf, const float *sdf, int64_t n, float width,
+                const struct pf_hull *hull, const struct pf_loss_weights *w)
 {
     for (int64_t i = 0; i < n; i++)
-        d_sdf[i] = pf_point_outside(sums, sdf[i], n, margin, w);
+        d_sdf[i] = pf_point_outside(sums, sdf[i], n, pf_outside_margin(hull, width, i), w);
 }

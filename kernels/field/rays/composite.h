@@ -81,10 +81,11 @@ void pf_neus_loss(struct pf_loss_sums *sums, float *d_color, float *d_mask,
 /* Add (|grad| - 1)^2 of n points to sums, and its cotangent to d_grad [n, 3]. */
 void pf_neus_eikonal(struct pf_loss_sums *sums, float *d_grad, const float *grad, int64_t n,
                      const struct pf_loss_weights *w);
-/* Add the mean of max(margin - sdf, 0) to the mask loss, for n points that are outside for certain;
- * write d_sdf [n]. */
+/* Add the mean of max(margin - sdf, 0) to the mask loss, for n points that are outside for certain
+ * (ray.h, pf_outside_point); write d_sdf [n]. */
+struct pf_hull;
 void pf_neus_outside(struct pf_loss_sums *sums, float *d_sdf, const float *sdf, int64_t n,
-                     float margin, const struct pf_loss_weights *w);
+                     float width, const struct pf_hull *hull, const struct pf_loss_weights *w);
 /* Add an estimate of the surface's area to sums, and write its cotangents d_sdf [n], d_grad [n, 3]:
  * the integral of delta(sdf) |grad|, whose delta is that of a sigmoid(sdf / width), over n points
  * drawn from a volume.  Points should reach some 5 widths from the surface.  The volume inside, as

@@ -97,10 +97,11 @@ pf_occupancy_sample(struct pf_occupancy *o, struct pf_samples *s, const float *o
 }
 
 void
-pf_occupancy_walls(const struct pf_occupancy *o, float *x, int64_t n, uint64_t seed, int step)
+pf_occupancy_outside(const struct pf_occupancy *o, const struct pf_hull *h, float *x, int64_t n,
+                     uint64_t seed, int step)
 {
     for (int64_t p = 0; p < n; p++)
-        pf_wall_point(x + 3 * p, o->grid.bound, seed, (uint64_t)step * (uint64_t)n + (uint64_t)p);
+        pf_outside_point(x + 3 * p, h, o->grid.bound, seed, (uint64_t)step, n, p);
 }
 
 float

@@ -5,6 +5,7 @@
 #define PF_FIELD_RAY_H
 #include "common/rng.h"
 #include "kernels/field/rays/composite.h"
+#include "kernels/field/rays/hull.h"
 #include "kernels/field/hash/team.h"
 
 /* ---- samples through the grid of distances (occupancy.c) ---- */
@@ -559,6 +560,32 @@ pf_wall_point(float x[3], float bound, uint64_t seed, uint64_t number)
         const float within = bound * (2 * (float)(r.v[k + 1] >> 8) * 0x1p-24f - 1);
         x[k] = k == face / 2 ? face % 2 ? bound : -bound : within;
     }
+}
+
+/* How far from the surface point p outside must be at least: as far as its like on a face of the
+ * cube, or just outside in a cell of the hull. */
+PF_FN float
+pf_outside_margin(const struct pf_hull *h, float width, int64_t p)
+{
+    return h->n && p % 2 ? 0 : width;
+}
+
+/* Point p of n that are outside: on the faces of the cube, or every second in a cell of the hull. */
+PF_FN void
+pf_outside_point(float x[3], const struct pf_hull *h, float bound, uint64_t seed, uint64_t step,
+                 int64_t n, int64_t p)
+{
+    const uint64_t number = step * (uint64_t)n + (uint64_t)p;
+    if (!h->n || p % 2 == 0) {
+        pf_wall_point(x, bound, seed, number);
+        return;
+    }
+    const struct pf_rng4 r = pf_philox(seed, PF_RNG_OCCUPANCY | UINT64_C(3) << 32, number);
+    const int32_t c = h->empty[r.v[0] * (uint64_t)h->n >> 32], R = h->side;
+    const int32_t at[3] = {c % R, c / R % R, c / R / R};
+    PF_UNROLL for (int k = 0; k < 3; k++)
+        x[k] = 2 * h->bound / (float)R * ((float)at[k] + (float)(r.v[k + 1] >> 8) * 0x1p-24f) -
+               h->bound;
 }
 
 /* Point p of the n of a step: as pf_near_point, but with apart > 0 an odd one lies beside the one

@@ -102,6 +102,7 @@ config(int which)
         c.lambda_smooth = 0.02;
         c.robust = 2;
         c.lr_tone = 0.1;
+        c.carve = 0.02;
     }
     c.lr = 1e-2;
     if (sanitized()) {

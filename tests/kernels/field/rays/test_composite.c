@@ -1,6 +1,7 @@
 /* The compositor of signed distance fields: worked examples, what dropped points do, and its
  * gradients against finite differences in double precision. */
 #include "kernels/field/rays/composite.h"
+#include "kernels/field/rays/hull.h"
 #include "tests/check.h"
 
 enum { RAYS = 5, POINTS = 40 };
@@ -358,7 +359,7 @@ test_area_follows_finite_differences(void **state)
                              3 * (more.smooth - less.smooth)) / (2 * (double)step);
         assert_true(fabs(got - want) < 1e-2 * fabs(want) + 1e-3);
     }
-    pf_neus_outside(&sums, d_sdf, sdf, N, width, &weights);
+    pf_neus_outside(&sums, d_sdf, sdf, N, width, &(struct pf_hull){0}, &weights);
     assert_true(fabs(sums.mask - (0.03 + 0.006) / N) < 1e-6);
     assert_near(d_sdf, ((float[]){-1.0f / N, -1.0f / N, 0}), N, 1e-6);
 }

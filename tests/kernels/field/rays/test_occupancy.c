@@ -4,6 +4,7 @@
 
 #include "common/config.h"
 #include "kernels/field/rays/composite.h"
+#include "kernels/field/rays/hull.h"
 #include "kernels/field/rays/occupancy.h"
 #include "tests/check.h"
 
@@ -253,7 +254,7 @@ test_points_near_the_surface_measure_its_area(void **state)
         assert_true(fabsf(x[i] - x[other]) < 0.0021f);
     }
     assert_true(x[0] != x[3] && x[3] != x[6]);
-    pf_occupancy_walls(o, x, 100, 5, 3);
+    pf_occupancy_outside(o, &(struct pf_hull){0}, x, 100, 5, 3);
     for (int i = 0; i < 100; i++) {
         const float *p = x + 3 * i;
         assert_true(fmaxf(fabsf(p[0]), fmaxf(fabsf(p[1]), fabsf(p[2]))) == 0.6f);
