@@ -104,14 +104,11 @@ convolve(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int s
     return pf_onednn_run(dev, w, &shape, y, x, e);
 }
 
-/* Fill in the weight [K, C, d, h, w] of a part. */
-static pf_err
-part_weight(pf_tensor *weight, const pf_layer *w, int parity)
+/* Fill in the weight [K, C, d, h, w] of a part from all [C, K, 3, 3, 3]. */
+static void
+part_weight(pf_tensor *weight, const float *all, int parity)
 {
-    const int64_t C = w->C, K = w->K, *const dim = weight->dim, taps = dim[2] * dim[3] * dim[4];
-    pf_tensor all;
-    PF_TRY(pf_tensor_new(&all, PF_F32, w->weight.ndim, w->weight.dim));
-    pf_to_f32(all.data, w->weight.data, w->weight.dtype, pf_tensor_count(&all));
+    const int64_t *const dim = weight->dim, K = dim[0], C = dim[1], taps = dim[2] * dim[3] * dim[4];
     for (int64_t t = 0; t < taps; t++) {
         const int64_t at[3] = {t / (dim[3] * dim[4]), t / dim[4] % dim[3], t % dim[4]};
         int64_t tap = 0;
@@ -119,16 +116,13 @@ part_weight(pf_tensor *weight, const pf_layer *w, int parity)
             tap = 3 * tap + (parity >> a & 1 ? 2 - 2 * at[a] : 1);
         for (int64_t k = 0; k < K; k++)
             for (int64_t c = 0; c < C; c++)
-                ((float *)weight->data)[(k * C + c) * taps + t] =
-                    ((const float *)all.data)[(c * K + k) * 27 + tap];
+                ((float *)weight->data)[(k * C + c) * taps + t] = all[(c * K + k) * 27 + tap];
     }
-    pf_tensor_release(&all);
-    return PF_OK;
 }
 
 /* The part of a transposed layer for the outputs of one parity, bit a: odd on axis a. */
 static pf_err
-new_part(pf_dev *dev, pf_layer **part, const pf_layer *w, int parity)
+new_part(pf_dev *dev, pf_layer **part, const pf_layer *w, const float *all, int parity)
 {
     int64_t dim[5] = {w->K, w->C};
     pf_tensor weight;
@@ -138,14 +132,31 @@ new_part(pf_dev *dev, pf_layer **part, const pf_layer *w, int parity)
         weight = pf_tensor_view(w->weight.data, PF_F32, 5, dim);
         return pf_layer_new(dev, part, &weight, &w->bias, false);
     }
-    PF_TRY(pf_tensor_new(&weight, PF_F32, 5, dim));
-    pf_err err = part_weight(&weight, w, parity);
-    if (!err)
-        err = pf_layer_new(dev, part, &weight, &w->bias, false);
+    PF_TRY(pf_tensor_new_unset(&weight, PF_F32, 5, dim));
+    part_weight(&weight, all, parity);
+    const pf_err err = pf_layer_new(dev, part, &weight, &w->bias, false);
     if (err)
         pf_tensor_release(&weight);
     else
         pf_onednn_take_weight(*part);
+    return err;
+}
+
+/* All eight of them. */
+static pf_err
+new_parts(pf_dev *dev, pf_layer **part, const pf_layer *w)
+{
+    const bool as_it_is = pf_dev_is_dry(dev) || w->weight.dtype == PF_F32;
+    pf_tensor all = w->weight;
+    pf_err err = PF_OK;
+    if (!as_it_is) {
+        PF_TRY(pf_tensor_new_unset(&all, PF_F32, w->weight.ndim, w->weight.dim));
+        pf_to_f32(all.data, w->weight.data, w->weight.dtype, pf_tensor_count(&all));
+    }
+    for (int parity = 0; parity < 8 && !err; parity++)
+        err = new_part(dev, &part[parity], w, all.data, parity);
+    if (!as_it_is)
+        pf_tensor_release(&all);
     return err;
 }
 
@@ -182,9 +193,9 @@ transposed(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
     pf_layer **const layer = pf_onednn_parts(w);
     pf_tensor part;
     PF_TRY(PF_ALLOC(dev, &part, PF_F32, x->dim[0], x->dim[1], x->dim[2], x->dim[3], w->K));
+    if (!layer[0])
+        PF_TRY(new_parts(dev, layer, w));
     for (int parity = 0; parity < 8; parity++) {
-        if (!layer[parity])
-            PF_TRY(new_part(dev, &layer[parity], w, parity));
         if (parity == 0)
             PF_TRY(pf_linear(dev, &part, x, layer[0], &own));
         else

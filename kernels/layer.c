@@ -116,7 +116,7 @@ pf_layer_new_depthwise(pf_dev *dev, pf_layer **layer, const pf_tensor *weight,
                      .weight = *weight};
     if (dev->dry)                               /* the shape is all that counts */
         return new_layer(dev, layer, &form, bias);
-    PF_TRY(pf_tensor_new(&form.weight, PF_F32, 4, weight->dim));
+    PF_TRY(pf_tensor_new_unset(&form.weight, PF_F32, 4, weight->dim));
     pf_to_f32(form.weight.data, weight->data, weight->dtype, pf_tensor_count(weight));
     const pf_err err = new_layer(dev, layer, &form, bias);
     return taken(dev, *layer, &form.weight, err);
@@ -176,7 +176,7 @@ pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weight
     if (dev->dry)                               /* the shapes are all that counts */
         return pf_layer_new(dev, layer, &all, biases ? &bias : NULL, false);
     bias = (pf_tensor){0};
-    PF_TRY(PF_TENSOR_NEW(&all, PF_F32, K, C));
+    PF_TRY(pf_tensor_new_unset(&all, PF_F32, 2, (int64_t[]){K, C}));
     pf_err err = biases ? PF_TENSOR_NEW(&bias, PF_F32, K) : PF_OK;
     if (err) {
         pf_tensor_release(&all);

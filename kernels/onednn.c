@@ -358,7 +358,7 @@ plain_weight(const pf_layer *l, pf_tensor *t, dnnl_memory_desc_t *desc)
         *t = l->weight;
         return PF_OK;
     }
-    PF_TRY(pf_tensor_new(t, PF_F32, l->weight.ndim, l->weight.dim));
+    PF_TRY(pf_tensor_new_unset(t, PF_F32, l->weight.ndim, l->weight.dim));
     pf_to_f32(t->data, l->weight.data, l->weight.dtype, pf_tensor_count(t));
     return PF_OK;
 }
