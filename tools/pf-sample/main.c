@@ -24,7 +24,7 @@
 
 static struct {
     struct pf_list elevation_deg, input_deg;    /* input_deg is empty: that of the stream */
-    const char *noise, *dump, *png, *preview;
+    const char *quality, *noise, *dump, *png, *preview;
     int dump_view, preview_every;
     bool latents, plan, ema, verify;
 } opt = {.elevation_deg = {1, {30}}, .dump_view = 3, .preview_every = 10};
@@ -43,6 +43,8 @@ static const struct pf_opt opts[] = {
                "different samples of each elevation", 1, 10000),
     PF_OPT_REAL(0, "cfg-scale", pf_conf.sampler.cfg_scale, "S", "strength of guidance; 1: none", 0,
                 100),
+    PF_OPT_CHOICE(0, "quality", opt.quality, "draft|normal|best",
+                  "what the next four are unless they are given"),
     PF_OPT_INT(0, "steps", pf_conf.sampler.steps, "N", "denoising steps", 1, DDIM_TIMES,
                .alias = "sample-steps"),
     PF_OPT_CHOICE(0, "timesteps", pf_conf.sampler.timesteps, "even|original|trailing",
@@ -67,6 +69,17 @@ static const struct pf_opt opts[] = {
     PF_OPT_FLAG(0, "verify", opt.verify, "compare the weights with their checksums first"),
     PF_OPT_FLAG(0, "plan", opt.plan, "say how much memory the run will take, and do not run"),
     PF_OPT_END};
+
+/* --quality; how they were chosen: networks.md, 13. */
+static const struct quality {
+    const char *name, *sampler, *timesteps;
+    int steps;
+    double eta;
+} qualities[] = {
+    {"draft", "ddim", "trailing", 3, 0},
+    {"normal", "ddim", "trailing", 8, 0},
+    {"best", "ddim", "trailing", 20, 0},
+};
 
 struct photo {                          /* a document of the input */
     pf_doc doc;
@@ -387,6 +400,25 @@ with_advice(pf_err err, pf_dev *dev, pf_checkpoint *weights)
                    (double)plan.row[plan.own].need / 1e6, less);
 }
 
+/* Let the quality decide what no option did. */
+static void
+take_quality(void)
+{
+    const struct quality *q = qualities;
+    if (!opt.quality)
+        return;
+    while (strcmp(q->name, opt.quality))        // the option is one of them
+        q++;
+    if (!pf_given(&pf_conf.sampler.name))
+        pf_conf.sampler.name = q->sampler;
+    if (!pf_given(&pf_conf.sampler.timesteps))
+        pf_conf.sampler.timesteps = q->timesteps;
+    if (!pf_given(&pf_conf.sampler.steps))
+        pf_conf.sampler.steps = q->steps;
+    if (!pf_given(&pf_conf.sampler.eta))
+        pf_conf.sampler.eta = q->eta;
+}
+
 /* What only the tool can see of a wrong call. */
 static void
 check_call(int argc)
@@ -444,6 +476,7 @@ main(int argc, char *argv[])
     pf_dev *dev;
 
     pf_start(&argc, &argv, "[STREAM]", "Make views of a photo's object from all around.", opts);
+    take_quality();
     check_call(argc);
     if (opt.plan) {
         pf_sandbox(PF_SANDBOX_DEVICE);

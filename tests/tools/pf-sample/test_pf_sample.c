@@ -368,6 +368,21 @@ test_dump_has_the_golden_names(void **state)
     pf_doc_release(&dump);
 }
 
+/* What a quality means can be said option by option; what is said counts. */
+static void
+test_quality_is_four_options(void **state)
+{
+    (void)state;
+    RUNS(SAMPLE "--quality draft -o draft.pf clip.pf");
+    RUNS(SAMPLE "--sampler ddim --timesteps trailing --steps 3 --eta 0 -o same.pf clip.pf");
+    RUNS("pf-stream get views.image draft.pf >a && pf-stream get views.image same.pf >b && cmp a b");
+    RUNS(SAMPLE "--quality draft --steps 2 --sampler unipc -o own.pf clip.pf");
+    RUNS("pf-stream get views.image own.pf >b; ! cmp -s a b");
+    RUNS("pf-stream info own.pf | grep -q '\"steps\": *2\\b'");
+    RUNS("pf-stream info own.pf | grep -q '\"timesteps\": *\"trailing\"'");
+    FAILS(2, "--quality is one of", SAMPLE "--quality worst -o x.pf clip.pf");
+}
+
 static void
 test_wrong_usage(void **state)
 {
@@ -623,6 +638,7 @@ main(void)
         cmocka_unit_test(test_output_may_be_a_folder),
         cmocka_unit_test(test_noise_from_a_file),
         cmocka_unit_test(test_dump_has_the_golden_names),
+        cmocka_unit_test(test_quality_is_four_options),
         cmocka_unit_test(test_wrong_usage),
         cmocka_unit_test(test_numbers_out_of_their_range_are_refused),
         cmocka_unit_test(test_nan_in_weights_is_told),
