@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What the demo model learns from: a photo and 16 views of a thing, drawn while training runs.
 
-    scenes.py --models models.npz --sheet FILE.png [--first N]      some of them, to look at
+    scenes.py --models models.bin --sheet FILE.png [--first N]      some of them, to look at
 
 Scene number n is always the same: a model of models.py four times in five, stretched, recoloured, sometimes combined with
 another, under a light of its own; else an object of objects.py.  Processes draw scenes in order into a ring of memory
@@ -73,7 +73,7 @@ def load(path):
         m['n'] = normals(m['p'], m['faces'])
         m['outer'] = m['p'][np.unique((m['p'] @ around.T).argmax(0))]
         flat = np.ptp(m['p'], 0).min() < 0.06                   # doors, windows, pictures: there are many
-        m['weight'] = 0.3 if flat or re.search('window|door', m['name'], re.I) else 1.0
+        m['weight'] *= 0.3 if flat or re.search('window|door', m['name'], re.I) else 1.0
     return [m for m in out if not m['held']], [m for m in out if m['held']]
 
 
@@ -146,11 +146,11 @@ def scale_to_show(outer):
 
 
 def random_colour(rng):
-    """Linear light; as often grey or brown as bright."""
-    if rng.random() < 0.4:
+    """Linear light; one in three is grey, the others are bright more often than pale."""
+    if rng.random() < 0.33:
         colour = np.full(3, rng.uniform(0.05, 0.95)) + rng.normal(0, 0.03, 3)
     else:
-        colour = np.array(colorsys.hsv_to_rgb(rng.random(), rng.beta(2, 1.5), rng.uniform(0.2, 1)))
+        colour = np.array(colorsys.hsv_to_rgb(rng.random(), rng.beta(2.5, 1.2), rng.uniform(0.15, 1)))
     return np.clip(colour, 0.02, 1) ** 2.2
 
 
@@ -280,6 +280,8 @@ class Scenes:
         if not self.held and rng.random() < 0.25:
             photo[0] = cut_to(photo[0], m['outer'], self.size, rng)
         light = random_light(rng)
+        if not self.held and rng.random() < 0.3:                # dim
+            light[3:6] *= rng.uniform(0.4, 1)
         return draw(m, materials, light, np.concatenate([photo, cameras(angles[1], objects.AZIMUTHS, self.size)]), self.size, 2), e_in, e_target
 
 

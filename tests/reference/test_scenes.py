@@ -1,9 +1,11 @@
 #!/usr/bin/python3
-"""Self-tests of models.py and scenes.py (make check-reference)."""
+"""Self-tests of models.py, game_models.py and scenes.py (make check-reference)."""
+import tempfile
 import unittest
 
 import numpy as np
 
+import game_models
 import models
 import objects
 import scenes
@@ -44,6 +46,60 @@ class Models(unittest.TestCase):
         uv = np.zeros((2, 3, 2), np.int64)
         uv[1] = 7
         self.assertEqual(len(models.merged(t, uv, np.zeros(2, int), 100)[0]), 6)
+
+
+class Games(unittest.TestCase):
+    """game_models.py reads what is written here by hand."""
+
+    TRIANGLE = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0]], np.float32)
+
+    def test_g3d(self):
+        """Two frames: the second is one higher."""
+        numbers = lambda kind, *v: np.array(v, kind).tobytes()
+        head = b'G3D\x04' + numbers('<u2', 1) + b'\0' + b'mesh'.ljust(64, b'\0') + numbers('<u4', 2, 3, 3)
+        head += numbers('<f4', 0.25, 0.5, 0.75, 0, 0, 0, 0, 1) + numbers('<u4', 1, 1) + b'skin.png'.ljust(64, b'\0')
+        frames = np.stack([self.TRIANGLE, self.TRIANGLE + [0, 1, 0]]).astype('<f4')
+        data = head + frames.tobytes() + frames.tobytes() + numbers('<f4', 0, 0, 1, 0, 0, 1) + numbers('<u4', 0, 1, 2)
+        for when, lift in ((0, 0), (1, 1)):
+            (p, uv, faces, colour, picture, player), = game_models.g3d(data, when)
+            self.assertEqual(p.tolist(), (self.TRIANGLE + [0, lift, 0]).tolist())
+            self.assertEqual((uv.tolist(), faces.tolist(), colour.tolist(), picture, player),
+                             ([[0, 0], [1, 0], [0, 1]], [[0, 1, 2]], [0.25, 0.5, 0.75], 'skin.png', 1))
+
+    def test_spm_is_mirrored(self):
+        data = b'SP\x0a\x01' + np.zeros(6, '<f4').tobytes() + b'\1\0\5a.png\0' + b'\1\0\1\0' + np.array([3, 3], '<u4').tobytes() + b'\0\0'
+        for p, uv in zip(self.TRIANGLE, [[0, 0], [1, 0], [0, 0.5]]):
+            data += p.astype('<f4').tobytes() + b'nnnn' + np.array(uv, '<f2').tobytes()
+        (p, uv, faces, _, picture), = game_models.spm(data + b'\0\1\2')
+        self.assertEqual(p.tolist(), (self.TRIANGLE * [-1, 1, 1]).tolist())
+        self.assertEqual((uv.tolist(), faces.tolist(), picture), ([[0, 0], [1, 0], [0, -0.5]], [[0, 1, 2]], 'a.png'))
+
+    def test_bones_and_points_of_pmd_and_psa(self):
+        """A quarter turn about z, and one along x: x becomes y."""
+        turn = np.array([1, 0, 0, 0, 0, 0.5 ** 0.5, 0.5 ** 0.5], '<f4').tobytes()
+        vertex = np.array([1, 0, 0, 0, 0, 1, 0.5, 0.25], '<f4').tobytes() + b'\0\xff\xff\xff' + np.array([1, 0, 0, 0], '<f4').tobytes()
+        one = np.array(1, '<u4').tobytes()
+        data = b'PSMD\4\0\0\0size' + one + one + vertex + one + bytes(6) + one + turn + one + b'\4\0\0\0head' + turn + b'\0'
+        p, uv, faces, bones, weights, rest, points = game_models.pmd(data)
+        self.assertEqual((p.tolist(), uv.tolist(), faces.tolist(), bones.tolist()), ([[1, 0, 0]], [[0.5, 0.25]], [[0, 0, 0]], [[0, 255, 255, 255]]))
+        self.assertTrue(np.allclose(rest[0] @ [1, 0, 0, 1], [1, 1, 0, 1]))
+        self.assertTrue(np.allclose(points['head'][0], rest[0]) and points['head'][1] == 0)
+        still = np.array([0, 0, 0, 0, 0, 0, 1], '<f4').tobytes()
+        moving = b'PSSA\1\0\0\0size' + b'\2\0\0\0xx' + bytes(4) + one + np.array(2, '<u4').tobytes() + still + turn
+        self.assertTrue(np.allclose(game_models.psa(moving, 0)[0], np.eye(4)))
+        self.assertTrue(np.allclose(game_models.psa(moving, 1)[0], rest[0]))
+
+    def test_only_free_licences(self):
+        for licence, answer in (('CC-BY-SA-3.0', True), ('GPL-2+ or CC-BY-4.0', True), ('CC0 and CC-BY-SA-4.0', True), ('GPL-3+', False),
+                                ('GPL and CC-BY-SA-3.0', False), ('CC-BY-NC-3.0', False), ('', False)):
+            self.assertEqual(game_models.free(licence), answer, licence)
+
+    def test_the_last_paragraph_that_matches_counts(self):
+        with tempfile.NamedTemporaryFile('w', suffix='copyright') as f:
+            f.write('Format: x\n\nFiles: *\nCopyright: All\nLicense: GPL-3+\n text\n\nFiles: a/*.png\n b/c\nCopyright:\n 2001 One\n 2002 Two\nLicense: CC0\n')
+            f.flush()
+            c = game_models.Copyright(f.name)
+        self.assertEqual([c.of(n) for n in ('d', 'a/e.png', 'b/c')], [('All', 'GPL-3+')] + 2 * [('2001 One; 2002 Two', 'CC0')])
 
 
 class Drawing(unittest.TestCase):
