@@ -207,12 +207,14 @@ def number(text):
 
 class Package:
     """What was unpacked of a Debian package: entries() are names with how often each should be drawn (before somebody has
-    looked at them), load(name) is a model, and `used` gathers the files that load() has read besides."""
+    looked at them), load(name) is a model, files(name) what it is made of, as far as the copyright tells files apart."""
 
     def __init__(self, root):
         self.root = os.path.join(root, 'usr/share/games', self.folder)
         self.copyright = Copyright(os.path.join(root, 'usr/share/doc', self.package, 'copyright'))
-        self.used = set()
+
+    def files(self, name):
+        return {name}
 
     def credit(self, name):
         """Who made a file, and its licence; ValueError if that is not a free one."""
@@ -246,7 +248,7 @@ class SuperTuxKart(Package):
 
     def __init__(self, root):
         super().__init__(root)
-        self.holes = set()
+        self.holes, self.used = set(), set()
         for path in glob.glob(os.path.join(self.root, 'data/**/materials.xml'), recursive=True):
             for m in ElementTree.parse(path).iter('material'):
                 if re.search('alphatest|alphablend|grass|unlit|additive', m.get('shader', '')) or m.get('transparency') in ('test', 'alpha', 'additive'):
@@ -259,6 +261,11 @@ class SuperTuxKart(Package):
             name = os.path.relpath(path, self.root)
             if not name.startswith('data/karts') and not re.search('_track|physics|/gfx_|sky|lod', name):
                 yield name, 1
+
+    def files(self, name):
+        self.used = set()
+        self.load(name)
+        return self.used
 
     def picture(self, folder, name):
         """Colour and rgba of a texture; one that is not free is a plain colour instead, and a part that has holes is gone."""
@@ -374,8 +381,8 @@ class ZeroAD(Package):
                     out.append((q[0] @ matrix[:3, :3].T + matrix[:3, 3], *q[1:]))
         return out
 
-    def credit(self, name):
-        return super().credit(name.split('#')[0])
+    def files(self, name):
+        return {name.split('#')[0]}
 
     def load(self, name):
         """NAME#2, NAME#3, ...: the same in other poses and with other variants."""

@@ -204,9 +204,7 @@ def credits(root):
         yield e['name'], e['title'], author, cutout_data.LICENCES[e['library']], 'held' if e['held'] else 'training'
     names = chosen()
     for package in game_models.packages(root):
-        for name in names.get(package.package, {}):
-            package.load(name)
-        for name in sorted(package.used.union(names.get(package.package, {}))):
+        for name in sorted(set().union(*(package.files(name) for name in names.get(package.package, {})))):
             yield '%s:%s' % (package.package, name), os.path.basename(name).split('.')[0], *package.credit(name), 'training'
 
 
