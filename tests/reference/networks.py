@@ -44,11 +44,20 @@ def write_safetensors(path, tensors, meta):
 
 
 class GroupNorm(nn.GroupNorm):
-    """GroupNorm in the input's precision, statistics in f32: autocast would store f32, torch 1.13 wants parameters of one type."""
+    """GroupNorm and what follows it ('silu', 'relu'), in the input's precision, statistics in f32: autocast would store f32,
+    torch 1.13 wants parameters of one type.  On a GPU gpu.py, which leaves channels last."""
+
+    def __init__(self, groups, c, eps=1e-5, then=None):
+        super().__init__(groups, c, eps)
+        self.then = then
 
     def forward(self, x):
         with torch.autocast(x.device.type, enabled=False):
-            return F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+            if x.is_cuda:
+                import gpu
+                return gpu.GroupNorm.apply(x, self.num_groups, self.weight, self.bias, self.eps, [None, 'silu', 'relu'].index(self.then))
+            y = F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+            return {None: lambda z: z, 'silu': F.silu, 'relu': F.relu}[self.then](y)
 
 
 # ---- VAE (networks.md, 4) ----
@@ -60,14 +69,13 @@ def conv3(i, o, stride=1):
 class ResnetBlock(nn.Module):
     def __init__(self, i, o):
         super().__init__()
-        self.norm1, self.conv1 = GroupNorm(32, i, 1e-6), conv3(i, o)
-        self.norm2, self.conv2 = GroupNorm(32, o, 1e-6), conv3(o, o)
+        self.norm1, self.conv1 = GroupNorm(32, i, 1e-6, 'silu'), conv3(i, o)
+        self.norm2, self.conv2 = GroupNorm(32, o, 1e-6, 'silu'), conv3(o, o)
         if i != o:
             self.nin_shortcut = nn.Conv2d(i, o, 1)
 
     def forward(self, x):
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(F.silu(self.norm2(h)))
+        h = self.conv2(self.norm2(self.conv1(self.norm1(x))))
         return (self.nin_shortcut(x) if hasattr(self, 'nin_shortcut') else x) + h
 
 
@@ -112,7 +120,7 @@ class Encoder(nn.Module):
                 d.downsample = Holder()
                 d.downsample.conv = nn.Conv2d(width, width, 3, 2, 0)
             self.down.append(d)
-        self.mid, self.norm_out = mid(width), GroupNorm(32, width, 1e-6)
+        self.mid, self.norm_out = mid(width), GroupNorm(32, width, 1e-6, 'silu')
         self.conv_out = conv3(width, 2 * c['z_channels'])
 
     def forward(self, x):
@@ -122,7 +130,7 @@ class Encoder(nn.Module):
                 x = b(x)
             if hasattr(d, 'downsample'):
                 x = d.downsample.conv(F.pad(x, (0, 1, 0, 1)))                       # right and bottom only
-        return self.conv_out(F.silu(self.norm_out(through_mid(self.mid, x))))
+        return self.conv_out(self.norm_out(through_mid(self.mid, x)))
 
 
 class Decoder(nn.Module):
@@ -140,7 +148,7 @@ class Decoder(nn.Module):
                 u.upsample.conv = conv3(width, width)
             up.append(u)
         self.up = nn.ModuleList(reversed(up))                                       # index = level
-        self.norm_out, self.conv_out = GroupNorm(32, width, 1e-6), conv3(width, 3)
+        self.norm_out, self.conv_out = GroupNorm(32, width, 1e-6, 'silu'), conv3(width, 3)
 
     def forward(self, z):
         x = through_mid(self.mid, self.conv_in(z))
@@ -149,7 +157,7 @@ class Decoder(nn.Module):
                 x = b(x)
             if hasattr(u, 'upsample'):
                 x = u.upsample.conv(F.interpolate(x, scale_factor=2, mode='nearest'))
-        return self.conv_out(F.silu(self.norm_out(x)))
+        return self.conv_out(self.norm_out(x))
 
 
 class VAE(nn.Module):
@@ -365,7 +373,7 @@ class TargetBlock(nn.Module):
     def __init__(self, c, t, v=4):
         super().__init__()
         self.time_embed, self.view_embed = nn.Conv2d(t, c, 1), nn.Conv2d(v, c, 1)
-        self.conv = nn.Sequential(GroupNorm(8, c), nn.SiLU(), conv3(c, c), GroupNorm(8, c), nn.SiLU(), conv3(c, c))
+        self.conv = nn.Sequential(GroupNorm(8, c, then='silu'), nn.Identity(), conv3(c, c), GroupNorm(8, c, then='silu'), nn.Identity(), conv3(c, c))
 
     def forward(self, x, t, v):
         return x + self.conv(x + self.time_embed(t) + self.view_embed(v))
@@ -376,7 +384,7 @@ class TargetEncoder(nn.Module):
         super().__init__()
         self.init_conv = conv3(z, c)
         self.out_conv0, self.out_conv1, self.out_conv2 = (TargetBlock(c, t) for _ in range(3))
-        self.final_out = nn.Sequential(GroupNorm(8, c), nn.SiLU(), conv3(c, c))
+        self.final_out = nn.Sequential(GroupNorm(8, c, then='silu'), nn.Identity(), conv3(c, c))
 
     def forward(self, x, t, v):
         x, t, v = self.init_conv(x), t[:, :, None, None], v[:, :, None, None]
@@ -394,13 +402,13 @@ class Block3(nn.Module):
         if view:
             self.v_conv = nn.Conv3d(4, i, 1)
         self.conv = nn.ConvTranspose3d(i, o, 3, 2, 1, output_padding=1) if up else nn.Conv3d(i, o, 3, stride, 1)
-        setattr(self, 'norm' if up else 'bn', GroupNorm(8, i))
+        setattr(self, 'norm' if up else 'bn', GroupNorm(8, i, then='silu'))
 
     def forward(self, x, t, v=None):
         x = x + self.t_conv(t[:, :, None, None, None])
         if v is not None:
             x = x + self.v_conv(v[:, :, None, None, None])
-        return self.conv(F.silu((self.norm if hasattr(self, 'norm') else self.bn)(x)))
+        return self.conv((self.norm if hasattr(self, 'norm') else self.bn)(x))
 
 
 class SpatialTime3DNet(nn.Module):
@@ -488,9 +496,9 @@ class SpatialVolume(nn.Module):
 class ResBlock(nn.Module):
     def __init__(self, i, o, emb):
         super().__init__()
-        self.in_layers = nn.Sequential(GroupNorm(32, i), nn.SiLU(), conv3(i, o))
+        self.in_layers = nn.Sequential(GroupNorm(32, i, then='silu'), nn.Identity(), conv3(i, o))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb, o))
-        self.out_layers = nn.Sequential(GroupNorm(32, o), nn.SiLU(), nn.Identity(), conv3(o, o))
+        self.out_layers = nn.Sequential(GroupNorm(32, o, then='silu'), nn.Identity(), nn.Identity(), conv3(o, o))
         if i != o:
             self.skip_connection = nn.Conv2d(i, o, 1)
 
@@ -597,20 +605,30 @@ class DepthAttention(nn.Module):
 
     def forward(self, x, volume):
         B, m, h, w = x.shape
-        q = self.to_q(x).reshape(B, 4, m // 4, 1, h, w)
-        k, v = (f(volume).reshape(B, 4, m // 4, -1, h, w) for f in (self.to_k, self.to_v))
-        a = torch.softmax((q * k).sum(2, keepdim=True) * (m // 4) ** -0.5, 3)           # [B, 4, 1, D, h, w]
-        return self.to_out((a.to(v.dtype) * v).sum(3).reshape(B, m, h, w))
+        d, n = m // 4, volume.shape[1]
+        # k and v are products of the same volume: their weights go to the query and to the result (gpu.py).
+        of_heads = lambda conv: conv.weight.view(4, d, n)
+        q = self.to_q(x).movedim(1, -1).reshape(-1, 4, d).movedim(1, 0)                 # [4, B h w, d]
+        u = q @ of_heads(self.to_k).to(q.dtype)                                         # [4, B h w, n]
+        if x.is_cuda:
+            import gpu
+            s = gpu.attend_depth(volume, u, d ** -0.5)
+        else:
+            c = volume.permute(0, 3, 4, 2, 1).reshape(B * h * w, -1, n)                 # [B h w, D, n]
+            a = torch.softmax((u.movedim(0, 1) @ c.mT) * d ** -0.5, -1)                 # [B h w, 4, D]
+            s = (a @ c).movedim(1, 0)
+        y = s @ of_heads(self.to_v).to(s.dtype).mT                                      # [4, B h w, d]
+        return self.to_out(y.movedim(0, 1).reshape(B, h, w, m).movedim(-1, 1))
 
 
 class DepthTransformer(nn.Module):
     def __init__(self, c, n):
         super().__init__()
         m = 2 * n
-        self.proj_in = nn.Sequential(nn.Conv2d(c, m, 1), GroupNorm(8, m), nn.SiLU())
-        self.proj_context = nn.Sequential(nn.Conv3d(n, n, 1, bias=False), GroupNorm(8, n), nn.ReLU())
+        self.proj_in = nn.Sequential(nn.Conv2d(c, m, 1), GroupNorm(8, m, then='silu'), nn.Identity())
+        self.proj_context = nn.Sequential(nn.Conv3d(n, n, 1, bias=False), GroupNorm(8, n, then='relu'), nn.Identity())
         self.depth_attn = DepthAttention(m, n)
-        self.proj_out = nn.Sequential(GroupNorm(8, m), nn.ReLU(), nn.Conv2d(m, m, 3, 1, 1, bias=False), GroupNorm(8, m), nn.ReLU(),
+        self.proj_out = nn.Sequential(GroupNorm(8, m, then='relu'), nn.Identity(), nn.Conv2d(m, m, 3, 1, 1, bias=False), GroupNorm(8, m, then='relu'), nn.Identity(),
                                       nn.Conv2d(m, c, 3, 1, 1, bias=False))
 
     def forward(self, x, volume):
@@ -675,7 +693,7 @@ class UNet(nn.Module):
                 width = out
                 if len(self.output_blocks) > blocks + 1:
                     self.output_conditions.append(DepthTransformer(width, dims[s]))
-        self.out = nn.Sequential(GroupNorm(32, base), nn.SiLU(), conv3(base, c['out_channels']))
+        self.out = nn.Sequential(GroupNorm(32, base, then='silu'), nn.Identity(), conv3(base, c['out_channels']))
 
     def transformers(self):
         return [m for m in self.modules() if isinstance(m, DoubleTransformer)]
