@@ -14,14 +14,15 @@
 
 /* How frames are encoded.  crf is a quality that hardly can be told from the frames. */
 struct codec {
-    const char *name, *encoder, *crf;
+    const char *name, *encoder;
+    double crf;                 /* 0: has none */
     enum AVCodecID id;
     enum AVPixelFormat pixels;
 };
 /* The encoders that are named are preferred: others have no constant quality. */
-static const struct codec h264 = {"H.264", "libx264", "18", AV_CODEC_ID_H264, AV_PIX_FMT_YUV420P},
-                          vp9 = {"VP9", "libvpx-vp9", "24", AV_CODEC_ID_VP9, AV_PIX_FMT_YUV420P},
-                          gif = {"GIF", "gif", NULL, AV_CODEC_ID_GIF, AV_PIX_FMT_RGB8},
+static const struct codec h264 = {"H.264", "libx264", 18, AV_CODEC_ID_H264, AV_PIX_FMT_YUV420P},
+                          vp9 = {"VP9", "libvpx-vp9", 24, AV_CODEC_ID_VP9, AV_PIX_FMT_YUV420P},
+                          gif = {"GIF", "gif", 0, AV_CODEC_ID_GIF, AV_PIX_FMT_RGB8},
                           raw = {.name = "raw", .pixels = AV_PIX_FMT_YUV420P};
 
 static const struct container {
@@ -115,11 +116,16 @@ open_encoder(pf_video *v, int fps)
     e->time_base = (AVRational){1, fps};
     e->framerate = (AVRational){fps, 1};
     e->thread_count = 1;
-    e->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
+    /* The latter two are the encoder's own, which it leaves out where memory is short. */
+    e->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT | AV_CODEC_FLAG_LOOP_FILTER |
+                AV_CODEC_FLAG_CLOSED_GOP;
     e->bit_rate = 0;            // the quality decides
-    if (codec->crf && av_opt_set(e->priv_data, "crf", codec->crf, 0) < 0)
+    int code = codec->crf > 0 ? av_opt_set_double(e->priv_data, "crf", codec->crf, 0) : 0;
+    if (code == AVERROR_OPTION_NOT_FOUND)
         e->bit_rate = (int64_t)v->size * v->size * fps / 4;
-    const int code = avcodec_open2(e, found, NULL);
+    else if (code < 0)
+        return av_fail(code, "encode");
+    code = avcodec_open2(e, found, NULL);
     return code < 0 ? av_fail(code, "encode") : PF_OK;
 }
 
@@ -135,11 +141,12 @@ write_header(AVFormatContext *muxer)
     return code;
 }
 
-/* path is a name of ours, with an ending that says nothing. */
+/* The file that is open as this descriptor.  By its own name libav would make it once more, if a
+ * thread that ends the program had just removed it. */
 static pf_err
-open_muxer(pf_video *v, const char *path)
+open_muxer(pf_video *v, int fd)
 {
-    char url[4200];
+    char url[40];
     int code = avformat_alloc_output_context2(&v->muxer, NULL, v->container->muxer, NULL);
     if (code < 0)
         return pf_fail(PF_EIO, "this libavformat writes no .%s", v->container->ending);
@@ -150,8 +157,7 @@ open_muxer(pf_video *v, const char *path)
     stream->avg_frame_rate = v->encoder->framerate;
     if ((code = avcodec_parameters_from_context(stream->codecpar, v->encoder)) < 0)
         return av_fail(code, "start");
-    if (snprintf(url, sizeof url, "file:%s", path) >= (int)sizeof url)
-        return pf_fail(PF_EIO, "%s: the name is too long", path);
+    snprintf(url, sizeof url, "file:/dev/fd/%d", fd);
     v->muxer->url = av_strdup(url);
     v->muxer->flags |= AVFMT_FLAG_BITEXACT;     // no dates, no versions
     if ((code = avio_open(&v->muxer->pb, url, AVIO_FLAG_WRITE)) < 0 ||
@@ -198,7 +204,7 @@ pf_video_open(pf_video **video, pf_output *out, enum pf_video_format format, int
     if (!err && format == PF_VIDEO_Y4M)
         err = open_y4m(v, pf_output_file(out), fps);
     else if (!err && !(err = open_encoder(v, fps)))
-        err = open_muxer(v, pf_output_path(out));
+        err = open_muxer(v, fileno(pf_output_file(out)));
     if (err)
         release(v);
     else
