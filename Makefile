@@ -10,6 +10,7 @@ CFLAGS   ?= -O3 -g
 prefix   ?= /usr/local
 VERSION  := $(shell sed -n 's/^\#define PF_VERSION "\(.*\)"/\1/p' common/opt.h)
 BUILD    ?= build
+.DEFAULT_GOAL := all
 $(V)$(V).SILENT:
 
 # Each mode has its own tree of objects; the tools of the plain mode are at build/bin.
