@@ -129,16 +129,15 @@ open_encoder(pf_video *v, int fps)
     return code < 0 ? av_fail(code, "encode") : PF_OK;
 }
 
-/* The file's index stands before the frames, so that a browser can start with the first of them. */
+/* The file's index stands before the frames, so that a browser can start with the first of them.
+ * (avformat_write_header, given a dictionary, loses it where memory is short.) */
 static int
 write_header(AVFormatContext *muxer)
 {
-    AVDictionary *options = NULL;
-    int code = av_dict_set(&options, "movflags", "+faststart", 0);      // mp4 and mov know it
-    if (code >= 0)
-        code = avformat_write_header(muxer, &options);
-    av_dict_free(&options);
-    return code;
+    const int code = av_opt_set(muxer->priv_data, "movflags", "+faststart", 0);
+    if (code < 0 && code != AVERROR_OPTION_NOT_FOUND)   // mp4 and mov know it
+        return code;
+    return avformat_write_header(muxer, NULL);
 }
 
 /* The file that is open as this descriptor.  By its own name libav would make it once more, if a
