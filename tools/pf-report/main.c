@@ -105,7 +105,7 @@ main(int argc, char *argv[])
                  argc);
     pf_need_ending("html");
     pf_must(pf_output_open(&out, pf_common.out));
-    pf_sandbox(0);
+    pf_sandbox(PF_SANDBOX_MESH);
     FILE *const to = pf_output_file(out);
     write_title(to, argc, argv);
     if (argc > 1)
