@@ -19,8 +19,9 @@
 
 static struct {
     struct pf_list elevation_deg;
-    const char *png, *renderer;
-} opt = {.renderer = "field"};
+    const char *png, *renderer, *show, *light;
+    bool keep_frame;
+} opt = {.renderer = "field", .show = "color", .light = "soft"};
 
 static const struct pf_opt opts[] = {
     PF_OPT_LIST(0, "elevation", opt.elevation_deg, "DEG[,DEG...]",
@@ -30,6 +31,11 @@ static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "size", pf_conf.video.size, "PX", "side of a frame, even", 16, 4096),
     PF_OPT_CHOICE(0, "renderer", opt.renderer, "field|mesh",
                   "what is filmed: a field, or a mesh with its materials"),
+    PF_OPT_CHOICE(0, "show", opt.show, "color|normal|depth",
+                  "of a mesh: its colours, lit, or its normals as colours, or depth as grey"),
+    PF_OPT_CHOICE(0, "light", opt.light, "soft|flat|studio",
+                  "on a mesh; soft: mostly from above; flat: colours as they are"),
+    PF_OPT_FLAG(0, "keep-frame", opt.keep_frame, "leave a mesh where it is, and as large"),
     PF_OPT_STR(0, "png", opt.png, "DIR",
                "write frames as DIR/0000.png ...; no video unless -o is given"),
     PF_OPT_END};
@@ -159,18 +165,31 @@ render(const pf_doc *doc, pf_dev **dev, pf_batch *batch, enum pf_video_format fo
     return err;
 }
 
+static struct mesh_show
+what_of_mesh(void)
+{
+    return (struct mesh_show){
+        .what = !strcmp(opt.show, "normal")  ? SHOW_NORMAL
+                : !strcmp(opt.show, "depth") ? SHOW_DEPTH
+                                             : SHOW_COLOR,
+        .light = pf_light_find(opt.light),
+        .keep_frame = opt.keep_frame,
+    };
+}
+
 /* A mesh file to its film. */
 static pf_err
 render_mesh(const char *path, pf_dev **dev, enum pf_video_format format)
 {
     struct pf_list deg = opt.elevation_deg;
+    const struct mesh_show show = what_of_mesh();
     struct subject of = {0};
     if (!deg.n)
         PF_TRY(default_elevation(&deg, NULL));
     PF_TRY(pf_dev_open(dev, pf_common.device, pf_common.precision));
     if (opt.png)
         snprintf(png_at.path, sizeof png_at.path, "%s", opt.png);
-    PF_TRY(mesh_turn_open(&of.mesh, *dev, path, pf_conf.video.size));
+    PF_TRY(mesh_turn_open(&of.mesh, *dev, path, pf_conf.video.size, &show));
     const pf_err err = film_into_output(of, &deg, format);
     mesh_turn_close(of.mesh);
     return err;
@@ -183,6 +202,8 @@ check_call(int argc, enum pf_video_format *format)
         pf_usage("one stream of fields or one mesh at a time, not %d", argc);
     if (of_mesh() && !argc)
         pf_usage("--renderer mesh needs the name of a mesh");
+    if (!of_mesh() && (pf_given(&opt.show) || pf_given(&opt.light) || opt.keep_frame))
+        pf_usage("--show, --light and --keep-frame are for --renderer mesh");
     if (of_mesh() && (pf_pattern(opt.png) || (films && pf_pattern(pf_common.out))))
         pf_usage("--renderer mesh films one mesh: no %% in the names of its outputs");
     if (films && !pf_video_format_find(format, pf_common.out))

@@ -69,6 +69,14 @@ ok 'a mesh is filmed as pf-render-mesh draws it' sh -c '
     pf-render-video -q -d cpu --renderer mesh --frames 1 --size 32 --elevation 80 --png turn "$0" &&
     pf-render-mesh -q -d cpu --fit --elevation 80 --view-num 1 --size 32 "$0" | pf-stream png --tensor views.image -o view.png &&
     cmp turn/0000.png view.png' "$M"
+ok '--keep-frame and --light are those of pf-render-mesh, too' sh -c '
+    pf-render-video -q -d cpu --renderer mesh --keep-frame --light flat --frames 1 --size 32 --elevation 80 --png kept "$0" &&
+    pf-render-mesh -q -d cpu --keep-frame --light flat --elevation 80 --view-num 1 --size 32 "$0" 2>/dev/null | pf-stream png --tensor views.image -o view.png &&
+    cmp kept/0000.png view.png' "$M"
+ok 'a mesh shows its normals and its depth' sh -c '
+    for s in normal depth; do pf-render-video -q -d cpu --renderer mesh --show $s --frames 1 --size 32 --png $s "$0" || exit; done
+    ! cmp -s normal/0000.png depth/0000.png' "$M"
+fails 'a field has no such' 2 'for --renderer mesh' film --show normal -o x.y4m field.pf
 fails 'a mesh was read as a field' 1 'box.glb' film -o x.y4m "$M"
 fails 'a field was read as a mesh' 1 'ends in none of .glb' film --renderer mesh -o x.y4m field.pf
 fails 'a mesh has a name' 2 'needs the name of a mesh' film --renderer mesh -o x.y4m
