@@ -15,16 +15,17 @@ $(V)$(V).SILENT:
 
 # Each mode has its own tree of objects; the tools of the plain mode are at build/bin.
 comma    := ,
-MODE     := $(or $(subst $(comma),-,$(SAN)),release)$(if $(filter 1,$(CUDA)),-cuda)
+GENERIC  := $(filter generic,$(ARCH))
+MODE     := $(or $(subst $(comma),-,$(SAN)),release)$(if $(filter 1,$(CUDA)),-cuda)$(GENERIC:%=-%)
 B        := $(BUILD)/$(MODE)
-BIN      := $(if $(SAN),$(B)/bin,$(BUILD)/bin)
+BIN      := $(if $(SAN)$(GENERIC),$(B)/bin,$(BUILD)/bin)
 
 PACKAGES := pkg-config libpng-dev zlib1g-dev libyaml-dev libjansson-dev libavcodec-dev libavformat-dev libavutil-dev \
             libswscale-dev libjpeg-dev libwebp-dev liblcms2-dev libdnnl-dev libmeshoptimizer-dev libopenblas-dev libassimp-dev \
             libcmocka-dev mandoc
 PC       := libpng zlib yaml-0.1 jansson libavcodec libavformat libavutil libswscale libjpeg libwebp libwebpdemux lcms2 assimp
 
-PF_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -fopenmp -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread \
+PF_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -fopenmp -march=$(ARCH:generic=x86-64) -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread \
              -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas -Wno-maybe-uninitialized
 ifneq ($(SAN),)
 CFLAGS    := -O1 -g -fno-omit-frame-pointer
@@ -71,14 +72,35 @@ $(B)/%.css.o: %.css
 	mkdir -p $(@D); $(LD) -r -b binary -z noexecstack -o $@ $<
 $(B)/%.js.o: %.js
 	mkdir -p $(@D); $(LD) -r -b binary -z noexecstack -o $@ $<
+LIBS := $(B)/libpfk.a $(B)/libpf.a
 $(B)/libpf.a: $(COMMON:%=$(B)/%.o)
 	$(RM) $@; $(AR) rcs $@ $^
 $(B)/libpfk.a: $(KERNELS:%=$(B)/%.o)
 	$(RM) $@; $(AR) rcs $@ $^
 
+# ARCH=generic, for packages: common/ and kernels/ are one shared library, made for each of these levels of x86-64, and
+# the loader takes the best that the processor has (glibc-hwcaps; a glibc before 2.33 takes the first).
+ifneq ($(GENERIC),)
+LEVELS := x86-64 x86-64-v3 x86-64-v4
+LIBDIR := $(B)/lib/posefusion
+level_lib = $(LIBDIR)/$(addprefix glibc-hwcaps/,$(addsuffix /,$(filter-out x86-64,$(1))))libposefusion.so
+LIBS   := $(call level_lib,x86-64)
+LDLIBS += -Wl,-rpath,'$$ORIGIN/../lib/posefusion'
+NVCCFLAGS += -Xcompiler -fPIC
+define level
+$(B)/$(1)/%.c.o: %.c
+	mkdir -p $$(@D); $$(CC) $$(CPPFLAGS) $$(PF_CFLAGS) $$(CFLAGS) -march=$(1) -fPIC -fno-semantic-interposition -MMD -MP -c -o $$@ $$<
+$(B)/$(1)/kernels/raster/%.c.o: PF_CFLAGS += -fno-tree-slp-vectorize
+$(call level_lib,$(1)): $(patsubst %,$(B)/$(1)/%.o,$(COMMON) $(filter %.c,$(KERNELS))) $(patsubst %,$(B)/%.o,$(filter %.cu,$(KERNELS)))
+	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -shared -Wl,-Bsymbolic-functions,-soname,libposefusion.so -o $$@ $$^ $$(LDLIBS)
+endef
+$(foreach l,$(LEVELS),$(eval $(call level,$l)))
+$(LIBS): | $(foreach l,$(filter-out x86-64,$(LEVELS)),$(call level_lib,$l))
+endif
+
 # One program per folder of tools/.
 define tool
-$(BIN)/$(1): $$(patsubst %,$(B)/%.o,$$(wildcard $$(addprefix tools/$(1)/*.,c css js))) $(B)/libpfk.a $(B)/libpf.a
+$(BIN)/$(1): $$(patsubst %,$(B)/%.o,$$(wildcard $$(addprefix tools/$(1)/*.,c css js))) $(LIBS)
 	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS)
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
@@ -87,8 +109,8 @@ $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
 # files in a line "// uses: tools/pf-sample/unet.c ...".
 uses = $(shell sed -n 's,^// uses: ,,p' $(1))
 define test
-$(B)/$(basename $(1)): $(B)/$(1).o $(patsubst %,$(B)/%.o,$(call uses,$(1))) $(B)/libpfk.a $(B)/libpf.a
-	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS) -lcmocka
+$(B)/$(basename $(1)): $(B)/$(1).o $(patsubst %,$(B)/%.o,$(call uses,$(1))) $(LIBS)
+	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS) -lcmocka $(GENERIC:%=-Wl,-rpath,$(abspath $(LIBDIR)))
 endef
 $(foreach t,$(TESTS) $(BENCH) $(FUZZ),$(eval $(call test,$(t))))
 # What lets a tool's allocations and system calls fail.
@@ -224,6 +246,7 @@ SHARE := $(DESTDIR)$(prefix)/share
 install: all
 	install -d $(addprefix $(DESTDIR)$(prefix)/,bin share/man/man1 share/man/man5 share/man/man7 share/posefusion)
 	install $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(prefix)/bin
+	$(if $(GENERIC),install -d $(DESTDIR)$(prefix)/lib && cp -r $(LIBDIR) $(DESTDIR)$(prefix)/lib)
 	for n in 1 5 7; do install -m 644 man/*.$$n $(DESTDIR)$(prefix)/share/man/man$$n; done
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
 	for t in $(TOOLS); do PATH=$(abspath $(BIN)):$$PATH; \
@@ -235,6 +258,7 @@ uninstall:
 	$(RM) $(TOOLS:%=$(DESTDIR)$(prefix)/bin/%)
 	$(RM) $(TOOLS:%=$(SHARE)/bash-completion/completions/%) $(TOOLS:%=$(SHARE)/zsh/site-functions/_%)
 	for n in 1 5 7; do for f in man/*.$$n; do $(RM) $(SHARE)/man/man$$n/$${f#man/}; done; done
+	$(if $(GENERIC),$(RM) -r $(DESTDIR)$(prefix)/lib/posefusion)
 	$(RM) -r $(SHARE)/posefusion/configs $(SHARE)/posefusion/pipelines
 	[ ! -d $(SHARE)/posefusion ] || rmdir --ignore-fail-on-non-empty $(SHARE)/posefusion
 
@@ -281,6 +305,7 @@ make clean               removes $(BUILD)
 CUDA=0                   without CUDA
 SAN=address,undefined    under sanitizers: make check SAN=...
 ARCH=native  GPU_ARCH=90a  CFLAGS="-O3 -g"
+ARCH=generic             for every x86-64: the loader takes the code for the processor's level; $(BUILD)/release-generic
 prefix=/usr/local  DESTDIR=
 V=1                      show the commands
 config.mk                such settings for good, one a line
