@@ -80,27 +80,42 @@ def demo_row(o, work, seed, e_in, e_target):
     return views['psnr'], views['ssim'], mesh['chamfer'], mesh['iou'], seconds, neus
 
 
+def part(o, stream, numbers, out):
+    """Documents of a stream by their numbers, as a stream."""
+    files = ['%s.%d' % (out, k) for k in numbers]
+    for k, f in zip(numbers, files):
+        run(o.bin, ['pf-stream', 'cat', '--index', k, '-o', f, stream])
+    run(o.bin, ['pf-stream', 'cat', '-o', out, *files])
+    return out
+
+
 def real_row(o, work, folder):
     with open(os.path.join(folder, 'meta.json')) as f:
         e_in = json.load(f)['photo_elevation_deg']
     stream, masked, white = (os.path.join(work, f) for f in ('views.pf', 'masked.pf', 'white.png'))
     strip, ply = os.path.join(folder, 'e30.png'), os.path.join(work, 'mesh.ply')
+    # Views at all elevations that any field is fused from, those at 30 degrees first: they are measured.
+    targets = list(dict.fromkeys(['30'] + ','.join(o.fuse).split(',')))
     seconds = run(o.bin, ['pf-crop', '-q', '--crop-size', '-1', '--size', o.size, '--input-elevation=%g' % e_in, os.path.join(folder, 'photo.png')],
                   ['pf-clip-embed', '-q', '-c', o.config, '-w', o.weights],
-                  ['pf-sample', '-q', '-c', o.config, '-w', o.weights, '--target-elevation=30', *o.sample, '-o', stream])
+                  ['pf-sample', '-q', '-c', o.config, '-w', o.weights, '--target-elevation=' + ','.join(targets), *o.sample, '-o', stream])
     run(o.bin, ['pf-mask', '-q', '-o', masked, stream])
+    first, first_masked = (part(o, x, [0], os.path.join(work, name)) for x, name in ((stream, 'first.pf'), (masked, 'first-masked.pf')))
     save_strip(white, np.ones((16, o.size, o.size, 3)))
-    views, mask, empty = (measure(o.bin, 'views', strip, made, '--halve') for made in (stream, masked, white))
+    views, mask, empty = (measure(o.bin, 'views', strip, made, '--halve') for made in (first, first_masked, white))
     row = (views['psnr'], views['ssim'], mask['iou'], empty['psnr'])
-    if o.no_mesh:
-        return (*row, np.nan, np.nan, seconds)
-    reconstruct(o, work, masked, 'pf-stream', 'cat')
-    mesh = measure(o.bin, 'mesh', os.path.join(folder, 'gt.npz'), ply)
-    return (*row, mesh['chamfer'], mesh['iou'], seconds)
+    for fuse in o.fuse:
+        mesh = dict(chamfer=np.nan, iou=np.nan)
+        if not o.no_mesh:
+            reconstruct(o, work, part(o, masked, [targets.index(e) for e in fuse.split(',')], os.path.join(work, 'fused.pf')), 'pf-stream', 'cat')
+            mesh = measure(o.bin, 'mesh', os.path.join(folder, 'gt.npz'), ply)
+        row += mesh['chamfer'], mesh['iou']
+    return (*row, seconds)
 
 
 def real_table(o, work):
-    print('| thing | ' + ' | '.join(['PSNR dB', 'SSIM', 'mask IoU', 'white dB', 'Chamfer', 'IoU', 'views s']) + ' |\n' + '| ---' * 8 + ' |')
+    heads = ['PSNR dB', 'SSIM', 'mask IoU', 'white dB', *(x + ' of ' + f for f in o.fuse for x in ('Chamfer', 'IoU')), 'views s']
+    print('| thing | ' + ' | '.join(heads) + ' |\n' + '| ---' * (len(heads) + 1) + ' |')
     folders = sorted(glob.glob(os.path.join(o.args[0], '*', '')))[o.first:o.first + int(o.args[1])]
     rows = []
     for folder in folders:
@@ -142,6 +157,7 @@ def main():
     p.add_argument('--size', type=int, help="side of the views (default the model's, or 128)")
     p.add_argument('--resolution', type=int, default=256)
     p.add_argument('--sample', nargs='*', default=[], help='further options for pf-sample')
+    p.add_argument('--fuse', nargs='+', default=['30'], metavar='E,...', help='real: the meshes of these elevations fused (default %(default)s)')
     p.add_argument('--no-mesh', action='store_true', help='views only')
     o = p.parse_args()
     with tempfile.TemporaryDirectory(prefix='pf-evaluate-') as work:
