@@ -170,7 +170,8 @@ check-long: deps
 	PF_LONG=1 tests/golden.sh $(BUILD)
 	$(MAKE) --no-print-directory all $(B)/tests/tools/pf-stream/test_pack $(B)/tests/tools/pipelines/test_shards
 	PF_LONG=1 BIN=$(abspath $(BIN)) $(B)/tests/tools/pf-stream/test_pack
-	PF_LONG=1 BIN=$(abspath $(BIN)) tests/run tests/tools/pf-cutout/imgly.sh tests/tools/pipelines/batch.sh
+	PF_LONG=1 BIN=$(abspath $(BIN)) PF_MODEL=$(abspath $(B))/tests/tools/pipelines/test_shards tests/run tests/tools/pf-cutout/imgly.sh tests/tools/pipelines/batch.sh \
+	  tests/tools/pipelines/killed.sh
 	PF_LONG=1 BIN=$(abspath $(BIN)) $(B)/tests/tools/pipelines/test_shards
 
 # Every allocation and system call of a small run of each tool fails once; POINTS=20: so many of each kind.
