@@ -279,8 +279,8 @@ check_format(const pf_stream *s, const pf_doc *doc)
 {
     const char *const format = pf_doc_get_meta(doc, "pf.format");
     return !format || !strcmp(format, "1") ? PF_OK :
-           pf_fail(PF_EFORMAT, "%s: document %d has pf.format \"%.20s\"; this version of posefusion "
-                   "knows \"1\" alone", s->name, s->documents, format);
+           pf_fail(PF_EFORMAT, "%s: document %d has pf.format \"%.20s\"; this version of "
+                   "posefusion knows \"1\" alone", s->name, s->documents, format);
 }
 
 pf_err
@@ -302,7 +302,8 @@ pf_stream_read(pf_stream *s, pf_doc *doc)
     }
     for (int i = 0; i < h.metas && !err; i++)
         err = pf_doc_set_meta(doc, h.meta[i].key, h.meta[i].value);
-    if (err || (err = check_format(s, doc)) || (err = read_tensors(s, doc, &h)) || (err = check_crc(s, doc)) ||
+    if (err || (err = check_format(s, doc)) || (err = read_tensors(s, doc, &h)) ||
+        (err = check_crc(s, doc)) ||
         (err = check_position(s, doc)))
         goto out;
     s->documents++;

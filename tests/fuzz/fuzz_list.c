@@ -1,4 +1,4 @@
-/* fuzz_list.c - any bytes as a list of photos: what was read has a photo and a name in every row. */
+/* fuzz_list.c - any bytes as a list of photos: what was read has photo and name in every row. */
 // uses: tools/pf-crop/list.c
 #include <math.h>
 

@@ -9,6 +9,7 @@
 #include <libavformat/avformat.h>
 #include <libavutil/opt.h>
 #include <libswscale/swscale.h>
+#include <zlib.h>
 
 #include "common/text.h"
 
@@ -45,6 +46,7 @@ struct pf_video {
     struct SwsContext *convert; /* from RGB */
     AVFrame *frame;
     int64_t packets;            /* that were written: one a frame */
+    uLong tails;                /* CRC of how they end */
     AVPacket *packet;
     AVCodecContext *encoder;
     AVFormatContext *muxer;
@@ -212,6 +214,14 @@ pf_video_open(pf_video **video, pf_output *out, enum pf_video_format format, int
     return err;
 }
 
+/* Lengths or marks in front of a packet's parts are the muxer's matter, and take up to 4 bytes. */
+static uLong
+add_tail(uLong crc, const AVPacket *packet)
+{
+    const int n = packet->size < 8 ? 0 : 4;
+    return crc32_z(crc, packet->data + packet->size - n, (size_t)n);
+}
+
 /* Give the encoder a frame, or NULL for the end, and write what it has ready. */
 static pf_err
 encode(pf_video *v, const AVFrame *frame)
@@ -226,6 +236,7 @@ encode(pf_video *v, const AVFrame *frame)
         v->packet->duration = 1;
         v->packet->stream_index = 0;
         av_packet_rescale_ts(v->packet, v->encoder->time_base, v->muxer->streams[0]->time_base);
+        v->tails = add_tail(v->tails, v->packet);
         if ((code = av_interleaved_write_frame(v->muxer, v->packet)) < 0)
             return av_fail(code, "write");
         v->packets++;
@@ -277,6 +288,27 @@ time_last_frame(pf_video *v)
                           av_rescale_q(end, from, to) - av_rescale_q(end - 1, from, to), 0);
 }
 
+/* Where memory is short, MP4's muxer leaves out parts of the index, and says that all went well.
+ * So the frames are looked for once more, by the index. */
+static pf_err
+check_index(pf_video *v)
+{
+    const AVInputFormat *const mov = av_find_input_format("mov");
+    AVFormatContext *in = NULL;
+    int64_t packets = 0;
+    uLong tails = 0;
+    int code = mov ? avformat_open_input(&in, v->muxer->url, mov, NULL)
+                   : AVERROR_DEMUXER_NOT_FOUND;
+    for (; code >= 0 && (code = av_read_frame(in, v->packet)) >= 0; packets++) {
+        tails = add_tail(tails, v->packet);
+        av_packet_unref(v->packet);
+    }
+    avformat_close_input(&in);
+    if (code == AVERROR_EOF && packets == v->packets && tails == v->tails)
+        return PF_OK;
+    return pf_fail(PF_ENOMEM, "libav lost the video's index, as it does where memory is short");
+}
+
 /* The last frames and the end of the file.  Where memory is short, encoders leave out frames and
  * muxers bytes, and say that all went well. */
 static pf_err
@@ -290,7 +322,8 @@ finish(pf_video *v)
     if ((code = time_last_frame(v)) < 0 || (code = av_write_trailer(v->muxer)) < 0 ||
         (code = v->muxer->pb->error) < 0 || (code = avio_closep(&v->muxer->pb)) < 0)
         return av_fail(code, "write");
-    return PF_OK;
+    return v->container->codec == &h264 && strcmp(v->container->muxer, "matroska") ? check_index(v)
+                                                                                   : PF_OK;
 }
 
 pf_err
