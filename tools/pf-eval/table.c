@@ -7,6 +7,8 @@
 
 #include <jansson.h>
 
+#include "common/text.h"
+
 struct row {
     char *name, *truth, *made;
     double value[TABLE_COLUMNS];
@@ -69,14 +71,6 @@ worst_of(const struct table *t, int column)
 
 /* ---- text ---- */
 
-/* Names come from strangers: no control characters. */
-static void
-print_name(FILE *to, const char *name)
-{
-    for (const unsigned char *p = (const unsigned char *)name; *p; p++)
-        putc(*p < 0x20 || *p == 0x7f ? '?' : *p, to);
-}
-
 static void
 print_value(FILE *to, const struct column *c, double v)
 {
@@ -91,7 +85,7 @@ print_text(const struct table *t, FILE *to)
         fprintf(to, "\t%s", t->column[k].name);
     for (int i = 0; i < t->rows; i++) {
         putc('\n', to);
-        print_name(to, t->row[i].name);
+        pf_text_print(to, t->row[i].name);
         for (int k = 0; k < t->columns; k++)
             print_value(to, &t->column[k], t->row[i].value[k]);
     }

@@ -5,41 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of the UTF-8 character at p, of which n are left; 0 if there is none: a stray byte, one too
- * long, half of a UTF-16 pair, a control character. */
-static size_t
-character(const unsigned char *p, size_t n)
-{
-    const size_t size = *p < 0x80 ? 1 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
-    if ((*p >= 0x80 && *p < 0xc2) || *p > 0xf4 || size > n)
-        return 0;
-    for (size_t i = 1; i < size; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if (size == 1)
-        return (*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f ? 0 : 1;
-    if ((*p == 0xc2 && p[1] < 0xa0) || (*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) ||
-        (*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return size;
-}
+#include "common/text.h"
 
 void
 html_text(FILE *to, const char *text, size_t n)
 {
-    const unsigned char *p = (const unsigned char *)text;
     while (n) {
-        const size_t size = character(p, n);
-        switch (size ? *p : 0) {
+        const size_t size = pf_utf8_length(text, n);
+        const bool space = *text == '\n' || *text == '\t';
+        switch (pf_is_control(text, size) && !space ? 0 : *text) {
         case 0: fputs("\xef\xbf\xbd", to); break;
         case '&': fputs("&amp;", to); break;
         case '<': fputs("&lt;", to); break;
         case '>': fputs("&gt;", to); break;
         case '"': fputs("&quot;", to); break;
         case '\'': fputs("&#39;", to); break;
-        default: fwrite(p, 1, size, to);
+        default: fwrite(text, 1, size, to);
         }
-        p += size ? size : 1;
+        text += size ? size : 1;
         n -= size ? size : 1;
     }
 }
