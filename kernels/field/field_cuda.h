@@ -15,7 +15,6 @@
 extern "C" {
 #endif
 
-struct pf_hull;
 struct pf_field_cuda;           /* of a field; opaque, owned by it */
 struct pf_trainer_cuda;         /* of a trainer */
 
@@ -34,10 +33,10 @@ pf_err pf_field_cuda_render(pf_field *f, float *rgb, float *opacity, float *norm
 pf_err pf_field_cuda_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_field *f,
                            const struct pf_march_options *options) PF_MUST_USE;
 
-/* Views and pools of the batch, and the hull, are copied. */
+/* Views and pools of the batch are copied. */
 pf_err pf_trainer_cuda_new(struct pf_trainer_cuda **t, pf_field *f,
-                           const struct pf_neus_config *conf, const struct pf_batch *batch,
-                           const struct pf_hull *hull) PF_MUST_USE;
+                           const struct pf_neus_config *conf, const struct pf_batch *batch)
+    PF_MUST_USE;
 void pf_trainer_cuda_free(struct pf_trainer_cuda *t);
 /* Losses of the batch of this step, and the gradient of every parameter, which stays on the device.
  * ratio: how far the cosine is annealed. */

@@ -32,7 +32,6 @@ struct pf_trainer {
         float *part;            /* [rays, PF_TONE] */
     } tones;
     struct pf_occupancy *occupancy;     /* NULL: its kind wants none */
-    struct pf_hull hull;        /* cells that are empty for certain */
     struct pf_samples samples;
     struct pf_neus_out out;
     float *point;               /* [point_room, 14] values and cotangents */
@@ -153,14 +152,14 @@ point_losses(struct pf_trainer *t, const struct pf_loss_weights *w, struct pf_lo
     float *x = t->point, *sdf = x + 3 * all, *grad = sdf + all;
     float *d_sdf = grad + 3 * all, *d_grad = d_sdf + all;
     const double volume =
-        pf_occupancy_near(t->occupancy, x, n, PF_AREA_REACH * width, w->apart, t->seed, t->step);
+        pf_occupancy_near(t->occupancy, x, n, PF_AREA_REACH * width, t->seed, t->step);
     if (volume == 0)
         return PF_OK;
-    pf_occupancy_outside(t->occupancy, &t->hull, x + 3 * n, walls, t->seed, t->step);
+    pf_occupancy_walls(t->occupancy, x + 3 * n, walls, t->seed, t->step);
     PF_TRY(ops->forward(t->field->net, sdf, grad, NULL, x, NULL, all, true));
-    pf_neus_area(sums, d_sdf, d_grad, sdf, grad, n, volume, width, w);
+    pf_neus_area(sums, d_sdf, d_grad, sdf, grad, n, volume, width, w->lambda_area);
     pf_neus_eikonal(sums, d_grad, grad, n, w);
-    pf_neus_outside(sums, d_sdf + n, sdf + n, walls, width, &t->hull, w);
+    pf_neus_outside(sums, d_sdf + n, sdf + n, walls, width, w);
     memset(d_grad + 3 * n, 0, (size_t)walls * 3 * sizeof(float));
     return ops->backward(t->field->net, d_sdf, d_grad, NULL);
 }
@@ -204,8 +203,7 @@ pf_trainer_gradients(pf_trainer *t, struct pf_field_losses *losses, float *d_var
     *d_variance = inv_s > 1e-6f && inv_s < 1e6f ? (float)(10 * inv_s * sums.d_inv_s) : 0;
     *losses = (struct pf_field_losses){
         .total = (float)(w.lambda_rgb * sums.rgb + w.lambda_mask * sums.mask +
-                         w.lambda_eikonal * sums.eikonal + w.lambda_area * sums.area +
-                         w.lambda_volume * sums.volume + w.lambda_smooth * sums.smooth),
+                         w.lambda_eikonal * sums.eikonal + w.lambda_area * sums.area),
         .rgb = (float)sums.rgb,
         .mask = (float)sums.mask,
         .eikonal = (float)sums.eikonal,
@@ -335,11 +333,8 @@ pf_trainer_new(pf_trainer **to, pf_field *f, const struct pf_field_views *views,
         goto out;
     if (f->net->ops->wants_grid && (err = pf_occupancy_new(&t->occupancy, &f->conf)) != PF_OK)
         goto out;
-    if (t->occupancy && conf->carve > 0 &&
-        (err = pf_hull_carve(&t->hull, views, f->conf.bound, conf->carve)) != PF_OK)
-        goto out;
     if (PF_CUDA && f->cuda &&
-        (err = pf_trainer_cuda_new(&t->cuda, f, &t->conf, &t->batch, &t->hull)) != PF_OK)
+        (err = pf_trainer_cuda_new(&t->cuda, f, &t->conf, &t->batch)) != PF_OK)
         goto out;
     *to = t;
     return PF_OK;
@@ -369,7 +364,6 @@ pf_trainer_free(pf_trainer *t)
     free(t->tones.value);
     free(t->point);
     pf_occupancy_free(t->occupancy);
-    pf_hull_release(&t->hull);
     pf_samples_release(&t->samples);
     pf_neus_out_release(&t->out);
     free(t);

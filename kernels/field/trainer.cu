@@ -30,8 +30,6 @@ struct pf_trainer_cuda {
     struct pf_cuda_buffer moments, views_of_rays;
     struct pf_cuda_buffer tones;        // value, m, v, gradient [views, PF_TONE], rays' parts
     int64_t tone_count;                 // views PF_TONE; 0: none
-    struct pf_cuda_buffer empty;
-    struct pf_hull hull;                // its cells are those on the device
     float *m, *v;               // [count]
     struct pf_cuda_samples samples;
     struct pf_cuda_cells near;  // cells near the surface
@@ -170,7 +168,6 @@ centre_tones(float *tone, int64_t views)
 struct loose {                  // points near the surface, then on the faces of the cube
     struct pf_loss_weights weights;
     struct pf_ray_grid grid;
-    struct pf_hull hull;
     const int32_t *cell;        // near the surface
     int64_t cells;
     float width;
@@ -186,9 +183,11 @@ draw_points(const __grid_constant__ loose s)
     const int64_t p = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     const int64_t n = s.weights.area_points, walls = s.weights.wall_points;
     if (p < n)
-        pf_area_point(s.x + 3 * p, &s.grid, s.cell, s.cells, s.weights.apart, s.seed, s.step, n, p);
+        pf_near_point(s.x + 3 * p, &s.grid, s.cell, s.cells, s.seed,
+                      s.step * (uint64_t)n + (uint64_t)p);
     else if (p < n + walls)
-        pf_outside_point(s.x + 3 * p, &s.hull, s.grid.bound, s.seed, s.step, walls, p - n);
+        pf_wall_point(s.x + 3 * p, s.grid.bound, s.seed,
+                      s.step * (uint64_t)walls + (uint64_t)(p - n));
 }
 
 static __global__ void
@@ -202,13 +201,10 @@ point_losses(const __grid_constant__ loose s)
     float *const d_grad = s.d_grad + 3 * p;
     if (p < n) {
         pf_point_area(&part, s.d_sdf + p, d_grad, s.sdf[p], s.grad + 3 * p, s.each, s.width,
-                      &s.weights);
-        if (s.weights.apart > 0)
-            pf_point_smooth(&part, s.d_sdf, s.d_grad, s.sdf, s.grad, p, n, s.width, &s.weights);
+                      s.weights.lambda_area);
         pf_point_eikonal(&part, d_grad, s.grad + 3 * p, &s.weights);
     } else {
-        s.d_sdf[p] = pf_point_outside(&part, s.sdf[p], walls,
-                                      pf_outside_margin(&s.hull, s.width, p - n), &s.weights);
+        s.d_sdf[p] = pf_point_outside(&part, s.sdf[p], walls, s.width, &s.weights);
         d_grad[0] = d_grad[1] = d_grad[2] = 0;
     }
     s.part[p] = part;
@@ -230,7 +226,7 @@ run_points(struct pf_trainer_cuda *t, int64_t *parts, struct pf_loss_sums *part,
     if (t->near.n == 0)
         return PF_OK;
     PF_TRY(pf_cuda_reserve(&t->points, (size_t)all * 11 * sizeof(float), "the points of a step"));
-    struct loose s = {*w, g, t->hull};
+    struct loose s = {*w, g};
     s.cell = pf_cuda_data<int32_t>(&t->near.list);
     s.cells = t->near.n;
     s.width = width;
@@ -401,11 +397,6 @@ allocate(struct pf_trainer_cuda *t)
     PF_TRY(put(t, &t->pose, &b->views.pose, 12 * views, "cameras"));
     PF_TRY(put(t, &t->intrinsics, &b->views.intrinsics, 9 * views, "cameras"));
     PF_TRY(put(t, &t->pixels, &b->foreground.pixel, b->foreground.size, "the pixels"));
-    if (t->hull.n) {
-        const int32_t *empty = t->hull.empty;
-        PF_TRY(put(t, &t->empty, &empty, t->hull.n, "the hull"));
-        t->hull.empty = pf_cuda_data<int32_t>(&t->empty);
-    }
     PF_TRY(pf_cuda_reserve(&t->rays, (size_t)n * 11 * sizeof(float), "a batch"));
     b->origin = pf_cuda_data<float>(&t->rays);
     b->dir = b->origin + 3 * n;
@@ -438,7 +429,7 @@ allocate(struct pf_trainer_cuda *t)
 
 pf_err
 pf_trainer_cuda_new(struct pf_trainer_cuda **to, pf_field *f, const struct pf_neus_config *conf,
-                    const struct pf_batch *batch, const struct pf_hull *hull)
+                    const struct pf_batch *batch)
 {
     struct pf_trainer_cuda *const t = (struct pf_trainer_cuda *)calloc(1, sizeof *t);
     *to = NULL;
@@ -448,7 +439,6 @@ pf_trainer_cuda_new(struct pf_trainer_cuda **to, pf_field *f, const struct pf_ne
     t->dev = f->dev;
     t->conf = *conf;
     t->batch = *batch;
-    t->hull = *hull;
     t->samples.want_first = true;
     const pf_err err = allocate(t);
     if (err != PF_OK) {
@@ -467,7 +457,7 @@ pf_trainer_cuda_free(struct pf_trainer_cuda *t)
     struct pf_cuda_buffer *const all[] = {&t->image,  &t->alpha,  &t->pose,   &t->intrinsics,
                                           &t->pixels, &t->rays,   &t->points, &t->parts,
                                           &t->grid,   &t->moments, &t->views_of_rays,
-                                          &t->tones,  &t->empty};
+                                          &t->tones};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         pf_cuda_release(all[i]);
     pf_cuda_samples_release(&t->samples);

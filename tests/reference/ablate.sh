@@ -17,7 +17,6 @@ table() {
 		--each "$out/$name-each.tsv" "$@" | tee "$out/$name.tsv"
 }
 
-table one $((limit * 55 / 100)) --elevations 30 --pick base rays grid fine long blind rgb late soft area \
-	vol1 vol2 vol3 smooth1 smooth2 carve carve2 combo
-table several $((limit * 20 / 100)) --elevations 30+0+60+-20 30+-20 --pick base fine combo
-table worse $((limit * 25 / 100)) --degrade none blur color shift masks --objects 10 --pick base fine combo robust tone rgb
+table one $((limit * 55 / 100)) --elevations 30 --pick base new grid fine long blind rgb late robust tone
+table several $((limit * 20 / 100)) --elevations 30+0+60+-20 30+-20 --pick base fine late
+table worse $((limit * 25 / 100)) --degrade none blur color shift masks --objects 10 --pick base fine late robust tone

@@ -78,22 +78,18 @@ struct pf_loss_weights
 pf_loss_weights_of(const struct pf_neus_config *conf, bool grid, float ratio, int64_t rays,
                    int64_t points, int64_t slots)
 {
-    const double area = grid ? conf->lambda_area : 0, volume = grid ? conf->lambda_volume : 0;
-    const double smooth = grid ? conf->lambda_smooth : 0;
-    const int64_t near = area > 0 || volume > 0 || smooth > 0 ? conf->area_points : 0;
+    const double area = grid ? conf->lambda_area : 0;
+    const int64_t near = area > 0 ? conf->area_points : 0;
     return (struct pf_loss_weights){
         .lambda_rgb = conf->lambda_rgb,
         .lambda_mask = conf->lambda_mask,
         .lambda_eikonal = conf->lambda_eikonal,
         .lambda_area = area * ratio,
-        .lambda_volume = volume * ratio,
-        .lambda_smooth = smooth,
         .robust = conf->robust * ratio,
         .rays = rays,
         .inner = (double)points + 1e-5 * (double)(slots > 0 ? slots : 1) + (double)near,
         .area_points = near,
         .wall_points = near / 8,
-        .apart = smooth > 0 ? (float)(2 * conf->bound / conf->max_resolution) : 0,
     };
 }
 
@@ -129,21 +125,17 @@ pf_neus_eikonal(struct pf_loss_sums *sums, float *d_grad, const float *grad, int
 
 void
 pf_neus_area(struct pf_loss_sums *sums, float *d_sdf, float *d_grad, const float *sdf,
-             const float *grad, int64_t n, double volume, float width,
-             const struct pf_loss_weights *w)
+             const float *grad, int64_t n, double volume, float width, double lambda)
 {
     const double each = n > 0 ? volume / (double)n : 0;
-    for (int64_t i = 0; i < n; i++) {
-        pf_point_area(sums, d_sdf + i, d_grad + 3 * i, sdf[i], grad + 3 * i, each, width, w);
-        if (w->apart > 0)
-            pf_point_smooth(sums, d_sdf, d_grad, sdf, grad, i, n, width, w);
-    }
+    for (int64_t i = 0; i < n; i++)
+        pf_point_area(sums, d_sdf + i, d_grad + 3 * i, sdf[i], grad + 3 * i, each, width, lambda);
 }
 
 void
-pf_neus_outside(struct pf_loss_sums *sums, float *d_sdf, const float *sdf, int64_t n, float width,
-                const struct pf_hull *hull, const struct pf_loss_weights *w)
+pf_neus_outside(struct pf_loss_sums *sums, float *d_sdf, const float *sdf, int64_t n, float margin,
+                const struct pf_loss_weights *w)
 {
     for (int64_t i = 0; i < n; i++)
-        d_sdf[i] = pf_point_outside(sums, sdf[i], n, pf_outside_margin(hull, width, i), w);
+        d_sdf[i] = pf_point_outside(sums, sdf[i], n, margin, w);
 }

@@ -48,12 +48,11 @@ void pf_neus_composite_backward(float *d_sdf, float *d_grad, float *d_rgb, doubl
 
 /* What the losses of a whole batch are multiplied with and divided by. */
 struct pf_loss_weights {
-    double lambda_rgb, lambda_mask, lambda_eikonal, lambda_area, lambda_volume, lambda_smooth;
+    double lambda_rgb, lambda_mask, lambda_eikonal, lambda_area;
     double robust;              /* a loss l of a ray counts l / (1 + robust l) */
     int64_t rays;
     double inner;               /* eikonal denominator: points + 1e-5 * slots */
-    int64_t area_points, wall_points;   /* that are on no ray; 0: no loss wants them */
-    float apart;                /* points 2 i and 2 i + 1 of them are so near; 0: anywhere */
+    int64_t area_points, wall_points;   /* that are on no ray; 0: the area is no loss */
 };
 /* Of a batch of rays with so many points and slots (samples.h).  grid: the field is sampled through
  * one, which the loss of the area needs.  ratio: how far the cosine is annealed; the area comes in
@@ -62,7 +61,7 @@ struct pf_loss_weights pf_loss_weights_of(const struct pf_neus_config *conf, boo
                                           int64_t rays, int64_t points, int64_t slots);
 
 struct pf_loss_sums {
-    double rgb, mask, eikonal, area, volume, smooth;    /* losses, not yet weighted */
+    double rgb, mask, eikonal, area;    /* losses, not yet weighted */
     double square;              /* squared error of rgb, summed: PSNR */
     double d_inv_s;             /* cotangent of the sharpness, from pf_neus_composite_backward */
 };
@@ -81,18 +80,15 @@ void pf_neus_loss(struct pf_loss_sums *sums, float *d_color, float *d_mask,
 /* Add (|grad| - 1)^2 of n points to sums, and its cotangent to d_grad [n, 3]. */
 void pf_neus_eikonal(struct pf_loss_sums *sums, float *d_grad, const float *grad, int64_t n,
                      const struct pf_loss_weights *w);
-/* Add the mean of max(margin - sdf, 0) to the mask loss, for n points that are outside for certain
- * (ray.h, pf_outside_point); write d_sdf [n]. */
-struct pf_hull;
+/* Add the mean of max(margin - sdf, 0) to the mask loss, for n points that are outside for certain;
+ * write d_sdf [n]. */
 void pf_neus_outside(struct pf_loss_sums *sums, float *d_sdf, const float *sdf, int64_t n,
-                     float width, const struct pf_hull *hull, const struct pf_loss_weights *w);
+                     float margin, const struct pf_loss_weights *w);
 /* Add an estimate of the surface's area to sums, and write its cotangents d_sdf [n], d_grad [n, 3]:
  * the integral of delta(sdf) |grad|, whose delta is that of a sigmoid(sdf / width), over n points
- * drawn from a volume.  Points should reach some 5 widths from the surface.  The volume inside, as
- * far as the points tell, and where they lie in pairs the change of grad are added likewise. */
+ * drawn from a volume.  Points should reach some 5 widths from the surface. */
 void pf_neus_area(struct pf_loss_sums *sums, float *d_sdf, float *d_grad, const float *sdf,
-                  const float *grad, int64_t n, double volume, float width,
-                  const struct pf_loss_weights *w);
+                  const float *grad, int64_t n, double volume, float width, double lambda);
 
 #ifdef __cplusplus
 }

@@ -97,11 +97,10 @@ pf_occupancy_sample(struct pf_occupancy *o, struct pf_samples *s, const float *o
 }
 
 void
-pf_occupancy_outside(const struct pf_occupancy *o, const struct pf_hull *h, float *x, int64_t n,
-                     uint64_t seed, int step)
+pf_occupancy_walls(const struct pf_occupancy *o, float *x, int64_t n, uint64_t seed, int step)
 {
     for (int64_t p = 0; p < n; p++)
-        pf_outside_point(x + 3 * p, h, o->grid.bound, seed, (uint64_t)step, n, p);
+        pf_wall_point(x + 3 * p, o->grid.bound, seed, (uint64_t)step * (uint64_t)n + (uint64_t)p);
 }
 
 float
@@ -117,8 +116,8 @@ pf_occupancy_distances(struct pf_occupancy *o)
 }
 
 double
-pf_occupancy_near(const struct pf_occupancy *o, float *x, int64_t n, float reach, float apart,
-                  uint64_t seed, int step)
+pf_occupancy_near(const struct pf_occupancy *o, float *x, int64_t n, float reach, uint64_t seed,
+                  int step)
 {
     const int R = o->grid.R;
     const float side = o->grid.cell, most = pf_ray_cell_reach(&o->grid, reach);
@@ -130,8 +129,8 @@ pf_occupancy_near(const struct pf_occupancy *o, float *x, int64_t n, float reach
         return 0;
 #pragma omp parallel for schedule(static)
     for (int64_t p = 0; p < n; p++)
-        pf_area_point(x + 3 * p, &o->grid, o->near, (int64_t)cells, apart, seed, (uint64_t)step, n,
-                      p);
+        pf_near_point(x + 3 * p, &o->grid, o->near, (int64_t)cells, seed,
+                      (uint64_t)step * (uint64_t)n + (uint64_t)p);
     return (double)cells * side * side * side;
 }
 

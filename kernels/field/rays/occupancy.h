@@ -29,7 +29,6 @@ enum { PF_GRID_EVERY = 16 };    /* steps between updates */
 /* Points that are drawn for it are no farther from the surface than this many widths. */
 #define PF_AREA_REACH 5.0f
 
-struct pf_hull;
 struct pf_occupancy;            /* opaque, owned by whoever made it */
 
 /* A grid of conf->occupancy_resolution cells a side; until the first update every cell is
@@ -48,13 +47,11 @@ pf_err pf_occupancy_sample(struct pf_occupancy *o, struct pf_samples *s, const f
                            uint64_t seed, int step) PF_MUST_USE;
 
 /* n points x [n, 3], uniform in the cells that may hold points nearer to the surface than reach,
- * and the volume of these cells: 0, and no points, if there is none.  apart > 0: each odd one lies
- * beside the one before it, at most so far along each axis. */
+ * and the volume of these cells: 0, and no points, if there is none. */
 double pf_occupancy_near(const struct pf_occupancy *o, float *x, int64_t n, float reach,
-                         float apart, uint64_t seed, int step);
-/* n points x [n, 3], uniform on the faces of the cube, or half of them in the cells of a hull. */
-void pf_occupancy_outside(const struct pf_occupancy *o, const struct pf_hull *h, float *x, int64_t n,
-                          uint64_t seed, int step);
+                         uint64_t seed, int step);
+/* n points x [n, 3], uniform on the faces of the cube. */
+void pf_occupancy_walls(const struct pf_occupancy *o, float *x, int64_t n, uint64_t seed, int step);
 float pf_occupancy_cell(const struct pf_occupancy *o);          /* side of a cell, scene units */
 float *pf_occupancy_distances(struct pf_occupancy *o);          /* owned by o; of NULL: NULL */
 

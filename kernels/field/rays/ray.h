@@ -5,7 +5,6 @@
 #define PF_FIELD_RAY_H
 #include "common/rng.h"
 #include "kernels/field/rays/composite.h"
-#include "kernels/field/rays/hull.h"
 #include "kernels/field/hash/team.h"
 
 /* ---- samples through the grid of distances (occupancy.c) ---- */
@@ -562,89 +561,19 @@ pf_wall_point(float x[3], float bound, uint64_t seed, uint64_t number)
     }
 }
 
-/* How far from the surface point p outside must be at least: as far as its like on a face of the
- * cube, or just outside in a cell of the hull. */
-PF_FN float
-pf_outside_margin(const struct pf_hull *h, float width, int64_t p)
-{
-    return h->n && p % 2 ? 0 : width;
-}
-
-/* Point p of n that are outside: on the faces of the cube, or every second in a cell of the hull. */
-PF_FN void
-pf_outside_point(float x[3], const struct pf_hull *h, float bound, uint64_t seed, uint64_t step,
-                 int64_t n, int64_t p)
-{
-    const uint64_t number = step * (uint64_t)n + (uint64_t)p;
-    if (!h->n || p % 2 == 0) {
-        pf_wall_point(x, bound, seed, number);
-        return;
-    }
-    const struct pf_rng4 r = pf_philox(seed, PF_RNG_OCCUPANCY | UINT64_C(3) << 32, number);
-    const int32_t c = h->empty[r.v[0] * (uint64_t)h->n >> 32], R = h->side;
-    const int32_t at[3] = {c % R, c / R % R, c / R / R};
-    PF_UNROLL for (int k = 0; k < 3; k++)
-        x[k] = 2 * h->bound / (float)R * ((float)at[k] + (float)(r.v[k + 1] >> 8) * 0x1p-24f) -
-               h->bound;
-}
-
-/* Point p of the n of a step: as pf_near_point, but with apart > 0 an odd one lies beside the one
- * before it, at most apart away along each axis. */
-PF_FN void
-pf_area_point(float x[3], const struct pf_ray_grid *g, const int32_t *cell, int64_t cells,
-              float apart, uint64_t seed, uint64_t step, int64_t n, int64_t p)
-{
-    const uint64_t number = step * (uint64_t)n + (uint64_t)p, beside = apart > 0 ? p % 2 : 0;
-    pf_near_point(x, g, cell, cells, seed, number - beside);
-    if (!beside)
-        return;
-    const struct pf_rng4 r = pf_philox(seed, PF_RNG_OCCUPANCY | UINT64_C(2) << 32, number);
-    PF_UNROLL for (int k = 0; k < 3; k++)
-        x[k] += apart * (2 * (float)(r.v[k] >> 8) * 0x1p-24f - 1);
-}
-
-/* Adds what one point, which stands for the volume `each`, says of the surface's area and of the
- * volume inside; writes cotangents. */
+/* Adds what one point, which stands for the volume `each`, says of the surface's area; writes
+ * cotangents. */
 PF_FN void
 pf_point_area(struct pf_loss_sums *sums, float *d_sdf, float d_grad[3], float sdf, const float g[3],
-              double each, float width, const struct pf_loss_weights *w)
+              double each, float width, double lambda)
 {
     const float P = pf_ray_sigmoid(sdf / width);
     const float length = sqrtf(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]);
-    const double delta = P * (1 - P) / width, share = w->lambda_area * each * delta;
+    const double delta = P * (1 - P) / width, share = lambda * each * delta;
     sums->area += each * delta * length;
-    sums->volume += each * (1 - P);
-    *d_sdf = (float)(share * (1 - 2 * P) / width * length - w->lambda_volume * each * delta);
+    *d_sdf = (float)(share * (1 - 2 * P) / width * length);
     PF_UNROLL for (int k = 0; k < 3; k++)
         d_grad[k] = length > 0 ? (float)(share * g[k] / length) : 0;
-}
-
-/* How far the gradient must turn between two points to be an edge: below, the loss is square. */
-#define PF_SMOOTH_TURN 0.05
-
-/* Adds point p's half of the loss of its pair, how much the gradient differs at the other, weighted
- * by how near the surface is, and its cotangents. */
-PF_FN void
-pf_point_smooth(struct pf_loss_sums *sums, float *d_sdf, float *d_grad, const float *sdf,
-                const float *grad, int64_t p, int64_t n, float width,
-                const struct pf_loss_weights *w)
-{
-    const int64_t q = p ^ 1;
-    if (q >= n)
-        return;
-    const float P = pf_ray_sigmoid(sdf[p] / width), Q = pf_ray_sigmoid(sdf[q] / width);
-    float turn[3];
-    double square = PF_SMOOTH_TURN * PF_SMOOTH_TURN;
-    PF_UNROLL for (int k = 0; k < 3; k++) {
-        turn[k] = grad[3 * p + k] - grad[3 * q + k];
-        square += (double)turn[k] * turn[k];
-    }
-    const double near = 2 * (P * (1 - P) + Q * (1 - Q)), root = sqrt(square);
-    const double share = w->lambda_smooth * 2 / (double)n;
-    sums->smooth += near * (root - PF_SMOOTH_TURN) / (double)n;
-    d_sdf[p] += (float)(share * (root - PF_SMOOTH_TURN) * 2 * P * (1 - P) * (1 - 2 * P) / width);
-    PF_UNROLL for (int k = 0; k < 3; k++)
-        d_grad[3 * p + k] += (float)(share * near * turn[k] / root);
 }
 
 /* Adds the mask loss of one of n points that are outside for certain; returns the cotangent of

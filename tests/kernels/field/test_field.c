@@ -95,14 +95,12 @@ config(int which)
     c.lambda_area = which == WIDE ? 0 : 0.003;
     c.area_points = 203;
     c.lr_variance = 0.3;
+    c.view_start = 0;
     if (which == ODD) {                         /* all that configs/neus.yaml leaves out */
         c.anneal_steps = 0;                     /* which would delay some */
         c.view_start = 20;
-        c.lambda_volume = 0.01;
-        c.lambda_smooth = 0.02;
         c.robust = 2;
         c.lr_tone = 0.1;
-        c.carve = 0.02;
     }
     c.lr = 1e-2;
     if (sanitized()) {

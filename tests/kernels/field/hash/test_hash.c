@@ -401,9 +401,7 @@ test_a_resumed_run_is_the_run_that_was_never_stopped(void **state)
     conf.occupancy_resolution = 12;
     conf.ray_samples = 16;
     conf.lambda_area = 0.01;
-    conf.lambda_smooth = 0.01;
     conf.lr_tone = 0.1;
-    conf.carve = 0.05;
     conf.area_points = 64;
     for (int i = 0; i < VIEWS * SIZE * SIZE; i++) {             /* a disc on white */
         const int x = i % SIZE - SIZE / 2, y = i / SIZE % SIZE - SIZE / 2;

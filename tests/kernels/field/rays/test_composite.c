@@ -1,7 +1,6 @@
 /* The compositor of signed distance fields: worked examples, what dropped points do, and its
  * gradients against finite differences in double precision. */
 #include "kernels/field/rays/composite.h"
-#include "kernels/field/rays/hull.h"
 #include "tests/check.h"
 
 enum { RAYS = 5, POINTS = 40 };
@@ -329,8 +328,7 @@ test_tones_follow_finite_differences(void **state)
     }
 }
 
-/* The cotangents of area, volume and smoothness, and of being outside, against differences of the
- * sums.  The last point has no partner. */
+/* The cotangents of area, and of being outside, against differences of the sums. */
 static void
 test_area_follows_finite_differences(void **state)
 {
@@ -338,28 +336,24 @@ test_area_follows_finite_differences(void **state)
     float sdf[N] = {-0.02f, 0.004f, 0.03f}, d_sdf[N], d_grad[3 * N], unused[4 * N];
     float grad[3 * N] = {0.6f, 0, 0.9f, -0.3f, 0.2f, 0.8f, 0, 1, 0};
     const float h = 1e-3f, width = 0.01f;
-    const struct pf_loss_weights weights = {.lambda_mask = 1, .lambda_area = 1,
-                                            .lambda_volume = 30, .lambda_smooth = 3,
-                                            .apart = 0.01f};
+    const struct pf_loss_weights weights = {.lambda_mask = 1};
     struct pf_loss_sums sums = {0};
     (void)state;
-    pf_neus_area(&sums, d_sdf, d_grad, sdf, grad, N, 0.2, width, &weights);
-    assert_true(sums.volume > 0 && sums.smooth > 0);
+    pf_neus_area(&sums, d_sdf, d_grad, sdf, grad, N, 0.2, width, 1);
     for (int i = 0; i < 4 * N; i++) {
         float *at = i < N ? sdf + i : grad + i - N;
         const float was = *at, got = i < N ? d_sdf[i] : d_grad[i - N];
         const float step = i < N ? 0.1f * h : h;
         struct pf_loss_sums more = {0}, less = {0};
         *at = was + step;
-        pf_neus_area(&more, unused, unused + N, sdf, grad, N, 0.2, width, &weights);
+        pf_neus_area(&more, unused, unused + N, sdf, grad, N, 0.2, width, 1);
         *at = was - step;
-        pf_neus_area(&less, unused, unused + N, sdf, grad, N, 0.2, width, &weights);
+        pf_neus_area(&less, unused, unused + N, sdf, grad, N, 0.2, width, 1);
         *at = was;
-        const double want = (more.area - less.area + 30 * (more.volume - less.volume) +
-                             3 * (more.smooth - less.smooth)) / (2 * (double)step);
+        const double want = (more.area - less.area) / (2 * (double)step);
         assert_true(fabs(got - want) < 1e-2 * fabs(want) + 1e-3);
     }
-    pf_neus_outside(&sums, d_sdf, sdf, N, width, &(struct pf_hull){0}, &weights);
+    pf_neus_outside(&sums, d_sdf, sdf, N, width, &weights);
     assert_true(fabs(sums.mask - (0.03 + 0.006) / N) < 1e-6);
     assert_near(d_sdf, ((float[]){-1.0f / N, -1.0f / N, 0}), N, 1e-6);
 }

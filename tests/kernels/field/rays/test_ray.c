@@ -159,11 +159,9 @@ test_points_of_the_surface_are_those_of_the_cpu(void **state)
     struct pf_occupancy *o;
     struct pf_loss_sums sums = {0}, mine = {0};
     const struct pf_loss_weights weights = {
-        .lambda_mask = 1, .lambda_eikonal = 0.1, .lambda_area = 0.003, .lambda_volume = 0.01,
-        .lambda_smooth = 0.02, .apart = 0.01f, .rays = 1, .inner = N};
+        .lambda_mask = 1, .lambda_eikonal = 0.1, .rays = 1, .inner = N};
     static float x[3 * N], wall[3 * WALLS], sdf[N], grad[3 * N], want[4 * N], got[4 * N];
-    static int32_t near[R * R * R], empty[] = {0, 5};
-    const struct pf_hull hull = {4, 0.6f, 2, empty};
+    static int32_t near[R * R * R];
     pf_doc doc = {0};
     int64_t cells = 0;
     (void)state;
@@ -175,41 +173,35 @@ test_points_of_the_surface_are_those_of_the_cpu(void **state)
     const struct pf_ray_grid g = pf_ray_grid_of(&conf, distance);
     const float cell = pf_occupancy_cell(o), reach = 2.5f * cell;
     const float most = PF_GRID_SLACK * 0.8660254f * cell + reach;
-    const double volume = pf_occupancy_near(o, x, N, reach, weights.apart, 5, 9);
-    pf_occupancy_outside(o, &hull, wall, WALLS, 5, 9);
+    const double volume = pf_occupancy_near(o, x, N, reach, 5, 9);
+    pf_occupancy_walls(o, wall, WALLS, 5, 9);
     for (int32_t i = 0; i < R * R * R; i++)
         if (fabsf(distance[i]) < most)
             near[cells++] = i;
     assert_true(fabs((double)cells * cell * cell * cell - volume) < 1e-12);
     for (int p = 0; p < N; p++) {
         float y[3];
-        pf_area_point(y, &g, near, cells, weights.apart, 5, 9, N, p);
+        pf_near_point(y, &g, near, cells, 5, 9 * N + (uint64_t)p);
         assert_memory_equal(y, x + 3 * p, sizeof(y));
         if (p < WALLS) {
-            pf_outside_point(y, &hull, 0.6f, 5, 9, WALLS, p);
+            pf_wall_point(y, 0.6f, 5, 9 * WALLS + (uint64_t)p);
             assert_memory_equal(y, wall + 3 * p, sizeof(y));
-            for (int k = 0; k < 3 && p % 2; k++)        /* cell 0 or 5 of 4 a side */
-                assert_true(y[k] >= -0.6f && y[k] < (k < 2 ? 0 : -0.3f));
         }
     }
     fill_uniform(sdf, N, 3);
     fill_uniform(grad, 3 * N, 4);
     for (int p = 0; p < N; p++)
         sdf[p] *= 0.1f;
-    pf_neus_area(&sums, want, want + N, sdf, grad, N, volume, 0.02f, &weights);
-    for (int p = 0; p < N; p++) {
-        pf_point_area(&mine, got + p, got + N + 3 * p, sdf[p], grad + 3 * p, volume / N, 0.02f,
-                      &weights);
-        pf_point_smooth(&mine, got, got + N, sdf, grad, p, N, 0.02f, &weights);
-    }
-    assert_memory_equal(got, want, sizeof(got));
-    pf_neus_outside(&sums, want, sdf, N, 0.02f, &hull, &weights);
+    pf_neus_area(&sums, want, want + N, sdf, grad, N, volume, 0.02f, 0.003);
     for (int p = 0; p < N; p++)
-        got[p] = pf_point_outside(&mine, sdf[p], N, p % 2 ? 0 : 0.02f, &weights);
+        pf_point_area(&mine, got + p, got + N + 3 * p, sdf[p], grad + 3 * p, volume / N, 0.02f,
+                      0.003);
+    assert_memory_equal(got, want, sizeof(got));
+    pf_neus_outside(&sums, want, sdf, N, 0.02f, &weights);
+    for (int p = 0; p < N; p++)
+        got[p] = pf_point_outside(&mine, sdf[p], N, 0.02f, &weights);
     assert_memory_equal(got, want, N * sizeof(float));
     assert_true(mine.area == sums.area && mine.mask == sums.mask && sums.area > 0 && sums.mask > 0);
-    assert_true(mine.volume == sums.volume && mine.smooth == sums.smooth);
-    assert_true(sums.volume > 0 && sums.smooth > 0);
     pf_occupancy_free(o);
     pf_doc_release(&doc);
 }
