@@ -30,7 +30,6 @@ struct pf_neus_config {
     double lr_variance;         /* factor of lr for the sharpness */
     double lr_tone;             /* factor of lr for gain and offset of each view; 0: none */
     int view_start;             /* step from which the colour depends on the direction */
-    double robust;              /* how much less a ray counts the worse it fits; 0: as much */
 };
 
 #endif

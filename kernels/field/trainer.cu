@@ -339,8 +339,9 @@ update_tones(struct pf_trainer_cuda *t, const struct pf_adamw *adamw, int64_t st
     float *const tones = pf_cuda_data<float>(&t->tones);
     const int64_t n = t->tone_count;
     const cudaStream_t stream = pf_cuda_stream(t->dev);
-    adamw_step<<<pf_blocks(n, 256), 256, 0, stream>>>(tones, tones + 3 * n, tones + n, tones + 2 * n,
-                                                      n, pf_adamw_factors(adamw, 0, step));
+    const struct pf_adamw_factors a = pf_adamw_factors(adamw, 0, step);
+    adamw_step<<<pf_blocks(n, 256), 256, 0, stream>>>(tones, tones + 3 * n, tones + n,
+                                                      tones + 2 * n, n, a);
     centre_tones<<<1, PF_TONE, 0, stream>>>(tones, n / PF_TONE);
     return pf_launched(t->dev, "the views' tones");
 }

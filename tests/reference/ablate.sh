@@ -17,6 +17,6 @@ table() {
 		--each "$out/$name-each.tsv" "$@" | tee "$out/$name.tsv"
 }
 
-table one $((limit * 55 / 100)) --elevations 30 --pick base new grid fine long blind rgb late robust tone
+table one $((limit * 55 / 100)) --elevations 30 --pick base new grid fine long blind rgb late tone
 table several $((limit * 20 / 100)) --elevations 30+0+60+-20 30+-20 --pick base fine late
-table worse $((limit * 25 / 100)) --degrade none blur color shift masks --objects 10 --pick base fine late robust tone
+table worse $((limit * 25 / 100)) --degrade none blur color shift masks --objects 10 --pick base fine late tone

@@ -85,7 +85,6 @@ pf_loss_weights_of(const struct pf_neus_config *conf, bool grid, float ratio, in
         .lambda_mask = conf->lambda_mask,
         .lambda_eikonal = conf->lambda_eikonal,
         .lambda_area = area * ratio,
-        .robust = conf->robust * ratio,
         .rays = rays,
         .inner = (double)points + 1e-5 * (double)(slots > 0 ? slots : 1) + (double)near,
         .area_points = near,

@@ -49,7 +49,6 @@ void pf_neus_composite_backward(float *d_sdf, float *d_grad, float *d_rgb, doubl
 /* What the losses of a whole batch are multiplied with and divided by. */
 struct pf_loss_weights {
     double lambda_rgb, lambda_mask, lambda_eikonal, lambda_area;
-    double robust;              /* a loss l of a ray counts l / (1 + robust l) */
     int64_t rays;
     double inner;               /* eikonal denominator: points + 1e-5 * slots */
     int64_t area_points, wall_points;   /* that are on no ray; 0: the area is no loss */

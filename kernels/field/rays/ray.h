@@ -466,13 +466,12 @@ pf_ray_loss(struct pf_loss_sums *sums, float d_color[3], float *d_mask,
     const double e[3] = {got->rgb[0] - want[0], got->rgb[1] - want[1], got->rgb[2] - want[2]};
     const double square = e[0] * e[0] + e[1] * e[1] + e[2] * e[2];
     const double loss = sqrt(square + 0.001), miss = got->mask - want_mask;
-    const double keep = 1 / (1 + w->robust * loss), mask_keep = 1 / (1 + w->robust * miss * miss);
-    sums->rgb += loss * keep * share;
-    sums->mask += miss * miss * mask_keep * share;
+    sums->rgb += loss * share;
+    sums->mask += miss * miss * share;
     sums->square += square;
     PF_UNROLL for (int k = 0; k < 3; k++)
-        d_color[k] = (float)(w->lambda_rgb * share * keep * keep * e[k] / loss);
-    *d_mask = (float)(w->lambda_mask * share * mask_keep * mask_keep * 2 * miss);
+        d_color[k] = (float)(w->lambda_rgb * share * e[k] / loss);
+    *d_mask = (float)(w->lambda_mask * share * 2 * miss);
 }
 
 /* The same of ray r as its view shows it: the object's part of the colour with the view's gain and

@@ -99,7 +99,6 @@ config(int which)
     if (which == ODD) {                         /* all that configs/neus.yaml leaves out */
         c.anneal_steps = 0;                     /* which would delay some */
         c.view_start = 20;
-        c.robust = 2;
         c.lr_tone = 0.1;
     }
     c.lr = 1e-2;

@@ -261,37 +261,6 @@ test_losses_worked_example(void **state)
     assert_near(d_grad, ((float[]){0, 0.1f, 0, 0, 0, 0}), 6, 1e-6);
 }
 
-/* A ray that is off counts less, and its cotangents are those of what it counts. */
-static void
-test_robust_losses_follow_finite_differences(void **state)
-{
-    float rgb[] = {0.8f, 0.2f, 0.9f}, mask[] = {0.75f};
-    const float want[] = {0.5f, 0.2f, 0.5f}, want_mask[] = {0.25f}, h = 1e-3f;
-    const struct pf_neus_out out = {.rgb = rgb, .mask = mask};
-    const struct pf_loss_weights weights = {
-        .lambda_rgb = 0.5, .lambda_mask = 2, .robust = 3, .rays = 1, .inner = 1};
-    struct pf_loss_sums sums = {0};
-    float d[4], unused[4];
-    const double far = sqrt(0.25 + 0.001);
-    (void)state;
-    pf_neus_loss(&sums, d, d + 3, &out, want, want_mask, NULL, 1, &weights);
-    assert_true(fabs(sums.rgb - far / (1 + 3 * far)) < 1e-6);
-    assert_true(fabs(sums.mask - 0.25 / 1.75) < 1e-6);
-    for (int i = 0; i < 4; i++) {
-        float *at = i < 3 ? rgb + i : mask;
-        const float was = *at;
-        struct pf_loss_sums more = {0}, less = {0};
-        *at = was + h;
-        pf_neus_loss(&more, unused, unused + 3, &out, want, want_mask, NULL, 1, &weights);
-        *at = was - h;
-        pf_neus_loss(&less, unused, unused + 3, &out, want, want_mask, NULL, 1, &weights);
-        *at = was;
-        const double slope =
-            (0.5 * (more.rgb - less.rgb) + 2 * (more.mask - less.mask)) / (2 * (double)h);
-        assert_near(&d[i], &(float){(float)slope}, 1, 1e-3);
-    }
-}
-
 /* Gain and offset of a view act on the object's part of a colour; cotangents of both, of the colour
  * and of the mask. */
 static void
@@ -367,7 +336,6 @@ main(void)
         cmocka_unit_test(test_forward_follows_the_formula_in_double),
         cmocka_unit_test(test_backward_follows_finite_differences),
         cmocka_unit_test(test_losses_worked_example),
-        cmocka_unit_test(test_robust_losses_follow_finite_differences),
         cmocka_unit_test(test_tones_follow_finite_differences),
         cmocka_unit_test(test_area_follows_finite_differences),
     };
