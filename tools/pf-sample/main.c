@@ -78,7 +78,7 @@ static const struct quality {
 } qualities[] = {
     {"draft", "ddim", "trailing", 3, 0},
     {"normal", "ddim", "trailing", 8, 0},
-    {"best", "ddim", "trailing", 20, 0},
+    {"best", "unipc", "trailing", 20, 0},
 };
 
 struct photo {                          /* a document of the input */
