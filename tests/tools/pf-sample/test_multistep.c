@@ -151,8 +151,9 @@ solve(float x[N], const struct run *r)
     for (int k = d.steps - 1; k >= 0; k--) {
         const double a = r->alphas[d.t[k]];
         for (int i = 0; i < N; i++)
-            out[i] = (float)(r->velocity ? sqrt(a) * noise_of(x[i], a) - sqrt(1 - a) * x0_of(x[i], a)
-                                         : noise_of(x[i], a));
+            out[i] = (float)(r->velocity
+                                 ? sqrt(a) * noise_of(x[i], a) - sqrt(1 - a) * x0_of(x[i], a)
+                                 : noise_of(x[i], a));
         assert_ok(pf_multistep(cpu, &tx, &ty, &t1, &t2, &to, NULL, 1, &c.c[k]));
     }
 }

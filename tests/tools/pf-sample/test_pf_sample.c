@@ -375,7 +375,7 @@ test_quality_is_four_options(void **state)
     (void)state;
     RUNS(SAMPLE "--quality draft -o draft.pf clip.pf");
     RUNS(SAMPLE "--sampler ddim --timesteps trailing --steps 3 --eta 0 -o same.pf clip.pf");
-    RUNS("pf-stream get views.image draft.pf >a && pf-stream get views.image same.pf >b && cmp a b");
+    RUNS("pf-stream get views.image draft.pf >a; pf-stream get views.image same.pf >b; cmp a b");
     RUNS(SAMPLE "--quality draft --steps 2 --sampler unipc -o own.pf clip.pf");
     RUNS("pf-stream get views.image own.pf >b; ! cmp -s a b");
     RUNS("pf-stream info own.pf | grep -q '\"steps\": *2\\b'");
