@@ -11,6 +11,8 @@ SHIPS  := $(filter $(realpath $(D)/photos)/%,$(realpath $(INPUT)))
 NUMBER := $(if $(SHIPS),$(lastword $(subst -, ,$(basename $(notdir $(INPUT))))))
 INPUT_ELEVATION ?= $(or $(NUMBER),auto)
 CROP_SIZE  ?= $(if $(filter %.png,$(SHIPS)),-1)
+# Views from the side as well: fused, they make better meshes (tests/reference/README.md, "Several elevations").
+TARGET_ELEVATION ?= 30,0
 RESOLUTION ?= 128
 FRAMES     ?= 90
 include $(dir $(lastword $(MAKEFILE_LIST)))reconstruct.mk
@@ -18,7 +20,7 @@ include $(dir $(lastword $(MAKEFILE_LIST)))reconstruct.mk
 demo: all
 	@pf-report --photo $(call q,$(call name,INPUT)) -o $(O)/report.html $(O)
 	@echo; echo "made from "$(call q,$(call typed,INPUT)):
-	@printf '  %-28s %s\n' $(O)/0.png "the 16 views" $(O)/masks.png "the same, cut out" \
+	@printf '  %-28s %s\n' $(O)/0.png "the views, 16 at each elevation" $(O)/masks.png "the same, cut out" \
 	  $(O)/mesh.ply "mesh with vertex colours" $(O)/mesh.glb "the same for viewers and browsers" \
 	  $(O)/rendering.mp4 "turntable video" $(O)/loss.csv "loss of every training step" \
 	  $(O)/report.html "all of it as one page"

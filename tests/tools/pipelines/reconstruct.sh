@@ -89,6 +89,12 @@ for v in INPUT CKPT; do
     ok "no such $v" test $? = 2 -a "$(wc -l <said)" = 1 -a "$(grep -c "$v: there is no file" said)" = 1 -a ! -e none
 done
 
+demo() { make -s -n -f "$ROOT/pipelines/demo.mk" PATH="$TMP/tools:$PATH" OUTPUT=demo CONFIG=plain.yaml CKPT=w "$@"; }
+demo >said 2>&1
+ok "the demo samples 30 and 0 degrees" grep -q "pf-sample .*--target-elevation '30,0'" said
+demo TARGET_ELEVATION=50 >said 2>&1
+ok "or what is asked for" grep -q "pf-sample .*--target-elevation '50'" said
+
 # Installed: PREFIX/bin beside PREFIX/share/posefusion.
 mkdir -p there/share/posefusion; cp -r "$ROOT/pipelines" there/share/posefusion; cp -r tools there/bin; rm -f ran
 ok "an installed pipeline finds the installed tools" env PATH=/usr/bin:/bin make -s -f there/share/posefusion/pipelines/reconstruct.mk \
