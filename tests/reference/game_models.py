@@ -1,8 +1,8 @@
 """Models of Debian's games under free licences, for models.py: megaglest-data, supertuxkart-data, 0ad-data.
 
 A model is triangles with corners p f4 [n, 3, 3] (z up, front +x, longest edge 1, the box's middle at the origin), uv f4
-[n, 3, 2], index [n] (rows of materials: (linear-free sRGB colour, rgba u1 [h, w, 4] or None)).  What a licence asks for comes
-from debian/copyright (DEP-5): a file that it does not give under one of FREE is not used, nor is one with such a texture."""
+[n, 3, 2], index [n] (rows of materials: (sRGB colour, rgba u1 [h, w, 4] or None)).  What a licence asks for comes
+from debian/copyright (DEP-5): a file that it does not give under one of FREE is not used."""
 import fnmatch
 import glob
 import hashlib

@@ -47,6 +47,25 @@ class Models(unittest.TestCase):
         uv[1] = 7
         self.assertEqual(len(models.merged(t, uv, np.zeros(2, int), 100)[0]), 6)
 
+    def test_what_is_written_is_read_again(self):
+        """A textured triangle with holes and a plain one, in two models; the second has a weight."""
+        t = np.array([[[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 0, 0.5], [0.5, 0, 0.5], [0, 0.25, 0.5]]], np.float32)
+        leaf = np.full((4, 4, 4), (10, 200, 30, 255), np.uint8)
+        leaf[:2, :, 3] = 0
+        m = dict(p=t, uv=np.array([[[0.0, 0], [1, 0], [0, 1]]] * 2), index=np.array([0, 1]), materials=[((1, 1, 1), leaf), ((0.25, 0.5, 0.75), None)])
+        heads, bodies, pictures = zip(*[models.packed(m, models.GAME_GRIDS, texture) for texture in (models.TEXTURE, models.GAME_TEXTURE)])
+        heads = [dict(h, name=name, held=False, **more) for h, name, more in zip(heads, 'ab', ({}, {'weight': 0.25}))]
+        with tempfile.NamedTemporaryFile(suffix='.bin') as f:
+            models.write(f.name, heads, bodies, pictures)
+            a, b = models.read(f.name)
+        self.assertEqual((a['name'], a['weight'], b['name'], b['weight']), ('a', 1.0, 'b', 0.25))
+        for r in (a, b):
+            order = r['material']
+            self.assertEqual(sorted(order.tolist()), [0, 1])
+            self.assertLess(np.abs(r['p'][r['faces']][np.argsort(order)] - t).max(), 1e-6)
+            self.assertEqual((r['materials'][1][0].tolist(), r['materials'][1][1]), ([0.25, 0.5, 0.75], None))
+            self.assertTrue(np.array_equal(r['materials'][0][1], leaf) or np.array_equal(r['materials'][0][1][2:], leaf[2:]))
+
 
 class Games(unittest.TestCase):
     """game_models.py reads what is written here by hand."""
