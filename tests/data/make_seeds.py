@@ -96,6 +96,7 @@ def lists():
     yield "columns", (b"photo\tobject\televation\tazimuth\tcrop_size\ttarget_elevation\tseed\n"
                       b"a.png\tchair\t20\t-5.5\t-1\t0,30\t6033\nb.png\t\t\t\t\t15,45\t\n")
     yield "spreadsheet", b"\xef\xbb\xbfobject\tphoto\r\nchair\ta.png\r\n\r\n"
+    yield "photo_is_folder", b"photo\nb/\n"
     yield "object_twice", b"photo\na/chair.png\nb/chair.png\n"
 
 

@@ -194,6 +194,8 @@ read_row(struct reader *r, char *line)
         return wrong(r, TARGET_ELEVATION, row->target ? row->target : "",
                      "it in all rows or in none");
     PF_TRY(name_object(row));
+    if (!*row->object)
+        return pf_fail(PF_EFORMAT, "%s:%d: column photo: it names a folder", r->title, r->line);
     PF_TRY(pf_seen_add(&r->objects, row->object, &before));
     for (int i = 0; before && i < r->list->n - 1; i++)
         if (!strcmp(r->list->row[i].object, row->object))
