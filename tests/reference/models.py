@@ -185,6 +185,8 @@ def read(path):
 
 ABOUT = """weights.safetensors was trained on pictures of the following works; none of them is in this repository.
 All were changed: simplified, recoloured, stretched, drawn from random sides under random lights.  held: used to measure only.
+Some are under CC-BY-SA.  As far as the weights adapt these works, they are offered under CC-BY-SA 4.0; nothing else in the
+repository is touched by that.
 
 Models LIBRARY:NAME: Debian package sweethome3d-furniture 1.8-1 (http://www.sweethome3d.com/importModels.jsp), OBJ
 conversions by Emmanuel Puybaret / eTeks.  Others, PACKAGE:FILE: Debian packages megaglest-data (https://megaglest.org),
