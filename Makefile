@@ -196,6 +196,7 @@ SEEDS_checkpoint := tests/data/checkpoint
 SEEDS_image      := tests/data/images
 SEEDS_strip      := tests/data/images
 SEEDS_onnx       := tests/data/onnx
+SEEDS_ply        := tests/data/meshes
 SEEDS_stream     := tests/data/seeds/document
 SEEDS_views      := tests/data/seeds/document
 

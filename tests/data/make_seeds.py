@@ -112,9 +112,32 @@ def manifests():
     yield "object_with_nul", lines({"object": "a\u0000b", "status": "done"})
 
 
+def scenes():
+    """What the importing child hands over: a triangle as it is, and with a texture that is inside, or a file's name."""
+    material = lambda texture, glass=0: F(1, 0.5, 0, 1, 0.5, texture, 0, 2, 1, glass)
+    def scene(materials, texture=(), **meta):
+        parts = [("color", "F32", [3, 4], F(*[1.0] * 12)), ("index", "U32", [1, 3], struct.pack("<3I", 0, 1, 2)),
+                 ("material", "F32", [len(materials) // 40, 10], materials), ("material_of", "U32", [1], bytes(4)),
+                 ("normal", "F32", [3, 3], F(*[0, 0, 1] * 3)), ("position", "F32", [3, 3], F(0, 0, 0, 1, 0, 0, 0, 1, 0)),
+                 ("uv", "F32", [3, 2], F(0, 0, 1, 0, 0, 1))] + list(texture)
+        header, data = {"__metadata__": meta}, b""
+        for what, dtype, shape, b in parts:
+            header[what] = entry(dtype, shape, len(data), len(data) + len(b))
+            data += b
+        return document(header, data)
+    png = open(os.path.join(HERE, "mesh", "box.png"), "rb").read()
+    yield "plain", scene(material(-1), up="z")
+    yield "texture", scene(material(0), [("texture.0", "U8", [len(png)], png)], colors="linear", up="y")
+    yield "texels", scene(material(0), [("texture.0", "U8", [2, 2, 4], bytes(range(16)))], missing="a.png")
+    yield "texture_elsewhere", scene(material(0), **{"texture.0": "../box.png"})
+    yield "glass", scene(material(-1) + material(-1, 1))
+    yield "error", scene(b"", error="it holds no triangle")
+    yield "refused", scene(b"", refused="a.bin: it is no file")
+
+
 def main():
     for folder, part in (("pickle", pickles), ("zip", zips), ("document", documents), ("config", configs),
-                         ("transforms", transforms), ("colmap", colmaps), ("list", lists), ("manifest", manifests)):
+                         ("transforms", transforms), ("colmap", colmaps), ("list", lists), ("manifest", manifests), ("mesh", scenes)):
         os.makedirs(os.path.join(OUT, folder), exist_ok=True)
         for what, data in part():
             with open(os.path.join(OUT, folder, what), "wb") as f:

@@ -1,14 +1,16 @@
 /* fuzz_mesh.c - any bytes at all as what the importing child hands over: refused or taken, never a
  * crash.
  *
- *     clang -fsanitize=fuzzer,address -DPF_FUZZER ... tests/fuzz/fuzz_mesh.c
+ *     make fuzz T=mesh SECONDS=600
  *
- * Without PF_FUZZER it imports the files given, or all of tests/data/mesh, cut short and with bytes
- * changed, and then changes what the child made of each whole one; it speaks TAP. */
+ * Without PF_FUZZER it replays the files given, what a child may have handed over, or else those of
+ * tests/data/seeds/mesh with bytes changed, and imports all of tests/data/mesh, cut short and with
+ * bytes changed, and then changes what the child made of two whole ones; it speaks TAP. */
 #include <unistd.h>
 
 #include "common/stream.h"
 #include "kernels/raster/scene.h"
+#include "tests/fuzz/repair.h"
 #include "tests/fuzz/replay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
@@ -37,7 +39,13 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     return 0;
 }
 
-#ifndef PF_FUZZER
+#ifdef PF_FUZZER
+size_t
+LLVMFuzzerCustomMutator(uint8_t *bytes, size_t size, size_t most, unsigned seed)
+{
+    return repair_document(bytes, size, most, seed);
+}
+#else
 /* A document without the checksums that would keep changed bytes out. */
 static void
 without_checksums(uint8_t *bytes, size_t size)
@@ -84,6 +92,13 @@ replay(uint8_t *bytes, size_t size)
     }
 }
 
+/* What the child could hand over, by hand. */
+static void
+replay_document(uint8_t *bytes, size_t size)
+{
+    replay_changed(bytes, size, 100);
+}
+
 /* A mesh of the data as the child hands it over, with bytes changed. */
 static void
 replay_import(const char *mesh, uint64_t changes)
@@ -101,10 +116,13 @@ replay_import(const char *mesh, uint64_t changes)
 int
 main(int argc, char *argv[])
 {
-    if (argc < 2) {
-        replay_import("tests/data/mesh/box.obj", 100);
-        replay_import("tests/data/mesh/box.glb", 100);
-    }
+    if (argc >= 2)
+        return replay_files(argc, argv, NULL, replay_document);
+    replay_import("tests/data/mesh/box.obj", 100);
+    replay_import("tests/data/mesh/box.glb", 100);
+    path = "tests/data/seeds/mesh/a.glb";
+    if (replay_files(argc, argv, "tests/data/seeds/mesh", replay_document))
+        return 1;
     return replay_files(argc, argv, "tests/data/mesh", replay);
 }
 #endif

@@ -1,7 +1,7 @@
 /* fuzz_ply.c - any bytes at all through pf-eval's readers of meshes (PLY, OBJ, GLB, STL, NPZ):
  * refused or read, never a crash, and what was read keeps what shape.h promises.
  *
- *     clang -fsanitize=fuzzer,address -DPF_FUZZER ... tests/fuzz/fuzz_ply.c
+ *     make fuzz T=ply SECONDS=600
  *
  * Without PF_FUZZER it replays the files given, or all of tests/data/meshes, each whole, cut short
  * and with bytes changed, and speaks TAP. */
