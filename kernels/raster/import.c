@@ -596,11 +596,8 @@ work(const char *path, int to)
     const struct rlimit none = {0, 0};
     struct files f = {.path = path, .memory = mapped() + BYTES_AT_ALL, .seconds = SECONDS_AT_ALL};
     pf_doc doc = {0};
-    const int nowhere = open("/dev/null", O_RDWR);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setrlimit(RLIMIT_CORE, &none);
-    dup2(nowhere, 1);
-    dup2(nowhere, 2);
     if (pf_sandbox_enter(0, NULL, 0))
         _exit(1);
     allow(&f, 0);
@@ -625,11 +622,15 @@ be_the_child(int argc, char *argv[])
         work(argv[1], (int)to);
 }
 
-/* In the child, where little is allowed. */
+/* In the child, where little is allowed.  Nobody hears it: a library that the program is linked with
+ * may complain of the sandbox before work begins. */
 static void __attribute__((noreturn))
 start_again(const char *path, int shared, char *number)
 {
     char *const argv[] = {(char *)child_name, (char *)path, number, NULL};
+    const int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+    dup2(nowhere, 1);
+    dup2(nowhere, 2);
     fcntl(shared, F_SETFD, 0);                  // stays open
     execv("/proc/self/exe", argv);
     _exit(1);
