@@ -12,6 +12,7 @@
 #include "common/checkpoint_parts.h"
 #include "common/kind.h"
 #include "common/onnx.h"
+#include "common/slurp.h"
 #include "common/text.h"
 
 enum { MAX_SKIPPED = 10000 };   /* lines kept */
@@ -124,7 +125,10 @@ goes_on(const pf_checkpoint *w)
         return true;
     if (!is_text(w))
         return list_of(w) != pf_checkpoint_other_kind;
-    return memchr("{ \t\r\n", w->bytes[0], 5) && w->size <= PF_ST_HEADER_MAX;
+    size_t blanks = 0;
+    while (blanks < PF_KIND_BYTES - 1 && memchr(" \t\r\n", w->bytes[blanks], 4))
+        blanks++;
+    return w->bytes[blanks] == '{' && w->size <= PF_ST_HEADER_MAX;
 }
 
 /* Read a pipe into memory, to its end or until it can be no weights file. */
@@ -135,6 +139,9 @@ read_pipe(pf_checkpoint *w, int fd)
     ssize_t n;
     w->kept = PF_ALLOCATED;
     do {
+        if (w->size > pf_slurp_most())
+            return pf_fail(PF_ENOMEM, "the pipe has more than half as many bytes as the memory of "
+                           "this machine; give the name of a file");
         if (room - w->size < 1 << 20) {
             room = 2 * room + (1 << 22);
             unsigned char *const bigger = realloc((void *)w->bytes, room);

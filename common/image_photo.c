@@ -2,10 +2,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/image_format.h"
 #include "common/kind.h"
+#include "common/slurp.h"
 #include "common/text.h"
 
 static const size_t MAX_FILE = (size_t)1 << 30;
@@ -68,33 +68,10 @@ format_of(const pf_photo *photo)
 
 /* ---- open ---- */
 
-/* Everything up to the end of the file into photo->owned, which stays there also on failure; of a
- * file that does not begin like a picture only the beginning. */
-static pf_err
-slurp(pf_photo *photo, FILE *from)
+static bool
+may_be_picture(const uint8_t *bytes, size_t size)
 {
-    size_t room = 0;
-    struct stat st;
-
-    /* One byte more than the file, so that its end is seen without growing again. */
-    const size_t first = !fstat(fileno(from), &st) && S_ISREG(st.st_mode) && st.st_size > 0 &&
-                         (size_t)st.st_size < MAX_FILE ? (size_t)st.st_size + 1 : 1 << 16;
-    do {
-        if (photo->size == room) {
-            if (room >= MAX_FILE)
-                return pf_fail(PF_EFORMAT, "larger than %zu bytes, too large for a picture",
-                               MAX_FILE);
-            room = room ? 2 * room : first;
-            uint8_t *more = realloc(photo->owned, room);
-            if (!more)
-                return pf_fail(PF_ENOMEM, "no memory for %zu bytes of picture", room);
-            photo->bytes = photo->owned = more;
-        }
-        const size_t left = room - photo->size;
-        const size_t want = !photo->size && left > PF_KIND_BYTES ? PF_KIND_BYTES : left;
-        photo->size += fread(photo->owned + photo->size, 1, want, from);
-    } while (!feof(from) && !ferror(from) && format_of(photo));
-    return ferror(from) ? pf_fail(PF_EIO, "%s", strerror(errno)) : PF_OK;
+    return format_of(&(pf_photo){.bytes = bytes, .size = size});
 }
 
 pf_err
@@ -152,7 +129,9 @@ pf_photo_open(pf_photo *photo, const char *path)
     *photo = (pf_photo){.name = pf_file_title(path), .orientation = 1};
     if (!from)
         return pf_fail(PF_EIO, "%s: %s", photo->name, strerror(errno));
-    if ((err = slurp(photo, from))) {
+    err = pf_slurp(&photo->owned, &photo->size, from, MAX_FILE, may_be_picture);
+    photo->bytes = photo->owned;
+    if (err) {
         err = pf_fail_in(err, "%s", photo->name);
         pf_photo_close(photo);
     } else {

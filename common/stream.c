@@ -14,6 +14,7 @@
 #include "common/kind.h"
 #include "common/output.h"
 #include "common/safetensors.h"
+#include "common/slurp.h"
 #include "common/text.h"
 
 enum { CHUNK = 1 << 24 };       /* bytes of a tensor that are read first */
@@ -212,6 +213,10 @@ read_tensors(pf_stream *s, pf_doc *doc, const struct pf_st_header *h)
     for (int i = 0; i < h->entries; i++)
         order[i] = &h->entry[i];
     qsort(order, (size_t)h->entries, sizeof *order, by_begin);
+    const uint64_t bytes = h->entries ? order[h->entries - 1]->end : 0;
+    if (s->file && bytes > pf_slurp_most())
+        err = pf_fail(PF_ENOMEM, "%s: document %d promises %" PRIu64 " bytes, more than half the "
+                      "memory of this machine", s->name, s->documents, bytes);
     for (int i = 0; i < h->entries && !err; i++)        /* in name order: each goes to the end */
         err = pf_doc_take(doc, h->entry[i].name, &h->entry[i].t);
     for (int i = 0; i < h->entries && !err; i++)

@@ -13,42 +13,21 @@
 
 #include "common/kind.h"
 #include "common/posed_views.h"
+#include "common/slurp.h"
 #include "common/text.h"
 #include "common/capture.h"
 
 enum { MAX_BYTES = 1 << 26 };
 
-/* All of the file; *bytes is the caller's, also on failure. */
 static pf_err
-slurp(char **bytes, size_t *size, FILE *f, const char *name)
-{
-    size_t room = 0;
-    *bytes = NULL;
-    *size = 0;
-    do {
-        if (*size == room) {
-            room = room ? 2 * room : 1 << 16;
-            char *more = room > 2 * MAX_BYTES ? NULL : realloc(*bytes, room);
-            if (!more)
-                return pf_fail(PF_ENOMEM, "%s: no memory for its %zu bytes", name, *size);
-            *bytes = more;
-        }
-        *size += fread(*bytes + *size, 1, room - *size, f);
-    } while (*size <= MAX_BYTES && !feof(f) && !ferror(f));
-    if (ferror(f))
-        return pf_fail(PF_EIO, "cannot read %s: %s", name, strerror(errno));
-    return *size > MAX_BYTES ? pf_fail(PF_EFORMAT, "%s is longer than %d bytes", name, MAX_BYTES)
-                             : PF_OK;
-}
-
-static pf_err
-parse(json_t **all, const char *bytes, size_t size, const char *name)
+parse(json_t **all, const uint8_t *bytes, size_t size, const char *name)
 {
     const size_t mark = size >= 3 && !memcmp(bytes, "\xef\xbb\xbf", 3) ? 3 : 0;    // Windows'
+    const char *const text = (const char *)bytes + mark;
     json_error_t error;
     if (!size)
         return pf_fail_empty(name);
-    if ((*all = json_loadb(bytes + mark, size - mark, JSON_REJECT_DUPLICATES, &error)))
+    if ((*all = json_loadb(text, size - mark, JSON_REJECT_DUPLICATES, &error)))
         return PF_OK;
     const struct pf_kind *const kind = pf_kind_of(bytes, size);
     if (kind && !kind->json)
@@ -62,12 +41,16 @@ load(json_t **all, const char *path)
     const bool standard = !strcmp(path, "-");
     FILE *f = standard ? stdin : fopen(path, "rb");
     const char *name = pf_file_title(path);
-    char *bytes;
+    uint8_t *bytes;
     size_t size;
     if (!f)
         return pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
-    pf_err err = slurp(&bytes, &size, f, name);
-    if (!err)
+    pf_err err = pf_slurp(&bytes, &size, f, MAX_BYTES, NULL);
+    if (err)
+        err = pf_fail_in(err, "%s", name);
+    else if (size > MAX_BYTES)
+        err = pf_fail(PF_EFORMAT, "%s is longer than %d bytes", name, MAX_BYTES);
+    else
         err = parse(all, bytes, size, name);
     free(bytes);
     if (!standard)

@@ -7,9 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/bytes.h"
 #include "common/kind.h"
+#include "common/slurp.h"
 #include "common/text.h"
 #include "kernels/raster/ply.h"
+
+static const size_t MAX_FILE = (size_t)1 << 30;
 
 const int solid_side[SOLIDS] = {64, 128};
 const double solid_half[SOLIDS] = {1, 0.68};    // measures.md, 3.4
@@ -150,20 +154,21 @@ shape_parse(struct shape *s, const void *bytes, size_t size)
     return err;
 }
 
-static pf_err
-slurp(uint8_t **bytes, size_t *size, FILE *from)
+/* Whether a file that begins so may be a mesh: a pipe of zeros or of one word has no end. */
+static bool
+goes_on(const uint8_t *bytes, size_t size)
 {
-    size_t room = 0;
-    *size = 0;
-    do {
-        room = 2 * room + (1 << 16);
-        uint8_t *const more = realloc(*bytes, room);
-        if (!more)
-            return pf_fail(PF_ENOMEM, "no memory for a file of more than %zu bytes", *size);
-        *bytes = more;
-        *size += fread(more + *size, 1, room - *size, from);
-    } while (*size == room);
-    return ferror(from) ? pf_fail(PF_EIO, "cannot read: %s", strerror(errno)) : PF_OK;
+    enum { HEAD = 1 << 16 };
+    const size_t head = size < HEAD ? size : HEAD;
+    if (size < PF_KIND_BYTES || !memcmp(bytes, "PK\3\4", 4))
+        return true;
+    if (!memcmp(bytes, "glTF", 4))
+        return size <= pf_little(bytes + 8, 4);
+    if (!memcmp(bytes, "ply", 3))
+        return size < HEAD || memmem(bytes, head, "end_header", 10);
+    if (memchr(bytes, 0, PF_KIND_BYTES))
+        return size <= shape_stl_size(bytes) && shape_stl_size(bytes) <= MAX_FILE;
+    return size < HEAD || *bytes == 'v' || memmem(bytes, head, "\nv", 2);
 }
 
 pf_err
@@ -176,9 +181,11 @@ shape_read(struct shape *s, const char *path)
     *s = (struct shape){0};
     if (!f)
         return pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
-    pf_err err = slurp(&bytes, &size, f);
+    pf_err err = pf_slurp(&bytes, &size, f, MAX_FILE, goes_on);
     if (!standard)
         fclose(f);
+    if (!err && size > MAX_FILE)
+        err = pf_fail(PF_EFORMAT, "is larger than %zu bytes, too large for a mesh", MAX_FILE);
     if (!err)
         err = size ? shape_parse(s, bytes, size) : pf_fail(PF_EFORMAT, "is empty");
     free(bytes);

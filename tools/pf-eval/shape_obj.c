@@ -94,12 +94,16 @@ shape_parse_obj(struct shape *s, const uint8_t *bytes, size_t size)
 
 enum { STL_HEAD = 84, STL_FACE = 50, STL_CORNERS = 12 };        // bytes; where the corners begin
 
+size_t
+shape_stl_size(const uint8_t *bytes)
+{
+    return STL_HEAD + STL_FACE * (size_t)pf_little(bytes + STL_HEAD - 4, 4);
+}
+
 bool
 shape_is_stl(const uint8_t *bytes, size_t size)
 {
-    return size >= STL_HEAD &&
-           (size - STL_HEAD) / STL_FACE == pf_little(bytes + STL_HEAD - 4, 4) &&
-           (size - STL_HEAD) % STL_FACE == 0;
+    return size >= STL_HEAD && size == shape_stl_size(bytes);
 }
 
 pf_err

@@ -187,7 +187,8 @@ test_a_file_that_is_not_there(void **state)
     (void)state;
     assert_fails(shape_read(&s, "none.ply"), PF_EIO, "cannot read none.ply: No such file");
     assert_fails(shape_read(&s, "/dev/null"), PF_EFORMAT, "/dev/null: is empty");
-    assert_fails(shape_read(&s, "tests/data"), PF_EIO, "cannot read");
+    assert_fails(shape_read(&s, "tests/data"), PF_EIO, "tests/data: cannot be read: Is a dir");
+    assert_fails(shape_read(&s, "/dev/zero"), PF_EFORMAT, "/dev/zero: is no mesh");
 }
 
 int
