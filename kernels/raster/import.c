@@ -622,8 +622,8 @@ be_the_child(int argc, char *argv[])
         work(argv[1], (int)to);
 }
 
-/* In the child, where little is allowed.  Nobody hears it: a library that the program is linked with
- * may complain of the sandbox before work begins. */
+/* In the child, where little is allowed.  Nobody hears it: a library that the program is linked
+ * with may complain of the sandbox before work begins. */
 static void __attribute__((noreturn))
 start_again(const char *path, int shared, char *number)
 {

@@ -7,17 +7,18 @@ views=$DATA/seeds/document/views photo=$DATA/images/photo.png box=$DATA/mesh/box
 DEMO=$ROOT/configs/demo
 made="-c $DEMO/config.yaml -w $DEMO/weights.safetensors"
 
-# refuses WORDS COMMAND...: with each of them in the place of X, in time and with status 1.
+# refuses WORDS COMMAND...: /dev/zero in the place of X, in time and with status 1; where two sentences are given, with |
+# between them, a pipe of lines, too.
 refuses() {
     local words=$1 what; shift
     what=$*; what=${what//"$ROOT"\//}
     fails "/dev/zero: $what" 1 "${words%%|*}" timeout 20 "${@/#X/\/dev/zero}"
-    fails "yes: $what" 1 "${words##*|}" timeout 20 "${@/#X/\/dev/stdin}" < <(exec yes)
+    [[ $words != *'|'* ]] || fails "yes: $what" 1 "${words##*|}" timeout 20 "${@/#X/\/dev/stdin}" < <(exec yes)
 }
-refuses 'neither a PNG' pf-crop -o x X
+refuses 'neither a PNG|neither a PNG' pf-crop -o x X
 refuses 'a line has more than|there is no column' pf-crop -o x --list X
 refuses 'neither a PNG' pf-cutout --method plain -o x X
-refuses 'is no mesh' pf-eval mesh X "$box"
+refuses 'is no mesh|is no mesh' pf-eval mesh X "$box"
 refuses 'is no mesh' pf-eval mesh "$box" X
 refuses 'a line has more than|expected two names' pf-eval mesh --list X
 refuses ' ' pf-eval views X "$views"
@@ -32,10 +33,10 @@ refuses ' ' pf-render-video -o x.mp4 X
 refuses 'a line has more than|is not JSON' pf-report -o x X
 refuses ' ' pf-sample -o x $made X
 refuses ' ' pf-sample -o x -c "$DEMO/config.yaml" -w X "$views"
-refuses ' ' pf-stream info X
+refuses 'document|document' pf-stream info X
 refuses 'a line has more than|is no line of a manifest' pf-stream table X
 refuses ' ' pf-stream pack -o x X
-refuses ' ' pf-weights info X
+refuses 'neither a file nor a pipe|is not a weights file' pf-weights info X
 ln -s /dev/zero zero.obj
 for tool in 'pf-render-mesh -o x' 'pf-render-video --renderer mesh -o x.mp4'; do
     fails "zero.obj: $tool" 1 "zero.obj" timeout 20 $tool zero.obj

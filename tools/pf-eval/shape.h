@@ -32,8 +32,8 @@ struct shape {                  /* zero to initialise */
 };
 
 /* Read a file; "-" is stdin.  Every coordinate is finite and at most SHAPE_REACH from the origin,
- * every index is one of a vertex, and memory is a small multiple of the file's size, which is at most
- * 1 GiB; what cannot be a mesh is not read to its end.  Errors name the file. */
+ * every index is one of a vertex, and memory is a small multiple of the file's size, which is at
+ * most 1 GiB; what cannot be a mesh is not read to its end.  Errors name the file. */
 #define SHAPE_REACH 10000.0
 pf_err shape_read(struct shape *s, const char *path) PF_MUST_USE;
 /* The same for bytes in memory; errors name nothing. */
