@@ -35,6 +35,16 @@ parse(json_t **all, const uint8_t *bytes, size_t size, const char *name)
     return pf_fail(PF_EFORMAT, "%s:%d: %s", name, error.line, error.text);
 }
 
+/* An object, behind Windows' mark and blanks. */
+static bool
+may_be_ours(const uint8_t *bytes, size_t size)
+{
+    size_t i = 0;
+    while (i < size && i < PF_KIND_BYTES && memchr("\xef\xbb\xbf \t\r\n", bytes[i], 7))
+        i++;
+    return i == size || bytes[i] == '{';
+}
+
 static pf_err
 load(json_t **all, const char *path)
 {
@@ -45,7 +55,7 @@ load(json_t **all, const char *path)
     size_t size;
     if (!f)
         return pf_fail(PF_EIO, "cannot read %s: %s", path, strerror(errno));
-    pf_err err = pf_slurp(&bytes, &size, f, MAX_BYTES, NULL);
+    pf_err err = pf_slurp(&bytes, &size, f, MAX_BYTES, may_be_ours);
     if (err)
         err = pf_fail_in(err, "%s", name);
     else if (size > MAX_BYTES)
