@@ -34,6 +34,8 @@ try stream-cat 0 s.pf pf-stream cat crop.pf "$field"
 try stream-info 0 s.json pf-stream info --json crop.pf
 try stream-get 0 s.npy pf-stream get input.image crop.pf
 try stream-png 0 s.png pf-stream png crop.pf
+try stream-pack 0 s.pf pf-stream pack --center 0,0,0 --scale 1 --images "$DATA/images" "$DATA/seeds/transforms/instant_ngp"
+try stream-table 0 t.txt pf-stream table "$DATA/seeds/manifest/done_and_failed"
 [ -z "${FEW:-}" ] || exit $bad
 try mask 0 a.pf pf-mask --method white "$views"
 try cutout 0 c.png pf-cutout --method plain "$DATA/images/photo_rgb.png"
@@ -47,7 +49,9 @@ made pf-neus -q -c neus.yaml --steps 60 -o field.pf "$views"
 try mesh 200 m.glb pf-extract-mesh --resolution 16 field.pf
 try video 200 v.mp4 pf-render-video --frames 1 --size 16 "$field"
 made pf-extract-mesh -q --resolution 16 -o mesh.glb field.pf
-try eval 200 e.tsv pf-eval mesh --samples 100 mesh.glb mesh.glb
+try eval 200 e.tsv pf-eval mesh --samples 1000 mesh.glb mesh.glb
+made pf-render-mesh -q --view-num 1 --size 16 --fit -o seen.pf mesh.glb
+try eval-views 200 e.tsv pf-eval views seen.pf seen.pf
 try render-mesh 100 r.pf pf-render-mesh --view-num 1 --size 16 --fit mesh.glb
 mkdir object; cp field.pf mesh.glb object
 try report 200 r.html pf-report object
