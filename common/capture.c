@@ -11,11 +11,12 @@
 #include "common/posed_views.h"
 #include "common/text.h"
 
+/* One that cannot be looked at is there, too: another picture does not take its place. */
 static bool
 is_file(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0 && !S_ISDIR(st.st_mode);
+    return stat(path, &st) == 0 ? !S_ISDIR(st.st_mode) : errno != ENOENT && errno != ENOTDIR;
 }
 
 static pf_err

@@ -71,6 +71,14 @@ pf_usage(const char *fmt, ...)
     exit(2);
 }
 
+void
+pf_must_usage(pf_err err)
+{
+    if (err && err != PF_ENOMEM)
+        pf_usage("%s", pf_error());
+    pf_must(err);
+}
+
 /* Number i of all options: the tool's own come first, then the common ones. */
 static const struct pf_opt *
 opt_at(int i)

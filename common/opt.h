@@ -88,6 +88,8 @@ bool pf_list_parse(struct pf_list *list, const char *text, double lo, double hi)
 bool pf_given(const void *value);
 /* Wrong usage that only the tool can see: one sentence, exit 2. */
 void pf_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+/* The same where a check of the call says so, unless it failed for want of memory: then exit 1. */
+void pf_must_usage(pf_err err);
 /* Wrong usage unless --output's name ends in .ending, in capitals or not, or in nothing. */
 void pf_need_ending(const char *ending);
 /* The same for streams, whose ending is free: wrong usage if it is that of a picture, film, mesh or

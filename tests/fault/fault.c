@@ -2,14 +2,15 @@
  * what becomes of it.
  *
  *     fault -t                whether a process can be traced here
- *     fault [-p POINTS] [-k KIND,...] [-n NAME] [-m MAPPED] MALLOC_SO OUTPUT TOOL ARGUMENT...
+ *     fault [-p POINTS] [-k KIND,...] [-n NAME] [-m MAPPED] [-s WORDS] MALLOC_SO OUTPUT TOOL ARG...
  *
  * TOOL writes OUTPUT, the one file that it makes in OUTPUT's folder, which holds nothing else.  A
  * run without faults counts the points of each kind and keeps its output; then each point, or
  * POINTS of them, fails in a run of its own.  MAPPED is a file that TOOL maps: it loses its bytes
  * then.  That is survived if the tool ends with status 1 and one line more on stderr at most,
  * or with 0 and the same output; if OUTPUT is not there or is the same; and if nothing else is in
- * the folder.  Where nothing is really wrong (a read that gives less, a signal between two reads)
+ * the folder.  An output that is another may also hold WORDS, by which it says that something in it
+ * is missing.  Where nothing is really wrong (a read that gives less, a signal between two reads)
  * it has to end with 0.
  *
  * System calls are counted and changed by ptrace(2), so that those of the C library are seen, too;
@@ -70,7 +71,7 @@ static const struct kind {
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-static const char *malloc_so, *output, *name, *mapped;
+static const char *malloc_so, *output, *name, *mapped, *says;
 static char folder[4096], said_path[64] = "/tmp/pf-fault-XXXXXX", count_path[80];
 static char **tool;
 
@@ -280,6 +281,18 @@ hash_of(const char *path)
     return h;
 }
 
+/* Whether the output says itself that it is not all. */
+static bool
+output_says(void)
+{
+    static char bytes[1 << 22];
+    FILE *const f = says ? fopen(output, "r") : NULL;
+    const size_t n = f ? fread(bytes, 1, sizeof bytes, f) : 0;
+    if (f)
+        fclose(f);
+    return n && memmem(bytes, n, says, strlen(says));
+}
+
 /* Whether there is something besides the output; it is removed for the next run. */
 static bool
 has_litter(void)
@@ -305,11 +318,12 @@ judge(const struct kind *k, const struct run *run, const struct run *good, uint6
 {
     static char why[200];
     const uint64_t is = hash_of(output);
+    const bool same = !is || is == whole || output_says();
     const bool litter = has_litter();
     unlink(output);
     if (run->late)
         return "it hangs";
-    if (is && is != whole)
+    if (!same)
         return "the output is another";
     if (k->act == TERMINATE && !litter && WIFSIGNALED(run->status) &&
         WTERMSIG(run->status) == SIGTERM)
@@ -419,13 +433,15 @@ main(int argc, char *argv[])
     long points = 0, bad = 0;
     const char *list = NULL;
     int option;
-    while ((option = getopt(argc, argv, "+p:k:n:m:t")) != -1) {
+    while ((option = getopt(argc, argv, "+p:k:n:m:s:t")) != -1) {
         if (option == 'p')
             points = atol(optarg);
         else if (option == 't')
             return !can_trace();
         else if (option == 'm')
             mapped = optarg;
+        else if (option == 's')
+            says = optarg;
         else if (option == 'k')
             list = optarg;
         else if (option == 'n')

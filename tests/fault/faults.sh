@@ -18,6 +18,7 @@ try() {
     [[ " ${ONLY:-$name} " == *" $name "* ]] || return
     local more=()
     [ -n "${MAPPED:-}" ] && more=(-m "$MAPPED")
+    [ -n "${SAYS:-}" ] && more+=(-s "$SAYS")
     "$FAULT" -p "${POINTS:-$points}" -n "$name" "${more[@]}" "$SO" "$output" "$BIN/$tool" "$@" -q -o "$output" || bad=1
 }
 made() { "$@" 2>said || { cat said; echo "cannot make the inputs: $*"; exit 2; }; }
@@ -54,7 +55,10 @@ made pf-render-mesh -q --view-num 1 --size 16 --fit -o seen.pf mesh.glb
 try eval-views 200 e.tsv pf-eval views seen.pf seen.pf
 try render-mesh 100 r.pf pf-render-mesh --view-num 1 --size 16 --fit mesh.glb
 mkdir object; cp field.pf mesh.glb object
-try report 200 r.html pf-report object
+SAYS='class="problem"' try report 200 r.html pf-report object
+mkdir batch batch/chair && cp "$DATA/images/photo.png" batch/chair/cutout.png && cp "$DATA/images/photo.png" batch/chair/0.png
+cp "$DATA/seeds/manifest/done_and_failed" batch/manifest.jsonl
+SAYS='class="problem"' try report-batch 200 r.html pf-report batch
 try clip-embed 200 e.pf pf-clip-embed -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" crop.pf
 made pf-clip-embed -q -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" -o clip.pf crop.pf
 try sample 8 v.pf pf-sample -c "$DEMO/config.yaml" -w "$DEMO/weights.safetensors" --steps 1 clip.pf

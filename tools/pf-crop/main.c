@@ -150,8 +150,7 @@ find_photos(struct list *list, int photos, char **names)
         return;
     }
     one[0] = opt.input ? (char *)opt.input : standard;
-    if (list_of(list, photos ? photos : 1, photos ? names : one))
-        pf_usage("%s", pf_error());
+    pf_must_usage(list_of(list, photos ? photos : 1, photos ? names : one));
 }
 
 int

@@ -278,8 +278,7 @@ main(int argc, char *argv[])
     if (opt.keep_frame && (opt.fit || pf_given(&opt.scale)))
         pf_usage("--keep-frame leaves the mesh as large as it is: without --scale and --fit");
     pf_need_stream_name();
-    if (check_objects(argc, argv))
-        pf_usage("%s", pf_error());
+    pf_must_usage(check_objects(argc, argv));
     pf_must(pf_batch_open(&batch, pf_common.out));
     pf_sandbox(PF_SANDBOX_DEVICE | PF_SANDBOX_MESH);
     pf_must(aim(cameras, &sets));

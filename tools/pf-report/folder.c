@@ -66,6 +66,16 @@ add(struct folder *f, const char *name, const struct stat *st)
     }
 }
 
+/* The first file that cannot be read is named. */
+static void
+say_damage(struct folder *f, const char *name)
+{
+    if (f->damage)
+        return;
+    pf_fail_in(PF_EIO, "%s", name);
+    f->damage = copy(pf_error());
+}
+
 static pf_err
 list(struct folder *f)
 {
@@ -73,14 +83,20 @@ list(struct folder *f)
     struct dirent *e;
     if (!dir)
         return pf_fail(PF_EIO, "cannot read the folder %s: %s", f->path, strerror(errno));
-    while ((e = readdir(dir))) {
+    while ((errno = 0, e = readdir(dir))) {
         struct stat st;
         char *path = folder_join(f->path, e->d_name);
-        if (*e->d_name != '.' && stat(path, &st) == 0)
+        const bool there = *e->d_name != '.' && stat(path, &st) == 0;
+        if (there)
             add(f, e->d_name, &st);
+        else if (*e->d_name != '.' && errno != ENOENT && !pf_fail(PF_EIO, "%s", strerror(errno)))
+            say_damage(f, e->d_name);
         free(path);
     }
+    const int wrong = errno;
     closedir(dir);
+    if (wrong)
+        return pf_fail(PF_EIO, "cannot read the folder %s: %s", f->path, strerror(wrong));
     if (f->files)
         qsort(f->file, (size_t)f->files, sizeof *f->file, by_name);
     if (f->previews)
@@ -123,8 +139,8 @@ take(struct folder *f, const pf_doc *doc, const char *stream, size_t *longest_vi
     }
 }
 
-/* A stream that cannot be read is part of what is reported, not a failure. */
-static void
+/* A stream that cannot be read is part of what is reported, not a failure; only memory is one. */
+static pf_err
 read_stream(struct folder *f, const char *name, size_t *longest_views)
 {
     char *path = folder_join(f->path, name);
@@ -133,13 +149,12 @@ read_stream(struct folder *f, const char *name, size_t *longest_views)
     pf_err err = pf_stream_open(&in, path);
     while (!err && (err = pf_stream_read(in, &doc)) == PF_OK)
         take(f, &doc, name, longest_views);
-    if (err != PF_END && !f->damage) {
-        pf_fail_in(err, "%s", name);
-        f->damage = copy(pf_error());
-    }
+    if (err != PF_END && err != PF_ENOMEM)
+        say_damage(f, name);
     pf_stream_close(in);
     pf_doc_release(&doc);
     free(path);
+    return err == PF_ENOMEM ? err : PF_OK;
 }
 
 char *
@@ -157,10 +172,10 @@ folder_read(struct folder *f, const char *path)
 {
     size_t longest_views = 0;
     *f = (struct folder){.path = copy(path), .name = folder_name(path)};
-    const pf_err err = list(f);
+    pf_err err = list(f);
     for (int i = 0; !err && i < f->files; i++)
         if (!strcasecmp(pf_name_ending(f->file[i].name), "pf"))
-            read_stream(f, f->file[i].name, &longest_views);
+            err = read_stream(f, f->file[i].name, &longest_views);
     if (err)
         folder_release(f);
     return err;

@@ -26,7 +26,7 @@ struct folder {
     char *history;              /* the longest pf.history of its documents, or NULL */
     char *views;                /* the stream with views that has the longest history, or NULL */
     char *error;                /* pf.error of a document of kind failed, or NULL */
-    char *damage;               /* what was wrong with the first stream that cannot be read */
+    char *damage;               /* what was wrong with the first file that cannot be read */
 };
 
 /* Fails if the folder cannot be listed, or there is no memory. */

@@ -161,28 +161,36 @@ read_manifest(struct manifest *m, const char *path)
 
 /* ---- writing ---- */
 
+/* PF_END: it is not there. */
+static pf_err
+read_picture(pf_image *image, const char *path)
+{
+    return access(path, R_OK) ? PF_END : pf_image_read(image, path);
+}
+
 /* Read the photo, by the name that is given or by that in the manifest's folder. */
-static bool
+static pf_err
 read_photo(pf_image *image, const struct manifest *m, const char *photo)
 {
     char *beside = folder_join(m->folder, photo);
-    const bool good = (access(photo, R_OK) == 0 && !pf_image_read(image, photo)) ||
-                      (access(beside, R_OK) == 0 && !pf_image_read(image, beside));
+    pf_err err = read_picture(image, photo);
+    if (err == PF_END)
+        err = read_picture(image, beside);
     free(beside);
-    return good;
+    return err;
 }
 
 /* A picture of the object's folder.  Names that lead out of it are none. */
-static bool
+static pf_err
 read_result(pf_image *image, const struct manifest *m, const char *object, const char *file)
 {
     if (strchr(object, '/') || *object == '.')
-        return false;
+        return PF_END;
     char *folder = folder_join(m->folder, object), *path = folder_join(folder, file);
-    const bool good = access(path, R_OK) == 0 && !pf_image_read(image, path);
+    const pf_err err = read_picture(image, path);
     free(path);
     free(folder);
-    return good;
+    return err;
 }
 
 /* The first view of a sheet of D documents with N square views each, whose side divides both of its
@@ -207,6 +215,15 @@ crop_first(pf_image *sheet)
     return PF_OK;
 }
 
+/* A picture that is there and cannot be read is said in its place; only memory ends the report. */
+static pf_err
+or_say(FILE *to, pf_err err)
+{
+    if (err && err != PF_END && err != PF_ENOMEM)
+        html(to, "<p class=\"problem\">%s.</p>\n", pf_error());
+    return err == PF_ENOMEM ? err : PF_OK;
+}
+
 static pf_err
 write_thumbnails(FILE *to, const struct manifest *m, const char *object, const json_t *row,
                  int side)
@@ -214,19 +231,25 @@ write_thumbnails(FILE *to, const struct manifest *m, const char *object, const j
     const char *photo = json_string_value(json_object_get(row, "photo"));
     char alt[300];
     pf_image image = {0};
-    pf_err err = PF_OK;
-    if ((photo && read_photo(&image, m, photo)) || read_result(&image, m, object, "cutout.png")) {
+    pf_err err = photo ? read_photo(&image, m, photo) : PF_END;
+    if (err) {
+        PF_TRY(or_say(to, err));
+        err = read_result(&image, m, object, "cutout.png");
+    }
+    if (!err) {
         snprintf(alt, sizeof alt, "Photo of %s", object);
         err = html_picture(to, &image, side, alt);
         pf_image_release(&image);
     }
-    if (!err && read_result(&image, m, object, "0.png")) {
+    PF_TRY(or_say(to, err));
+    err = read_result(&image, m, object, "0.png");
+    if (!err) {
         snprintf(alt, sizeof alt, "First view of %s", object);
         if (!(err = crop_first(&image)))
             err = html_picture(to, &image, side, alt);
         pf_image_release(&image);
     }
-    return err;
+    return or_say(to, err);
 }
 
 struct cell {                   /* of a table, made before it is written */
@@ -234,6 +257,7 @@ struct cell {                   /* of a table, made before it is written */
     const json_t *row;
     char *text;                 /* owned */
     size_t size;
+    bool good;                  /* false: there was no memory */
 };
 
 /* The thumbnails of all objects, on all cores: photos may be large.  One cell each, freed by the
@@ -255,9 +279,8 @@ make_thumbnails(const struct manifest *m, int side)
         FILE *to = open_memstream(&cell[i].text, &cell[i].size);
         if (!to)
             continue;
-        if (write_thumbnails(to, m, cell[i].object, cell[i].row, side))
-            html(to, "%s", pf_error());
-        fclose(to);
+        cell[i].good = !write_thumbnails(to, m, cell[i].object, cell[i].row, side);
+        cell[i].good &= !fclose(to);
     }
     return cell;
 }
@@ -293,11 +316,13 @@ write_rows(FILE *to, const struct manifest *m, int side)
     struct cell *const thumbnails = make_thumbnails(m, side);
     const char *key;
     json_t *unused;
+    bool good = thumbnails;
     if (!thumbnails)
         return pf_fail(PF_ENOMEM, "no memory for the pictures of the batch");
     for (size_t i = 0; i < json_object_size(m->rows); i++) {
         const struct cell *c = thumbnails + i;
         fputs("<tr><td class=\"thumbnails\">", to);
+        good &= c->good;
         if (c->text)
             fwrite(c->text, 1, c->size, to);
         html(to, "</td><th scope=\"row\">%s</th>", c->object);
@@ -307,7 +332,7 @@ write_rows(FILE *to, const struct manifest *m, int side)
         free(c->text);
     }
     free(thumbnails);
-    return PF_OK;
+    return good ? PF_OK : pf_fail(PF_ENOMEM, "no memory for the pictures of the batch");
 }
 
 /* "12 objects: 10 done, 2 failed". */

@@ -429,8 +429,7 @@ check_call(int argc)
         pf_usage("-w WEIGHTS is missing: the diffusion checkpoint");
     if (pf_conf.sampler.cfg_scale == 0)
         pf_warn("--cfg-scale 0: the views do not depend on the photo");
-    if (ddim_times(&(struct ddim){0}, pf_conf.sampler.steps, pf_conf.sampler.timesteps))
-        pf_usage("%s", pf_error());
+    pf_must_usage(ddim_times(&(struct ddim){0}, pf_conf.sampler.steps, pf_conf.sampler.timesteps));
     if (pf_given(&pf_conf.sampler.eta) && strcmp(pf_conf.sampler.name, "ddim"))
         pf_usage("--eta is for the sampler ddim: %s adds no noise", pf_conf.sampler.name);
     if (opt.dump && !strcmp(opt.dump, "-"))
