@@ -86,6 +86,9 @@ objects() {
         $1 == before {printf "batch.mk: %s and %s are both of the object %s\n", photo, $2, $1 >"/dev/stderr"; exit 1}
         $1 ~ /^$|^[.-]|\/|^manifest[.]jsonl$/ {
             printf "batch.mk: %s: no object can be called \"%s\": a name is that of a folder and begins with neither . nor -\n", $2, $1 >"/dev/stderr"; exit 1}
+        length($1) > 200 {printf "batch.mk: %s: the name of the object has %d bytes, more than 200\n", $2, length($1) >"/dev/stderr"; exit 1}
+        /[\001-\010\013-\037]/ {gsub(/[\001-\037]/, "?", $2)
+            printf "batch.mk: %s: the name holds a control character\n", $2 >"/dev/stderr"; exit 1}
         {before = $1; photo = $2; print}' <<<"$table"
 }
 
@@ -259,6 +262,14 @@ harvest() {
     done
 }
 
+# uncut: what pf-cutout said of $object, which it went over without a cut-out.  (It also says what it
+# doubts of those that go on.)
+uncut() {
+    local photo=$work/in/$object.photo
+    grep -q '^pf-cutout 1$' "$work/ended" && [ ! -e "$work/made/$object/cutout.png" ] &&
+        grep -F -e "$photo: " -e "$photo is " "$work/cutout" | tail -n 1
+}
+
 # sorry I...: those of which a tool has said why they failed.
 sorry() {
     local i why
@@ -266,7 +277,7 @@ sorry() {
         [ "${state[$i]}" = left ] || continue
         choose "$i"
         why=$(document | sed -n 's/.*"pf.error":\("\([^"\\]\|\\.\)*"\).*/\1/p') || true
-        if [ -z "$why" ] && why=$(grep -F "$work/in/$object.photo: " "$work/cutout" 2>/dev/null); then why=$(json "$why"); fi
+        if [ -z "$why" ] && why=$(uncut 2>/dev/null) && [ -n "$why" ]; then why=$(json "$why"); fi
         [ -z "$why" ] || { fail "$why"; state[$i]=failed; }
     done
 }
@@ -286,6 +297,7 @@ round_of() {
         printf '%s\n' "${seed:-$PF_SEED}" >>"$work/list"
     done
     mkfifo "$work/awake"
+    : >"$work/ended"
     hung=
     since=$(date +%s.%N)
     work=$work try=$try refine=$refine PF_STAGES=$work/stages setsid "$0" round >"$work/log" 2>&1 &
@@ -296,7 +308,7 @@ round_of() {
         [ "$PF_TIMEOUT" != 0 ] || continue
         now=$(progress)
         [ "$now" = "$before" ] || { before=$now; at=$SECONDS; }
-        [ $((SECONDS - at)) -le "$PF_TIMEOUT" ] || { hung=1; kill -9 -- "-$pipe"; }
+        [ $((SECONDS - at)) -le "$PF_TIMEOUT" ] || { hung=1; kill -9 -- "-$pipe"; wait "$pipe" 2>/dev/null || true; }
     done
     wait "$pipe" 2>/dev/null || true
     harvest "$@"
@@ -378,7 +390,8 @@ run() {
     trap 'exit 1' INT TERM HUP
     while IFS=$'\x1f' read -r object photo elevation azimuth crop_size target_elevation seed; do
         photo=$(realpath -s -- "$photo")
-        sha=$(sha256sum <"$photo" 2>/dev/null) || sha=; sha=${sha%% *}
+        # What is no file, as a FIFO of a list, is the tools' matter: TIMEOUT counts for them alone.
+        sha=$([ -f "$photo" ] && sha256sum <"$photo" 2>/dev/null) || sha=; sha=${sha%% *}
         digest=$(printf '%s\n' "$PF_SETTINGS" "$elevation" "$azimuth" "$crop_size" "$target_elevation" "$seed" | sha256sum); digest=${digest%% *}
         i=${#rows[@]}
         rows[i]=$object$'\x1f'$photo$'\x1f'$elevation$'\x1f'$azimuth$'\x1f'$crop_size$'\x1f'$target_elevation$'\x1f'$seed$'\x1f'$sha$'\x1f'$digest

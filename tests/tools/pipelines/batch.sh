@@ -26,8 +26,10 @@ while IFS= read -r object; do
     failed:*) ;;
     "$tool=fails"*)
         echo "$tool: \"no" >&2; status=1
-        [ "$tool" != pf-cutout ] || { echo "$tool: ${photos[0]%/*}/$object.photo: no" >&2; continue; }
+        colon=:; [[ $object != *-photo ]] || colon=" is"
+        [ "$tool" != pf-cutout ] || { echo "$tool: ${photos[0]%/*}/$object.photo$colon no" >&2; continue; }
         object=failed:$object ;;
+    z) [ "$tool" != pf-cutout ] || echo "$tool: ${photos[0]%/*}/z.photo: is doubtful" >&2 ;;
     "$tool=hangs"*) sleep 1000 ;;
     "$tool=dies"*) kill -9 $$ ;;
     esac
@@ -58,18 +60,19 @@ batch() {
 photos() { local f; mkdir -p in/sub; for f; do echo "photo $f" >"in/$f"; done; }
 manifest() { sed 's/{"object":"\([^"]*\)","status":"\([^"]*\)".*/\1 \2/' out/manifest.jsonl | sort | tr '\n' ' '; }
 
-photos a.png 'b c$d%e.JPG' sub/f.WebP sub/g.txt .h.png pf-cutout=fails.png pf-mask=fails.png
+photos a.png 'b c$d%e.JPG' sub/f.WebP sub/g.txt .h.png pf-cutout=fails{,-photo}.png pf-mask=fails.png
 batch INPUT=in OUTPUT=out
 ok "of a folder and those below, what fails" test $? = 2
-ok "costs itself alone" test "$(manifest)" = 'a done b c$d%e done f done pf-cutout=fails failed pf-mask=fails failed '
-for why in '"pf-mask=fails".*"error":"tool: \\"no"' '"pf-cutout=fails".*"error":"pf-cutout: .*/in/pf-cutout=fails.png: no"'; do
+ok "costs itself alone" test "$(manifest)" = 'a done b c$d%e done f done pf-cutout=fails failed pf-cutout=fails-photo failed pf-mask=fails failed '
+for why in '"pf-mask=fails".*"error":"tool: \\"no"' '"pf-cutout=fails".*"error":"pf-cutout: .*/in/pf-cutout=fails.png: no"' \
+    '"pf-cutout=fails-photo".*"error":"pf-cutout: .*/in/pf-cutout=fails-photo.png is no"'; do
     ok "with a sentence: ${why##*:}" grep -q "^{\"object\":$why" out/manifest.jsonl
 done
 ok "the others have folders, and nothing is left over" test "$(cd out && echo .[!.]* *)" = '.[!.]* a b c$d%e f manifest.jsonl'
 ok "whole" test "$(cd out/f && echo *)" = "0.png cutout.png field.pf loss.csv masked.pf masks.png mesh.glb mesh.ply rendering.mp4 views.pf"
 ok "with scores" grep -q '"psnr":30.5,"coverage":0.5,"faces":7,"seconds":[0-9.]*,"watertight":true,"stages":\[{' out/manifest.jsonl
 table=$("$BIN/pf-stream" table out/manifest.jsonl)
-ok "as JSON" test "$(head -n 1 <<<"$table")" = "5 objects: 3 done, 2 failed"
+ok "as JSON" test "$(head -n 1 <<<"$table")" = "6 objects: 3 done, 3 failed"
 for t in 'cutout seconds  0.5' 'crop memory  7' 'extract-mesh seconds  1' 'render-video seconds  0.5'; do
     ok "of pf-${t%  *}" grep -q "^pf-${t%  *} *${t#*  } .* 3\$" <<<"$table"
 done
@@ -79,7 +82,7 @@ rm -r out/a out/f/mesh.glb; echo new >>'in/b c$d%e.JPG'
 # Two runs at once.
 twice() { local first; batch "$@" & first=$!; batch "$@" && wait $first; }
 ok "what is missing, and a photo that is another now" twice INPUT=in OUTPUT=out
-ok "is made, once" test "$(wc -l <out/manifest.jsonl)" = 8 -a -e out/a/mesh.glb -a -e out/f/mesh.glb
+ok "is made, once" test "$(wc -l <out/manifest.jsonl)" = 9 -a -e out/a/mesh.glb -a -e out/f/mesh.glb
 
 # refused NAME WORDS VARIABLES...: by one sentence, and nothing is written.
 refused() {
@@ -95,7 +98,7 @@ refused "a number that is none" 'bad.tsv:2: column seed: "x7" is no whole number
 [ -n "${PF_LONG:-}" ] || exit 0
 
 ok "other settings, in shards, two at once" batch INPUT=in OUTPUT=out FRAMES=3 SHARD=2 JOBS=2
-ok "are made" test "$(wc -l <out/manifest.jsonl)" = 11
+ok "are made" test "$(wc -l <out/manifest.jsonl)" = 12
 mkdir -p in/out; ok "OUTPUT among the photos" batch INPUT=in OUTPUT=in/out FRAMES=3
 ok "holds no photos" batch INPUT=in OUTPUT=in/out FRAMES=3
 ok "of the next run" test "$(wc -l <in/out/manifest.jsonl)" = 3
@@ -108,6 +111,7 @@ ok "costs itself alone, too" test "$(manifest)" = "a done pf-mask=fails failed p
 ok "its tool is named" grep -q '"pf-sample=hangs".*"error":"pf-sample: no progress in 10 seconds"' out/manifest.jsonl
 ok "as are one that dies" grep -q '"pf-neus=dies".*"error":"pf-neus: ended by signal 9"' out/manifest.jsonl
 ok "and one that fails last" grep -q '"pf-render-video=fails".*"error":"pf-render-video: \\"no"' out/manifest.jsonl
+ok "nothing but sentences is said" test -z "$(grep -v '^batch.mk: \|^make' said)"
 rm ran; batch INPUT=in OUTPUT=out
 ok "again: it still has failed" test $? = 2 -a ! -e ran
 rm in/pf-[nrs]*
@@ -124,9 +128,12 @@ ok "and it goes on later" batch INPUT=in OUTPUT=out
 
 # Lists.
 mkdir -p p/q; cp in/a.png p/x.png; cp in/a.png p/q/x.png
-printf 'photo\tobject\televation\tseed\nx.png\tone\t\t\nq/x.png\ttwo\t20\t7\n' >p/list.tsv
+printf 'photo\tobject\televation\tseed\nx.png\tone\t\t\nq/x.png\ttwo\t20\t7\nfifo.png\t\t20\t7\n' >p/list.tsv
+mkfifo p/fifo.png; { echo x >p/fifo.png; } & writer=$!
 ok "a list" batch LIST=p/list.tsv OUTPUT=out2
-ok "of named objects" test "$(cd out2 && echo */)" = "one/ two/"
+ok "of named objects" test "$(cd out2 && echo */)" = "fifo/ one/ two/"
+ok "what is no file is left to the tools" kill $writer
+sed -i /fifo/d p/list.tsv; rm -r out2; batch LIST=p/list.tsv OUTPUT=out2
 ok "each with its seed" test "$(grep -o '"seed":[0-9]*' out2/manifest.jsonl | sort | tr '\n' ' ')" = '"seed":6033 "seed":7 '
 sed -i 's/20\t7/20\t8/' p/list.tsv; batch LIST=p/list.tsv OUTPUT=out2
 ok "of which what changed is made anew" test "$(wc -l <out2/manifest.jsonl)" = 3
@@ -139,6 +146,8 @@ printf 'photo\tseed\na.png\tx7\n' >bad.tsv; refused "a number that is none" 'bad
 printf 'photo\na.png\nb/a.jpg\n' >bad.tsv; refused "two photos of one object" "are both of the object a" LIST=bad.tsv
 printf 'photo\tobject\na.png\t../a\n' >bad.tsv; refused "an object out of the folder" 'no object can be called "../a"' LIST=bad.tsv
 touch 'empty/a\tb.png' $'empty/a\tb.png'; refused "a tab in a name" "holds a tab" INPUT=empty
+rm empty/*; touch $'empty/a\rb.png'; refused "another control character" "a?b.png: the name holds a control character" INPUT=empty
+rm empty/*; touch "empty/$(printf 'x%.0s' {1..240}).png"; refused "a long name" "has 240 bytes, more than 200" INPUT=empty
 rm empty/*; touch $'empty/\344.png'; refused "Latin-1" "is not UTF-8" INPUT=empty
 printf 'photo\televation\na.png\t90\n' >bad.tsv; refused "a number out of range" 'bad.tsv:2: column elevation: "90" is no number from -89 to 89' LIST=bad.tsv
 refused "SHARD=0" 'SHARD is a number of photos, not "0"' INPUT=in SHARD=0
