@@ -108,7 +108,9 @@ beginning() { printf '{"object":%s,"status":"%s","settings":"%s","sha256":"%s"' 
 # left: whether there is something to do for $object.
 left() {
     local file
-    last=$(grep -F "{\"object\":$(json "$object")," "$PF_OUTPUT/manifest.jsonl" 2>/dev/null | tail -n 1) || true
+    last=
+    [ -s "$PF_OUTPUT/manifest.jsonl" ] || return 0
+    last=$(grep -F "{\"object\":$(json "$object")," "$PF_OUTPUT/manifest.jsonl" | tail -n 1) || true
     case $last in
     "$(beginning failed)"*) [ -n "$PF_RETRY" ] ;;
     "$(beginning done)"*) for file in $RESULTS; do [ -s "$PF_OUTPUT/$object/$file" ] || return 0; done; return 1 ;;
@@ -380,7 +382,8 @@ lock() {
 run() {
     local number=$1 work=$PF_OUTPUT/.batch/$1 failed=0 pipe= hung= since table i try refine
     local object photo elevation azimuth crop_size target_elevation seed sha digest
-    local rows=() state=() told=() untold=()
+    local rows=() state=() told=() untold=() wishes
+    local -A digests=()
     table=$(objects) || exit 1
     table=$(sed -n "$((number * PF_SHARD + 1)),$(((number + 1) * PF_SHARD))p" <<<"$table")
     [ -n "$table" ] || die "there is no shard $number"
@@ -392,7 +395,12 @@ run() {
         photo=$(realpath -s -- "$photo")
         # What is no file, as a FIFO of a list, is the tools' matter: TIMEOUT counts for them alone.
         sha=$([ -f "$photo" ] && sha256sum <"$photo" 2>/dev/null) || sha=; sha=${sha%% *}
-        digest=$(printf '%s\n' "$PF_SETTINGS" "$elevation" "$azimuth" "$crop_size" "$target_elevation" "$seed" | sha256sum); digest=${digest%% *}
+        wishes=$elevation,$azimuth,$crop_size,$target_elevation,$seed
+        digest=${digests[$wishes]-}
+        if [ -z "$digest" ]; then
+            digest=$(printf '%s\n' "$PF_SETTINGS" "$elevation" "$azimuth" "$crop_size" "$target_elevation" "$seed" | sha256sum); digest=${digest%% *}
+            digests[$wishes]=$digest
+        fi
         i=${#rows[@]}
         rows[i]=$object$'\x1f'$photo$'\x1f'$elevation$'\x1f'$azimuth$'\x1f'$crop_size$'\x1f'$target_elevation$'\x1f'$seed$'\x1f'$sha$'\x1f'$digest
         state[i]=left
