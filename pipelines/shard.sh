@@ -83,7 +83,7 @@ objects() {
     [ -n "$table" ] || die "${PF_LIST:-$PF_INPUT}: there are no photos: PNG, JPEG or WebP"
     iconv -f UTF-8 -t UTF-8 <<<"$table" >/dev/null 2>&1 || die "${PF_LIST:-$PF_INPUT}: the name of a photo is not UTF-8"
     awk -F '\t' '
-        $1 == before {printf "batch.mk: %s and %s are both of the object %s\n", photo, $2, $1 >"/dev/stderr"; exit 1}
+        $1 == before {printf "batch.mk: %s and %s are both of the object %s: the column object of a LIST tells them apart\n", photo, $2, $1 >"/dev/stderr"; exit 1}
         $1 ~ /^$|^[.-]|\/|^manifest[.]jsonl$/ {
             printf "batch.mk: %s: no object can be called \"%s\": a name is that of a folder and begins with neither . nor -\n", $2, $1 >"/dev/stderr"; exit 1}
         length($1) > 200 {printf "batch.mk: %s: the name of the object has %d bytes, more than 200\n", $2, length($1) >"/dev/stderr"; exit 1}
