@@ -56,6 +56,8 @@ SAMPLE_STEPS     ?=
 NEUS_STEPS       ?=
 RESOLUTION       ?=
 FRAMES           ?=
+# Side of a frame, even.
+FILM_SIZE        ?=
 
 ifeq ($(filter auto off,$(CUTOUT)),)
 $(error CUTOUT is auto or off, not "$(CUTOUT)")
@@ -98,7 +100,7 @@ pick   := $(if $(filter-out 1,$(SAMPLES)),pf-pick $(conf))
 mask   := pf-mask
 neus   := pf-neus -c $(call q,$(call name,NEUS_CONFIG)) $(call option,--steps,$(NEUS_STEPS))
 mesh   := pf-extract-mesh $(call option,--resolution,$(RESOLUTION))
-film   := pf-render-video $(call option,--frames,$(FRAMES))
+film   := pf-render-video $(call option,--frames,$(FRAMES))$(if $(FILM_SIZE), --size $(call q,$(FILM_SIZE)))
 
 # What made a stage, but for the files of the stages before it: commands in which what a file holds
 # stands for its name.

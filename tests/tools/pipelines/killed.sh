@@ -5,7 +5,7 @@
 if [ -z "${PF_LONG:-}" ]; then skip "reconstruct.mk killed" "takes minutes: PF_LONG=1"; exit; fi
 "${PF_MODEL:-$ROOT/build/release/tests/tools/pipelines/test_shards}" . >said 2>&1 || { ok "a model" cat said; exit 1; }
 export CONFIG=$PWD/config.yaml CKPT=$PWD/model.pf NEUS_CONFIG=$PWD/neus.yaml DEVICE=cpu INPUT_ELEVATION=20 CROP_SIZE=-1 \
-    RESOLUTION=16 FRAMES=1 NEUS_STEPS=8 OMP_NUM_THREADS=1 PF_MARK=$PWD
+    RESOLUTION=16 FRAMES=1 FILM_SIZE=32 NEUS_STEPS=8 OMP_NUM_THREADS=1 PF_MARK=$PWD
 recon() { exec make -s -f "$ROOT/pipelines/reconstruct.mk" INPUT="$ROOT/configs/demo/photos/chair-18.png" OUTPUT="$1"; }
 # mine: processes that were started here and still live.
 mine() { env -u PF_MARK grep -lz "^PF_MARK=$PWD\$" /proc/[0-9]*/environ 2>/dev/null | grep -v "/$$/"; }

@@ -47,6 +47,8 @@ ok "is made" recon INPUT=a.png
 would "then nothing" ""
 would "RESOLUTION" "$mesh" RESOLUTION=64
 would "FRAMES" "$film" FRAMES=9
+would "FILM_SIZE" "$film" FILM_SIZE=32
+ok "is that of a frame" grep -q "^pf-render-video *--size '32' -d" said
 would "NEUS_STEPS" "$field" NEUS_STEPS=9
 would "TARGET_ELEVATION" "1 pf-sample, $views" TARGET_ELEVATION=50
 would "SEED" "2 pf-sample, 1 pf-pick, $views" SEED=1
