@@ -204,9 +204,16 @@ scores() {
 
 rest() { printf ',"photo":%s,"version":"%s","seed":%s' "$(json "$photo")" "$PF_VERSION" "${seed:-$PF_SEED}"; }
 
+# full [SENTENCE]: whether the disk is, which is no photo's fault.  (What a tool said of it may be lost.)
+full() {
+    [[ ${1-} != *"No space left on device"* && ${1-} != *"Disk quota exceeded"* ]] || return 0
+    ! head -c 1000000 /dev/zero 2>/dev/null >"$work/space"
+}
+
 # fail SENTENCE, a string of JSON; files that it names there are the photo's.
 fail() {
     local why=$1 place
+    ! full "$why" || die "shard $number: $PF_OUTPUT: no space is left on its device"
     for place in "$work/in/$object.photo" "$work/made/$object/cutout.png"; do
         place=$(json "$place") why=${why//"${place:1:-1}"/"$(json "$photo" | sed 's/^.//; s/.$//')"}
     done
@@ -329,7 +336,8 @@ still() {
 blame() {
     local tool status why command before=
     choose "$1"
-    why=$(grep -a '^pf-' "$work/log" | grep -v ' s left\| s in all' | tail -n 1) || true
+    # Not what those say who wait for the one that failed.
+    why=$(grep -a '^pf-' "$work/log" | grep -v ' s left\| s in all\|did the command before this one fail?' | tail -n 1) || true
     if [ -n "$hung" ]; then
         # The first in the order of the pipe that has not ended.
         for command in "$PF_CUTOUT" "$PF_CROP" "$PF_EMBED" "$try" "$refine" "$PF_SAMPLE" "$PF_PICK" "$PF_MASK" "$PF_NEUS" \
@@ -344,6 +352,7 @@ blame() {
     elif [[ $why = *": 1 object failed" ]]; then
         why=$(grep -aF "${why%: 1 object failed}: " "$work/log" | grep -v ' s left\| s in all' | tail -n 2 | head -n 1)
     else
+        ! full "$why" || why="$PF_OUTPUT: no space is left on its device"
         die "shard $number: ${why:-$(tail -n 1 "$work/log")}"
     fi
     fail "$(json "$why")"
@@ -384,10 +393,11 @@ run() {
     local object photo elevation azimuth crop_size target_elevation seed sha digest
     local rows=() state=() told=() untold=() wishes
     local -A digests=()
+    [[ $number =~ ^(0|[1-9][0-9]{0,8})$ ]] || die "there is no shard $number"
     table=$(objects) || exit 1
     table=$(sed -n "$((number * PF_SHARD + 1)),$(((number + 1) * PF_SHARD))p" <<<"$table")
     [ -n "$table" ] || die "there is no shard $number"
-    mkdir -p "$PF_OUTPUT"
+    mkdir -p "$PF_OUTPUT" 2>/dev/null || die "OUTPUT: the folder \"$PF_OUTPUT\" cannot be made"
     lock "$work.lock"
     trap '[ -z "${pipe-}" ] || kill -9 -- "-$pipe" 2>/dev/null' EXIT
     trap 'exit 1' INT TERM HUP

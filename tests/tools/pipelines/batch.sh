@@ -124,6 +124,13 @@ photos a.png; mkdir other; cp -r tools/. other; rm other/pf-neus
 printf '#!/bin/sh\necho "pf-neus: no such device" >&2\nexit 1\n' >other/pf-neus; chmod +x other/pf-neus
 batch INPUT=in OUTPUT=out PATH="$TMP/other:$PATH"
 ok "a device that is missing ends the run" test $? = 2 -a "$(grep -c 'shard 0: pf-neus: no such device' said)" = 1 -a ! -e out/manifest.jsonl
+printf '#!/bin/sh\ncat\necho "pf-render-video: empty; did the command before this one fail?" >&2\nexit 1\n' >other/victim
+mv -f other/victim other/pf-render-video; chmod +x other/pf-render-video
+batch INPUT=in OUTPUT=out PATH="$TMP/other:$PATH"
+ok "and not those that wait for it are to blame" test $? = 2 -a "$(grep -c 'shard 0: pf-neus: no such device' said)" = 1
+printf '#!/bin/sh\necho "pf-neus: cannot write x: No space left on device" >&2\necho "pf-neus: 1 object failed" >&2\nexit 1\n' >other/pf-neus
+batch INPUT=in OUTPUT=out PATH="$TMP/other:$PATH"
+ok "a full disk is nobody's fault" test $? = 2 -a "$(grep -c 'shard 0: .*/out: no space is left' said)" = 1 -a ! -e out/manifest.jsonl
 ok "and it goes on later" batch INPUT=in OUTPUT=out
 
 # Lists.
@@ -150,5 +157,8 @@ rm empty/*; touch $'empty/a\rb.png'; refused "another control character" "a?b.pn
 rm empty/*; touch "empty/$(printf 'x%.0s' {1..240}).png"; refused "a long name" "has 240 bytes, more than 200" INPUT=empty
 rm empty/*; touch $'empty/\344.png'; refused "Latin-1" "is not UTF-8" INPUT=empty
 printf 'photo\televation\na.png\t90\n' >bad.tsv; refused "a number out of range" 'bad.tsv:2: column elevation: "90" is no number from -89 to 89' LIST=bad.tsv
+refused "a shard that is not there" "there is no shard 1" INPUT=in shard-1
+refused "or no number" "there is no shard x" INPUT=in shard-x
+touch file; refused "a file as OUTPUT" 'cannot be made' INPUT=in OUTPUT=file
 refused "SHARD=0" 'SHARD is a number of photos, not "0"' INPUT=in SHARD=0
 refused "SAMPLE" "SAMPLE is for one photo" INPUT=in SAMPLES=2 SAMPLE=1
