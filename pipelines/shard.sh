@@ -336,8 +336,10 @@ still() {
 blame() {
     local tool status why command before=
     choose "$1"
-    # Not what those say who wait for the one that failed.
-    why=$(grep -a '^pf-' "$work/log" | grep -v ' s left\| s in all\|did the command before this one fail?' | tail -n 1) || true
+    # The last word of a tool that failed, and not because the one before it had.
+    why=$(awk 'NR == FNR {if ($2 != 0 && $2 != 141) failed[$1 ":"]; next}
+        $1 in failed && !/ s left| s in all|did the command before this one fail\?/ {last = $0}
+        END {print last}' "$work/ended" "$work/log")
     if [ -n "$hung" ]; then
         # The first in the order of the pipe that has not ended.
         for command in "$PF_CUTOUT" "$PF_CROP" "$PF_EMBED" "$try" "$refine" "$PF_SAMPLE" "$PF_PICK" "$PF_MASK" "$PF_NEUS" \

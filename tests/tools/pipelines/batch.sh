@@ -126,6 +126,7 @@ batch INPUT=in OUTPUT=out PATH="$TMP/other:$PATH"
 ok "a device that is missing ends the run" test $? = 2 -a "$(grep -c 'shard 0: pf-neus: no such device' said)" = 1 -a ! -e out/manifest.jsonl
 printf '#!/bin/sh\ncat\necho "pf-render-video: empty; did the command before this one fail?" >&2\nexit 1\n' >other/victim
 mv -f other/victim other/pf-render-video; chmod +x other/pf-render-video
+rm other/pf-mask; printf '#!/bin/sh\nsleep 0.5; cat; echo "pf-mask: doubtful" >&2\n' >other/pf-mask; chmod +x other/pf-mask
 batch INPUT=in OUTPUT=out PATH="$TMP/other:$PATH"
 ok "and not those that wait for it are to blame" test $? = 2 -a "$(grep -c 'shard 0: pf-neus: no such device' said)" = 1
 printf '#!/bin/sh\necho "pf-neus: cannot write x: No space left on device" >&2\necho "pf-neus: 1 object failed" >&2\nexit 1\n' >other/pf-neus
