@@ -48,8 +48,7 @@ struct pf_config {
         int open, close;                /* morphology radii, pixels */
         double soft;                    /* soft edge, pixels */
     } mask;
-    struct pf_neus_config neus;
-    struct { int steps, batch_rays; double lr, bound; } nerf;
+    struct pf_neus_config neus, nerf;   /* the second for neus.method nerf */
     struct { int resolution; const char *format; } mesh;
     struct { int frames, fps, size; } video;
 };

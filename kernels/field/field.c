@@ -9,6 +9,7 @@
 #include "common/budget.h"
 #include "common/json.h"
 #include "kernels/field/rays/composite.h"
+#include "kernels/field/rays/density.h"
 #include "kernels/field/field_cuda.h"
 #include "kernels/field/rays/neus_sample.h"
 #include "kernels/field/rays/occupancy.h"
@@ -134,6 +135,8 @@ pf_field_new(pf_field **f, pf_dev *dev, const struct pf_neus_config *conf, uint6
     to->conf.field = kind->kind;
     to->variance = 0.3f;
     err = kind->create(&to->net, conf, seed);
+    if (PF_CUDA && err == PF_OK && dev && pf_dev_is_cuda(dev) && !kind->cuda_new)
+        err = pf_fail(PF_EARG, "a field of kind %s works on the CPU only: -d cpu", kind->kind);
     if (PF_CUDA && err == PF_OK && dev && pf_dev_is_cuda(dev))
         err = pf_field_cuda_new(to);
     if (err != PF_OK) {
@@ -270,8 +273,18 @@ pf_field_changed(pf_field *f)
 }
 
 pf_err
+pf_field_need_surface(const pf_field *f)
+{
+    if (!f->net->ops->density_grid)
+        return PF_OK;
+    return pf_fail(PF_EARG, "a field of kind %s has no surface: it is for films, by "
+                   "pf-render-video", f->net->ops->kind);
+}
+
+pf_err
 pf_field_sdf(pf_field *f, float *sdf, const float *x, int64_t n)
 {
+    PF_TRY(pf_field_need_surface(f));
     if (PF_CUDA && f->cuda)
         return pf_field_cuda_eval(f, sdf, NULL, NULL, x, NULL, n);
     return f->net->ops->sdf(f->net, sdf, x, n);
@@ -282,6 +295,7 @@ pf_field_eval(pf_field *f, float *sdf, float *grad, float *rgb, const float *x, 
               int64_t n)
 {
     pf_err err = PF_OK;
+    PF_TRY(pf_field_need_surface(f));
     if (PF_CUDA && f->cuda)
         return pf_field_cuda_eval(f, sdf, grad, rgb, x, dir, n);
     if (!grad && !rgb)
@@ -302,6 +316,11 @@ pf_err
 pf_field_sample(pf_field *f, struct pf_occupancy *o, struct pf_samples *s, const float *origin,
                 const float *dir, int64_t rays, const float *offset, uint64_t seed, int step)
 {
+    if (f->net->ops->density_grid) {
+        struct pf_density_grid g;
+        PF_TRY(f->net->ops->density_grid(f->net, &g, offset != NULL, seed, step));
+        return pf_density_sample(s, &g, origin, dir, rays);
+    }
     if (o)
         return pf_occupancy_sample(o, s, origin, dir, rays, pf_field_inv_s(f), offset != NULL, seed,
                                    step);
@@ -330,7 +349,7 @@ render_slice(pf_field *f, struct view *v, const float *origin, const float *dir,
             return pf_fail(PF_ENOMEM, "no memory to render %lld points", (long long)n);
         v->room = n;
     }
-    float *sdf = v->value, *grad = sdf + n, *rgb = grad + 3 * n;
+    float *sdf = v->value, *grad = f->net->ops->density_grid ? NULL : sdf + n, *rgb = sdf + 4 * n;
     if (n)
         PF_TRY(f->net->ops->forward(f->net, sdf, grad, rgb, v->s.x, v->s.dir, n, false));
     pf_neus_composite_forward(&v->out, &v->s, sdf, grad, rgb, pf_field_inv_s(f), 1);

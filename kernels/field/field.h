@@ -1,13 +1,14 @@
-/* field.h - a neural signed distance field with colour: what pf-neus trains and pf-extract-mesh and
+/* field.h - a neural field, distance or density with colour: what pf-neus trains and pf-extract-mesh and
  * pf-render-video look at (field.md).
  *
  *     PF_TRY(pf_field_new(&field, dev, &pf_conf.neus, seed));
  *     PF_TRY(pf_field_load(&field, dev, &doc, &pf_conf.neus));
  *     PF_TRY(pf_field_sdf(field, sdf, x, n));
  *
- * Two networks: "mlp" is the original's (field.md, 5: 8x256 SDF, 4x256 colour, weight norm) and
+ * Three kinds: "mlp" is the original's (field.md, 5: 8x256 SDF, 4x256 colour, weight norm) and
  * "hash" is ours (multiresolution hash grid, small SDF and colour MLPs).  Both are distances in
- * scene units, negative inside; colours are sRGB 0..1.
+ * scene units, negative inside.  "nerf" is the original's other renderer (field.md, 14), a density,
+ * which can be rendered and trained alone.  Colours are sRGB 0..1.
  * Bulk data are plain f32 host arrays here; on a GPU the whole loop stays on the device behind the
  * same calls. */
 #ifndef PF_FIELD_H
@@ -22,7 +23,7 @@ extern "C" {
 
 typedef struct pf_field pf_field;               /* opaque, owned by whoever made it */
 
-/* Initialised as a sphere; conf gives kind and sizes. */
+/* Initialised as a sphere, or a ball of haze; conf gives kind and sizes. */
 pf_err pf_field_new(pf_field **f, pf_dev *dev, const struct pf_neus_config *conf, uint64_t seed)
     PF_MUST_USE;
 /* From the field.* tensors and metadata of a document; kind and sizes come from there and are
@@ -32,10 +33,12 @@ pf_err pf_field_load(pf_field **f, pf_dev *dev, const pf_doc *doc,
 /* Adds field.* and the metadata (pf.kind "field", field.config: JSON). */
 pf_err pf_field_save(const pf_field *f, pf_doc *doc) PF_MUST_USE;
 void pf_field_free(pf_field *f);
-const char *pf_field_kind(const pf_field *f);   /* "mlp", "hash" */
+const char *pf_field_kind(const pf_field *f);   /* "mlp", "hash", "nerf" */
 double pf_field_bound(const pf_field *f);       /* half side of the cube that holds the object */
 
 /* ---- looking at it ---- */
+/* PF_EARG for a field that is a density: the next two and pf_field_march say the same of it. */
+pf_err pf_field_need_surface(const pf_field *f) PF_MUST_USE;
 /* sdf [n] at x [n, 3]. */
 pf_err pf_field_sdf(pf_field *f, float *sdf, const float *x, int64_t n) PF_MUST_USE;
 /* sdf [n], its gradient [n, 3] (not normalised), and the colour [n, 3] seen from direction dir
@@ -43,8 +46,8 @@ pf_err pf_field_sdf(pf_field *f, float *sdf, const float *x, int64_t n) PF_MUST_
  * 11: mesh colours).  Any output may be NULL. */
 pf_err pf_field_eval(pf_field *f, float *sdf, float *grad, float *rgb, const float *x,
                      const float *dir, int64_t n) PF_MUST_USE;
-/* Volume-rendered colour on white [n, 3], opacity [n], normal [n, 3] of rays; test mode.  Any
- * output may be NULL. */
+/* Volume-rendered colour on white [n, 3], opacity [n], normal [n, 3] (0 of a density) of rays; test
+ * mode.  Any output may be NULL. */
 pf_err pf_field_render(pf_field *f, float *rgb, float *opacity, float *normal, const float *origin,
                        const float *dir, int64_t n) PF_MUST_USE;
 

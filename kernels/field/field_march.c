@@ -18,6 +18,7 @@ pf_err
 pf_field_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_field *f,
                const struct pf_march_options *options)
 {
+    PF_TRY(pf_field_need_surface(f));
     if (PF_CUDA && f->cuda)
         return pf_field_cuda_march(mesh, stats, f, options);
     return pf_march(mesh, stats, distance, f, options);

@@ -6,8 +6,8 @@
 
 #define DECLARE(name) extern const struct pf_net_ops pf_##name##_ops;
 #define ROW(name) &pf_##name##_ops,
-PF_NEUS_FIELDS(DECLARE)
-static const struct pf_net_ops *const kinds[] = {PF_NEUS_FIELDS(ROW) NULL};
+PF_FIELDS(DECLARE)
+static const struct pf_net_ops *const kinds[] = {PF_FIELDS(ROW) NULL};
 
 const struct pf_net_ops *
 pf_net_kind(const char *name)

@@ -27,6 +27,7 @@ struct pf_param {
 
 struct pf_net;
 struct pf_net_cuda;
+struct pf_density_grid;
 
 /* A size that a field's document must hold, so that its network can be made again. */
 struct pf_net_key {
@@ -50,6 +51,11 @@ struct pf_net_ops {
      * memory; keys are in range. */
     int64_t (*least_numbers)(const struct pf_neus_config *conf);
 
+    /* A kind whose sdf is a density (rays/density.h): it has no gradient, grad is NULL everywhere,
+     * and no surface.  Says what rays are marched through, brought up to date before step number
+     * step of a training run.  NULL: a distance. */
+    pf_err (*density_grid)(struct pf_net *net, struct pf_density_grid *g, bool train, uint64_t seed,
+                           int step);
     bool wants_grid;            /* rays are sampled through a grid of distances (occupancy.h) */
     int64_t (*samples_a_ray)(const struct pf_neus_config *conf);     /* at most */
     /* Factor of the learning rate after the warm-up (field.md, 7). */

@@ -122,7 +122,7 @@ run_slice(struct pf_trainer *t, int64_t from, int64_t to, const struct pf_loss_w
     float *d_color = t->d_color + 3 * from, *d_mask = t->d_mask + from;
     PF_TRY(pf_neus_out_reserve(&t->out, s.rays, s.n));
     PF_TRY(reserve_points(t, s.n));
-    float *sdf = t->point, *grad = sdf + s.n, *rgb = grad + 3 * s.n;
+    float *sdf = t->point, *grad = ops->density_grid ? NULL : sdf + s.n, *rgb = sdf + 4 * s.n;
     float *d_sdf = rgb + 3 * s.n, *d_grad = d_sdf + s.n, *d_rgb = d_grad + 3 * s.n;
     if (s.n)
         PF_TRY(ops->forward(t->field->net, sdf, grad, rgb, s.x, s.dir, s.n, true));
@@ -134,7 +134,8 @@ run_slice(struct pf_trainer *t, int64_t from, int64_t to, const struct pf_loss_w
         add_tones(t, from, s.rays);
     pf_neus_composite_backward(d_sdf, d_grad, d_rgb, &sums->d_inv_s, &t->out, &s, sdf, grad, rgb,
                                inv_s, ratio, d_color, d_mask);
-    pf_neus_eikonal(sums, d_grad, grad, s.n, w);
+    if (grad)
+        pf_neus_eikonal(sums, d_grad, grad, s.n, w);
     return s.n ? ops->backward(t->field->net, d_sdf, d_grad, d_rgb) : PF_OK;
 }
 

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "kernels/field/rays/ray.h"
+#include "kernels/field/rays/density.h"
 
 pf_err
 pf_neus_out_reserve(struct pf_neus_out *out, int64_t rays, int64_t points)
@@ -47,7 +47,7 @@ pf_neus_composite_forward(struct pf_neus_out *out, const struct pf_samples *s, c
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < s->rays; r++) {
         const int64_t begin = s->first[r] - s->first[0], end = s->first[r + 1] - s->first[0];
-        const struct pf_ray_color c = pf_ray_blend(&points, out->alpha, out->left, begin, end);
+        const struct pf_ray_color c = pf_points_blend(&points, out->alpha, out->left, begin, end);
         out->mask[r] = c.mask;
         for (int k = 0; k < 3; k++) {
             out->rgb[3 * r + k] = c.rgb[k];
@@ -65,9 +65,9 @@ pf_neus_composite_backward(float *d_sdf, float *d_grad, float *d_rgb, double *d_
     const struct pf_ray_points points = {s->dir, s->dist, sdf, grad, rgb, s->skipped, inv_s, ratio};
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < s->rays; r++)
-        out->part[r] = pf_ray_blend_backward(d_sdf, d_grad, d_rgb, &points, out->alpha, out->left,
-                                             d_color + 3 * r, d_mask[r], s->first[r] - s->first[0],
-                                             s->first[r + 1] - s->first[0]);
+        out->part[r] = pf_points_blend_backward(
+            d_sdf, d_grad, d_rgb, &points, out->alpha, out->left, d_color + 3 * r, d_mask[r],
+            s->first[r] - s->first[0], s->first[r + 1] - s->first[0]);
     for (int64_t r = 0; r < s->rays; r++)
         *d_inv_s += out->part[r];
 }
