@@ -270,8 +270,10 @@ extract(const pf_doc *doc, pf_dev **dev, pf_batch *batch, enum pf_mesh_format fo
     if (!*dev)
         pf_must(pf_dev_open(dev, pf_common.device, pf_common.precision));
     PF_TRY(pf_batch_blame(batch, pf_field_load(&field, *dev, doc, &pf_conf.neus)));
-    pf_err err = make_mesh(&mesh, &texture, &stats, field, opt.world ? &world : NULL,
-                           pf_doc_get_meta(doc, "pf.object"));
+    pf_err err = pf_batch_blame(batch, pf_field_need_surface(field));
+    if (!err)
+        err = make_mesh(&mesh, &texture, &stats, field, opt.world ? &world : NULL,
+                        pf_doc_get_meta(doc, "pf.object"));
     if (!err)
         err = write_mesh(&mesh, &texture, format, doc);
     if (!err)

@@ -1,4 +1,4 @@
-/* pf-neus - fit a field, a distance and a colour at every point of space, to posed views.
+/* pf-neus - fit a field, a distance or a density and a colour at every point of space, to views.
  * in:   documents with views.image [N, H, W, 3] u8, views.alpha [N, H, W], views.pose [N, 3, 4],
  *       views.intrinsics [N, 3, 3], perhaps views.pixel_center and views.elevation [N]; those of
  *       one object follow each other and go into one field
@@ -39,6 +39,7 @@ static struct pf_place checkpoint_at = {.option = "--checkpoint"};
 static struct pf_place resume_at = {.option = "--resume"}, log_at = {.option = "--log"};
 static struct pf_place preview_at = {.option = "--preview"};
 static struct preview preview;
+static struct pf_neus_config *settings;         /* the section of pf_conf that --method names */
 
 /* The views of one object, and the document that becomes its field. */
 struct object {
@@ -49,6 +50,8 @@ struct object {
 };
 
 static const struct pf_opt opts[] = {
+    PF_OPT_CHOICE(0, "method", pf_conf.neus.method, "neus|nerf",
+                  "neus: a surface; nerf: densities, for films alone"),
     PF_OPT_INT(0, "steps", pf_conf.neus.steps, "N", "training steps", 0, 10000000),
     PF_OPT_REAL(0, "lr", pf_conf.neus.lr, "RATE", "learning rate", 0, 1),
     PF_OPT_STR(0, "checkpoint", opt.file.checkpoint, "FILE", "write the state of training here"),
@@ -94,7 +97,7 @@ add_document(struct object *o, pf_doc *doc, pf_batch *batch)
     if (!first && pf_doc_failed(&o->doc))
         return PF_OK;
     if (!pf_doc_failed(doc) && !(err = check_sample(o, doc)))
-        err = all_views_add(&o->views, doc, pf_conf.neus.bound);
+        err = all_views_add(&o->views, doc, settings->bound);
     if (err)
         PF_TRY(pf_batch_fail(batch, doc, pf_batch_blame(batch, err)));
     if (first || pf_doc_failed(doc)) {
@@ -131,7 +134,7 @@ resume(pf_trainer *t, const struct all_views *v)
     char what[1000];
     pf_doc doc = {0};
     PF_TRY(pf_doc_read_file(&doc, file.resume));
-    pf_err err = resume_check(what, sizeof what, &doc, v);
+    pf_err err = resume_check(what, sizeof what, &doc, v, settings->steps);
     if (!err)
         err = pf_trainer_load(t, &doc);
     pf_doc_release(&doc);
@@ -235,7 +238,7 @@ train_steps(pf_trainer *t, const struct all_views *v, int until, FILE *log, pf_p
         PF_TRY(pf_trainer_step(t, &l));
         if (!isfinite(l.total))
             return pf_fail(PF_EARG, "the loss is not finite at step %d; try a smaller --lr than %g",
-                           step, pf_conf.neus.lr);
+                           step, settings->lr);
         const double rays_per_s = (double)l.rays / (pf_seconds() - begin);
         if (log)
             PF_TRY(write_log(log, step, &l, rays_per_s, lr));
@@ -313,18 +316,18 @@ static pf_err
 fit_field(struct object *o, pf_dev *dev)
 {
     const struct pf_field_views posed = all_views_posed(&o->views);
-    const bool early = opt.stop_at && opt.stop_at < pf_conf.neus.steps;
+    const bool early = opt.stop_at && opt.stop_at < settings->steps;
     const uint64_t seed = (uint64_t)pf_common.seed;
     pf_trainer *trainer = NULL;
     pf_field *field;
     pf_err err;
-    PF_TRY(pf_field_new(&field, dev, &pf_conf.neus, seed));
-    if (!(err = pf_trainer_new(&trainer, field, &posed, &pf_conf.neus, seed)) && file.resume)
+    PF_TRY(pf_field_new(&field, dev, settings, seed));
+    if (!(err = pf_trainer_new(&trainer, field, &posed, settings, seed)) && file.resume)
         err = resume(trainer, &o->views);
     preview = (struct preview){.folder = file.preview, .every = opt.preview_every};
     preview_begin(&preview, field, &posed);
     if (!err)
-        err = train(trainer, &o->views, early ? opt.stop_at : pf_conf.neus.steps);
+        err = train(trainer, &o->views, early ? opt.stop_at : settings->steps);
     preview_end(&preview);
     if (!err)
         err = describe(&o->doc, field, &o->views);
@@ -401,12 +404,28 @@ check_files(void)
         pf_must(pf_output_folder(file.preview));
 }
 
+/* The options stand in neus, which is one of the sections. */
+static void
+choose_settings(void)
+{
+    settings = &pf_conf.neus;
+    if (!strcmp(pf_conf.neus.method, "neus"))
+        return;
+    settings = &pf_conf.nerf;
+    settings->field = "nerf";
+    if (pf_given(&pf_conf.neus.steps))
+        settings->steps = pf_conf.neus.steps;
+    if (pf_given(&pf_conf.neus.lr))
+        settings->lr = pf_conf.neus.lr;
+}
+
 int
 main(int argc, char *argv[])
 {
     pf_batch *batch;
 
     pf_start(&argc, &argv, "[STREAM...]", "Fit a field to posed views of each object.", opts);
+    choose_settings();
     file = opt.file;
     opt.file = (struct files){0};
     if (file.checkpoint && !strcmp(file.checkpoint, "-"))

@@ -34,7 +34,7 @@ describe_views(char text[VIEWS], const struct all_views *v)
 pf_err
 resume_record(pf_doc *doc, const struct all_views *v)
 {
-    char views[VIEWS], *settings = pf_config_section(&pf_conf, "neus");
+    char views[VIEWS], *settings = pf_config_section(&pf_conf, pf_conf.neus.method);
     describe_views(views, v);
     pf_err err = settings ? pf_doc_set_meta(doc, "train.config", settings)
                           : pf_fail(PF_ENOMEM, "no memory for the settings");
@@ -73,7 +73,8 @@ check_seed(const pf_doc *doc)
 }
 
 pf_err
-resume_check(char *what, size_t size, const pf_doc *doc, const struct all_views *v)
+resume_check(char *what, size_t size, const pf_doc *doc, const struct all_views *v,
+             int steps)
 {
     char views[VIEWS], was[SETTINGS], is[SETTINGS];
     const char *settings, *trained_on;
@@ -85,10 +86,10 @@ resume_check(char *what, size_t size, const pf_doc *doc, const struct all_views 
     describe_views(views, v);
     if (strcmp(views, trained_on))
         return pf_fail(PF_EARG, "it was trained on %s; these are %s", trained_on, views);
-    if (step > pf_conf.neus.steps)
+    if (step > steps)
         return pf_fail(PF_EARG, "%lld steps are done, more than the %d of --steps",
-                       (long long)step, pf_conf.neus.steps);
-    PF_TRY(pf_config_compare(was, is, SETTINGS, &pf_conf, "neus", settings));
+                       (long long)step, steps);
+    PF_TRY(pf_config_compare(was, is, SETTINGS, &pf_conf, pf_conf.neus.method, settings));
     *what = 0;
     if (*is)
         snprintf(what, size, "it was trained with %s; from step %lld on with %s, which is not what "
