@@ -135,8 +135,6 @@ pf_field_new(pf_field **f, pf_dev *dev, const struct pf_neus_config *conf, uint6
     to->conf.field = kind->kind;
     to->variance = 0.3f;
     err = kind->create(&to->net, conf, seed);
-    if (PF_CUDA && err == PF_OK && dev && pf_dev_is_cuda(dev) && !kind->cuda_new)
-        err = pf_fail(PF_EARG, "a field of kind %s works on the CPU only: -d cpu", kind->kind);
     if (PF_CUDA && err == PF_OK && dev && pf_dev_is_cuda(dev))
         err = pf_field_cuda_new(to);
     if (err != PF_OK) {

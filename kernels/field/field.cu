@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "kernels/field/net.cuh"
+#include "kernels/field/rays/density.h"
 
 enum { POINTS = 1 << 21, RAYS = 1 << 16 };      // looked at together
 static const int64_t SAMPLES = INT64_C(1) << 22;
@@ -226,7 +227,7 @@ blend(float *rgb, float *opacity, float *normal, const int64_t *first, int64_t r
     const int64_t r = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     if (r >= rays)
         return;
-    const struct pf_ray_color c = pf_ray_blend(&s, NULL, NULL, first[r], first[r + 1]);
+    const struct pf_ray_color c = pf_points_blend(&s, NULL, NULL, first[r], first[r + 1]);
     for (int k = 0; k < 3; k++) {
         rgb[3 * r + k] = c.rgb[k];
         normal[3 * r + k] = c.normal[k];
@@ -252,7 +253,8 @@ render_slice(pf_field *f, const struct rays *v, float *rgb, float *opacity, floa
                           f->cuda->grid_known ? pf_cuda_data<float>(&f->cuda->grid) : NULL,
                           v->origin, v->dir, n, inv_s, NULL, 0, 0));
     PF_TRY(take(f->dev, &value, 7 * s->n));
-    float *const sdf = value, *const grad = sdf + s->n, *const color = grad + 3 * s->n;
+    float *const sdf = value, *const color = sdf + 4 * s->n;
+    float *const grad = net->ops->density_grid ? NULL : sdf + s->n;
     PF_TRY(net->ops->forward(net, sdf, grad, color, s->x, s->dir, s->n, false));
     const struct pf_ray_points points = {s->dir, s->dist, sdf, grad, color, s->skipped, inv_s, 1};
     blend<<<pf_blocks(n, 128), 128, 0, pf_cuda_stream(f->dev)>>>(v->rgb, v->opacity, v->normal,

@@ -39,6 +39,9 @@ struct pf_net_cuda_ops {
     // After the last: all of them are in grad.
     pf_err (*collect)(struct pf_net_cuda *net);
     void (*free)(struct pf_net_cuda *net);
+    // As in net.h, with the grid on the device; waits for it.  NULL: a distance.
+    pf_err (*density_grid)(struct pf_net_cuda *net, struct pf_density_grid *g, bool train,
+                           uint64_t seed, int step);
 };
 
 struct pf_net_cuda {

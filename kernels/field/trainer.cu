@@ -15,6 +15,7 @@
 #include <cstdlib>
 
 #include "kernels/field/net.cuh"
+#include "kernels/field/rays/density.h"
 #include "kernels/field/rays/occupancy.h"
 
 enum { RAY_THREADS = 32, SUM_THREADS = 256 };
@@ -69,12 +70,12 @@ ray_losses(const __grid_constant__ slice s)
     const int64_t begin = s.first[r] - s.first[0], end = s.first[r + 1] - s.first[0];
     struct pf_loss_sums part = {};
     float d_color[3], d_mask;
-    const struct pf_ray_color got = pf_ray_blend(&s.points, s.alpha, s.left, begin, end);
+    const struct pf_ray_color got = pf_points_blend(&s.points, s.alpha, s.left, begin, end);
     pf_ray_toned_loss(&part, d_color, &d_mask, &got, s.rgb + 3 * r, s.mask[r],
                       s.tones.tone ? &s.tones : NULL, r, &s.weights);
-    part.d_inv_s = pf_ray_blend_backward(s.d_sdf, s.d_grad, s.d_rgb, &s.points, s.alpha, s.left,
-                                         d_color, d_mask, begin, end);
-    for (int64_t i = begin; i < end; i++)
+    part.d_inv_s = pf_points_blend_backward(s.d_sdf, s.d_grad, s.d_rgb, &s.points, s.alpha, s.left,
+                                            d_color, d_mask, begin, end);
+    for (int64_t i = begin; s.points.grad && i < end; i++)
         pf_point_eikonal(&part, s.d_grad + 3 * i, s.points.grad + 3 * i, &s.weights);
     s.part[r] = part;
 }
@@ -108,8 +109,8 @@ run_slice(struct pf_trainer_cuda *t, int64_t from, int64_t to, const struct pf_l
     const int64_t base = s->host_first[from], n = s->host_first[to] - base;
     PF_TRY(pf_cuda_reserve(&t->points, (size_t)(n ? n : 1) * 16 * sizeof(float),
                            "the points of a step"));
-    float *const sdf = pf_cuda_data<float>(&t->points), *const grad = sdf + n;
-    float *const rgb = grad + 3 * n;
+    float *const sdf = pf_cuda_data<float>(&t->points), *const rgb = sdf + 4 * n;
+    float *const grad = net->ops->density_grid ? NULL : sdf + n;
     struct slice b;
     b.d_sdf = rgb + 3 * n;
     b.d_grad = b.d_sdf + n;

@@ -1,5 +1,5 @@
-/* fuzz_field.c - any bytes as a document that holds a field: loaded, and asked for a distance, or for
- * the colour of a ray where it has none. */
+/* fuzz_field.c - any bytes as a document that holds a field: loaded, and asked for a distance, or
+ * for the colour of a ray where it has none. */
 #include "common/config.h"
 #include "common/stream.h"
 #include "kernels/field/field.h"

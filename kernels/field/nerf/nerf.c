@@ -300,7 +300,7 @@ nerf_rate(const struct pf_neus_config *conf, int step)
 const struct pf_net_ops pf_nerf_ops = {
     .kind = "nerf",
     .create = pf_nerf_new,
-    .cuda_new = NULL,
+    .cuda_new = PF_CUDA ? pf_nerf_cuda_new : NULL,
     .keys = keys,
     .least_numbers = least_numbers,
     .density_grid = pf_nerf_density_grid,

@@ -14,6 +14,7 @@
 #define PF_FIELD_NERF_H
 #include "kernels/field/hash/hash_grid.h"
 #include "kernels/field/net.h"
+#include "kernels/field/rays/density.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -72,9 +73,22 @@ void pf_nerf_simd_shade(const struct pf_nerf *net, struct pf_nerf_simd *b);
  * the other as pf_small_outer wants them. */
 void pf_nerf_simd_backward(const struct pf_nerf *net, struct pf_nerf_simd *b, float *sums);
 
+/* What rays are marched through, but for the threshold. */
+static inline struct pf_density_grid
+pf_nerf_grid_of(const struct pf_nerf *net, const float *density)
+{
+    struct pf_density_grid g;
+    g.density = density;
+    g.threshold = 0;
+    g.R = net->R;
+    g.bound = net->grid.bound;
+    g.step = (float)(2 * sqrt(3.0) / net->most);
+    g.most = net->most;
+    return g;
+}
+
 /* Before step number step of a training run, if that is a multiple of 16: densities anew in all
  * cells or, from the 17th time on, in some.  In any case g is what rays are marched through. */
-struct pf_density_grid;
 pf_err pf_nerf_density_grid(struct pf_net *net, struct pf_density_grid *g, bool train,
                             uint64_t seed, int step) PF_MUST_USE;
 

@@ -4,7 +4,6 @@
 
 #include "kernels/field/nerf/nerf.h"
 #include "kernels/field/nerf/nerf_point.h"
-#include "kernels/field/rays/density.h"
 
 /* min(the mean density, 0.01), negative ones counting as 0; summed in a fixed order. */
 static float
@@ -93,13 +92,7 @@ pf_nerf_density_grid(struct pf_net *base, struct pf_density_grid *g, bool train,
     const struct pf_param *density = &net->param[PF_NERF_GRID];
     if (train && step % PF_NERF_EVERY == 0)
         PF_TRY(update_grid(net, step / PF_NERF_EVERY, seed));
-    *g = (struct pf_density_grid){
-        .density = density->value,
-        .threshold = threshold_of(density->value, density->n),
-        .R = net->R,
-        .bound = net->grid.bound,
-        .step = (float)(2 * sqrt(3.0) / net->most),
-        .most = net->most,
-    };
+    *g = pf_nerf_grid_of(net, density->value);
+    g->threshold = threshold_of(density->value, density->n);
     return PF_OK;
 }

@@ -1,5 +1,6 @@
 /* sample.cu - where along rays a field is evaluated, on a GPU: through the grid of distances
- * ("hash", occupancy.c) or the original's hierarchy ("mlp", neus_sample.c).
+ * ("hash", occupancy.c), the original's hierarchy ("mlp", neus_sample.c) or the grid of densities
+ * ("nerf", density.c).
  *
  * One thread a ray, twice: it counts its samples, a scan finds their places, it writes them.  A
  * walk reads some 100 distances of 4 bytes each from L2, one after the other: 2048 rays take as
@@ -7,6 +8,7 @@
 #include <cstdlib>
 
 #include "kernels/field/net.cuh"
+#include "kernels/field/rays/density.h"
 #include "kernels/field/rays/neus_sample.h"
 
 enum { RAY_THREADS = 64 };
@@ -426,12 +428,52 @@ sample_hierarchy(struct pf_net_cuda *net, struct pf_cuda_samples *s,
     return pf_launched(net->dev, "samples");
 }
 
+// ---- "nerf": through the grid of densities ----
+
+// x NULL: only count samples.
+static __global__ void
+march(int32_t *count, float *x, float *out_dir, float *dist, const int64_t *first,
+      const __grid_constant__ pf_density_grid g, const float *origin, const float *dir,
+      int64_t rays)
+{
+    const int64_t r = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+    if (r >= rays)
+        return;
+    const struct ray v = ray_at(origin, dir, r);
+    const int64_t at = x ? first[r] : 0;
+    const int n = pf_density_march(x ? x + 3 * at : NULL, out_dir + 3 * at, dist + at, &g, v.o, v.d);
+    if (!x)
+        count[r] = n;
+}
+
+static pf_err
+sample_density(struct pf_net_cuda *net, struct pf_cuda_samples *s, const float *origin,
+               const float *dir, int64_t rays, bool train, uint64_t seed, int step)
+{
+    const unsigned blocks = pf_blocks(rays, RAY_THREADS);
+    const cudaStream_t stream = pf_cuda_stream(net->dev);
+    struct pf_density_grid g;
+    int32_t *counts = NULL;
+    PF_TRY(net->ops->density_grid(net, &g, train, seed, step));
+    PF_TRY(reserve_rays(s, rays, &counts));
+    march<<<blocks, RAY_THREADS, 0, stream>>>(counts, NULL, NULL, NULL, NULL, g, origin, dir, rays);
+    PF_TRY(pf_launched(net->dev, "samples"));
+    PF_TRY(find_places(net->dev, s, counts, rays));
+    PF_TRY(reserve_points(s, s->n, false));
+    s->slots = s->n;
+    march<<<blocks, RAY_THREADS, 0, stream>>>(NULL, s->x, s->dir, s->dist, s->first, g, origin, dir,
+                                              rays);
+    return pf_launched(net->dev, "samples");
+}
+
 pf_err
 pf_cuda_sample(struct pf_net_cuda *net, struct pf_cuda_samples *s,
                const struct pf_neus_config *conf, const float *distance, const float *origin,
                const float *dir, int64_t rays, float inv_s, const float *offset, uint64_t seed,
                int step)
 {
+    if (net->ops->density_grid)
+        return sample_density(net, s, origin, dir, rays, offset != NULL, seed, step);
     if (distance)
         return sample_grid(net, s, conf, distance, origin, dir, rays, inv_s, offset != NULL, seed,
                            step);

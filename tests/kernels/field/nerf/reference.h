@@ -1,5 +1,5 @@
-/* reference.h - the original's NGP renderer in plain doubles, from its formulas alone (field.md, 14):
- * what test_nerf.c compares with.  Nothing here calls what is tested. */
+/* reference.h - the original's NGP renderer in plain doubles, from its formulas alone (field.md,
+ * 14): what test_nerf.c compares with.  Nothing here calls what is tested. */
 #ifndef PF_TEST_NERF_REFERENCE_H
 #define PF_TEST_NERF_REFERENCE_H
 #include <math.h>
@@ -30,7 +30,7 @@ ref_encode(const struct reference *f, double *e, const double x[3])
     const double growth = pow((double)f->max / f->base, 1.0 / (f->levels - 1));
     int64_t offset = 0, table = (int64_t)1 << f->log2_table;
     for (int l = 0; l < f->levels; l++) {
-        const double scale = (float)(f->base * pow(growth, l) - 1);     /* floats, so that 127 is 127 */
+        const double scale = (float)(f->base * pow(growth, l) - 1);     /* so that 127 is 127 */
         const int64_t res = (int64_t)ceil(scale) + 1, all = res * res * res;
         const int64_t size = (all + 7) / 8 * 8 < table ? (all + 7) / 8 * 8 : table;
         double place[3], cell[3];
@@ -149,7 +149,8 @@ ref_march(const struct reference *f, double *at, int most, const double o[3], co
         for (int k = 0; k < 3; k++) {
             const double x = o[k] + t * d[k], i = 0.5 * (x / b + 1) * f->R;
             cell[k] = i < 0 ? 0 : i > f->R - 1 ? f->R - 1 : (int64_t)i;
-            const double edge = (((double)cell[k] + 0.5 + (d[k] < 0 ? -0.5 : 0.5)) / f->R * 2 - 1) * b;
+            const double next = (double)cell[k] + 0.5 + (d[k] < 0 ? -0.5 : 0.5);
+            const double edge = (next / f->R * 2 - 1) * b;
             leave = fmin(leave, t + (edge - x) / d[k]);
         }
         if (f->grid[(cell[2] * f->R + cell[1]) * f->R + cell[0]] > threshold) {
