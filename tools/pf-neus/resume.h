@@ -9,7 +9,7 @@
  * train.views. */
 pf_err resume_record(pf_doc *doc, const struct all_views *v) PF_MUST_USE;
 /* Whether pf_conf and the views can go on from the checkpoint doc.  Other views, a --seed that is
- * not its own and more steps done than there are to be are PF_EARG; what is a sentence about the settings
+ * not its own and fewer steps than it has done are PF_EARG; what is a sentence about the settings
  * that hold only from here on, or "". */
 pf_err resume_check(char *what, size_t size, const pf_doc *doc, const struct all_views *v,
                     int steps) PF_MUST_USE;

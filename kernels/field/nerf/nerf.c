@@ -260,11 +260,11 @@ nerf_free(struct pf_net *base)
 /* ---- the row of this kind (net.h) ---- */
 
 static const struct pf_net_key keys[] = {
-    PF_NET_KEY(levels, 1, 32),
+    PF_NET_KEY(levels, 1, 16),
     PF_NET_KEY(level_features, 1, 8),
-    PF_NET_KEY(log2_table, 4, 24),
+    PF_NET_KEY(log2_table, 8, 24),
     PF_NET_KEY(base_resolution, 2, 1024),
-    PF_NET_KEY(max_resolution, 2, 16384),
+    PF_NET_KEY(max_resolution, 2, 8192),
     PF_NET_KEY(hidden, 16, 1024),
     PF_NET_KEY(color_hidden, 16, 1024),
     PF_NET_KEY(geo_features, 1, 256),

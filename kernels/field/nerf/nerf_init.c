@@ -25,6 +25,9 @@ check_sizes(const struct pf_neus_config *conf)
         {"occupancy_resolution", conf->occupancy_resolution, 4, 512},
         {"ray_samples", conf->ray_samples, 2, 4096},
     };
+    if (conf->max_resolution < conf->base_resolution)
+        return pf_fail(PF_EARG, "nerf.max_resolution is %d, below the base_resolution of %d",
+                       conf->max_resolution, conf->base_resolution);
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
         if (widths[i].value < 16 || widths[i].value > 1024 || widths[i].value % 16)
             return pf_fail(PF_EARG, "nerf.%s is %d, expected a multiple of 16 up to 1024",

@@ -441,7 +441,8 @@ march(int32_t *count, float *x, float *out_dir, float *dist, const int64_t *firs
         return;
     const struct ray v = ray_at(origin, dir, r);
     const int64_t at = x ? first[r] : 0;
-    const int n = pf_density_march(x ? x + 3 * at : NULL, out_dir + 3 * at, dist + at, &g, v.o, v.d);
+    const int n = pf_density_march(x ? x + 3 * at : NULL, out_dir + 3 * at, dist + at, &g, v.o,
+                                   v.d);
     if (!x)
         count[r] = n;
 }

@@ -557,6 +557,25 @@ test_sizes_that_cannot_be_are_refused(void **state)
     c = small();
     c.occupancy_resolution = 3;
     assert_fails(pf_field_new(&f, NULL, &c, 3), PF_EARG, "nerf.occupancy_resolution is 3");
+    c = small();
+    c.max_resolution = 8;
+    assert_fails(pf_field_new(&f, NULL, &c, 3), PF_EARG, "nerf.max_resolution is 8, below");
+}
+
+/* What pf-neus has without a config file. */
+static void
+test_the_config_file_is_the_defaults(void **state)
+{
+    struct pf_config conf = pf_conf;
+    (void)state;
+    memset(&conf.nerf, 0, sizeof conf.nerf);
+    conf.nerf.field = pf_conf.nerf.field;
+    assert_ok(pf_config_load(&conf, "configs/nerf.yaml"));
+    char *a = pf_config_section(&conf, "nerf"), *b = pf_config_section(&pf_conf, "nerf");
+    assert_string_equal(a, b);
+    assert_string_equal(conf.neus.method, "nerf");
+    free(a);
+    free(b);
 }
 
 int
@@ -575,6 +594,7 @@ main(void)
         cmocka_unit_test(test_a_saved_field_looks_the_same),
         cmocka_unit_test(test_there_is_no_surface),
         cmocka_unit_test(test_sizes_that_cannot_be_are_refused),
+        cmocka_unit_test(test_the_config_file_is_the_defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
