@@ -33,8 +33,8 @@ struct pf_neus_out {
 pf_err pf_neus_out_reserve(struct pf_neus_out *out, int64_t rays, int64_t points) PF_MUST_USE;
 void pf_neus_out_release(struct pf_neus_out *out);
 
-/* sdf [P], grad [P, 3] of the distance, rgb [P, 3]; grad NULL: sdf is a density.  ratio 0..1: how far the cosine is annealed;
- * 1 outside training. */
+/* sdf [P], grad [P, 3] of the distance, rgb [P, 3]; grad NULL: sdf is a density (density.h).  ratio
+ * 0..1: how far the cosine is annealed; 1 outside training. */
 void pf_neus_composite_forward(struct pf_neus_out *out, const struct pf_samples *s,
                                const float *sdf, const float *grad, const float *rgb, float inv_s,
                                float ratio);

@@ -1,6 +1,6 @@
 /* density.h - rays through a field of density: the grid of what is occupied, samples at even
- * distances in it, and light that is lost by exp(-density length) (field.md, 14).  The functions are
- * the same on every device; density.c calls them on the CPU.  Private to kernels/field.
+ * distances in it, and light that is lost by exp(-density length) (field.md, 14).  The functions
+ * are the same on every device; density.c calls them on the CPU.  Private to kernels/field.
  *
  *     PF_TRY(net->ops->density_grid(net, &grid, train, seed, step));
  *     PF_TRY(pf_density_sample(&samples, &grid, origin, dir, rays));
