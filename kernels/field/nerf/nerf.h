@@ -1,6 +1,6 @@
 /* nerf.h - the original's other renderer: a hash grid, a small network for the density, a small one
- * for the colour, and a grid of what is occupied (field.md, 14).  Private to nerf*.c; the others see
- * net.h and density.h.
+ * for the colour, and a grid of what is occupied (field.md, 14).  Private to nerf*.c; the others
+ * see net.h and density.h.
  *
  *   e       [L F, then ones]    the point's grid features
  *   out     [1 + G]             S1 relu(S0 e);  no biases
@@ -69,8 +69,8 @@ void pf_nerf_simd_encode(const struct pf_nerf *net, struct pf_nerf_simd *b);
 void pf_nerf_simd_density(const struct pf_nerf *net, struct pf_nerf_simd *b);
 /* After that, from dir: in, c0, c1, color. */
 void pf_nerf_simd_shade(const struct pf_nerf *net, struct pf_nerf_simd *b);
-/* After both, from d_density and d_color (lost): d_e; sums [layers] are added to, laid out one after
- * the other as pf_small_outer wants them. */
+/* After both, from d_density and d_color (lost): d_e; sums [layers] are added to, laid out one
+ * after the other as pf_small_outer wants them. */
 void pf_nerf_simd_backward(const struct pf_nerf *net, struct pf_nerf_simd *b, float *sums);
 
 /* What rays are marched through, but for the threshold. */
