@@ -19,6 +19,7 @@ GENERIC  := $(filter generic,$(ARCH))
 MODE     := $(or $(subst $(comma),-,$(SAN)),release)$(if $(filter 1,$(CUDA)),-cuda)$(GENERIC:%=-%)
 B        := $(BUILD)/$(MODE)
 BIN      := $(if $(SAN)$(GENERIC),$(B)/bin,$(BUILD)/bin)
+LIBDIR   := $(BIN:bin=lib)/posefusion
 
 PACKAGES := pkg-config libpng-dev zlib1g-dev libyaml-dev libjansson-dev libavcodec-dev libavformat-dev libavutil-dev \
             libswscale-dev libjpeg-dev libwebp-dev liblcms2-dev libdnnl-dev libmeshoptimizer-dev libopenblas-dev libassimp-dev \
@@ -37,17 +38,14 @@ endif
 LDLIBS   := -Wl,--as-needed $(shell pkg-config --libs $(PC) 2>/dev/null) -ldnnl -lmeshoptimizer -lopenblas -lm
 PF_CFLAGS += $(shell pkg-config --cflags $(PC) 2>/dev/null)
 # Machine code for GPU_ARCH, and PTX from which the driver makes it for any other card.
-NVCCFLAGS := -std=c++17 -O3 -lineinfo -I. -DPF_WITH_CUDA -Xcompiler -Wall,-Wno-unknown-pragmas \
+NVCCFLAGS := -std=c++17 -O3 -lineinfo -I. -DPF_WITH_CUDA -Xcompiler -Wall,-Wno-unknown-pragmas,-fPIC,-fvisibility=hidden \
              $(foreach a,$(GPU_ARCH),-gencode=arch=compute_$a,code=sm_$a) -gencode=arch=compute_80,code=compute_80
-ifeq ($(CUDA),1)
-PF_CFLAGS += -DPF_WITH_CUDA
-LDLIBS   += -L$(dir $(CUDART)) -Wl,-rpath,$(dir $(CUDART)) -lcublasLt $(CUDART) -ldl -lrt -lstdc++
-endif
 
 COMMON  := $(wildcard common/*.c)
 # tree PATTERN: the files of that name in a folder and those below it.
 tree     = $(wildcard $(1) $(dir $(1))*/$(notdir $(1)) $(dir $(1))*/*/$(notdir $(1)))
-KERNELS := $(call tree,kernels/*.c) $(if $(filter 1,$(CUDA)),$(call tree,kernels/*.cu))
+KERNELS := $(filter-out kernels/module/%,$(call tree,kernels/*.c))
+HALF    := kernels/module/half.c kernels/module/load.c
 TOOLS   := $(notdir $(wildcard tools/pf-*))
 TESTS   := $(foreach d,common kernels tools,$(call tree,tests/$d/test_*.c))
 BENCH   := $(filter-out tests/bench/device_time.c,$(wildcard tests/bench/*.c))
@@ -75,24 +73,49 @@ $(B)/%.js.o: %.js
 LIBS := $(B)/libpfk.a $(B)/libpf.a
 $(B)/libpf.a: $(COMMON:%=$(B)/%.o)
 	$(RM) $@; $(AR) rcs $@ $^
-$(B)/libpfk.a: $(KERNELS:%=$(B)/%.o)
+$(B)/libpfk.a: $(KERNELS:%=$(B)/%.o) $(if $(filter 1,$(CUDA)),$(HALF:%=$(B)/%.o))
 	$(RM) $@; $(AR) rcs $@ $^
+
+# What loads libraries of ours finds them beside itself, wherever both are; tests have no such place.
+RPATH := $(if $(filter 1,$(CUDA))$(GENERIC),-Wl$(comma)-rpath$(comma)'$$ORIGIN/../lib/posefusion')
+
+# CUDA's half is a library of its own, which the tools load where there is a GPU: kernels/module/module.md.
+ifeq ($(CUDA),1)
+PF_CFLAGS  += -DPF_WITH_CUDA
+MODULE     := $(LIBDIR)/libpf-cuda.so
+CUDA_RPATH ?= $(dir $(CUDART))
+CUDA_LIBS  := -Wl,--as-needed,--exclude-libs,ALL -L$(dir $(CUDART)) $(CUDA_RPATH:%=-Wl,-rpath,%) -lcublasLt $(CUDART) -ldl -lrt -lstdc++ -lm
+CUDA_OBJECTS := $(patsubst %,$(B)/%.o,$(call tree,kernels/*.cu))
+HOST_OBJECTS := $(patsubst %,$(B)/$(GENERIC:generic=x86-64/)%.o,$(COMMON) $(KERNELS))
+NAMES      := $(B)/kernels/module/names.h
+$(NAMES): kernels/module/names $(CUDA_OBJECTS) $(HOST_OBJECTS)
+	mkdir -p $(@D); kernels/module/names $(VERSION) $(CUDA_OBJECTS) -- $(HOST_OBJECTS) >$@
+$(B)/kernels/module/half.c.o: $(NAMES)
+$(B)/kernels/module/half.cuda.o: kernels/module/half.c $(NAMES)
+	$(CC) $(CPPFLAGS) $(PF_CFLAGS) $(CFLAGS) -I$(B) -DPF_CUDA_HALF -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+$(B)/kernels/module/half.c.o: PF_CFLAGS += -I$(B)
+$(MODULE): $(B)/kernels/module/half.cuda.o $(CUDA_OBJECTS)
+	mkdir -p $(@D); $(CC) $(PF_CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(@F) $(if $(SAN),,-Wl$(comma)-z$(comma)defs) -o $@ $^ $(CUDA_LIBS)
+all: $(MODULE)
+tests: $(MODULE)
+bench: $(MODULE)
+endif
 
 # ARCH=generic, for packages: common/ and kernels/ are one shared library, made for each of these levels of x86-64, and
 # the loader takes the best that the processor has (glibc-hwcaps; a glibc before 2.33 takes the first).
 ifneq ($(GENERIC),)
 LEVELS := x86-64 x86-64-v3 x86-64-v4
-LIBDIR := $(B)/lib/posefusion
 level_lib = $(LIBDIR)/$(addprefix glibc-hwcaps/,$(addsuffix /,$(filter-out x86-64,$(1))))libposefusion.so
 LIBS   := $(call level_lib,x86-64)
-LDLIBS += -Wl,-rpath,'$$ORIGIN/../lib/posefusion'
-NVCCFLAGS += -Xcompiler -fPIC
 define level
 $(B)/$(1)/%.c.o: %.c
 	mkdir -p $$(@D); $$(CC) $$(CPPFLAGS) $$(PF_CFLAGS) $$(CFLAGS) -march=$(1) -fPIC -fno-semantic-interposition -MMD -MP -c -o $$@ $$<
 $(B)/$(1)/kernels/raster/%.c.o: PF_CFLAGS += -fno-tree-slp-vectorize
-$(call level_lib,$(1)): $(patsubst %,$(B)/$(1)/%.o,$(COMMON) $(filter %.c,$(KERNELS))) $(patsubst %,$(B)/%.o,$(filter %.cu,$(KERNELS)))
-	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -shared -Wl,-Bsymbolic-functions,-soname,libposefusion.so -o $$@ $$^ $$(LDLIBS)
+$(B)/$(1)/kernels/module/half.c.o: $(NAMES)
+$(B)/$(1)/kernels/module/half.c.o: PF_CFLAGS += -I$(B)
+$(call level_lib,$(1)): $(patsubst %,$(B)/$(1)/%.o,$(COMMON) $(KERNELS) $(if $(filter 1,$(CUDA)),$(HALF)))
+	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -shared -Wl,-Bsymbolic-functions,-soname,libposefusion.so -o $$@ $$^ $$(LDLIBS) \
+	  -Wl,-rpath,'$$$$ORIGIN:$$$$ORIGIN/../..'
 endef
 $(foreach l,$(LEVELS),$(eval $(call level,$l)))
 $(LIBS): | $(foreach l,$(filter-out x86-64,$(LEVELS)),$(call level_lib,$l))
@@ -101,7 +124,7 @@ endif
 # One program per folder of tools/.
 define tool
 $(BIN)/$(1): $$(patsubst %,$(B)/%.o,$$(wildcard $$(addprefix tools/$(1)/*.,c css js))) $(LIBS)
-	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS)
+	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS) $$(RPATH)
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
 
@@ -110,7 +133,7 @@ $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
 uses = $(shell sed -n 's,^// uses: ,,p' $(1))
 define test
 $(B)/$(basename $(1)): $(B)/$(1).o $(patsubst %,$(B)/%.o,$(call uses,$(1))) $(LIBS)
-	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS) -lcmocka $(GENERIC:%=-Wl,-rpath,$(abspath $(LIBDIR)))
+	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS) -lcmocka $(if $(RPATH),-Wl$(comma)-rpath$(comma)$(abspath $(LIBDIR)))
 endef
 $(foreach t,$(TESTS) $(BENCH) $(FUZZ),$(eval $(call test,$(t))))
 # What lets a tool's allocations and system calls fail.
@@ -218,7 +241,7 @@ check-reference:
 # clang-format 14 cannot leave aligned comments at the ends of lines alone, which the style uses, so
 # .clang-format is for editors and not checked here.
 lint:
-	for f in $(COMMON) $(filter %.c,$(KERNELS)) $(wildcard tools/*/*.c) $(TESTS) $(BENCH) $(FUZZ) $(wildcard tests/fault/*.c tests/tools/sandbox/*.c); do \
+	for f in $(COMMON) $(KERNELS) $(wildcard tools/*/*.c) $(TESTS) $(BENCH) $(FUZZ) $(wildcard tests/fault/*.c tests/tools/sandbox/*.c); do \
 	  $(CC) $(PF_CFLAGS) $(CFLAGS) -Werror -fsyntax-only $$f || exit 1; done
 	mandoc -Tlint -W warning man/*.[157]
 	# Columns come out as one word a line in groff's 80 columns: tagged lists instead.
@@ -248,7 +271,7 @@ SHARE := $(DESTDIR)$(prefix)/share
 install: all
 	install -d $(addprefix $(DESTDIR)$(prefix)/,bin share/man/man1 share/man/man5 share/man/man7 share/posefusion)
 	install $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(prefix)/bin
-	$(if $(GENERIC),install -d $(DESTDIR)$(prefix)/lib && cp -r $(LIBDIR) $(DESTDIR)$(prefix)/lib)
+	$(if $(RPATH),install -d $(DESTDIR)$(prefix)/lib && cp -r $(LIBDIR) $(DESTDIR)$(prefix)/lib)
 	for n in 1 5 7; do install -m 644 man/*.$$n $(DESTDIR)$(prefix)/share/man/man$$n; done
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
 	for t in $(TOOLS); do PATH=$(abspath $(BIN)):$$PATH; \
@@ -260,7 +283,7 @@ uninstall:
 	$(RM) $(TOOLS:%=$(DESTDIR)$(prefix)/bin/%)
 	$(RM) $(TOOLS:%=$(SHARE)/bash-completion/completions/%) $(TOOLS:%=$(SHARE)/zsh/site-functions/_%)
 	for n in 1 5 7; do for f in man/*.$$n; do $(RM) $(SHARE)/man/man$$n/$${f#man/}; done; done
-	$(if $(GENERIC),$(RM) -r $(DESTDIR)$(prefix)/lib/posefusion)
+	$(if $(RPATH),$(RM) -r $(DESTDIR)$(prefix)/lib/posefusion)
 	$(RM) -r $(SHARE)/posefusion/configs $(SHARE)/posefusion/pipelines
 	[ ! -d $(SHARE)/posefusion ] || rmdir --ignore-fail-on-non-empty $(SHARE)/posefusion
 

@@ -122,9 +122,11 @@ open_device(pf_dev **dev, const char *name, const char *precision, bool dry)
         return pf_fail(PF_EARG, "there is no device \"%s\"; known are auto, cpu, cuda and cuda:N",
                        name);
     if (ordinal == PF_AUTO)
-        ordinal = PF_CUDA && pf_cuda_count() > 0 ? 0 : PF_CPU;
+        ordinal = PF_CUDA && pf_cuda_load(0) == PF_OK && pf_cuda_count() > 0 ? 0 : PF_CPU;
     if (!PF_CUDA && ordinal >= 0)
         return pf_fail(PF_EDEV, "device %s: this program was built without CUDA; use -d cpu", name);
+    if (PF_CUDA && ordinal >= 0)
+        PF_TRY(pf_cuda_load(ordinal));
     pf_dev *d = calloc(1, sizeof *d);
     if (!d)
         return no_memory(sizeof *d, "device");

@@ -86,14 +86,14 @@ open_stream(pf_dev *dev, struct pf_cuda *c)
 pf_err
 pf_cuda_open(pf_dev *dev, int ordinal, const char *precision)
 {
-    const int count = pf_cuda_count();
     const char *const sync = getenv("PF_SYNC");
     cudaDeviceProp p;
+    int count = 0;
+    const cudaError_t e = cudaGetDeviceCount(&count);
+    if (e != cudaSuccess)               // no GPU, or a driver that is too old
+        return pf_fail(PF_EDEV, "device cuda:%d: %s; use -d cpu", ordinal, cudaGetErrorString(e));
     if (ordinal >= count)
-        return count ? pf_fail(PF_EDEV, "there is no device cuda:%d; this machine has %d", ordinal,
-                               count)
-                     : pf_fail(PF_EDEV, "device cuda:%d: no GPU, or no driver for one; use -d cpu",
-                               ordinal);
+        return pf_fail(PF_EDEV, "there is no device cuda:%d; this machine has %d", ordinal, count);
     PF_CUDA_TRY(cudaSetDevice(ordinal), "cannot use the GPU");
     PF_CUDA_TRY(cudaGetDeviceProperties(&p, ordinal), "cannot ask the GPU what it is");
     PF_TRY(choose_precision(dev, precision, &p));

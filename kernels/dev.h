@@ -1,5 +1,5 @@
 /* dev.h - a device: where tensors live and operators run.  The only file that knows whether the
- * build has CUDA.
+ * build has CUDA; its half for a GPU is loaded when one is opened (module/module.md).
  *
  *     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
  *     const size_t mark = pf_dev_mark(dev);

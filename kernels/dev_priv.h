@@ -40,6 +40,12 @@ pf_is_float(pf_dtype t)
     return t == PF_F32 || t == PF_F16 || t == PF_BF16 || t == PF_F64;
 }
 
+/* ---- module/load.c ---- */
+/* Load the CUDA half, unless it is there already: before anything of it is called.  PF_EDEV, with a
+ * sentence about device cuda:ORDINAL, where there is no driver, no such library or one of another
+ * build. */
+pf_err pf_cuda_load(int ordinal) PF_MUST_USE;
+
 /* ---- dev.cu ---- */
 int pf_cuda_count(void);                        /* usable GPUs; 0 without a driver */
 /* Sets name, act, tf32, cuda and workspace; precision NULL: bf16. */
