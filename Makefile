@@ -20,6 +20,7 @@ MODE     := $(or $(subst $(comma),-,$(SAN)),release)$(if $(filter 1,$(CUDA)),-cu
 B        := $(BUILD)/$(MODE)
 BIN      := $(if $(SAN)$(GENERIC),$(B)/bin,$(BUILD)/bin)
 LIBDIR   := $(BIN:bin=lib)/posefusion
+CUDA_BUILD ?= $(B)
 
 PACKAGES := pkg-config libpng-dev zlib1g-dev libyaml-dev libjansson-dev libavcodec-dev libavformat-dev libavutil-dev \
             libswscale-dev libjpeg-dev libwebp-dev liblcms2-dev libdnnl-dev libmeshoptimizer-dev libopenblas-dev libassimp-dev \
@@ -61,10 +62,10 @@ $(B)/%.c.o: %.c
 # gcc 12 makes one rounding of a product and a sum or difference in turns, -ffp-contract=off or not; what must have the
 # bits of raster_priv.h may not.
 $(B)/kernels/raster/%.c.o $(B)/tests/kernels/raster/%.c.o: PF_CFLAGS += -fno-tree-slp-vectorize
-$(B)/%.cu.o: %.cu
+$(CUDA_BUILD)/%.cu.o: %.cu
 	mkdir -p $(@D); $(NVCC) $(NVCCFLAGS) -MMD -MP -c -o $@ $<
 # The bits of the CPU: no product joins a sum in one rounding (kernels/spad.h, kernels/raster/raster_priv.h).
-$(B)/kernels/epipolar.cu.o $(B)/kernels/raster/raster.cu.o: NVCCFLAGS += --fmad=false
+$(CUDA_BUILD)/kernels/epipolar.cu.o $(CUDA_BUILD)/kernels/raster/raster.cu.o: NVCCFLAGS += --fmad=false
 # Files that a tool carries inside: tools/pf-report/report.css is _binary_tools_pf_report_report_css_start there.
 $(B)/%.css.o: %.css
 	mkdir -p $(@D); $(LD) -r -b binary -z noexecstack -o $@ $<
@@ -76,17 +77,17 @@ $(B)/libpf.a: $(COMMON:%=$(B)/%.o)
 $(B)/libpfk.a: $(KERNELS:%=$(B)/%.o) $(if $(filter 1,$(CUDA)),$(HALF:%=$(B)/%.o))
 	$(RM) $@; $(AR) rcs $@ $^
 
-# What loads libraries of ours finds them beside itself, wherever both are; tests have no such place.
-RPATH := $(if $(filter 1,$(CUDA))$(GENERIC),-Wl$(comma)-rpath$(comma)'$$ORIGIN/../lib/posefusion')
-
 # CUDA's half is a library of its own, which the tools load where there is a GPU: kernels/module/module.md.
 ifeq ($(CUDA),1)
 PF_CFLAGS  += -DPF_WITH_CUDA
+# Tools find it from where they are, wherever that is; tests have no such place.
+BESIDE     ?= ../lib/posefusion
+RPATH      := -Wl,-rpath,'$$ORIGIN/$(BESIDE)'
 MODULE     := $(LIBDIR)/libpf-cuda.so
 CUDA_RPATH ?= $(dir $(CUDART))
 CUDA_LIBS  := -Wl,--as-needed,--exclude-libs,ALL -L$(dir $(CUDART)) $(CUDA_RPATH:%=-Wl,-rpath,%) -lcublasLt $(CUDART) -ldl -lrt -lstdc++ -lm
-CUDA_OBJECTS := $(patsubst %,$(B)/%.o,$(call tree,kernels/*.cu))
-HOST_OBJECTS := $(patsubst %,$(B)/$(GENERIC:generic=x86-64/)%.o,$(COMMON) $(KERNELS))
+CUDA_OBJECTS := $(patsubst %,$(CUDA_BUILD)/%.o,$(call tree,kernels/*.cu))
+HOST_OBJECTS := $(patsubst %,$(B)/%.o,$(COMMON) $(KERNELS))
 NAMES      := $(B)/kernels/module/names.h
 $(NAMES): kernels/module/names $(CUDA_OBJECTS) $(HOST_OBJECTS)
 	mkdir -p $(@D); kernels/module/names $(VERSION) $(CUDA_OBJECTS) -- $(HOST_OBJECTS) >$@
@@ -96,43 +97,33 @@ $(B)/kernels/module/half.cuda.o: kernels/module/half.c $(NAMES)
 $(B)/kernels/module/half.c.o: PF_CFLAGS += -I$(B)
 $(MODULE): $(B)/kernels/module/half.cuda.o $(CUDA_OBJECTS)
 	mkdir -p $(@D); $(CC) $(PF_CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(@F) $(if $(SAN),,-Wl$(comma)-z$(comma)defs) -o $@ $^ $(CUDA_LIBS)
-all: $(MODULE)
-tests: $(MODULE)
-bench: $(MODULE)
 endif
 
-# ARCH=generic, for packages: common/ and kernels/ are one shared library, made for each of these levels of x86-64, and
-# the loader takes the best that the processor has (glibc-hwcaps; a glibc before 2.33 takes the first).
+# ARCH=generic, for packages: every tool is made for each of these levels of x86-64, and in its own place is a program
+# that starts the best one that the processor has.
 ifneq ($(GENERIC),)
 LEVELS := x86-64 x86-64-v3 x86-64-v4
-level_lib = $(LIBDIR)/$(addprefix glibc-hwcaps/,$(addsuffix /,$(filter-out x86-64,$(1))))libposefusion.so
-LIBS   := $(call level_lib,x86-64)
-define level
-$(B)/$(1)/%.c.o: %.c
-	mkdir -p $$(@D); $$(CC) $$(CPPFLAGS) $$(PF_CFLAGS) $$(CFLAGS) -march=$(1) -fPIC -fno-semantic-interposition -MMD -MP -c -o $$@ $$<
-$(B)/$(1)/kernels/raster/%.c.o: PF_CFLAGS += -fno-tree-slp-vectorize
-$(B)/$(1)/kernels/module/half.c.o: $(NAMES)
-$(B)/$(1)/kernels/module/half.c.o: PF_CFLAGS += -I$(B)
-$(call level_lib,$(1)): $(patsubst %,$(B)/$(1)/%.o,$(COMMON) $(KERNELS) $(if $(filter 1,$(CUDA)),$(HALF)))
-	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -shared -Wl,-Bsymbolic-functions,-soname,libposefusion.so -o $$@ $$^ $$(LDLIBS) \
-	  -Wl,-rpath,'$$$$ORIGIN:$$$$ORIGIN/../..'
-endef
-$(foreach l,$(LEVELS),$(eval $(call level,$l)))
-$(LIBS): | $(foreach l,$(filter-out x86-64,$(LEVELS)),$(call level_lib,$l))
-endif
-
+.PHONY: levels
+levels:
+	for l in $(LEVELS); do $(MAKE) --no-print-directory ARCH=$$l BUILD=$(B)/$$l BIN=$(LIBDIR)/$$l LIBDIR=$(LIBDIR) BESIDE=.. \
+	  CUDA_BUILD=$(B) all || exit 1; done
+$(TOOLS:%=$(BIN)/%): $(B)/tools/start.c.o
+	mkdir -p $(@D); $(CC) $(PF_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $<
+all: levels
+else
 # One program per folder of tools/.
 define tool
-$(BIN)/$(1): $$(patsubst %,$(B)/%.o,$$(wildcard $$(addprefix tools/$(1)/*.,c css js))) $(LIBS)
+$(BIN)/$(1): $$(patsubst %,$(B)/%.o,$$(wildcard $$(addprefix tools/$(1)/*.,c css js))) $(LIBS) | $(MODULE)
 	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS) $$(RPATH)
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
+endif
 
 # One program per test file.  A test of a tool's part, tests/tools/test_unet.c, names that tool's
 # files in a line "// uses: tools/pf-sample/unet.c ...".
 uses = $(shell sed -n 's,^// uses: ,,p' $(1))
 define test
-$(B)/$(basename $(1)): $(B)/$(1).o $(patsubst %,$(B)/%.o,$(call uses,$(1))) $(LIBS)
+$(B)/$(basename $(1)): $(B)/$(1).o $(patsubst %,$(B)/%.o,$(call uses,$(1))) $(LIBS) | $(MODULE)
 	mkdir -p $$(@D); $$(CC) $$(PF_CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS) -lcmocka $(if $(RPATH),-Wl$(comma)-rpath$(comma)$(abspath $(LIBDIR)))
 endef
 $(foreach t,$(TESTS) $(BENCH) $(FUZZ),$(eval $(call test,$(t))))
@@ -157,7 +148,7 @@ $(B)/tests/bench/libpf_device_time.so: tests/bench/device_time.c
 	  -o $@ $< $(CUPTI_LIBS:%=-L%) -Wl,-rpath,'$$ORIGIN/../lib' $(CUPTI_LIBS:%=-Wl,-rpath,%) -lcupti -lstdc++
 bench: all $(BENCH:%.c=$(B)/%) $(DEVICE_TIME)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(sort $(B) $(CUDA_BUILD)/kernels) -name '*.d' 2>/dev/null)
 
 # What is missing is installed with apt-get; a machine without it gets one line that says what to do.
 APT := $(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get
@@ -241,7 +232,7 @@ check-reference:
 # clang-format 14 cannot leave aligned comments at the ends of lines alone, which the style uses, so
 # .clang-format is for editors and not checked here.
 lint:
-	for f in $(COMMON) $(KERNELS) $(wildcard tools/*/*.c) $(TESTS) $(BENCH) $(FUZZ) $(wildcard tests/fault/*.c tests/tools/sandbox/*.c); do \
+	for f in $(COMMON) $(KERNELS) $(wildcard tools/*.c tools/*/*.c) $(TESTS) $(BENCH) $(FUZZ) $(wildcard tests/fault/*.c tests/tools/sandbox/*.c); do \
 	  $(CC) $(PF_CFLAGS) $(CFLAGS) -Werror -fsyntax-only $$f || exit 1; done
 	mandoc -Tlint -W warning man/*.[157]
 	# Columns come out as one word a line in groff's 80 columns: tagged lists instead.
@@ -271,7 +262,7 @@ SHARE := $(DESTDIR)$(prefix)/share
 install: all
 	install -d $(addprefix $(DESTDIR)$(prefix)/,bin share/man/man1 share/man/man5 share/man/man7 share/posefusion)
 	install $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(prefix)/bin
-	$(if $(RPATH),install -d $(DESTDIR)$(prefix)/lib && cp -r $(LIBDIR) $(DESTDIR)$(prefix)/lib)
+	$(if $(RPATH)$(GENERIC),install -d $(DESTDIR)$(prefix)/lib && cp -r $(LIBDIR) $(DESTDIR)$(prefix)/lib)
 	for n in 1 5 7; do install -m 644 man/*.$$n $(DESTDIR)$(prefix)/share/man/man$$n; done
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
 	for t in $(TOOLS); do PATH=$(abspath $(BIN)):$$PATH; \
@@ -283,7 +274,7 @@ uninstall:
 	$(RM) $(TOOLS:%=$(DESTDIR)$(prefix)/bin/%)
 	$(RM) $(TOOLS:%=$(SHARE)/bash-completion/completions/%) $(TOOLS:%=$(SHARE)/zsh/site-functions/_%)
 	for n in 1 5 7; do for f in man/*.$$n; do $(RM) $(SHARE)/man/man$$n/$${f#man/}; done; done
-	$(if $(RPATH),$(RM) -r $(DESTDIR)$(prefix)/lib/posefusion)
+	$(if $(RPATH)$(GENERIC),$(RM) -r $(DESTDIR)$(prefix)/lib/posefusion)
 	$(RM) -r $(SHARE)/posefusion/configs $(SHARE)/posefusion/pipelines
 	[ ! -d $(SHARE)/posefusion ] || rmdir --ignore-fail-on-non-empty $(SHARE)/posefusion
 
@@ -330,7 +321,7 @@ make clean               removes $(BUILD)
 CUDA=0                   without CUDA
 SAN=address,undefined    under sanitizers: make check SAN=...
 ARCH=native  GPU_ARCH=90a  CFLAGS="-O3 -g"
-ARCH=generic             for every x86-64: the loader takes the code for the processor's level; $(BUILD)/release-generic
+ARCH=generic             for every x86-64: each tool starts the one for the processor's level; in $(BUILD)/release-generic
 prefix=/usr/local  DESTDIR=
 V=1                      show the commands
 config.mk                such settings for good, one a line
