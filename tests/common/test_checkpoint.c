@@ -469,6 +469,42 @@ test_what_is_no_file_is_refused(void **state)
     assert_fails(pf_checkpoint_open(&w, "/dev/zero"), PF_EIO, "neither a file nor a pipe");
 }
 
+/* The bytes, all of which a pipe takes at once, as a pipe; its name is good until it is closed. */
+static int
+pipe_of(char path[32], const void *bytes, size_t size)
+{
+    int end[2];
+    assert_int_equal(pipe(end), 0);
+    assert_int_equal(write(end[1], bytes, size), size);
+    close(end[1]);
+    snprintf(path, 32, "/proc/self/fd/%d", end[0]);
+    return end[0];
+}
+
+static void
+test_pipes_are_read_if_they_may_hold_weights(void **state)
+{
+    static char bytes[1 << 14];
+    char path[32];
+    pf_checkpoint *w;
+    FILE *const f = fopen(FILES "small.safetensors", "rb");
+    (void)state;
+    assert_non_null(f);
+    const size_t size = fread(bytes, 1, sizeof bytes, f);
+    fclose(f);
+    int end = pipe_of(path, bytes, size);
+    w = open_file(path);
+    assert_tensor(w, "m.a", PF_F32, 6, (float[]){0, 1, 2, 3, 4, 5});
+    pf_checkpoint_close(w);
+    close(end);
+    for (const char *word = "a \1{"; *word; word++) {
+        memset(bytes, *word, sizeof bytes);
+        end = pipe_of(path, bytes, sizeof bytes);
+        assert_fails(pf_checkpoint_open(&w, path), PF_EFORMAT, path);
+        close(end);
+    }
+}
+
 /* ---- golden ---- */
 
 static pf_checkpoint *
@@ -570,6 +606,7 @@ main(void)
         cmocka_unit_test(test_hostile_files_are_refused),
         cmocka_unit_test(test_every_truncation_is_refused),
         cmocka_unit_test(test_what_is_no_file_is_refused),
+        cmocka_unit_test(test_pipes_are_read_if_they_may_hold_weights),
         cmocka_unit_test(test_golden_checkpoints_equal_the_weights),
         cmocka_unit_test(test_golden_clip_archive_is_readable),
     };

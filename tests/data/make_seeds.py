@@ -82,6 +82,13 @@ def transforms():
     frame = {"file_path": "photo.png", "transform_matrix": pose}
     yield "nerfstudio", json.dumps({"fl_x": 50, "fl_y": 50, "cx": 32, "cy": 24, "w": 64, "h": 48, "camera_model": "OPENCV",
                                     "frames": [frame, dict(frame, mask_path="grey.png")]}).encode()
+    for what, more in (("fisheye", {"is_fisheye": True}), ("distorts", {"k1": 0.1}), ("half_a_pixel", {"w": 64.5}),
+                       ("angle_of_a_half_turn", {"camera_angle_y": 3.2}), ("model_unknown", {"camera_model": "EQUIRECTANGULAR"}),
+                       ("mask_no_name", {"mask_path": 3}), ("three_rows", {"transform_matrix": pose[:3]}),
+                       ("row_short", {"transform_matrix": [[1, 0, 0]] + pose[1:]}), ("no_focal_length", {"fl_x": None}),
+                       ("mirrored", {"transform_matrix": [[-1, 0, 0, 0]] + pose[1:]}), ("no_picture", {"file_path": "none"})):
+        yield what, json.dumps({"fl_x": 50, "frames": [dict(frame, **more)]}).encode()
+    yield "a_page", b"<!DOCTYPE html><html>"
     yield "instant_ngp", json.dumps({"camera_angle_x": 0.7, "frames": [dict(frame, file_path="./photo")]}).encode()
 
 
@@ -96,6 +103,11 @@ def lists():
     yield "columns", (b"photo\tobject\televation\tazimuth\tcrop_size\ttarget_elevation\tseed\n"
                       b"a.png\tchair\t20\t-5.5\t-1\t0,30\t6033\nb.png\t\t\t\t\t15,45\t\n")
     yield "spreadsheet", b"\xef\xbb\xbfobject\tphoto\r\nchair\ta.png\r\n\r\n"
+    yield "column_twice", b"photo\tphoto\na.png\tb.png\n"
+    yield "targets_differ", b"photo\ttarget_elevation\na.png\t0,30\nb.png\t15\n"
+    yield "targets_left_out", b"photo\ttarget_elevation\na.png\t0,30\nb.png\t\n"
+    yield "nul_in_a_line", b"photo\na\0b.png\n"
+    yield "number_with_a_unit", b"photo\tcrop_size\na.png\t200px\n"
     yield "photo_is_folder", b"photo\nb/\n"
     yield "object_twice", b"photo\na/chair.png\nb/chair.png\n"
 
@@ -105,8 +117,12 @@ def manifests():
     done = {"object": "chair", "status": "done", "photo": "none.png", "seconds": 30.25, "psnr": 31.5, "faces": 12000,
             "watertight": True, "sha256": "0" * 64, "stages": [stage, stage], "memory": {"pf-neus": 120, "pf-sample": 300}}
     failed = {"object": "mug \u001b[2J", "status": "failed", "error": "pf-crop: no \u001b[31m object"}
+    shown = dict(done, photo="tests/data/images/photo.png")
+    broken = dict(done, photo="tests/data/images/truncated.png")
     lines = lambda *all: "".join(json.dumps(line) + "\n" for line in all).encode()
     yield "done_and_failed", lines(done, failed, dict(done, status="failed"))
+    yield "photo_there", lines(shown)
+    yield "photo_truncated", lines(broken)
     yield "stages_no_list", lines(dict(done, stages=stage, memory=3, seconds="x"))
     yield "tool_with_escape", lines(dict(done, memory={"pf-neus \u001b[2J": 1}))
     yield "object_with_nul", lines({"object": "a\u0000b", "status": "done"})

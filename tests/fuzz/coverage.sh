@@ -6,8 +6,9 @@ B=$1; shift
 cd "$(dirname "$0")/../.." || exit 2
 PARSERS="common/unpickle.c common/unpickle_torch.c common/unzip.c common/checkpoint*.c common/safetensors.c common/onnx.c
          common/image*.c common/config.c common/stream.c common/doc.c common/posed_views.c common/world.c common/kind.c
-         common/text.c common/capture.c common/transforms.c common/colmap.c tools/pf-mask/strip.c
-         tools/pf-crop/list.c tools/pf-stream/table.c tools/pf-report/manifest.c"
+         common/text.c common/slurp.c common/capture.c common/transforms.c common/colmap.c tools/pf-mask/strip.c
+         tools/pf-crop/list.c tools/pf-stream/table.c tools/pf-report/manifest.c
+         tools/pf-eval/shape*.c kernels/raster/ply.c kernels/raster/scene.c kernels/raster/texture.c"
 find "$B" -name '*.gcda' -delete
 for t in "$@"; do
     CMOCKA_MESSAGE_OUTPUT=TAP "$t" >"$B/said" 2>&1 || { echo "$t fails:"; grep -m5 '^not ok' "$B/said"; }

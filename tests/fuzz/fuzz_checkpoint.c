@@ -21,6 +21,9 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         if (pf_checkpoint_read(w, i, &t) == PF_OK && pf_tensor_bytes(&t))
             seen = (unsigned char)(((unsigned char *)t.data)[0] ^
                                    ((unsigned char *)t.data)[pf_tensor_bytes(&t) - 1]);
+        if (pf_checkpoint_read(w, i, &t) == PF_OK &&
+            pf_checkpoint_expect_finite(w, pf_checkpoint_name(w, i), &t))
+            seen = 1;
         if (pf_checkpoint_verify(w, i))
             seen = 0;
         pf_checkpoint_drop(w, i);

@@ -25,6 +25,18 @@ remove_folder(void)
     rmdir(folder);
 }
 
+/* A lens has a focal length, whatever the file calls it. */
+static void
+expect_lenses(const struct pf_capture *c)
+{
+    double K[9];
+    for (int i = 0; i < c->shots; i++) {
+        pf_shot_intrinsics(K, &c->shot[i], 64, 48);
+        if (!(K[0] > 0 && K[4] > 0))
+            abort();
+    }
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
@@ -37,8 +49,11 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     made = true;
     write_file(folder, "cameras.txt", bytes, cameras);
     write_file(folder, "images.txt", nul ? nul + 1 : bytes, nul ? size - cameras - 1 : 0);
-    if (pf_capture_read(&c, folder, "tests/data/images") == PF_OK && c.shots < 1)
-        abort();
+    if (pf_capture_read(&c, folder, "tests/data/images") == PF_OK) {
+        if (c.shots < 1)
+            abort();
+        expect_lenses(&c);
+    }
     pf_capture_release(&c);
     return 0;
 }

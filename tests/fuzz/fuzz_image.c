@@ -12,7 +12,14 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     pf_image image, half;
+    pf_photo photo;
 
+    if (!pf_photo_open_memory(&photo, bytes, size, "fuzz")) {
+        size_t n = 0;
+        if (pf_photo_as_png(&photo, &n) && n > size)
+            abort();
+        pf_photo_close(&photo);
+    }
     if (pf_image_read_memory(&image, bytes, size, "fuzz"))
         return 0;
     if ((int64_t)image.width * image.height <= 1 << 16 &&

@@ -11,6 +11,10 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (pf_stream_open_memory(&s, bytes, size))
         return 0;
     while (!pf_stream_read(s, &doc)) {
+        pf_doc copy = {0};
+        if (pf_doc_copy(&copy, &doc))
+            abort();
+        pf_doc_release(&copy);
         FILE *const nowhere = fopen("/dev/null", "w");
         if (!nowhere || pf_doc_write(&doc, nowhere))
             abort();                    // what was read can be written

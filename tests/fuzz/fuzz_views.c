@@ -17,8 +17,11 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (!pf_stream_read(s, &doc)) {
         if (!pf_posed_views_read(&v, &doc) && !pf_posed_views_aim(&v, 0.6) && v.count < 1)
             abort();
-        if (!pf_world_need(&world, &doc) && !(world.scale > 0))
-            abort();
+        if (!pf_world_need(&world, &doc)) {
+            if (!(world.scale > 0) || pf_world_put(&doc, &world) || pf_world_need(&world, &doc))
+                abort();                // what was read is written and read again
+            pf_world_points((float[]){1, 2, 3}, 1, &world);
+        }
     }
     pf_doc_release(&doc);
     pf_stream_close(s);

@@ -68,11 +68,11 @@ add(struct folder *f, const char *name, const struct stat *st)
 
 /* The first file that cannot be read is named. */
 static void
-say_damage(struct folder *f, const char *name)
+say_damage(struct folder *f, const char *name, pf_err err)
 {
     if (f->damage)
         return;
-    pf_fail_in(PF_EIO, "%s", name);
+    pf_fail_in(err, "%s", name);
     f->damage = copy(pf_error());
 }
 
@@ -89,8 +89,8 @@ list(struct folder *f)
         const bool there = *e->d_name != '.' && stat(path, &st) == 0;
         if (there)
             add(f, e->d_name, &st);
-        else if (*e->d_name != '.' && errno != ENOENT && !pf_fail(PF_EIO, "%s", strerror(errno)))
-            say_damage(f, e->d_name);
+        else if (*e->d_name != '.' && errno != ENOENT)
+            say_damage(f, e->d_name, pf_fail(PF_EIO, "%s", strerror(errno)));
         free(path);
     }
     const int wrong = errno;
@@ -150,7 +150,7 @@ read_stream(struct folder *f, const char *name, size_t *longest_views)
     while (!err && (err = pf_stream_read(in, &doc)) == PF_OK)
         take(f, &doc, name, longest_views);
     if (err != PF_END && err != PF_ENOMEM)
-        say_damage(f, name);
+        say_damage(f, name, err);
     pf_stream_close(in);
     pf_doc_release(&doc);
     free(path);

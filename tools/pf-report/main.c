@@ -1,6 +1,7 @@
 /* pf-report - what came of a photo, or of a batch, as one page.
  * in:  folders of pipelines/reconstruct.mk, manifest.jsonl of a batch or the folder that holds it
  * out: HTML that needs nothing else: pictures, mesh, film and scripts are in it */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -48,7 +49,7 @@ find_manifest(const char *operand)
     char *path = is_folder(operand) ? folder_join(operand, "manifest.jsonl") : strdup(operand);
     if (!path)
         pf_die("no memory");
-    if (!is_folder(operand) || stat(path, &st) == 0)
+    if (!is_folder(operand) || stat(path, &st) == 0 || errno != ENOENT)
         return path;
     free(path);
     return NULL;
