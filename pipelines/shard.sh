@@ -94,26 +94,33 @@ objects() {
 
 # ---- the manifest ----
 
-# json TEXT: as a string of JSON.
+# What is done for each object starts few processes: where many objects are small, those would take longer.
+
+# json TEXT: REPLY is it as a string of JSON.
 json() {
     local s=${1//\\/\\\\}
     s=${s//\"/\\\"}
-    [[ $s != *[$'\001'-$'\037']* ]] || s=$(tr '\001-\037' '?' <<<"$s")
-    printf '"%s"' "$s"
+    REPLY=\"${s//[$'\001'-$'\037']/?}\"
 }
 
-# beginning STATUS: of the line that says of $object, with this photo and these settings, that it has it.
-beginning() { printf '{"object":%s,"status":"%s","settings":"%s","sha256":"%s"' "$(json "$object")" "$1" "$digest" "$sha"; }
+# beginning STATUS: REPLY is that of the line that says of $object, with this photo and these settings, that it has it.
+beginning() {
+    json "$object"
+    printf -v REPLY '{"object":%s,"status":"%s","settings":"%s","sha256":"%s"' "$REPLY" "$1" "$digest" "$sha"
+}
 
 # left: whether there is something to do for $object.
 left() {
-    local file
+    local file failed
     last=
     [ -s "$PF_OUTPUT/manifest.jsonl" ] || return 0
-    last=$(grep -F "{\"object\":$(json "$object")," "$PF_OUTPUT/manifest.jsonl" | tail -n 1) || true
+    json "$object"
+    last=$(grep -F "{\"object\":$REPLY," "$PF_OUTPUT/manifest.jsonl" | tail -n 1) || true
+    beginning failed; failed=$REPLY
+    beginning done
     case $last in
-    "$(beginning failed)"*) [ -n "$PF_RETRY" ] ;;
-    "$(beginning done)"*) for file in $RESULTS; do [ -s "$PF_OUTPUT/$object/$file" ] || return 0; done; return 1 ;;
+    "$failed"*) [ -n "$PF_RETRY" ] ;;
+    "$REPLY"*) for file in $RESULTS; do [ -s "$PF_OUTPUT/$object/$file" ] || return 0; done; return 1 ;;
     esac
 }
 
@@ -124,17 +131,18 @@ publish() {
     flock 8
     if left; then
         if [ "$1" = done ]; then
-            rm -rf "$work/old"
+            [ ! -e "$work/old" ] || rm -rf "$work/old"
             [ ! -e "$PF_OUTPUT/$object" ] || mv -T "$PF_OUTPUT/$object" "$work/old"
             mv -T "$work/made/$object" "$PF_OUTPUT/$object"
         fi
         # A line that a full disk cut off ends here.
         [ ! -s "$manifest" ] || [ -z "$(tail -c 1 "$manifest")" ] || echo >&8
-        printf '%s%s}\n' "$(beginning "$1")" "$2" >"$work/line"
+        beginning "$1"
+        printf '%s%s}\n' "$REPLY" "$2" >"$work/line"
         cat "$work/line" >&8
     fi
     exec 8>&-
-    rm -rf "$work/old" "$work/made/$object"
+    [ ! -e "$work/old" ] && [ ! -e "$work/made/$object" ] || rm -rf "$work/old" "$work/made/$object"
 }
 
 # ---- the pipe: shard.sh round ----
@@ -191,18 +199,31 @@ round() {
 
 RESULTS="0.png masks.png mesh.ply mesh.glb rendering.mp4"
 
-number() { [[ $1 =~ ^-?[0-9]+([.][0-9]+)?(e[-+]?[0-9]+)?$ ]] && echo "$1" || echo null; }
-# Members of the JSON: scores of the object in this folder.
+# number NAME: this variable is null where it is none.
+number() { [[ ${!1} =~ ^-?[0-9]+([.][0-9]+)?(e[-+]?[0-9]+)?$ ]] || printf -v "$1" null; }
+# scores FOLDER: REPLY is members of the JSON, of the object in this folder.
 scores() {
-    local psnr coverage faces
-    psnr=$(tail -n 1 loss.csv | cut -d , -f 6)
-    coverage=$(pf-stream info --json masked.pf | sed -n 's/.*"name":"views.alpha"[^}]*"mean":\([^,]*\),.*/\1/p' |
-        awk '{s += $1} END {print s / NR}')
-    faces=$(head -c 1000 mesh.ply | sed -n 's/^element face //p')
-    printf ',"psnr":%s,"coverage":%s,"faces":%s' "$(number "$psnr")" "$(number "$coverage")" "$(number "$faces")"
+    local psnr= coverage= faces= line
+    IFS=, read -r _ _ _ _ _ psnr _ < <(tail -n 1 "$1/loss.csv") || true
+    coverage=$(pf-stream info --json "$1/masked.pf" | awk '{
+        while (match($0, /"name":"views.alpha"[^}]*"mean":[^,]*,/)) {
+            all = substr($0, RSTART, RLENGTH - 1)
+            $0 = substr($0, RSTART + RLENGTH)
+            sub(/.*"mean":/, "", all)
+            sum += all; n++}}
+        END {if (n) print sum / n}')
+    while IFS= read -r line; do
+        case $line in "element face "*) faces=${line##* } ;; end_header) break ;; esac
+    done <"$1/mesh.ply"
+    number psnr; number coverage; number faces
+    printf -v REPLY ',"psnr":%s,"coverage":%s,"faces":%s' "$psnr" "$coverage" "$faces"
 }
 
-rest() { printf ',"photo":%s,"version":"%s","seed":%s' "$(json "$photo")" "$PF_VERSION" "${seed:-$PF_SEED}"; }
+# rest: REPLY is more members, of which each line has those.
+rest() {
+    json "$photo"
+    printf -v REPLY ',"photo":%s,"version":"%s","seed":%s' "$REPLY" "$PF_VERSION" "${seed:-$PF_SEED}"
+}
 
 # full [SENTENCE]: whether the disk is, which is no photo's fault.  (What a tool said of it may be lost.)
 full() {
@@ -212,13 +233,15 @@ full() {
 
 # fail SENTENCE, a string of JSON; files that it names there are the photo's.
 fail() {
-    local why=$1 place
+    local why=$1 name place
     ! full "$why" || die "shard $number: $PF_OUTPUT: no space is left on its device"
+    json "$photo"; name=${REPLY:1:-1}
     for place in "$work/in/$object.photo" "$work/made/$object/cutout.png"; do
-        place=$(json "$place") why=${why//"${place:1:-1}"/"$(json "$photo" | sed 's/^.//; s/.$//')"}
+        json "$place"; why=${why//"${REPLY:1:-1}"/"$name"}
     done
     printf 'batch.mk: %s: %s\n' "$object" "$why" >&2
-    publish failed "$(rest),\"error\":$why"
+    rest
+    publish failed "$REPLY,\"error\":$why"
     failed=$((failed + 1))
 }
 
@@ -227,45 +250,49 @@ choose() {
     IFS=$'\x1f' read -r object photo elevation azimuth crop_size target_elevation seed sha digest <<<"${rows[$1]}"
 }
 
-# costs: of each stage of $object, in the order in which they ended, "TOOL SECONDS MEMORY NOTES".
-costs() {
-    grep -F "{\"object\":$(json "$object"),\"tool\":" "$work/stages" 2>/dev/null |
-        sed -n 's/.*,"tool":"\([^"]*\)","seconds":\([0-9.]*\),"memory":\([0-9.]*\)\(.*\)}$/\1 \2 \3 \4/p'
-}
-# stages COSTS: the same as members of JSON, one of each tool, and whether all meshes are watertight.
+# stages: of $object, each tool's seconds and memory as members of JSON, and whether all meshes are
+# watertight; nothing before the last of two meshes and a film has said what it took.
 stages() {
-    awk '$1 == "pf-stream" {next}
-        !($1 in seconds) {tool[++n] = $1}
-        {seconds[$1] += $2; if ($3 > memory[$1]) memory[$1] = $3}
-        $4 ~ /"watertight":/ {meshes++; closed += $4 ~ /:true/}
-        END {if (meshes) printf ",\"watertight\":%s", closed == meshes ? "true" : "false"
+    json "$object"
+    KEY="{\"object\":$REPLY,\"tool\":" awk '
+        BEGIN {key = ENVIRON["KEY"]}
+        index($0, key) != 1 {next}
+        {$0 = substr($0, length(key) + 1)
+            gsub(/[{}"]/, "")
+            split($0, part, /[,:]/)}            # pf-mask,seconds:0.1,memory:7,watertight:true
+        part[1] == "pf-stream" {next}
+        !(part[1] in seconds) {tool[++n] = part[1]}
+        {seconds[part[1]] += part[3]; if (part[5] > memory[part[1]]) memory[part[1]] = part[5]}
+        part[1] ~ /^pf-(extract-mesh|render-video)$/ {last++}
+        part[6] == "watertight" {meshes++; closed += part[7] == "true"}
+        END {if (last != 3) exit
+            if (meshes) printf ",\"watertight\":%s", closed == meshes ? "true" : "false"
             printf ",\"stages\":["
             for (i = 1; i <= n; i++)
                 printf "%s{\"tool\":\"%s\",\"seconds\":%.3f,\"memory\":%.1f}", (i > 1 ? "," : ""),
                     tool[i], seconds[tool[i]], memory[tool[i]]
-            printf "]"}' <<<"$1"
+            printf "]"}' "$work/stages"
 }
 
 # document: the line of pf-stream info about what pf-neus made of $object.
-document() { grep -F "\"pf.object\":$(json "$object")," "$work/documents" 2>/dev/null; }
+document() { json "$object"; grep -F "\"pf.object\":$REPLY," "$work/documents" 2>/dev/null; }
 
 # harvest I...: of these photos publish what is whole, and with it how long it took.
 harvest() {
-    local i file cost scored now
+    local i file costs scored now ms
     for i; do
         [ "${state[$i]}" = left ] || continue
         for file in $RESULTS views.pf masked.pf field.pf loss.csv; do
             [ -e "$work/made/${rows[$i]%%$'\x1f'*}/$file" ] || continue 2
         done
         choose "$i"
-        # What has two meshes and a film has three such lines, a moment later.
-        cost=$(costs)
-        [ "$(grep -c '^pf-extract-mesh\|^pf-render-video' <<<"$cost")" = 3 ] || continue
-        pushd "$work/made/$object" >/dev/null
-        scored=$(scores)
-        popd >/dev/null
-        now=$(date +%s.%N)
-        publish done "$(rest)$scored,\"seconds\":$(awk "BEGIN {printf \"%.3f\", $now - $since}")$(stages "$cost")"
+        costs=$(stages 2>/dev/null) || true
+        [ -n "$costs" ] || continue
+        scores "$work/made/$object"; scored=$REPLY
+        now=${EPOCHREALTIME/.} ms=$(((${EPOCHREALTIME/.} - since) / 1000))
+        rest
+        printf -v scored '%s%s,"seconds":%d.%03d' "$REPLY" "$scored" $((ms / 1000)) $((ms % 1000))
+        publish done "$scored$costs"
         since=$now
         state[$i]=done
     done
@@ -286,7 +313,7 @@ sorry() {
         [ "${state[$i]}" = left ] || continue
         choose "$i"
         why=$(document | sed -n 's/.*"pf.error":\("\([^"\\]\|\\.\)*"\).*/\1/p') || true
-        if [ -z "$why" ] && why=$(uncut 2>/dev/null) && [ -n "$why" ]; then why=$(json "$why"); fi
+        if [ -z "$why" ] && why=$(uncut 2>/dev/null) && [ -n "$why" ]; then json "$why"; why=$REPLY; fi
         [ -z "$why" ] || { fail "$why"; state[$i]=failed; }
     done
 }
@@ -308,7 +335,7 @@ round_of() {
     mkfifo "$work/awake"
     : >"$work/ended"
     hung=
-    since=$(date +%s.%N)
+    since=${EPOCHREALTIME/.}
     work=$work try=$try refine=$refine PF_STAGES=$work/stages setsid "$0" round >"$work/log" 2>&1 &
     pipe=$!
     while kill -0 "$pipe" 2>/dev/null; do
@@ -357,7 +384,7 @@ blame() {
         ! full "$why" || why="$PF_OUTPUT: no space is left on its device"
         die "shard $number: ${why:-$(tail -n 1 "$work/log")}"
     fi
-    fail "$(json "$why")"
+    json "$why"; fail "$REPLY"
     state[$1]=failed
 }
 
@@ -389,12 +416,23 @@ lock() {
     done
 }
 
+# known_by: photos becomes the names from the root of those of the table on standard input, and shas what
+# tells them from others.  What is no file, as a FIFO of a list, is the tools' matter: TIMEOUT counts for
+# them alone.
+known_by() {
+    local line photo
+    mapfile -d '' -t photos < <(cut -f 2 | tr '\n' '\0' | xargs -0 realpath -msz --)
+    while IFS= read -r -d '' line; do shas[${line:66}]=${line:0:64}; done < <(
+        for photo in "${photos[@]}"; do [ ! -f "$photo" ] || printf '%s\0' "$photo"; done |
+            xargs -0r sha256sum -z -- 2>/dev/null)
+}
+
 # run NUMBER: what is missing of this shard.
 run() {
     local number=$1 work=$PF_OUTPUT/.batch/$1 failed=0 pipe= hung= since table i try refine
     local object photo elevation azimuth crop_size target_elevation seed sha digest
-    local rows=() state=() told=() untold=() wishes
-    local -A digests=()
+    local rows=() state=() told=() untold=() photos=() wishes
+    local -A digests=() shas=()
     [[ $number =~ ^(0|[1-9][0-9]{0,8})$ ]] || die "there is no shard $number"
     table=$(objects) || exit 1
     table=$(sed -n "$((number * PF_SHARD + 1)),$(((number + 1) * PF_SHARD))p" <<<"$table")
@@ -403,10 +441,10 @@ run() {
     lock "$work.lock"
     trap '[ -z "${pipe-}" ] || kill -9 -- "-$pipe" 2>/dev/null' EXIT
     trap 'exit 1' INT TERM HUP
+    known_by <<<"$table"
     while IFS=$'\x1f' read -r object photo elevation azimuth crop_size target_elevation seed; do
-        photo=$(realpath -s -- "$photo")
-        # What is no file, as a FIFO of a list, is the tools' matter: TIMEOUT counts for them alone.
-        sha=$([ -f "$photo" ] && sha256sum <"$photo" 2>/dev/null) || sha=; sha=${sha%% *}
+        photo=${photos[${#rows[@]}]}
+        sha=${shas[$photo]-}
         wishes=$elevation,$azimuth,$crop_size,$target_elevation,$seed
         digest=${digests[$wishes]-}
         if [ -z "$digest" ]; then
@@ -418,7 +456,8 @@ run() {
         state[i]=left
         if ! left; then
             state[i]=known
-            [[ $last != "$(beginning failed)"* ]] || failed=$((failed + 1))
+            beginning failed
+            [[ $last != "$REPLY"* ]] || failed=$((failed + 1))
         elif [ -n "$elevation" ]; then told+=("$i")
         else untold+=("$i"); fi
     done < <(tr '\t' '\037' <<<"$table")
