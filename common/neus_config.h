@@ -1,10 +1,10 @@
-/* neus_config.h - the settings of a field and its training, pf-config(5): the sections neus and nerf
- * of struct pf_config, and all that kernels/field know of settings (field.md). */
+/* neus_config.h - the settings of a field and its training, pf-config(5): the sections neus and
+ * nerf of struct pf_config, and all that kernels/field know of settings (field.md). */
 #ifndef PF_NEUS_CONFIG_H
 #define PF_NEUS_CONFIG_H
 
-/* The kinds of field, each once: a folder kernels/field/NAME that defines pf_NAME_ops.  Those with a
- * surface are neus.field's choices; nerf is a method of its own. */
+/* The kinds of field, each once: a folder kernels/field/NAME that defines pf_NAME_ops.  Those with
+ * a surface are the choices of neus.field; nerf is a method of its own. */
 #define PF_NEUS_FIELDS(FIELD) FIELD(hash) FIELD(mlp)
 #define PF_FIELDS(FIELD) PF_NEUS_FIELDS(FIELD) FIELD(nerf)
 

@@ -1,5 +1,5 @@
-/* field.h - a neural field, distance or density with colour: what pf-neus trains and pf-extract-mesh and
- * pf-render-video look at (field.md).
+/* field.h - a neural field, distance or density with colour: what pf-neus trains and what
+ * pf-extract-mesh and pf-render-video look at (field.md).
  *
  *     PF_TRY(pf_field_new(&field, dev, &pf_conf.neus, seed));
  *     PF_TRY(pf_field_load(&field, dev, &doc, &pf_conf.neus));
