@@ -10,6 +10,9 @@
 #include "common/image_format.h"
 #include "common/output.h"
 
+/* What a chunk before the pixels may hold beyond the file's own bytes: a profile is deflated. */
+enum { CHUNK_SLACK = 4 << 20 };
+
 struct job {
     png_structp png;
     png_infop info;
@@ -94,6 +97,8 @@ static pf_err
 read_head(struct job *j)
 {
     png_set_user_limits(j->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  /* check_promise says more */
+    /* libpng allocates what a chunk before the pixels says that it holds, then reads. */
+    png_set_chunk_malloc_max(j->png, j->size + CHUNK_SLACK);
     png_set_read_fn(j->png, j, take);
     png_read_info(j->png, j->info);
     PF_TRY(check_promise(j, png_get_image_width(j->png, j->info),
