@@ -42,26 +42,44 @@ pf_small_pack(struct pf_small *l)
     pack(l->backward, l->w, l->C, l->K, 1, l->C);
 }
 
-/* y [K] = packed x + b.  Four rows by a whole block stay in registers: 16 sums for 4 loads of x
- * and 4 broadcast weights. */
+/* What stays in registers in a product: so many vectors as long as the machine's. */
+#if defined __AVX512F__
+enum { REGISTER_BYTES = 64, HELD = 4 };
+#elif defined __AVX__
+enum { REGISTER_BYTES = 32, HELD = 2 };
+#else
+enum { REGISTER_BYTES = 16, HELD = 2 };
+#endif
+typedef float held __attribute__((vector_size(REGISTER_BYTES), may_alias));
+enum { PIECE = HELD * REGISTER_BYTES / (int)sizeof(float) };
+
+/* Four rows of y by PIECE points: 16 sums, where there are 32 registers, for 4 loads of x and 4
+ * broadcast weights. */
+static inline void
+tile(float *y, const float *packed, const float *b, const float *x, int rows, int C)
+{
+    held sum[TILE][HELD];
+    UNROLLED for (int r = 0; r < TILE; r++)
+        UNROLLED for (int v = 0; v < HELD; v++)
+            sum[r][v] = (held){0} + (b && r < rows ? b[r] : 0.0f);
+    for (int c = 0; c < C; c++) {
+        const held *in = (const held *)(x + c * PF_BLOCK);
+        UNROLLED for (int r = 0; r < TILE; r++)
+            UNROLLED for (int v = 0; v < HELD; v++)
+                sum[r][v] += packed[TILE * c + r] * in[v];
+    }
+    UNROLLED for (int r = 0; r < TILE; r++)
+        UNROLLED for (int v = 0; v < HELD; v++)
+            ((held *)(y + r * PF_BLOCK))[v] = sum[r][v];
+}
+
+/* y [K] = packed x + b. */
 static void
 product(float *y, const float *packed, const float *b, const float *x, int K, int C)
 {
-    for (int k = 0; k < K; k += TILE, packed += TILE * C) {
-        lanes sum[TILE][VECTORS];
-        UNROLLED for (int r = 0; r < TILE; r++)
-            UNROLLED for (int v = 0; v < VECTORS; v++)
-                sum[r][v] = (lanes){0} + (b && k + r < K ? b[k + r] : 0.0f);
-        for (int c = 0; c < C; c++) {
-            const lanes *in = (const lanes *)(x + c * PF_BLOCK);
-            UNROLLED for (int r = 0; r < TILE; r++)
-                UNROLLED for (int v = 0; v < VECTORS; v++)
-                    sum[r][v] += packed[TILE * c + r] * in[v];
-        }
-        UNROLLED for (int r = 0; r < TILE; r++)
-            UNROLLED for (int v = 0; v < VECTORS; v++)
-                ((lanes *)(y + (k + r) * PF_BLOCK))[v] = sum[r][v];
-    }
+    for (int k = 0; k < K; k += TILE, packed += TILE * C)
+        for (int p = 0; p < PF_BLOCK; p += PIECE)
+            tile(y + k * PF_BLOCK + p, packed, b ? b + k : NULL, x + p, K - k, C);
 }
 
 void
