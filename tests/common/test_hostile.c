@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/capture.h"
 #include "common/checkpoint.h"
 #include "common/config.h"
 #include "common/image.h"
@@ -14,6 +15,12 @@
 #include "common/text.h"
 #include "kernels/field/field.h"
 #include "tests/check.h"
+#include "tools/pf-crop/list.h"
+#include "tools/pf-eval/shape.h"
+#include "tools/pf-stream/table.h"
+
+// uses: tools/pf-crop/list.c tools/pf-eval/shape.c tools/pf-eval/shape_obj.c
+// uses: tools/pf-eval/shape_glb.c tools/pf-eval/shape_npz.c tools/pf-stream/table.c
 
 enum { MOST_SECONDS = 1, MOST_MEGABYTES = 256, SLOW = 20 };
 
@@ -89,6 +96,42 @@ read_config(const char *path)
     return pf_config_load(&conf, path);
 }
 
+static pf_err
+read_mesh(const char *path)
+{
+    struct shape s;
+    PF_TRY(shape_read(&s, path));
+    shape_release(&s);
+    return PF_OK;
+}
+
+static pf_err
+read_list(const char *path)
+{
+    struct list list;
+    PF_TRY(list_read(&list, path));
+    list_release(&list);
+    return PF_OK;
+}
+
+static pf_err
+read_manifest(const char *path)
+{
+    json_t *const last = json_object();
+    const pf_err err = table_read(last, path);
+    json_decref(last);
+    return err;
+}
+
+static pf_err
+read_cameras(const char *path)
+{
+    struct pf_capture c = {0};
+    const pf_err err = pf_capture_read(&c, path, "tests/data/images");
+    pf_capture_release(&c);
+    return err;
+}
+
 static pf_err (*reader_of(const char *path))(const char *)
 {
     static const struct {
@@ -97,6 +140,9 @@ static pf_err (*reader_of(const char *path))(const char *)
     } readers[] = {
         {".field.pf", read_field}, {".pf", read_stream}, {".png", read_picture},
         {".jpg", read_picture}, {".webp", read_picture}, {".yaml", read_config},
+        {".ply", read_mesh}, {".obj", read_mesh}, {".stl", read_mesh}, {".glb", read_mesh},
+        {".npz", read_mesh}, {".tsv", read_list}, {".jsonl", read_manifest},
+        {".transforms.json", read_cameras},
     };
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
         const size_t n = strlen(readers[i].ending);
@@ -191,7 +237,7 @@ static void
 test_hostile_files_are_refused_cheaply(void **state)
 {
     (void)state;
-    assert_true(judge_folder("tests/data/hostile", true) > 100);
+    assert_true(judge_folder("tests/data/hostile", true) >= 200);
 }
 
 static void

@@ -6,6 +6,7 @@ two readers understand in two ways, each named after its mistake.  Those of harm
 
 Same bytes on every run.
 """
+import io
 import json
 import os
 import random
@@ -274,6 +275,187 @@ def configs():
     yield "yaml_escapes.yaml", b"\"neus\\e]0;t\\a\": {steps: 1}\n"
 
 
+# ---- meshes ----
+def ply(vertex="element vertex 3", more="", face="element face 1\nproperty list uchar int vertex_indices", rows=None, how="ascii"):
+    head = "ply\nformat %s 1.0\n%s\nproperty float x\nproperty float y\nproperty float z\n%s%s\nend_header\n" % (
+        how, vertex, more, face)
+    return head.encode() + (b"0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n" if rows is None else rows)
+
+
+def plys():
+    corners = F(0, 0, 0, 1, 0, 0, 0, 1, 0)
+    le = "binary_little_endian"
+    yield "header_endless", b"ply\nformat ascii 1.0\n" + b"comment a\n" * 9000
+    yield "header_line_endless", b"ply\nformat ascii 1.0\ncomment " + b"a" * 90000
+    yield "elements_many", ply(more="".join("element e%d 0\n" % i for i in range(500)))
+    yield "properties_many", ply(more="".join("property float p%d\n" % i for i in range(500)))
+    yield "vertices_2_to_62", ply(vertex="element vertex %d" % 2 ** 62)
+    yield "vertices_fewer_than_none", ply(vertex="element vertex -3")
+    yield "vertices_no_number", ply(vertex="element vertex three")
+    yield "faces_2_to_62", ply(face="element face %d\nproperty list uchar int vertex_indices" % 2 ** 62)
+    yield "faces_of_nothing_2_to_40", ply(face="element face %d" % 2 ** 40)
+    yield "list_longer_than_file", ply(how=le, more="property list uint uchar a\n", rows=corners[:12] + b"\xff" * 4 + corners)
+    yield "list_negative", ply(how=le, more="property list int uchar a\n", rows=corners[:12] + b"\xfe\xff\xff\xff" + corners)
+    yield "corners_ten_thousand", ply(rows=b"0 0 0\n1 0 0\n0 1 0\n10000 " + b"0 1 2 " * 3334 + b"\n")
+    yield "word_endless", ply(rows=b"0" * 90000)
+    yield "number_beyond_all", ply(rows=b"0 0 0\n1 0 0\n0 1e999 0\n3 0 1 2\n")
+    yield "index_beyond_all", ply(rows=b"0 0 0\n1 0 0\n0 1 0\n3 0 1 99999999999999999999\n")
+    yield "two_formats", ply(vertex="format binary_big_endian 1.0\nelement vertex 3", rows=b"")
+    yield "escapes_in_a_type", ply(more="property \x1b[2Jfloat a\n")
+    yield "cut_in_a_row", ply(how=le, rows=corners + b"\3\0\0")
+
+
+def objs():
+    yield "face_before_vertices", b"f 1 2 3\n" + b"v 0 0 0\n" * 2
+    yield "face_of_ten_thousand", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf" + b" 1 2 3" * 3334 + b"\n"
+    yield "index_2_to_63", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9223372036854775807\n"
+    yield "index_2_to_64", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 18446744073709551616\n"
+    yield "index_least_of_all", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 -9223372036854775808\n"
+    yield "index_a_slash", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf / / /\n"
+    yield "number_endless", b"v 0 0 " + b"1" * 90000 + b"\nf 1 1 1\n"
+    yield "number_beyond_all", b"v 0 0 1e999\nf 1 1 1\n"
+    yield "number_not_one", b"v 0 0 nan\nf 1 1 1\n"
+    yield "number_infinite", b"v 0 0 inf\nf 1 1 1\n"
+    yield "lines_empty", b"\n" * 90000
+    yield "line_endless", b"v " * 45000
+    yield "vertices_alone_many", b"v 1 2 3\n" * 10000
+    yield "continued_endless", b"f 1 2 \\\n" * 9000
+
+
+def stls():
+    yield "triangles_2_to_32", struct.pack("<80sI", b"a", 2 ** 32 - 1) + bytes(100)
+    yield "triangles_none", struct.pack("<80sI", b"a", 0)
+    yield "triangle_cut", struct.pack("<80sI", b"a", 1) + bytes(49)
+    yield "corner_not_a_number", struct.pack("<80sI", b"a", 1) + F(*[float("nan")] * 12) + bytes(2)
+
+
+def glb(root, data=bytes(F(0, 0, 0, 1, 0, 0, 0, 1, 0)), length=None, text=None):
+    text = json.dumps(root).encode() if text is None else text
+    text += b" " * (-len(text) % 4)
+    body = struct.pack("<I4s", len(text) if length is None else length, b"JSON") + text
+    body += struct.pack("<I4s", len(data), b"BIN\0") + data
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
+
+
+def gltf(nodes=None, **more):
+    """A triangle; what is given replaces a part of it."""
+    root = {"asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": nodes or [{"mesh": 0}],
+            "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}], "buffers": [{"byteLength": 36}],
+            "accessors": [{"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"}],
+            "bufferViews": [{"buffer": 0, "byteLength": 36}]}
+    return glb(dict(root, **more))
+
+
+def glbs():
+    position = {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"}
+    view = {"buffer": 0, "byteLength": 36}
+    yield "json_of_brackets", glb(None, text=b"[" * 90000)
+    yield "json_of_braces", glb(None, text=b'{"a":' * 20000)
+    yield "json_longer_than_file", glb({}, length=2 ** 31)
+    yield "json_longer_than_all", glb({}, length=2 ** 32 - 1)
+    yield "json_with_nul", glb(None, text=b'{"asset": {}\0}')
+    yield "nodes_in_a_ring", gltf([{"children": [1]}, {"children": [0]}])
+    yield "nodes_ten_thousand_deep", gltf([{"children": [i + 1]} for i in range(10000)] + [{"mesh": 0}])
+    yield "nodes_shared_2_to_30", gltf([{"children": [i + 1, i + 1]} for i in range(30)] + [{"mesh": 0}])
+    yield "node_with_itself_often", gltf([{"mesh": 0, "children": [0] * 10000}])
+    yield "mesh_of_primitives_for_nothing", gltf(meshes=[{"primitives": [{"attributes": {}}] * 10000}])
+    yield "count_2_to_62", gltf(accessors=[dict(position, count=2 ** 62)])
+    yield "count_no_number", gltf(accessors=[dict(position, count="3")])
+    yield "count_negative", gltf(accessors=[dict(position, count=-3)])
+    yield "stride_2_to_62", gltf(bufferViews=[dict(view, byteStride=2 ** 62)])
+    yield "stride_too_short", gltf(bufferViews=[dict(view, byteStride=1)])
+    yield "offset_2_to_62", gltf(accessors=[dict(position, byteOffset=2 ** 62)])
+    yield "view_beyond_buffer", gltf(bufferViews=[dict(view, byteOffset=36)])
+    yield "view_of_2_to_62", gltf(bufferViews=[dict(view, byteLength=2 ** 62, byteOffset=2 ** 62)])
+    yield "sparse_for_nothing", gltf(accessors=[{"componentType": 5126, "count": 2 ** 31, "type": "VEC3", "sparse": {
+        "count": 1, "indices": {"bufferView": 0, "componentType": 5125}, "values": {"bufferView": 0}}}])
+    yield "scale_beyond_all", gltf([{"mesh": 0, "scale": [1e300, 1e300, 1e300]}])
+    yield "version_9", b"glTF" + struct.pack("<II", 9, 12)
+    yield "length_more_than_file", gltf()[:8] + struct.pack("<I", 2 ** 32 - 1) + gltf()[12:]
+    yield "head_alone", gltf()[:12]
+
+
+def npy(descr, shape, data, text=None):
+    head = text or ("{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % (descr, shape)).encode()
+    head += b" " * (-(10 + len(head) + 1) % 64) + b"\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + data
+
+
+def npzs():
+    def pack(*entries, method=zipfile.ZIP_STORED):
+        to = io.BytesIO()
+        with zipfile.ZipFile(to, "w", method) as z:
+            for name, data in entries:
+                z.writestr(zipfile.ZipInfo(name), data, method)
+        return to.getvalue()
+    v, f = npy("<f4", "(3, 3)", F(0, 0, 0, 1, 0, 0, 0, 1, 0)), npy("<i4", "(1, 3)", struct.pack("<3i", 0, 1, 2))
+    yield "rows_2_to_62", pack(("v.npy", npy("<f4", "(%d, 3)" % 2 ** 62, b"")), ("f.npy", f))
+    yield "rows_beyond_all", pack(("v.npy", npy("<f4", "(%d, 3)" % 10 ** 30, b"")), ("f.npy", f))
+    yield "rows_negative", pack(("v.npy", npy("<f4", "(-3, 3)", b"")), ("f.npy", f))
+    yield "axes_many", pack(("v.npy", npy("<f4", "(%s)" % "1, " * 500, b"")), ("f.npy", f))
+    yield "pickled_objects", pack(("v.npy", npy("|O", "(3, 3)", b"cos\nsystem\n(S'true'\ntR.")), ("f.npy", f))
+    yield "header_of_brackets", pack(("v.npy", npy("", "", b"", b"{" * 9000)), ("f.npy", f))
+    yield "header_longer_than_entry", pack(("v.npy", v[:8] + b"\xff\xff" + v[10:]), ("f.npy", f))
+    yield "faces_of_a_bomb", pack(("v.npy", v), ("f.npy", npy("<i4", "(2000000, 3)", bytes(24000000))),
+                                  method=zipfile.ZIP_DEFLATED)
+    yield "data_cut", pack(("v.npy", v[:-1]), ("f.npy", f))
+    yield "two_meshes", zipped([record("v.npy", v), record("v.npy", v), record("f.npy", f)])
+
+
+def meshes():
+    for ending, part in (("ply", plys), ("obj", objs), ("stl", stls), ("glb", glbs), ("npz", npzs)):
+        for what, data in part():
+            yield "%s_%s.%s" % (ending, what, ending), data
+    yield "harmless/ply_rows_of_nothing_2_to_62.ply", ply(vertex="element nothing %d\nelement vertex 3" % 2 ** 62)
+
+
+# ---- tables and cameras ----
+def tables():
+    yield "list_columns_many.tsv", b"\t".join(b"c%d" % i for i in range(10000)) + b"\n"
+    yield "list_line_endless.tsv", b"photo\n" + b"a" * ((1 << 20) + 1)
+    yield "list_fields_endless.tsv", b"photo\n" + b"\t" * 90000 + b"\n"
+    yield "list_lines_empty.tsv", b"\n" * 90000
+    yield "list_column_with_escapes.tsv", b"photo\t\x1b]0;t\7\n"
+    yield "list_object_with_escapes.tsv", b"photo\tobject\na.png\t\x1b[2J/../x\n"
+    yield "list_object_leads_out.tsv", b"photo\tobject\na.png\t../../x\n"
+    yield "list_object_an_option.tsv", b"photo\tobject\na.png\t--rf\n"
+    yield "list_number_beyond_all.tsv", b"photo\televation\na.png\t1e999\n"
+    yield "list_targets_many_wrong.tsv", b"photo\ttarget_elevation\na.png\t" + b"0," * 90000 + b"x\n"
+    yield "list_same_object_often.tsv", b"photo\n" + b"a.png\n" * 10000
+    yield "manifest_of_brackets.jsonl", b"[" * 90000 + b"\n"
+    yield "manifest_of_braces.jsonl", b'{"object": ' * 9000 + b"\n"
+    yield "manifest_key_twice.jsonl", b'{"object": "a", "object": "b", "status": "done"}\n'
+    yield "manifest_not_utf8.jsonl", b'{"object": "\xff", "status": "done"}\n'
+    yield "manifest_lines_empty.jsonl", b"\n" * 90000
+    yield "manifest_escape_raw.jsonl", b'{"object": "\x1b[2J", "status": "done"}\n'
+
+
+def cameras():
+    pose = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 3], [0, 0, 0, 1]]
+    frame = {"file_path": "photo.png", "transform_matrix": pose}
+    whole = lambda **more: json.dumps(dict({"fl_x": 50, "frames": [frame]}, **more)).encode()
+    framed = lambda **more: whole(frames=[dict(frame, **more)])
+    yield "brackets", b'{"frames": ' + b"[" * 90000
+    yield "braces", b'{"frames": ' * 9000
+    yield "frames_no_list", whole(frames={"0": frame})
+    yield "frames_empty", whole(frames=[])
+    yield "key_twice", b'{"fl_x": 1, "fl_x": 2, "frames": []}'
+    yield "picture_with_escapes", framed(file_path="\x1b[2J")
+    yield "picture_name_endless", framed(file_path="a" * 90000)
+    yield "picture_with_nul", b'{"fl_x": 50, "frames": [{"file_path": "photo.png\\u0000x"}]}'
+    yield "picture_a_number", framed(file_path=7)
+    yield "matrix_beyond_all", b'{"fl_x": 50, "frames": [{"file_path": "photo.png", "transform_matrix": [[1e999]]}]}'
+    yield "matrix_of_nothing", framed(transform_matrix=[[0] * 4] * 4)
+    yield "matrix_rows_many", framed(transform_matrix=pose * 9000)
+    yield "focal_length_none", whole(fl_x=0)
+    yield "side_2_to_62", whole(w=2 ** 62)
+
+
+def all_cameras():
+    for what, data in cameras():
+        yield "cameras_%s.transforms.json" % what, data
+
+
 def noise():
     """What no reader should take for its own, under the name of each."""
     chance = random.Random(1)
@@ -287,7 +469,7 @@ def noise():
 
 
 def main():
-    for part in (checkpoints, zips, headers, onnxes, documents, pictures, configs, noise):
+    for part in (checkpoints, zips, headers, onnxes, documents, pictures, configs, meshes, tables, all_cameras, noise):
         for path, data in part():
             path = os.path.join(OUT, path)
             os.makedirs(os.path.dirname(path), exist_ok=True)
