@@ -215,7 +215,7 @@ SEEDS_stream     := tests/data/seeds/document
 SEEDS_views      := tests/data/seeds/document
 
 # With a build folder of its own, and those tests that read in their own process.
-READERS := $(filter tests/common/% %/test_capture.c %/test_shape.c %/test_scene.c,$(TESTS)) $(FUZZ)
+READERS := $(filter tests/common/% %/test_capture.c %/test_shape.c,$(TESTS)) $(FUZZ)
 coverage:
 	$(MAKE) --no-print-directory BUILD=$(BUILD)/coverage CUDA=0 CFLAGS="-O0 -g --coverage" LDFLAGS=--coverage coverage-run
 coverage-run: $(READERS:%.c=$(B)/%)
