@@ -180,7 +180,7 @@ test_missing_file_and_folder(void **state)
     (void)state;
     assert_fails(pf_image_read(&image, "no/such/file.png"), PF_EIO,
                  "no/such/file.png: No such file");
-    assert_fails(pf_image_read(&image, "tests"), PF_EIO, "tests: Is a directory");
+    assert_fails(pf_image_read(&image, "tests"), PF_EIO, "tests: cannot be read: Is a directory");
 }
 
 static void
