@@ -12,40 +12,6 @@
 
 #include <omp.h>
 
-/* columns [C] = points from..from+PF_BLOCK of x [n, C]; those past the end repeat the last. */
-static void
-to_columns(float *columns, const float *x, int C, int64_t from, int64_t n)
-{
-    for (int p = 0; p < PF_BLOCK; p++) {
-        const int64_t i = from + p < n ? from + p : n - 1;
-        for (int c = 0; c < C; c++)
-            columns[c * PF_BLOCK + p] = x[i * C + c];
-    }
-}
-
-/* The same, but points past the end are 0: cotangents. */
-static void
-to_columns_or_zero(float *columns, const float *x, int C, int64_t from, int64_t n)
-{
-    for (int p = 0; p < PF_BLOCK; p++)
-        for (int c = 0; c < C; c++)
-            columns[c * PF_BLOCK + p] = x && from + p < n ? x[(from + p) * C + c] : 0.0f;
-}
-
-static void
-from_columns(float *x, const float *columns, int C, int64_t from, int64_t n)
-{
-    for (int p = 0; p < PF_BLOCK && from + p < n; p++)
-        for (int c = 0; c < C; c++)
-            x[(from + p) * C + c] = columns[c * PF_BLOCK + p];
-}
-
-static int64_t
-blocks_of(int64_t n)
-{
-    return (n + PF_BLOCK - 1) / PF_BLOCK;
-}
-
 /* One block's rows on the tape: forward leaves x and dir, backward the rest. */
 struct tape {
     float *x, *dir, *d_g, *d_e, *q;             /* [3], [3], [3], [L F], [L F] */
@@ -100,11 +66,11 @@ hash_sdf(struct pf_net *base, float *sdf, const float *x, int64_t n)
         struct pf_hash_simd b;
         pf_hash_simd_lay_out(&b, work_of_thread(net), net);
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < blocks_of(n); i++) {
-            to_columns(b.x, x, 3, i * PF_BLOCK, n);
+        for (int64_t i = 0; i < pf_small_blocks(n); i++) {
+            pf_small_columns(b.x, x, 3, i * PF_BLOCK, n);
             pf_hash_simd_encode(net, &b, false);
             pf_hash_simd_sdf(net, &b);
-            from_columns(sdf, b.out, 1, i * PF_BLOCK, n);
+            pf_small_from_columns(sdf, b.out, 1, i * PF_BLOCK, n);
         }
     }
     return PF_OK;
@@ -113,9 +79,9 @@ hash_sdf(struct pf_net *base, float *sdf, const float *x, int64_t n)
 static pf_err
 reserve_tape(struct pf_hash *net, int64_t n)
 {
-    const int64_t blocks = blocks_of(n) + blocks_of(n) / 4;
+    const int64_t blocks = pf_small_blocks(n) + pf_small_blocks(n) / 4;
     net->points = 0;
-    if (blocks_of(n) <= net->room)
+    if (pf_small_blocks(n) <= net->room)
         return PF_OK;
     free(net->tape);
     net->room = 0;
@@ -139,19 +105,19 @@ hash_forward(struct pf_net *base, float *sdf, float *grad, float *rgb, const flo
         struct pf_hash_simd b;
         pf_hash_simd_lay_out(&b, work_of_thread(net), net);
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < blocks_of(n); i++) {
+        for (int64_t i = 0; i < pf_small_blocks(n); i++) {
             const int64_t from = i * PF_BLOCK;
-            to_columns(b.x, x, 3, from, n);
-            to_columns_or_zero(b.dir, dir, 3, from, n);
+            pf_small_columns(b.x, x, 3, from, n);
+            pf_small_columns_or_zero(b.dir, dir, 3, from, n);
             pf_hash_simd_encode(net, &b, true);
             pf_hash_simd_differentiate(net, &b);
             if (sdf)
-                from_columns(sdf, b.out, 1, from, n);
+                pf_small_from_columns(sdf, b.out, 1, from, n);
             if (grad)
-                from_columns(grad, b.g, 3, from, n);
+                pf_small_from_columns(grad, b.g, 3, from, n);
             if (rgb) {
                 pf_hash_simd_shade(net, &b);
-                from_columns(rgb, b.color, 3, from, n);
+                pf_small_from_columns(rgb, b.color, 3, from, n);
             }
             if (tape) {
                 const struct tape t = tape_at(net, i);
@@ -179,13 +145,13 @@ block_backward(struct pf_hash *net, struct pf_hash_simd *b, struct pf_hash_sums 
     pf_hash_simd_differentiate(net, b);
 
     memset(b->d_out, 0, sizeof(float) * PF_BLOCK * (size_t)O);
-    to_columns_or_zero(b->d_g, d_grad, 3, from, n);
+    pf_small_columns_or_zero(b->d_g, d_grad, 3, from, n);
     if (d_rgb) {
         pf_hash_simd_shade(net, b);
-        to_columns_or_zero(b->d_color, d_rgb, 3, from, n);
+        pf_small_columns_or_zero(b->d_color, d_rgb, 3, from, n);
         pf_hash_simd_shade_backward(net, b, to);
     }
-    to_columns_or_zero(b->d_out, d_sdf, 1, from, n);
+    pf_small_columns_or_zero(b->d_out, d_sdf, 1, from, n);
     pf_hash_simd_sdf_backward(net, b, to);
 
     memcpy(t.d_g, b->d_g, sizeof(float) * 3 * PF_BLOCK);
@@ -213,7 +179,7 @@ static pf_err
 hash_backward(struct pf_net *base, const float *d_sdf, const float *d_grad, const float *d_rgb)
 {
     struct pf_hash *net = (struct pf_hash *)base;
-    const int64_t blocks = blocks_of(net->points);
+    const int64_t blocks = pf_small_blocks(net->points);
     const int F = net->grid.features;
     PF_TRY(prepare(net));
 #pragma omp parallel

@@ -118,14 +118,6 @@ add_layer(const struct pf_hash *net, struct pf_hash_sums *to, int i, const float
     pf_small_sum(to->b[i], d_y, net->layer[i].K);
 }
 
-static void
-relu_backward(float *d_y, const float *y, int C)
-{
-#pragma omp simd
-    for (int i = 0; i < C * PF_BLOCK; i++)
-        d_y[i] = y[i] > 0.0f ? d_y[i] : 0.0f;
-}
-
 void
 pf_hash_simd_shade_backward(const struct pf_hash *net, struct pf_hash_simd *b,
                             struct pf_hash_sums *to)
@@ -136,10 +128,10 @@ pf_hash_simd_shade_backward(const struct pf_hash *net, struct pf_hash_simd *b,
         b->d_color[i] *= b->color[i] * (1.0f - b->color[i]);
     add_layer(net, to, COLOR2, b->d_color, b->c1);
     pf_small_transposed(&net->layer[COLOR2], b->d_c1, b->d_color);
-    relu_backward(b->d_c1, b->c1, C);
+    pf_small_relu_backward(b->d_c1, b->c1, C);
     add_layer(net, to, COLOR1, b->d_c1, b->c0);
     pf_small_transposed(&net->layer[COLOR1], b->d_c0, b->d_c1);
-    relu_backward(b->d_c0, b->c0, C);
+    pf_small_relu_backward(b->d_c0, b->c0, C);
     add_layer(net, to, COLOR0, b->d_c0, row(b->out, 1));
     pf_small_transposed(&net->layer[COLOR0], row(b->d_out, 1), b->d_c0);
     const float *look = row(b->out, O), *d_look = row(b->d_out, O);

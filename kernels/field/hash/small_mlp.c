@@ -159,3 +159,37 @@ pf_small_fold_sum(float *to, const float *sums, int K)
     for (int k = 0; k < K; k++)
         to[k] += fold(sums + k * PF_LANES);
 }
+
+void
+pf_small_relu_backward(float *d_y, const float *y, int C)
+{
+#pragma omp simd
+    for (int i = 0; i < C * PF_BLOCK; i++)
+        d_y[i] = y[i] > 0.0f ? d_y[i] : 0.0f;
+}
+
+void
+pf_small_columns(float *columns, const float *x, int C, int64_t from, int64_t n)
+{
+    for (int p = 0; p < PF_BLOCK; p++) {
+        const int64_t i = from + p < n ? from + p : n - 1;
+        for (int c = 0; c < C; c++)
+            columns[c * PF_BLOCK + p] = x[i * C + c];
+    }
+}
+
+void
+pf_small_columns_or_zero(float *columns, const float *x, int C, int64_t from, int64_t n)
+{
+    for (int p = 0; p < PF_BLOCK; p++)
+        for (int c = 0; c < C; c++)
+            columns[c * PF_BLOCK + p] = x && from + p < n ? x[(from + p) * C + c] : 0.0f;
+}
+
+void
+pf_small_from_columns(float *x, const float *columns, int C, int64_t from, int64_t n)
+{
+    for (int p = 0; p < PF_BLOCK && from + p < n; p++)
+        for (int c = 0; c < C; c++)
+            x[(from + p) * C + c] = columns[c * PF_BLOCK + p];
+}

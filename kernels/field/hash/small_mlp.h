@@ -50,6 +50,24 @@ void pf_small_sum(float *sums, const float *y, int K);
 /* to [K, C] += what pf_small_outer collected; to [K] += what pf_small_sum collected. */
 void pf_small_fold(const struct pf_small *l, float *to, const float *sums);
 void pf_small_fold_sum(float *to, const float *sums, int K);
+/* d_y [C] = 0 where y, a layer's output after relu, is. */
+void pf_small_relu_backward(float *d_y, const float *y, int C);
+
+/* ---- points and blocks of them ---- */
+
+/* Blocks of n points; the last one may have room for more. */
+static inline int64_t
+pf_small_blocks(int64_t n)
+{
+    return (n + PF_BLOCK - 1) / PF_BLOCK;
+}
+
+/* columns [C] = points from..from+PF_BLOCK of x [n, C]; those past the end repeat the last. */
+void pf_small_columns(float *columns, const float *x, int C, int64_t from, int64_t n);
+/* The same, but points past the end are 0, and all where x is NULL: cotangents. */
+void pf_small_columns_or_zero(float *columns, const float *x, int C, int64_t from, int64_t n);
+/* Points from..from+PF_BLOCK of x [n, C], as far as there are any, = columns [C]. */
+void pf_small_from_columns(float *x, const float *columns, int C, int64_t from, int64_t n);
 
 #ifdef __cplusplus
 }

@@ -11,33 +11,6 @@
 
 #include <omp.h>
 
-/* columns [C] = points from..from+PF_BLOCK of x [n, C]; those past the end are the last one, or 0
- * where they are cotangents. */
-static void
-to_columns(float *columns, const float *x, int C, int64_t from, int64_t n, bool cotangents)
-{
-    for (int p = 0; p < PF_BLOCK; p++) {
-        const bool past = from + p >= n;
-        const int64_t i = past ? n - 1 : from + p;
-        for (int c = 0; c < C; c++)
-            columns[c * PF_BLOCK + p] = past && cotangents ? 0.0f : x[i * C + c];
-    }
-}
-
-static void
-from_columns(float *x, const float *columns, int C, int64_t from, int64_t n)
-{
-    for (int p = 0; p < PF_BLOCK && from + p < n; p++)
-        for (int c = 0; c < C; c++)
-            x[(from + p) * C + c] = columns[c * PF_BLOCK + p];
-}
-
-static int64_t
-blocks_of(int64_t n)
-{
-    return (n + PF_BLOCK - 1) / PF_BLOCK;
-}
-
 /* One block's rows on the tape: forward leaves x, dir and e, of which backward makes d_e. */
 struct tape {
     float *x, *dir, *e;                         /* [3], [3], [E] */
@@ -92,11 +65,11 @@ nerf_density(struct pf_net *base, float *density, const float *x, int64_t n)
         struct pf_nerf_simd b;
         pf_nerf_simd_lay_out(&b, work_of_thread(net), net);
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < blocks_of(n); i++) {
-            to_columns(b.x, x, 3, i * PF_BLOCK, n, false);
+        for (int64_t i = 0; i < pf_small_blocks(n); i++) {
+            pf_small_columns(b.x, x, 3, i * PF_BLOCK, n);
             pf_nerf_simd_encode(net, &b);
             pf_nerf_simd_density(net, &b);
-            from_columns(density, b.density, 1, i * PF_BLOCK, n);
+            pf_small_from_columns(density, b.density, 1, i * PF_BLOCK, n);
         }
     }
     return PF_OK;
@@ -105,9 +78,9 @@ nerf_density(struct pf_net *base, float *density, const float *x, int64_t n)
 static pf_err
 reserve_tape(struct pf_nerf *net, int64_t n)
 {
-    const int64_t blocks = blocks_of(n) + blocks_of(n) / 4;
+    const int64_t blocks = pf_small_blocks(n) + pf_small_blocks(n) / 4;
     net->points = 0;
-    if (blocks_of(n) <= net->room)
+    if (pf_small_blocks(n) <= net->room)
         return PF_OK;
     free(net->tape);
     net->room = 0;
@@ -132,10 +105,10 @@ nerf_forward(struct pf_net *base, float *density, float *grad, float *rgb, const
         struct pf_nerf_simd b;
         pf_nerf_simd_lay_out(&b, work_of_thread(net), net);
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < blocks_of(n); i++) {
+        for (int64_t i = 0; i < pf_small_blocks(n); i++) {
             const int64_t from = i * PF_BLOCK;
-            to_columns(b.x, x, 3, from, n, false);
-            to_columns(b.dir, dir, 3, from, n, false);
+            pf_small_columns(b.x, x, 3, from, n);
+            pf_small_columns(b.dir, dir, 3, from, n);
             pf_nerf_simd_encode(net, &b);
             if (tape) {
                 const struct tape t = tape_at(net, i);
@@ -145,8 +118,8 @@ nerf_forward(struct pf_net *base, float *density, float *grad, float *rgb, const
             }
             pf_nerf_simd_density(net, &b);
             pf_nerf_simd_shade(net, &b);
-            from_columns(density, b.density, 1, from, n);
-            from_columns(rgb, b.color, 3, from, n);
+            pf_small_from_columns(density, b.density, 1, from, n);
+            pf_small_from_columns(rgb, b.color, 3, from, n);
         }
     }
     if (tape)
@@ -166,8 +139,8 @@ block_backward(struct pf_nerf *net, struct pf_nerf_simd *b, float *sums, int64_t
     memcpy(b->e, t.e, bytes);
     pf_nerf_simd_density(net, b);
     pf_nerf_simd_shade(net, b);
-    to_columns(b->d_density, d_density, 1, i * PF_BLOCK, net->points, true);
-    to_columns(b->d_color, d_rgb, 3, i * PF_BLOCK, net->points, true);
+    pf_small_columns_or_zero(b->d_density, d_density, 1, i * PF_BLOCK, net->points);
+    pf_small_columns_or_zero(b->d_color, d_rgb, 3, i * PF_BLOCK, net->points);
     pf_nerf_simd_backward(net, b, sums);
     memcpy(t.e, b->d_e, bytes);
 }
@@ -198,7 +171,7 @@ scatter(struct pf_nerf *net, int l)
     static const float none[PF_HASH_MAX_FEATURES * PF_BLOCK];   /* no derivative in space */
     const int F = net->grid.features;
     float *grad = net->param[PF_NERF_TABLE].grad + net->grid.level[l].offset * F;
-    for (int64_t i = 0; i < blocks_of(net->points); i++) {
+    for (int64_t i = 0; i < pf_small_blocks(net->points); i++) {
         const struct tape t = tape_at(net, i);
         const int64_t left = net->points - i * PF_BLOCK;
         pf_hash_scatter(&net->grid, l, grad, t.x, t.e + (int64_t)l * F * PF_BLOCK, none, none,
@@ -210,7 +183,7 @@ static pf_err
 nerf_backward(struct pf_net *base, const float *d_density, const float *d_grad, const float *d_rgb)
 {
     struct pf_nerf *net = (struct pf_nerf *)base;
-    const int64_t blocks = blocks_of(net->points);
+    const int64_t blocks = pf_small_blocks(net->points);
     (void)d_grad;
     PF_TRY(prepare(net));
 #pragma omp parallel

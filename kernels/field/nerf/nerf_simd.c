@@ -48,14 +48,6 @@ relu(float *y, int C)
         y[i] = y[i] < 0.0f ? 0.0f : y[i];                       // a NaN stays one
 }
 
-static void
-relu_backward(float *d_y, const float *y, int C)
-{
-#pragma omp simd
-    for (int i = 0; i < C * PF_BLOCK; i++)
-        d_y[i] = y[i] > 0.0f ? d_y[i] : 0.0f;
-}
-
 void
 pf_nerf_simd_encode(const struct pf_nerf *net, struct pf_nerf_simd *b)
 {
@@ -116,9 +108,9 @@ pf_nerf_simd_backward(const struct pf_nerf *net, struct pf_nerf_simd *b, float *
     for (int i = 0; i < 3 * PF_BLOCK; i++)
         b->d_color[i] *= b->color[i] * (1.0f - b->color[i]);
     sums = layer_backward(net, COLOR2, b->d_c1, b->d_color, b->c1, sums);
-    relu_backward(b->d_c1, b->c1, C);
+    pf_small_relu_backward(b->d_c1, b->c1, C);
     sums = layer_backward(net, COLOR1, b->d_c0, b->d_c1, b->c0, sums);
-    relu_backward(b->d_c0, b->c0, C);
+    pf_small_relu_backward(b->d_c0, b->c0, C);
     sums = layer_backward(net, COLOR0, b->d_in, b->d_c0, b->in, sums);
 #pragma omp simd
     for (int p = 0; p < PF_BLOCK; p++)
@@ -126,6 +118,6 @@ pf_nerf_simd_backward(const struct pf_nerf *net, struct pf_nerf_simd *b, float *
     memcpy(row(b->d_out, 1), row(b->d_in, PF_NERF_HARMONICS),
            sizeof(float) * PF_BLOCK * (size_t)G);
     sums = layer_backward(net, SIGMA1, b->d_h, b->d_out, b->h, sums);
-    relu_backward(b->d_h, b->h, H);
+    pf_small_relu_backward(b->d_h, b->h, H);
     layer_backward(net, SIGMA0, b->d_e, b->d_h, b->e, sums);
 }
