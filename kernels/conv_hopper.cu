@@ -36,9 +36,9 @@
  * One file, though long: what brings, what works and what plans agree on each place of the
  * rings. */
 #include <climits>
-#include <cuda.h>
 
 #include "kernels/conv.cuh"
+#include "kernels/tensor_map.cuh"
 
 enum { GROUPS = 2, UNIT = 64, WARPS = 4 * GROUPS, THREADS = (WARPS + 4) * PF_WARP, PAIR = 2 };
 enum { CHANNELS = 64 };                                         // of a step: a line
@@ -446,32 +446,6 @@ convolve(const __grid_constant__ struct call j)
 
 // ---- maps ----
 
-typedef CUresult encode_tiled(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
-                              const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
-                              const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
-                              CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-
-/* The driver's function that makes maps, asked for at run time so that nothing links with the
- * driver. */
-static encode_tiled *
-encoder(void)
-{
-    static void *found;
-    cudaDriverEntryPointQueryResult result;
-#if CUDART_VERSION >= 12050
-    if (!found && (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000,
-                                                    cudaEnableDefault, &result) != cudaSuccess ||
-                   result != cudaDriverEntryPointSuccess))
-        found = NULL;
-#else
-    if (!found && (cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &found, cudaEnableDefault,
-                                           &result) != cudaSuccess ||
-                   result != cudaDriverEntryPointSuccess))
-        found = NULL;
-#endif
-    return (encode_tiled *)found;
-}
-
 /* A map of a tensor of n axes, fastest first, without gaps. */
 static pf_err
 make_map(CUtensorMap *map, pf_dtype type, const void *data, int n, const cuuint64_t *dim,
@@ -480,15 +454,7 @@ make_map(CUtensorMap *map, pf_dtype type, const void *data, int n, const cuuint6
     cuuint64_t stride[4];
     for (int i = 0; i + 1 < n; i++)
         stride[i] = (i ? stride[i - 1] : pf_dtype_size(type)) * dim[i];
-    const CUtensorMapDataType number = type == PF_F16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                                      : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
-    const CUresult e =
-        encoder()(map, number, n, (void *)data, dim, stride, box, step,
-                  CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                  CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    if (e != CUDA_SUCCESS)
-        return pf_fail(PF_EDEV, "convolution: the driver refuses a tensor map, error %d", (int)e);
-    return PF_OK;
+    return pf_tensor_map(map, type, data, n, dim, stride, box, step);
 }
 
 /* Taps of a slab at most. */
@@ -551,7 +517,8 @@ is_usable(void)
     static int known = -1;
     if (known < 0)
         known =
-            pf_group_compiled((const void *)convolve<__nv_bfloat16, 2, 160, false>) && encoder();
+            pf_group_compiled((const void *)convolve<__nv_bfloat16, 2, 160, false>) &&
+            pf_tensor_maps_encoder();
     return known;
 }
 

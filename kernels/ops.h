@@ -81,6 +81,11 @@ PF_OP(pf_depth_attention, pf_tensor *y, const pf_tensor *q, const pf_tensor *kv,
 /* pf_geglu: y = a * gelu(g), [a | g] = x.   y act [..., C]   x act [..., 2C] */
 PF_OP(pf_geglu, pf_tensor *y, const pf_tensor *x);
 
+/* pf_linear_geglu: y = a * gelu(g), [a | g] = x W^T + b over the last axis, in one pass where the
+ * device can: [a | g] is then neither stored nor rounded.
+ *   y act [B, ..., K/2]   x act [B, ..., C] */
+PF_OP(pf_linear_geglu, pf_tensor *y, const pf_tensor *x, const pf_layer *w);
+
 /* pf_activate: y = act(x) elementwise; y may be x.  Any shape. */
 PF_OP(pf_activate, pf_tensor *y, const pf_tensor *x, enum pf_act act);
 

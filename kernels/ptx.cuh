@@ -1,5 +1,5 @@
 /* ptx.cuh - instructions that C++ has no words for: copies to shared memory, the tensor cores, and
- * barriers.  For attention*.cu and conv*.cu.
+ * barriers.  For attention*.cu, conv*.cu and linear_geglu.cu.
  *
  *     pf_copy16(address, from, inside);               // cp.async
  *     pf_load_matrices(a, address);                   // ldmatrix
@@ -223,6 +223,11 @@ pf_group_operand(unsigned address)
     PF_NAMES_48_ ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
 #define PF_NAMES_80_    \
     PF_NAMES_64_ ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
+#define PF_NAMES_128_                                                                   \
+    PF_NAMES_80_ ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, "       \
+    "%92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, "                  \
+    "%104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, "          \
+    "%116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 #define PF_WGMMA_(shape, type, names, operands, ...)                                \
     asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; "                            \
                  "wgmma.mma_async.sync.aligned." shape ".f32." type "." type " {"   \
@@ -232,6 +237,10 @@ pf_group_operand(unsigned address)
 #define PF_WGMMA_160_(type)                                                                 \
     PF_WGMMA_("m64n160k16", type, PF_NAMES_80_, "%80, %81", PF_SUMS_64_, PF_SUMS_8_(64),    \
               PF_SUMS_8_(72))
+#define PF_WGMMA_256_(type)                                                                     \
+    PF_WGMMA_("m64n256k16", type, PF_NAMES_128_, "%128, %129", PF_SUMS_64_, PF_SUMS_8_(64),     \
+              PF_SUMS_8_(72), PF_SUMS_8_(80), PF_SUMS_8_(88), PF_SUMS_8_(96), PF_SUMS_8_(104),  \
+              PF_SUMS_8_(112), PF_SUMS_8_(120))
 
 /* instruction(type) for T, __half or __nv_bfloat16. */
 #define PF_ON_HOPPER_FOR_(T, instruction)           \
@@ -245,13 +254,15 @@ pf_group_operand(unsigned address)
 template <typename T, int N> static __device__ __forceinline__ void
 pf_group_mma(float *d, uint64_t a, uint64_t b)
 {
-    static_assert(N == 64 || N == 128 || N == 160, "these are there");
+    static_assert(N == 64 || N == 128 || N == 160 || N == 256, "these are there");
     if constexpr (N == 64)
         PF_ON_HOPPER_FOR_(T, PF_WGMMA_64_);
     else if constexpr (N == 128)
         PF_ON_HOPPER_FOR_(T, PF_WGMMA_128_);
-    else
+    else if constexpr (N == 160)
         PF_ON_HOPPER_FOR_(T, PF_WGMMA_160_);
+    else
+        PF_ON_HOPPER_FOR_(T, PF_WGMMA_256_);
 }
 
 /* The same, or d = a b^T if add is 0, else 1. */

@@ -201,6 +201,32 @@ bench_linear(const char *kind, int64_t M, int64_t C, int64_t K, enum pf_act act)
     pf_dev_reset(dev, mark);
 }
 
+/* A transformer block's first product, gated; and, "old", by two operators. */
+static void
+bench_linear_geglu(const char *kind, int64_t M, int64_t C, int64_t N)
+{
+    char name[100];
+    const size_t mark = pf_dev_mark(dev);
+    snprintf(name, sizeof name, "%s linear_geglu %lld rows %lld -> 2 x %lld", kind, (long long)M,
+             (long long)C, (long long)N);
+    if (!wanted(name))
+        return;
+    pf_tensor x = TENSOR(M, C), y = TENSOR(M, N), w = WEIGHT(2 * N, C), b = WEIGHT(2 * N);
+    pf_layer *l;
+    double s;
+    pf_must(pf_layer_new(dev, &l, &w, &b, false));
+    for (int old = 0; old < (pf_dev_is_cuda(dev) ? 2 : 1); old++) {
+        if (old) {
+            setenv("PF_GEGLU", "old", 1);
+            strcat(name, ", old");
+        }
+        MEASURE(s, pf_linear_geglu(dev, &y, &x, l));
+        print_products(name, s, 4.0 * (double)(M * C * N));
+    }
+    unsetenv("PF_GEGLU");
+    pf_dev_reset(dev, mark);
+}
+
 /* A mask like an epipolar one: dense blocks for the own view, a band of 9 % for the other. */
 static pf_tensor
 band_mask(int64_t T)
@@ -374,6 +400,9 @@ bench_unet(const char *kind, const int64_t channels[4], int heads)
         bench_linear(kind, rows * P, C, C, PF_NONE);
         bench_linear(kind, rows * P, C, 8 * C, PF_NONE);
         bench_linear(kind, rows * P, 4 * C, C, PF_NONE);
+        bench_linear_geglu(kind, rows * P, C, 4 * C);
+        if (i < 3)
+            bench_linear_geglu(kind, 2 * rows * P, C, 4 * C);
         bench_norms(kind, P, C);
         bench_elementwise(kind, rows * P, 4 * C);
         if (i < 3) {

@@ -1,0 +1,307 @@
+/* linear_geglu.cu - pf_linear_geglu on a GPU: on Hopper, in 16 bits, one kernel, for up to 640
+ * channels; else pf_linear and pf_geglu.
+ *
+ * A block keeps the weights of BN columns of [a | g] in shared memory, all channels of them: BN / 2
+ * columns of a and those of g that gate them.  Rows of x stream past, 64 in a tile, brought by the
+ * copy engine (TMA) step by step of 64 channels into a ring of places.  Two groups of 4 warps take
+ * tiles in turn: while one multiplies (wgmma), the other gates the sums in its registers, adds
+ * the biases and stores.  A turn goes to the other group with the last step's products still under
+ * way.  Barriers say that a step has arrived (full), that it is read (empty), whose turn it is.
+ *
+ * A thread's sums of a product are pairs of columns 8 apart.  The weights' lines lie in such an
+ * order that these pairs follow each other in y: line 32 q + 8 j + 2 t + i of a half is column 32 q
+ * + 8 t + 2 j + i.  The map of the weights has an axis for each of these letters; so 8 numbers of
+ * y, 16 bytes, are one thread's.
+ *
+ * M = 32768, K = 320, N = 1280: 53.7 GFLOP, 0.054 ms at 990 TFLOP/s; 21.0 + 83.9 + 1.6 MB, 0.022 ms
+ * at 4.8 TB/s.  Today's two kernels move 358 MB and take 0.164 ms.  A tile of 64 x 256 is 2560
+ * cycles of products; its epilogue is 64 numbers of y a thread at some 24 instructions, 1536 cycles
+ * of each quarter's scheduler, and 1024 of its special function unit, in the other group's turn.
+ * Shared memory gives 80 bytes a cycle to products and takes 16, of 128.  From the L2 come 0.21 GB,
+ * 0.04 ms at 5.5 TB/s.  13 blocks for each of 10 times 256 columns: 40 tiles a block, 0.059 ms.
+ * M = 8192, K = 640, N = 2560: the same FLOP; 96 bytes a cycle and 32; 3 blocks for each of 40
+ * times 128 columns, 43 tiles of 2560 cycles, 0.063 ms.  Filling 160 KB with weights takes 4 us of
+ * either. */
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/layer.cuh"
+#include "kernels/ptx.cuh"
+#include "kernels/tensor_map.cuh"
+#include "kernels/vector.cuh"
+
+enum { GROUPS = 2, WARPS = 4 * GROUPS, THREADS = (WARPS + 4) * PF_WARP };
+// Three threads, two that work and one that carries, share the 504 registers of the start.
+enum { WORKERS_REGISTERS = 240, CARRIERS_REGISTERS = 24 };
+enum {
+    ROWS = 64,                  // of a tile
+    CHANNELS = 64,              // of a step: a line
+    RUN = 32,                   // columns whose lines are in another order
+};
+
+namespace {
+
+/* Shared memory, in bytes: the weights, places for x, then struct signals. */
+template <int BN> struct room {
+    enum {
+        STEPS = 1280 / BN,              // at most
+        PLACES = 8,                     // a power of 2
+        STEP = BN * LINE,
+        PLACE = ROWS * LINE,
+        X = STEPS * STEP,               // offset
+        SIGNALS = X + PLACES * PLACE,
+    };
+};
+
+template <typename Room> struct signals {
+    uint64_t w_full[Room::STEPS], x_full[Room::PLACES], x_empty[Room::PLACES], turn[GROUPS];
+};
+
+template <typename T> struct call {
+    CUtensorMap x, w;
+    T *y;
+    const float *bias;          // [2N], or NULL
+    int M, N;                   // rows and columns of y
+    int steps, tiles, parts;    // tiles of rows; blocks that share them
+    int columns;                // of blocks
+};
+
+}
+
+/* One thread brings the weights, and x as far ahead as there are places. */
+template <typename T, int BN> static __device__ __forceinline__ void
+bring(const call<T> &j, unsigned base, signals<room<BN>> *s)
+{
+    typedef room<BN> R;
+    const int run = blockIdx.x % j.columns * (BN / 2 / RUN);
+    unsigned n = 0;
+#pragma unroll 1
+    for (int tile = blockIdx.x / j.columns; tile < j.tiles; tile += j.parts)
+#pragma unroll 1
+        for (int k = 0; k < j.steps; k++, n++) {
+            const int at = n % R::PLACES, c = k * CHANNELS;
+            if (n < (unsigned)j.steps) {
+                const unsigned to = base + k * R::STEP;
+                pf_barrier_expect(&s->w_full[k], R::STEP);
+                pf_bring_box(to, &j.w, &s->w_full[k], c, 0, 0, 0, run);
+                pf_bring_box(to + R::STEP / 2, &j.w, &s->w_full[k], c, 0, 0, 0, j.N / RUN + run);
+            }
+            pf_barrier_wait(&s->x_empty[at], n / R::PLACES & 1 ^ 1);
+            pf_barrier_expect(&s->x_full[at], R::PLACE);
+            pf_bring_box(base + R::X + at * R::PLACE, &j.x, &s->x_full[at], c, tile * ROWS, 0, 0,
+                         0);
+        }
+}
+
+static __device__ __forceinline__ void
+arrive(uint64_t *barrier)
+{
+    __syncwarp();
+    if (threadIdx.x % PF_WARP == 0)
+        pf_barrier_arrive(barrier);
+}
+
+/* sum [64, BN] = a tile; n: its first step, counted over all of the block's.  next: the barrier of
+ * who multiplies after this. */
+template <typename T, int BN> static __device__ __forceinline__ void
+add_up(float (&sum)[BN / 2], int steps, unsigned n, unsigned base, signals<room<BN>> *s,
+       uint64_t *next)
+{
+    typedef room<BN> R;
+#pragma unroll
+    for (int i = 0; i < BN / 2; i++)
+        sum[i] = 0;
+#pragma unroll 1
+    for (int k = 0; k < steps; k++, n++) {
+        const unsigned x = base + R::X + n % R::PLACES * R::PLACE, w = base + k * R::STEP;
+        pf_barrier_wait(&s->w_full[k], 0);      // of the first tile; then it has come
+        pf_barrier_wait(&s->x_full[n % R::PLACES], n / R::PLACES & 1);
+        __syncwarp();
+        pf_group_begin();
+#pragma unroll
+        for (int i = 0; i < LINE / 32; i++)
+            pf_group_mma<T, BN>(sum, pf_group_operand(x + i * 32), pf_group_operand(w + i * 32));
+        pf_group_commit();
+        if (k == steps - 1)
+            arrive(next);
+        pf_group_wait<1>();                     // the step before is done with
+        if (k > 0)
+            arrive(&s->x_empty[(n - 1) % R::PLACES]);
+    }
+    pf_group_wait<0>();
+#pragma unroll
+    for (int i = 0; i < BN / 2; i++)
+        pf_group_own(sum[i]);
+    arrive(&s->x_empty[(n - 1) % R::PLACES]);
+}
+
+static __device__ __forceinline__ void
+read_bias(float (&v)[8], const float *bias, int n)
+{
+    if (bias)
+        pf_read_floats(v, bias + n);
+}
+
+/* y from the sums of a tile: rows row and row + 8, of each 32 columns 8 from n on. */
+template <typename T, int BN> static __device__ __forceinline__ void
+store(const float (&sum)[BN / 2], const call<T> &j, int row, int n)
+{
+#pragma unroll
+    for (int q = 0; q < BN / 2 / RUN; q++, n += RUN) {
+        float a[8] = {}, g[8] = {};
+        if (n >= j.N)
+            return;
+        read_bias(a, j.bias, n);
+        read_bias(g, j.bias, j.N + n);
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            float v[8];
+#pragma unroll
+            for (int k = 0; k < 8; k++) {
+                const int at = 16 * q + k / 2 * 4 + 2 * half + k % 2;
+                v[k] = (sum[at] + a[k]) *
+                       pf_activated_as<T>(sum[BN / 4 + at] + g[k], PF_GELU);
+            }
+            if (row + 8 * half < j.M)
+                pf_write(j.y + (int64_t)(row + 8 * half) * j.N + n, v);
+        }
+    }
+}
+
+/* A group's tiles: every second one of the block's. */
+template <typename T, int BN> static __device__ __forceinline__ void
+work(const call<T> &j, unsigned base, signals<room<BN>> *s)
+{
+    const int group = threadIdx.x / 128, lane = threadIdx.x % PF_WARP;
+    const int row = threadIdx.x % 128 / PF_WARP * 16 + lane / 4,
+              column = blockIdx.x % j.columns * (BN / 2) + lane % 4 * 8;
+    unsigned n = group * j.steps, odd = group == 0;     // the first group need not wait at first
+    float sum[BN / 2];
+#pragma unroll 1
+    for (int tile = blockIdx.x / j.columns + group * j.parts; tile < j.tiles;
+         tile += GROUPS * j.parts) {
+        pf_barrier_wait(&s->turn[group], odd);
+        add_up<T, BN>(sum, j.steps, n, base, s, &s->turn[1 - group]);
+        store<T, BN>(sum, j, tile * ROWS + row, column);
+        n += GROUPS * j.steps;
+        odd ^= 1;
+    }
+}
+
+template <typename R> static __device__ __forceinline__ void
+set_up(signals<R> *s)
+{
+    for (int i = 0; i < R::STEPS; i++)
+        pf_barrier_init(&s->w_full[i], 1);
+    for (int i = 0; i < R::PLACES; i++) {
+        pf_barrier_init(&s->x_full[i], 1);
+        pf_barrier_init(&s->x_empty[i], WARPS / GROUPS);
+    }
+    for (int i = 0; i < GROUPS; i++)
+        pf_barrier_init(&s->turn[i], WARPS / GROUPS);
+}
+
+template <typename T, int BN> static __global__ void __launch_bounds__(THREADS, 1)
+gate(const __grid_constant__ call<T> j)
+{
+    typedef room<BN> R;
+    extern __shared__ __align__(1024) unsigned char shared[];
+    signals<R> *const s = (signals<R> *)(shared + R::SIGNALS);
+    const unsigned base = pf_shared_address(shared);
+    if (base % 1024)
+        __trap();               // the places of pieces count on it
+    if (threadIdx.x == 0) {
+        set_up(s);
+        pf_group_sees_copies(); // the copy engine sees the barriers
+    }
+    __syncthreads();
+    if (threadIdx.x / PF_WARP >= WARPS) {
+        pf_registers_fewer<CARRIERS_REGISTERS>();
+        if (threadIdx.x == WARPS * PF_WARP)
+            bring<T, BN>(j, base, s);
+    } else {
+        pf_registers_more<WORKERS_REGISTERS>();
+        work<T, BN>(j, base, s);
+    }
+}
+
+// ---- launches ----
+
+template <typename T, int BN> static pf_err
+make_maps(call<T> *j, pf_dtype type, const pf_tensor *x, const pf_layer *w)
+{
+    const cuuint64_t C = (cuuint64_t)w->C, M = (cuuint64_t)j->M, line = C * sizeof(T);
+    const cuuint32_t ones[] = {1, 1, 1, 1, 1};
+    const cuuint64_t x_dim[] = {C, M, 1, 1, 1}, x_stride[] = {line, M * line, M * line, M * line};
+    const cuuint64_t w_dim[] = {C, 2, 4, 4, (cuuint64_t)w->K / RUN},    // i, t, j, q
+                     w_stride[] = {line, 8 * line, 2 * line, RUN * line};
+    const cuuint32_t x_box[] = {CHANNELS, ROWS, 1, 1, 1},
+                     w_box[] = {CHANNELS, 2, 4, 4, BN / 2 / RUN};
+    PF_TRY(pf_tensor_map(&j->x, type, x->data, 5, x_dim, x_stride, x_box, ones));
+    return pf_tensor_map(&j->w, type, pf_weight_of(w)->data, 5, w_dim, w_stride, w_box, ones);
+}
+
+template <typename T, int BN> static pf_err
+launch(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
+{
+    typedef room<BN> R;
+    enum { BYTES = (int)R::SIGNALS + (int)sizeof(signals<R>) };
+    call<T> j = {};
+    j.y = (T *)y->data;
+    j.bias = (const float *)w->bias.data;
+    j.N = (int)(w->K / 2);
+    j.M = (int)(pf_tensor_count(y) / j.N);
+    j.steps = (int)(w->C + CHANNELS - 1) / CHANNELS;
+    j.tiles = (j.M + ROWS - 1) / ROWS;
+    j.columns = (j.N + BN / 2 - 1) / (BN / 2);
+    const int most = dev->cuda->processors / j.columns;
+    j.parts = most < 1 ? 1 : most < j.tiles ? most : j.tiles;
+    PF_TRY((make_maps<T, BN>(&j, y->dtype, x, w)));
+    PF_CUDA_TRY(cudaFuncSetAttribute(gate<T, BN>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     BYTES),
+                "pf_linear_geglu");
+    gate<T, BN><<<j.columns * j.parts, THREADS, BYTES, pf_cuda_stream(dev)>>>(j);
+    return pf_launched(dev, "pf_linear_geglu");
+}
+
+template <typename T> static pf_err
+launch_for(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
+{
+    return w->C <= room<256>::STEPS * CHANNELS ? launch<T, 256>(dev, y, x, w)
+                                               : launch<T, 128>(dev, y, x, w);
+}
+
+/* Does this card run the kernel?  PF_GEGLU=old: no, for comparison. */
+static bool
+is_usable(void)
+{
+    static int known = -1;
+    const char *const wanted = getenv("PF_GEGLU");
+    if (known < 0)
+        known = pf_group_compiled((const void *)gate<__nv_bfloat16, 256>) &&
+                pf_tensor_maps_encoder();
+    return known && !(wanted && !strcmp(wanted, "old"));
+}
+
+static bool
+suits(const pf_tensor *y, const pf_tensor *x, const pf_layer *w)
+{
+    return pf_dtype_size(y->dtype) == 2 && w->C % 8 == 0 &&
+           w->C <= room<128>::STEPS * CHANNELS && w->K % (2 * RUN) == 0 &&
+           pf_tensor_count(y) / (w->K / 2) <= INT_MAX / 2 && w->K <= INT_MAX / 2 &&
+           pf_is_aligned(y->data) && pf_is_aligned(x->data) && is_usable();
+}
+
+pf_err
+pf_linear_geglu_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
+{
+    if (pf_tensor_count(y) == 0)
+        return PF_OK;
+    if (!suits(y, x, w))
+        return pf_linear_geglu_cpu(dev, y, x, w);
+    if (dev->dry)               // its memory has no addresses
+        return PF_OK;
+    return y->dtype == PF_F16 ? launch_for<__half>(dev, y, x, w)
+                              : launch_for<__nv_bfloat16>(dev, y, x, w);
+}
