@@ -128,7 +128,7 @@ transformer_block(struct run *r, pf_tensor *u, const struct transformer_block *w
 {
     const size_t mark = pf_dev_mark(r->dev);
     const pf_tensor context = rows(&w->context, c->branches * c->first, u->dim[0]);
-    pf_tensor n = {0}, qkv = {0}, gated = {0}, ff = {0};
+    pf_tensor n = {0}, qkv = {0}, ff = {0};
     PF_TRY(run_norm(r, &n, &w->norm1, u, PF_NONE, NULL));               // [B, T, c]
     PF_TRY(run_linear(r, &qkv, w->qkv, &n, NULL));                      // [B, T, 3c]
     PF_TRY(pf_attention(r->dev, &n, &qkv, heads, 1.0f / sqrtf((float)(u->dim[2] / heads)), mask));
@@ -138,8 +138,7 @@ transformer_block(struct run *r, pf_tensor *u, const struct transformer_block *w
     n = (pf_tensor){0};
     PF_TRY(PF_ALLOC(r->dev, &ff, u->dtype, u->dim[0], u->dim[1], w->ff_out->C));
     PF_TRY(run_norm(r, &n, &w->norm3, u, PF_NONE, NULL));
-    PF_TRY(run_linear(r, &gated, w->ff_in, &n, NULL));                  // [B, T, 8c]
-    PF_TRY(pf_geglu(r->dev, &ff, &gated));                              // [B, T, 4c]
+    PF_TRY(pf_linear_geglu(r->dev, &ff, &n, w->ff_in));                 // [B, T, 4c]
     PF_TRY(run_linear(r, u, w->ff_out, &ff, &(struct pf_epilogue){.residual = u}));
     pf_dev_reset(r->dev, mark);
     return PF_OK;
