@@ -73,9 +73,10 @@ PF_OP(pf_layer_norm, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
 PF_OP(pf_attention, pf_tensor *y, const pf_tensor *qkv, int heads, float scale,
       const pf_tensor *mask);
 
-/* pf_depth_attention: each pixel attends to the D samples of its own ray (networks.md, 6.4).
- *   y, q act [B, H, W, h*d]   kv act [B, D, H, W, 2*h*d] (k heads, then v heads) */
-PF_OP(pf_depth_attention, pf_tensor *y, const pf_tensor *q, const pf_tensor *kv, int heads,
+/* pf_depth_attention: each pixel attends to the D samples of its own ray (networks.md, 6.4), which
+ * are keys and values of each head.
+ *   y, q act [B, H, W, h*n]   context act [B, D, H, W, n] */
+PF_OP(pf_depth_attention, pf_tensor *y, const pf_tensor *q, const pf_tensor *context, int heads,
       float scale);
 
 /* pf_geglu: y = a * gelu(g), [a | g] = x.   y act [..., C]   x act [..., 2C] */

@@ -343,19 +343,19 @@ bench_volumes(const char *kind, int64_t V, int64_t C)
 }
 
 static void
-bench_depth_attention(const char *kind, int64_t side, int64_t D, int64_t d)
+bench_depth_attention(const char *kind, int64_t side, int64_t D, int64_t n)
 {
     char name[100];
-    snprintf(name, sizeof name, "%s depth_attention %lldx%lld, %lld samples, 4 x %lld", kind,
-             (long long)side, (long long)side, (long long)D, (long long)d);
+    snprintf(name, sizeof name, "%s depth_attention %lldx%lld, %lld samples of %lld", kind,
+             (long long)side, (long long)side, (long long)D, (long long)n);
     if (!wanted(name))
         return;
     const size_t mark = pf_dev_mark(dev);
-    pf_tensor q = TENSOR(views, side, side, 4 * d), kv = TENSOR(views, D, side, side, 8 * d),
-              y = TENSOR(views, side, side, 4 * d);
+    pf_tensor q = TENSOR(views, side, side, 4 * n), context = TENSOR(views, D, side, side, n),
+              y = TENSOR(views, side, side, 4 * n);
     double s;
-    MEASURE(s, pf_depth_attention(dev, &y, &q, &kv, 4, 0.2f));
-    print_bytes(name, s, (double)pf_tensor_count(&kv));
+    MEASURE(s, pf_depth_attention(dev, &y, &q, &context, 4, 0.2f));
+    print_bytes(name, s, (double)(pf_tensor_count(&context) + 2 * pf_tensor_count(&q)));
     pf_dev_reset(dev, mark);
 }
 
@@ -432,7 +432,7 @@ bench_volume_nets(const char *kind, const int64_t channels[4])
             bench_conv(kind, views, depth[i], 32 >> i, channels[i], channels[i + 1], 2, false);
         if (i > 0)
             bench_transposed(kind, views, depth[i], 32 >> i, channels[i], channels[i - 1]);
-        bench_depth_attention(kind, 32 >> i, depth[i], channels[i] / 2);
+        bench_depth_attention(kind, 32 >> i, depth[i], channels[i]);
     }
     bench_volumes(kind, 16, channels[0]);
 }

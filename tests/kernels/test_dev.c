@@ -193,9 +193,9 @@ run_operator(pf_dev *dev, int i, pf_tensor *y)
         return pf_attention(dev, y, &x, 4, 0.3f, NULL);
     }
     case 5: {
-        pf_tensor q = UNIFORM(7, 1, 8, 8, 40), kv = UNIFORM(8, 1, 20, 8, 8, 80);
+        pf_tensor q = UNIFORM(7, 1, 8, 8, 40), context = UNIFORM(8, 1, 20, 8, 8, 10);
         *y = EMPTY(1, 8, 8, 40);
-        return pf_depth_attention(dev, y, &q, &kv, 4, 0.3f);
+        return pf_depth_attention(dev, y, &q, &context, 4, 0.3f);
     }
     case 6: {
         pf_tensor x = UNIFORM(7, 1, 4, 4, 1280);        /* few pixels, many channels */

@@ -1,44 +1,122 @@
-/* depth_transformer.c - DepthTransformer (networks.md, 6.4).  Norms have 8 groups and eps 1e-5. */
+/* depth_transformer.c - DepthTransformer (networks.md, 6.4).  Norms have 8 groups and eps 1e-5.
+ *
+ * Keys and values are not made: a head's q k = (to_q x) (to_k C) is (to_k^T to_q x) C, and its part
+ * of to_out(sum of weights to_v C) is to_out to_v (sum of weights C).  A head has n / 2 channels of
+ * k and of v, and C has n, so the two maps that are left are twice as large; but they run once for
+ * a pixel, and to_k and to_v ran for each of its D samples. */
 #include <math.h>
 
 #include "tools/pf-sample/depth_transformer.h"
 
 enum { HEADS = 4 };
 
+/* Load a map as f32 [K, C], which the caller releases. */
+static pf_err
+load_floats(const struct scope *n, pf_tensor *to, const char *name, int64_t K, int64_t C)
+{
+    pf_tensor t;
+    PF_TRY(scope_matrix(n, &t, name, K, C));
+    PF_TRY(PF_TENSOR_NEW(to, PF_F32, K, C));
+    if (!pf_dev_is_dry(n->dev))                 // weights are not read then
+        pf_to_f32(to->data, t.data, t.dtype, K * C);
+    return PF_OK;
+}
+
+/* to [width] += the sum over k < count of a[k * step] from[k], rows of `width`. */
+static void
+add_rows(float *restrict to, const float *a, int64_t step, const float *restrict from,
+         int64_t count, int64_t width)
+{
+    for (int64_t k = 0; k < count; k++) {
+        const float by = a[k * step];
+#pragma omp simd
+        for (int64_t j = 0; j < width; j++)
+            to[j] += by * from[k * width + j];
+    }
+}
+
+/* Make the layer [HEADS * n, m] of both maps [m, m] and [m, n]: head by head k^T q. */
+static pf_err
+load_queries(const struct scope *at, pf_layer **w, int64_t m, int64_t n)
+{
+    const int64_t d = m / HEADS;
+    pf_tensor q = {0}, k = {0}, both = {0};
+    pf_err err = load_floats(at, &q, "depth_attn.to_q", m, m);
+    if (!err)
+        err = load_floats(at, &k, "depth_attn.to_k", m, n);
+    if (!err)
+        err = PF_TENSOR_NEW(&both, PF_F32, HEADS * n, m);
+    if (!err && !pf_dev_is_dry(at->dev)) {
+#pragma omp parallel for
+        for (int64_t i = 0; i < HEADS * n; i++) {
+            const int64_t first = i / n * d;    // row of the head
+            add_rows((float *)both.data + i * m, (const float *)k.data + first * n + i % n, n,
+                     (const float *)q.data + first * m, d, m);
+        }
+    }
+    if (!err)
+        err = pf_layer_take(at->dev, w, &both, NULL);
+    pf_tensor_release(&q);
+    pf_tensor_release(&k);
+    return err;
+}
+
+/* Make the layer [m, HEADS * n] of both maps [m, m] and [m, n]: head by head out v. */
+static pf_err
+load_results(const struct scope *at, pf_layer **w, int64_t m, int64_t n)
+{
+    const int64_t d = m / HEADS;
+    pf_tensor out = {0}, v = {0}, both = {0};
+    pf_err err = load_floats(at, &out, "depth_attn.to_out", m, m);
+    if (!err)
+        err = load_floats(at, &v, "depth_attn.to_v", m, n);
+    if (!err)
+        err = PF_TENSOR_NEW(&both, PF_F32, m, HEADS * n);
+    if (!err && !pf_dev_is_dry(at->dev)) {
+#pragma omp parallel for
+        for (int64_t i = 0; i < m * HEADS; i++) {
+            const int64_t first = i % HEADS * d;
+            add_rows((float *)both.data + i * n, (const float *)out.data + i / HEADS * m + first, 1,
+                     (const float *)v.data + first * n, d, n);
+        }
+    }
+    if (!err)
+        err = pf_layer_take(at->dev, w, &both, NULL);
+    pf_tensor_release(&out);
+    pf_tensor_release(&v);
+    return err;
+}
+
 pf_err
 depth_transformer_load(struct depth_transformer *w, const struct scope *n, int c, int context)
 {
     const int m = 2 * context;
-    struct net_stack kv = {0};
     w->n = context;
     PF_TRY(scope_linear(n, &w->proj_in, "proj_in.0", m, c, true));
     PF_TRY(scope_norm(n, &w->in_norm, "proj_in.1", m, 8, 1e-5f));
     PF_TRY(scope_linear(n, &w->proj_context, "proj_context.0", context, context, false));
     PF_TRY(scope_norm(n, &w->context_norm, "proj_context.1", context, 8, 1e-5f));
-    PF_TRY(scope_linear(n, &w->to_q, "depth_attn.to_q", m, m, false));
-    PF_TRY(net_stack_add(n, &kv, NULL, "depth_attn.to_k", m, context, false));
-    PF_TRY(net_stack_add(n, &kv, NULL, "depth_attn.to_v", m, context, false));
-    PF_TRY(net_stack_layer(n, &w->to_kv, &kv, false));
-    PF_TRY(scope_linear(n, &w->to_out, "depth_attn.to_out", m, m, false));
+    PF_TRY(load_queries(n, &w->to_q, m, context));
+    PF_TRY(load_results(n, &w->to_out, m, context));
     PF_TRY(scope_norm(n, &w->norm0, "proj_out.0", m, 8, 1e-5f));
     PF_TRY(scope_conv(n, &w->conv2, "proj_out.2", m, m, 2, 3, false));
     PF_TRY(scope_norm(n, &w->norm3, "proj_out.3", m, 8, 1e-5f));
     return scope_conv(n, &w->conv5, "proj_out.5", c, m, 2, 3, false);
 }
 
-/* Let every pixel attend to its ray.  y [B, h, w, m] */
+/* Let every pixel attend to its ray.  y [B, h, w, HEADS n] */
 static pf_err
 depth_attention(struct run *r, pf_tensor *y, const struct depth_transformer *w, const pf_tensor *x,
                 const pf_tensor *volume)
 {
-    pf_tensor t = {0}, q = {0}, ctx = {0}, kv = {0};
+    pf_tensor t = {0}, q = {0}, ctx = {0};
     PF_TRY(run_linear(r, &t, w->proj_in, x, NULL));                     // [B, h, w, m]
     PF_TRY(run_norm(r, &t, &w->in_norm, &t, PF_SILU, NULL));
-    PF_TRY(run_linear(r, &q, w->to_q, &t, NULL));                       // [B, h, w, m]
+    PF_TRY(run_linear(r, &q, w->to_q, &t, NULL));                       // [B, h, w, HEADS n]
     PF_TRY(run_linear(r, &ctx, w->proj_context, volume, NULL));         // [B, D, h, w, n]
     PF_TRY(run_norm(r, &ctx, &w->context_norm, &ctx, PF_RELU, NULL));
-    PF_TRY(run_linear(r, &kv, w->to_kv, &ctx, NULL));                   // [B, D, h, w, 2m]
-    return pf_depth_attention(r->dev, y, &q, &kv, HEADS, 1.0f / sqrtf((float)(2 * w->n / HEADS)));
+    return pf_depth_attention(r->dev, y, &q, &ctx, HEADS,
+                              1.0f / sqrtf((float)(2 * w->n / HEADS)));
 }
 
 pf_err
@@ -47,11 +125,11 @@ depth_transformer(struct run *r, pf_tensor *x, const struct depth_transformer *w
 {
     const size_t mark = pf_dev_mark(r->dev);
     pf_tensor a = {0}, o = {0}, h = {0};
-    PF_TRY(PF_ALLOC(r->dev, &a, x->dtype, x->dim[0], x->dim[1], x->dim[2], 2 * w->n));
+    PF_TRY(PF_ALLOC(r->dev, &a, x->dtype, x->dim[0], x->dim[1], x->dim[2], HEADS * w->n));
     const size_t inner = pf_dev_mark(r->dev);
-    PF_TRY(depth_attention(r, &a, w, x, volume));                       // [B, h, w, m]
+    PF_TRY(depth_attention(r, &a, w, x, volume));                       // [B, h, w, HEADS n]
     pf_dev_reset(r->dev, inner);
-    PF_TRY(run_linear(r, &o, w->to_out, &a, NULL));
+    PF_TRY(run_linear(r, &o, w->to_out, &a, NULL));                     // [B, h, w, m]
     PF_TRY(run_norm(r, &o, &w->norm0, &o, PF_RELU, NULL));
     PF_TRY(run_conv(r, &h, w->conv2, &o, 1, 1, 1, NULL));               // [B, h, w, m]
     PF_TRY(run_norm(r, &h, &w->norm3, &h, PF_RELU, NULL));

@@ -7,7 +7,7 @@
 struct depth_transformer {
     pf_layer *proj_in, *proj_context;
     struct norm in_norm, context_norm, norm0, norm3;
-    pf_layer *to_q, *to_kv, *to_out;    /* to_kv: keys over values, [2m, n] */
+    pf_layer *to_q, *to_out;            /* with to_k and to_v in them: [4n, m], [m, 4n] */
     pf_layer *conv2, *conv5;
     int n;                              /* channels of the volume; m = 2n inside */
     pf_tensor constant;                 /* [1, h, w, c]: what it adds where the volume is zero */
