@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_OUTPUTS = 16 };
+enum { MAX_OUTPUTS = 256 };      /* each thread of a large machine may write one */
 
 struct pf_output {
     FILE *file;
@@ -29,6 +29,8 @@ struct pf_output {
  * that is filled before the file exists and cleared after it is gone. */
 static char unfinished[MAX_OUTPUTS][PATH_MAX];
 static volatile sig_atomic_t unfinished_used[MAX_OUTPUTS];
+/* Whoever looks for a free place, or for a name: several threads may open files. */
+static pthread_mutex_t choosing = PTHREAD_MUTEX_INITIALIZER;
 
 /* Any thread may end the program, by a signal that it gets or by exit, as libgomp's do where they
  * have no memory, while another makes a file.  Who ends waits for it, and then none is made. */
@@ -274,7 +276,9 @@ pf_output_open(pf_output **out, const char *path)
             else if (!(o->file = fopen(o->path, "wb")))
                 err = pf_fail(PF_EIO, "cannot write %s: %s", path, strerror(errno));
         } else if (o->path) {
+            pthread_mutex_lock(&choosing);
             err = open_temporary(o);
+            pthread_mutex_unlock(&choosing);
         }
     }
     if (!err && !o->path)

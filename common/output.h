@@ -18,7 +18,7 @@ extern "C" {
  * path, PATH.PID-N.tmp, fsynced and renamed, and its folder fsynced, by close; removed by abandon,
  * by exit and by the signals that end a program from outside.  What a SIGKILL leaves is removed by
  * the next open of path.  "-" is stdout, refused if that is a terminal; other non-regular files
- * (/dev/full, a fifo) are written in place. */
+ * (/dev/full, a fifo) are written in place.  Several threads may have outputs of their own. */
 typedef struct pf_output pf_output;
 pf_err pf_output_open(pf_output **o, const char *path) PF_MUST_USE;
 /* For pf_start: let the signals that end a program remove what is not complete; a mapped file that
