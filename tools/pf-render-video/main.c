@@ -13,6 +13,7 @@
 #include "common/progress.h"
 #include "common/sandbox.h"
 #include "kernels/dev.h"
+#include "tools/pf-render-video/frames.h"
 #include "tools/pf-render-video/mesh_turn.h"
 #include "tools/pf-render-video/turntable.h"
 #include "tools/pf-render-video/video.h"
@@ -60,15 +61,6 @@ default_elevation(struct pf_list *deg, const pf_doc *doc)
 
 static struct pf_place out_at = {.option = "--output"}, png_at = {.option = "--png"};
 
-static pf_err
-save_frame(const pf_image *image, int number)
-{
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/%04d.png", png_at.path, number) >= (int)sizeof path)
-        return pf_fail(PF_EIO, "%s: the name is too long", png_at.path);
-    return pf_image_save_png(image, path);
-}
-
 static bool
 of_mesh(void)
 {
@@ -77,28 +69,28 @@ of_mesh(void)
 
 /* What is filmed: one of the two, the other NULL. */
 struct subject {
-    pf_field *field;
+    struct turntable *field;
     struct mesh_turn *mesh;
 };
 
-/* All turns, one after the other; video NULL: only frames. */
+/* All turns, one after the other; video NULL: only frames; frames NULL: no such. */
 static pf_err
-film(pf_video *video, struct subject of, const struct pf_list *deg)
+film(pf_video *video, struct frames *frames, struct subject of, const struct pf_list *deg)
 {
-    const int frames = pf_conf.video.frames, total = frames * deg->n;
+    const int turn = pf_conf.video.frames, total = turn * deg->n;
     pf_progress progress;
     pf_image image;
     pf_err err = pf_image_new(&image, pf_conf.video.size, pf_conf.video.size, 3);
     pf_progress_start(&progress, "rendering", total);
     for (int k = 0; !err && k < total; k++) {
-        const double elevation = deg->v[k / frames] * (PF_PI / 180);
-        const double azimuth = 2 * PF_PI * (k % frames) / frames;
+        const double elevation = deg->v[k / turn] * (PF_PI / 180);
+        const double azimuth = 2 * PF_PI * (k % turn) / turn;
         err = of.mesh ? mesh_turn_view(&image, of.mesh, elevation, azimuth)
-                      : pf_render_view(&image, of.field, elevation, azimuth);
+                      : turntable_view(&image, of.field, elevation, azimuth);
         if (!err && video)
             err = pf_video_add(video, image.pixel);             // [S, S, 3]
-        if (!err && opt.png)
-            err = save_frame(&image, k);
+        if (!err && frames)
+            err = frames_add(frames, image.pixel);
         pf_progress_step(&progress, k + 1, "%s", "");
     }
     pf_progress_end(&progress);
@@ -129,15 +121,18 @@ film_into_output(struct subject of, const struct pf_list *deg, enum pf_video_for
 {
     pf_output *const to = out;
     pf_video *video = NULL;
+    struct frames *frames = NULL;
     pf_err err = PF_OK;
     out = NULL;
     const double start = pf_seconds();
     if (films)
         err = pf_video_open(&video, to, format, pf_conf.video.size, pf_conf.video.fps);
+    if (!err && opt.png)
+        err = frames_open(&frames, png_at.path, pf_conf.video.size);
     if (!err)
-        err = film(video, of, deg);
-    const pf_err closed = pf_video_close(video);
-    err = err ? err : closed;
+        err = film(video, frames, of, deg);
+    const pf_err written = frames_close(frames), closed = pf_video_close(video);
+    err = err ? err : written ? written : closed;
     if (err)
         pf_output_abandon(to);
     PF_TRY(err);
@@ -158,9 +153,13 @@ render(const pf_doc *doc, pf_dev **dev, pf_batch *batch, enum pf_video_format fo
     if (!*dev)
         pf_must(pf_dev_open(dev, pf_common.device, pf_common.precision));
     PF_TRY(pf_batch_blame(batch, pf_field_load(&field, *dev, doc, &pf_conf.neus)));
+    struct subject of = {0};
     pf_err err = open_outputs(doc);
     if (!err)
-        err = film_into_output((struct subject){.field = field}, &deg, format);
+        err = turntable_open(&of.field, field, pf_conf.video.size);
+    if (!err)
+        err = film_into_output(of, &deg, format);
+    turntable_close(of.field);
     pf_field_free(field);
     return err;
 }

@@ -6,10 +6,13 @@
 
 #include "common/camera.h"
 
-struct rays {
-    int64_t n;
-    float *origin, *dir, *rgb;  /* [n, 3] */
+struct turntable {
+    pf_field *field;
+    int size;
+    int64_t n;                  /* rays of a view that can meet the object */
+    float *origin, *dir, *rgb;  /* [n, 3], with room for all pixels */
     int64_t *pixel;             /* [n] where they belong */
+    int *hits;                  /* [size] of a row */
 };
 
 static bool
@@ -28,53 +31,92 @@ hits_cube(const float o[3], const float d[3], double bound)
     return enter <= leave;
 }
 
+/* Bring a row's rays, which begin at its first pixel, to place to. */
+static void
+pull(struct turntable *t, int row, int64_t to)
+{
+    const int64_t from = (int64_t)row * t->size, n = t->hits[row];
+    memmove(t->origin + 3 * to, t->origin + 3 * from, 3 * (size_t)n * sizeof *t->origin);
+    memmove(t->dir + 3 * to, t->dir + 3 * from, 3 * (size_t)n * sizeof *t->dir);
+    memmove(t->pixel + to, t->pixel + from, (size_t)n * sizeof *t->pixel);
+}
+
 /* The rays of a view that can meet the object; the others are exactly white. */
 static void
-aim(struct rays *r, int size, double elevation, double azimuth, double bound)
+aim(struct turntable *t, double elevation, double azimuth)
 {
+    const double bound = pf_field_bound(t->field);
     double pose[12], K[9];
     pf_camera_pose(pose, elevation, azimuth);
-    pf_camera_intrinsics(K, size);
-    for (int i = 0; i < size; i++)
-        for (int j = 0; j < size; j++) {
-            float *o = r->origin + 3 * r->n, *d = r->dir + 3 * r->n;
+    pf_camera_intrinsics(K, t->size);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < t->size; i++) {
+        int64_t to = (int64_t)i * t->size;
+        for (int j = 0; j < t->size; j++) {
+            float *o = t->origin + 3 * to, *d = t->dir + 3 * to;
             pf_camera_ray(o, d, pose, K, j, i);
-            r->pixel[r->n] = (int64_t)i * size + j;
-            r->n += hits_cube(o, d, bound);
+            t->pixel[to] = (int64_t)i * t->size + j;
+            to += hits_cube(o, d, bound);
         }
+        t->hits[i] = (int)(to - (int64_t)i * t->size);
+    }
+    t->n = 0;
+    for (int i = 0; i < t->size; i++) {
+        pull(t, i, t->n);
+        t->n += t->hits[i];
+    }
 }
 
 static uint8_t
 to_byte(float v)
 {
-    return (uint8_t)(255 * fminf(fmaxf(v, 0), 1));      // the original lets values over 1 wrap
+    return (uint8_t)(255 * (v > 0 ? v < 1 ? v : 1 : 0));    // the original lets values over 1 wrap
 }
 
 pf_err
-pf_render_view(pf_image *image, pf_field *field, double elevation, double azimuth)
+turntable_open(struct turntable **out, pf_field *field, int size)
 {
-    const size_t pixels = (size_t)image->width * image->height;
-    struct rays r = {0};
-    r.origin = malloc((pixels + 1) * 3 * sizeof *r.origin);
-    r.dir = malloc((pixels + 1) * 3 * sizeof *r.dir);
-    r.rgb = malloc((pixels + 1) * 3 * sizeof *r.rgb);
-    r.pixel = malloc((pixels + 1) * sizeof *r.pixel);
-    pf_err err = PF_OK;
-    if (!r.origin || !r.dir || !r.rgb || !r.pixel) {
-        err = pf_fail(PF_ENOMEM, "no memory for a frame of %d x %d", image->width, image->height);
-        goto out;
+    const size_t pixels = (size_t)size * (size_t)size;
+    struct turntable *const t = calloc(1, sizeof *t);
+    *out = NULL;
+    if (t) {
+        t->field = field;
+        t->size = size;
+        t->origin = malloc(pixels * 3 * sizeof *t->origin);
+        t->dir = malloc(pixels * 3 * sizeof *t->dir);
+        t->rgb = malloc(pixels * 3 * sizeof *t->rgb);
+        t->pixel = malloc(pixels * sizeof *t->pixel);
+        t->hits = malloc((size_t)size * sizeof *t->hits);
     }
-    aim(&r, image->width, elevation, azimuth, pf_field_bound(field));
-    if ((err = pf_field_render(field, r.rgb, NULL, NULL, r.origin, r.dir, r.n)))
-        goto out;
-    memset(image->pixel, 255, pixels * 3);
-    for (int64_t k = 0; k < r.n; k++)
+    if (!t || !t->origin || !t->dir || !t->rgb || !t->pixel || !t->hits) {
+        turntable_close(t);
+        return pf_fail(PF_ENOMEM, "no memory for a frame of %d x %d", size, size);
+    }
+    *out = t;
+    return PF_OK;
+}
+
+pf_err
+turntable_view(pf_image *image, struct turntable *t, double elevation, double azimuth)
+{
+    aim(t, elevation, azimuth);
+    PF_TRY(pf_field_render(t->field, t->rgb, NULL, NULL, t->origin, t->dir, t->n));
+    memset(image->pixel, 255, pf_image_bytes(image));
+    for (int64_t k = 0; k < t->n; k++)
         for (int c = 0; c < 3; c++)
-            image->pixel[3 * r.pixel[k] + c] = to_byte(r.rgb[3 * k + c]);
-out:
-    free(r.origin);
-    free(r.dir);
-    free(r.rgb);
-    free(r.pixel);
-    return err;
+            image->pixel[3 * t->pixel[k] + c] = to_byte(t->rgb[3 * k + c]);
+    return PF_OK;
+}
+
+void
+turntable_close(struct turntable *t)
+{
+    if (!t)
+        return;
+    free(t->origin);
+    free(t->dir);
+    free(t->rgb);
+    free(t->pixel);
+    free(t->hits);
+    free(t);
 }

@@ -6,6 +6,16 @@ film() { pf-render-video -q --frames 3 --size 16 "$@"; }
 small_field field.pf
 ok 'frames are PNG files, one for each' sh -c '
     pf-render-video -q --frames 3 --size 16 --png frames field.pf && [ "$(ls frames | tr "\n" " ")" = "0000.png 0001.png 0002.png " ]'
+ok 'frames are the same however many threads write them' sh -c '
+    for n in 1 3; do pf-render-video -q --threads $n --frames 9 --size 16 --png threads$n field.pf || exit; done
+    [ "$(ls threads1 | wc -l)" = 9 ] && diff -r threads1 threads3'
+mkdir -p full/0004.png
+for n in 1 3; do
+    fails "a frame that cannot be written is an error with --threads $n" 1 '0004.png is a directory' \
+        pf-render-video -q --threads $n --frames 9 --size 16 --png full field.pf
+done
+ok 'and what is there is whole' sh -c '
+    ! ls full | grep -v "^000[0-8].png$" && cmp full/0003.png threads1/0003.png && ! cmp -s full/0003.png full/0002.png'
 ok 'a pipe gets Y4M' sh -c 'pf-render-video -q --frames 3 --size 16 -o - field.pf >a.y4m &&
     [ "$(head -n 1 a.y4m | cut -c 1-30)" = "YUV4MPEG2 W16 H16 F30:1 Ip A1:" ]'
 # 44 bytes of header; a frame is 6 bytes and 16 x 16 x 1.5.
