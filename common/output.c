@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_OUTPUTS = 256 };      /* each thread of a large machine may write one */
+enum { MAX_OUTPUTS = 64 };       /* as many threads may have one each */
 
 struct pf_output {
     FILE *file;
