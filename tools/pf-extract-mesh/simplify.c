@@ -1,5 +1,6 @@
 #include "tools/pf-extract-mesh/simplify.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,8 +140,8 @@ drop_pillows(struct pf_mesh *m, const struct fans *fans)
     m->faces = faces;
 }
 
-/* m's faces are of vertices each of which is a copy of one of old's: give it those that are used,
- * in order, with what they have. */
+/* m's faces are of vertices each of which is a copy of one of old's (of NULL: of the same number):
+ * give it those that are used, in order, with what they have. */
 static pf_err
 gather(struct pf_mesh *m, const struct pf_mesh *old, const uint32_t *of, int64_t copies)
 {
@@ -160,11 +161,12 @@ gather(struct pf_mesh *m, const struct pf_mesh *old, const uint32_t *of, int64_t
     n = 0;
     for (int64_t v = 0; !err && v < copies; v++)
         if (index[v]) {
-            memcpy(to.vertex + 3 * n, old->vertex + 3 * (int64_t)of[v], 12);
+            const int64_t from = of ? of[v] : v;
+            memcpy(to.vertex + 3 * n, old->vertex + 3 * from, 12);
             if (to.color)
-                memcpy(to.color + 3 * n, old->color + 3 * (int64_t)of[v], 3);
+                memcpy(to.color + 3 * n, old->color + 3 * from, 3);
             if (to.normal)
-                memcpy(to.normal + 3 * n, old->normal + 3 * (int64_t)of[v], 12);
+                memcpy(to.normal + 3 * n, old->normal + 3 * from, 12);
             index[v] = (uint32_t)n++;
         }
     for (int64_t i = 0; !err && i < 3 * m->faces; i++)
@@ -226,7 +228,146 @@ pf_mesh_split_pinches(struct pf_mesh *mesh)
     return err;
 }
 
+/* ---- parts ----
+ *
+ * meshoptimizer works with one thread, in time that grows with the mesh.  So a large mesh is first
+ * cut into parts that threads simplify on their own, but for their borders, until some times as
+ * many faces are left as are wanted; then all of it is simplified once more, borders too.  So a part
+ * with details can keep as many times its share.  No part loses most of its faces' inner vertices
+ * before its border can follow. */
+
 #define ANY_ERROR 1e9f          /* of the simplified surface, in lengths of the mesh */
+enum { PART = 1 << 15 };        /* faces of a part */
+enum { SPARE = 4 };             /* times the faces that are wanted are left by the parts, at least */
+enum { FEWEST = 8 };            /* and of a part's this fraction, at least */
+enum { GRID = 6 };              /* bits of a cell's place along each axis */
+enum { CELLS = 1 << 3 * GRID };
+
+/* The place of a face's cell along a curve that keeps near ones together (Morton's). */
+static uint32_t
+cell_of(const struct pf_mesh *m, int64_t f, const float low[3], float scale)
+{
+    const float *const p = m->vertex + 3 * (int64_t)m->face[3 * f];
+    uint32_t cell = 0;
+    for (int k = 0; k < 3; k++) {
+        const uint32_t at = (uint32_t)((p[k] - low[k]) * scale);
+        for (int bit = 0; bit < GRID; bit++)
+            cell |= (at >> bit & 1) << (3 * bit + k);
+    }
+    return cell;
+}
+
+/* The mesh's corner and how many cells a unit has. */
+static float
+measure(float low[3], const struct pf_mesh *m)
+{
+    float high[3] = {-INFINITY, -INFINITY, -INFINITY}, side = 0;
+    for (int k = 0; k < 3; k++)
+        low[k] = INFINITY;
+    for (int64_t i = 0; i < 3 * m->vertices; i++) {
+        low[i % 3] = m->vertex[i] < low[i % 3] ? m->vertex[i] : low[i % 3];
+        high[i % 3] = m->vertex[i] > high[i % 3] ? m->vertex[i] : high[i % 3];
+    }
+    for (int k = 0; k < 3; k++)
+        side = high[k] - low[k] > side ? high[k] - low[k] : side;
+    return side > 0 ? ((1 << GRID) - 0.5f) / side : 0;
+}
+
+/* Copy the mesh's faces so that parts of the list are parts of the mesh. */
+static pf_err
+sort_faces(uint32_t *face, const struct pf_mesh *m)
+{
+    float low[3];
+    const float scale = measure(low, m);
+    uint32_t *const cell = malloc((size_t)m->faces * sizeof *cell);
+    int64_t *const first = calloc(CELLS + 1, sizeof *first);
+    const bool enough = cell && first;
+    if (enough) {
+#pragma omp parallel for
+        for (int64_t f = 0; f < m->faces; f++)
+            cell[f] = cell_of(m, f, low, scale);
+        for (int64_t f = 0; f < m->faces; f++)
+            first[cell[f] + 1]++;
+        for (int c = 0; c < CELLS; c++)
+            first[c + 1] += first[c];
+        for (int64_t f = 0; f < m->faces; f++)
+            memcpy(face + 3 * first[cell[f]]++, m->face + 3 * f, 3 * sizeof *face);
+    }
+    free(cell);
+    free(first);
+    return enough ? PF_OK : pf_fail(PF_ENOMEM, "no memory for %lld faces", (long long)m->faces);
+}
+
+/* Simplify a list of faces [n, 3], in place, to about target, borders excepted; returns how many
+ * are left, -1: no memory. */
+static int64_t
+simplify_part(uint32_t *face, int64_t n, int64_t target, const struct pf_mesh *m)
+{
+    uint32_t *const index = calloc((size_t)m->vertices, sizeof *index);     // and one, from 1
+    uint32_t *const local = malloc(6 * (size_t)n * sizeof *local), *const to = local + 3 * n;
+    uint32_t *const of = malloc(3 * (size_t)n * sizeof *of);
+    float *const vertex = malloc(9 * (size_t)n * sizeof *vertex);
+    uint32_t vertices = 0;
+    int64_t left = -1;
+    if (index && local && of && vertex) {
+        for (int64_t i = 0; i < 3 * n; i++) {
+            if (!index[face[i]]) {
+                memcpy(vertex + 3 * (size_t)vertices, m->vertex + 3 * (size_t)face[i], 12);
+                of[vertices] = face[i];
+                index[face[i]] = ++vertices;
+            }
+            local[i] = index[face[i]] - 1;
+        }
+        left = (int64_t)meshopt_simplify(to, local, 3 * (size_t)n, vertex, vertices,
+                                         3 * sizeof *vertex, 3 * (size_t)target, ANY_ERROR,
+                                         meshopt_SimplifyLockBorder, NULL) / 3;
+        for (int64_t i = 0; i < 3 * left; i++)
+            face[i] = of[to[i]];
+    }
+    free(index);
+    free(local);
+    free(of);
+    free(vertex);
+    return left;
+}
+
+/* Simplify the parts of a list of faces, to a share of them; *faces: how many are left. */
+static pf_err
+simplify_parts(uint32_t *face, int64_t *faces, double share, const struct pf_mesh *m)
+{
+    const int64_t all = *faces, parts = (all + PART - 1) / PART;
+    int64_t *const left = malloc((size_t)parts * sizeof *left);
+    bool enough = left != NULL;
+#pragma omp parallel for schedule(dynamic) reduction(&& : enough)
+    for (int64_t i = 0; i < parts; i++) {
+        const int64_t from = i * all / parts, n = (i + 1) * all / parts - from;
+        if (enough)
+            left[i] = simplify_part(face + 3 * from, n, (int64_t)(share * (double)n), m);
+        enough = enough && left[i] >= 0;
+    }
+    *faces = 0;
+    for (int64_t i = 0; enough && i < parts; i++) {
+        memmove(face + 3 * *faces, face + 3 * (i * all / parts), 12 * (size_t)left[i]);
+        *faces += left[i];
+    }
+    free(left);
+    return enough ? PF_OK : pf_fail(PF_ENOMEM, "no memory for %lld faces", (long long)all);
+}
+
+/* The mesh with about this many faces; face [mesh's faces, 3] is scratch. */
+static pf_err
+simplify_roughly(struct pf_mesh *mesh, uint32_t *face, int64_t target)
+{
+    struct pf_mesh m = {.vertices = mesh->vertices, .faces = mesh->faces, .face = face};
+    PF_TRY(sort_faces(face, mesh));
+    PF_TRY(simplify_parts(face, &m.faces, (double)target / (double)mesh->faces, mesh));
+    PF_TRY(gather(&m, mesh, NULL, mesh->vertices));
+    pf_mesh_release(mesh);
+    *mesh = m;
+    return PF_OK;
+}
+
+/* ---- the whole ---- */
 
 pf_err
 pf_mesh_simplify(struct pf_mesh *mesh, int64_t target)
@@ -234,12 +375,19 @@ pf_mesh_simplify(struct pf_mesh *mesh, int64_t target)
     if (mesh->faces <= target)
         return PF_OK;
     uint32_t *const face = malloc(3 * (size_t)mesh->faces * sizeof *face);
+    pf_err err = PF_OK;
     if (!face)
         return pf_fail(PF_ENOMEM, "no memory for %lld faces", (long long)mesh->faces);
-    const size_t n = meshopt_simplify(face, mesh->face, 3 * (size_t)mesh->faces, mesh->vertex,
-                                      (size_t)mesh->vertices, 3 * sizeof *mesh->vertex,
-                                      3 * (size_t)target, ANY_ERROR, 0, NULL);
-    const pf_err err = rebuild(mesh, face, (int64_t)n / 3);
+    const int64_t spare = SPARE * target, fewest = mesh->faces / FEWEST;
+    const int64_t rough = spare > fewest ? spare : fewest;
+    if (mesh->faces > 2 * PART && mesh->faces > 2 * rough)
+        err = simplify_roughly(mesh, face, rough);
+    const size_t n = err ? 0 : meshopt_simplify(face, mesh->face, 3 * (size_t)mesh->faces,
+                                                mesh->vertex, (size_t)mesh->vertices,
+                                                3 * sizeof *mesh->vertex, 3 * (size_t)target,
+                                                ANY_ERROR, 0, NULL);
+    if (!err)
+        err = rebuild(mesh, face, (int64_t)n / 3);
     free(face);
     return err;
 }

@@ -11,6 +11,7 @@
 #include "common/image.h"
 
 enum { MOST_BYTES = 256 << 20 };        /* of frames that wait, unless one is larger */
+enum { MOST_THREADS = 32 };     /* each has a file open (output.c) */
 
 struct frames {
     const char *folder;
@@ -68,7 +69,8 @@ static pf_err
 allocate(struct frames *f, int size)
 {
     const int64_t bytes = 3 * (int64_t)size * size, most = MOST_BYTES / bytes;
-    const int threads = omp_get_max_threads() - 1;      // beside the one that renders
+    const int others = omp_get_max_threads() - 1;       // beside the one that renders
+    const int threads = others < MOST_THREADS ? others : MOST_THREADS;
     f->slots = threads + 2 < most ? threads + 2 : most > 1 ? (int)most : 1;
     f->slot = calloc((size_t)f->slots, sizeof *f->slot);
     f->busy = calloc((size_t)f->slots, sizeof *f->busy);
