@@ -166,10 +166,17 @@ struct link {                   /* a point that a view sees, between four of its
     float weight;               /* of what the view says about the point */
     float area;                 /* of the surface there, as the view sees it, to some factor */
 };
-struct links {
+enum { SOME = 1 << 14 };        /* points that a thread works on */
+struct links {                  /* what a view sees of so many points */
     struct link *link;          /* [n] in the order of points, owned */
-    int64_t n, room;
+    int64_t n;
 };
+
+static int64_t
+blocks_of(int64_t points)
+{
+    return (points + SOME - 1) / SOME;
+}
 
 /* Whether a view sees a point, and where. */
 static inline bool
@@ -210,24 +217,18 @@ see(struct link *link, const struct camera *c, const float p[3], const float nor
     return true;
 }
 
-/* The points that a view sees. */
+/* Of points from to end those that a view sees. */
 static bool
 find_links(struct links *l, const struct camera *c, const float *point, const float *normal,
-           int64_t points)
+           int64_t from, int64_t end)
 {
-    for (int64_t i = 0; i < points; i++) {
-        if (l->n == l->room) {
-            const int64_t room = l->room ? 2 * l->room : points / 8 + 1;
-            struct link *const more = realloc(l->link, (size_t)room * sizeof *more);
-            if (!more)
-                return false;
-            l->link = more;
-            l->room = room;
-        }
-        if (see(&l->link[l->n], c, point + 3 * i, normal + 3 * i))
-            l->link[l->n++].point = (uint32_t)i;
-    }
-    return true;
+    struct link *const all = malloc(SOME * sizeof *all), *fit;
+    for (int64_t i = from; all && i < end; i++)
+        if (see(&all[l->n], c, point + 3 * i, normal + 3 * i))
+            all[l->n++].point = (uint32_t)i;
+    fit = all && l->n ? realloc(all, (size_t)l->n * sizeof *all) : NULL;
+    l->link = fit ? fit : all;
+    return all != NULL;
 }
 
 /* ---- colours ---- */
@@ -245,23 +246,24 @@ pixel_of(const struct link *l, int k, int width)
     return l->pixel + (k >> 1) * width + (k & 1);
 }
 
-/* The view's left: what each pixel shows more than the points in it, which the view sees; rgb NULL:
- * all of it.  Its area: of those points. */
+/* The view's left: what each pixel shows more than the points in it, which the view sees, blocks
+ * of them; rgb NULL: all of it.  Its area: of those points. */
 static void
-compare(const struct camera *view, const struct links *l, const float *rgb)
+compare(const struct camera *view, const struct links *l, int64_t blocks, const float *rgb)
 {
     const int width = view->width;
     const int64_t pixels = (int64_t)width * view->height;
     float *const left = view->left, *const area = view->area;
     memset(left, 0, (size_t)pixels * 3 * sizeof *left);
     memset(area, 0, (size_t)pixels * sizeof *area);
-    for (int64_t i = 0; rgb && i < l->n; i++) {
-        const struct link *const at = &l->link[i];
-        const int64_t to = pixel_of(at, (at->x >= 0.5f) + 2 * (at->y >= 0.5f), width);
-        area[to] += at->area;
-        for (int c = 0; c < 3; c++)
-            left[3 * to + c] += at->area * rgb[3 * (int64_t)at->point + c];
-    }
+    for (int64_t b = 0; rgb && b < blocks; b++)
+        for (int64_t i = 0; i < l[b].n; i++) {
+            const struct link *const at = &l[b].link[i];
+            const int64_t to = pixel_of(at, (at->x >= 0.5f) + 2 * (at->y >= 0.5f), width);
+            area[to] += at->area;
+            for (int c = 0; c < 3; c++)
+                left[3 * to + c] += at->area * rgb[3 * (int64_t)at->point + c];
+        }
     for (int64_t i = 0; i < 3 * pixels; i++) {
         const bool empty = rgb && !(area[i / 3] > 0);
         const float drawn = rgb && !empty ? left[i] / area[i / 3] : 0;
@@ -269,35 +271,21 @@ compare(const struct camera *view, const struct links *l, const float *rgb)
     }
 }
 
-static int64_t
-first_at(const struct links *l, int64_t point)
-{
-    int64_t low = 0, high = l->n;
-    while (low < high) {
-        const int64_t middle = (low + high) / 2;
-        if (l->link[middle].point < point)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-enum { SOME = 1 << 14 };        /* points that a thread works on */
-
 /* rgb = (own rgb + sum of weight left) / (own + sum of weight), or with own 0: what is left is
  * added by its mean. */
 static void
 give(float *rgb, const pf_blend *b, const struct links *l, int64_t points, float own)
 {
+    const int64_t blocks = blocks_of(points);
 #pragma omp parallel for schedule(dynamic)
-    for (int64_t from = 0; from < points; from += SOME) {
-        const int64_t end = from + SOME < points ? from + SOME : points;
+    for (int64_t block = 0; block < blocks; block++) {
+        const int64_t from = block * SOME, end = from + SOME < points ? from + SOME : points;
         float sum[SOME][4];
         memset(sum, 0, sizeof sum);
-        for (int n = 0; n < b->count; n++)
-            for (int64_t i = first_at(&l[n], from); i < l[n].n && l[n].link[i].point < end; i++) {
-                const struct link *const at = &l[n].link[i];
+        for (int n = 0; n < b->count; n++) {
+            const struct links *const seen = &l[n * blocks + block];
+            for (int64_t i = 0; i < seen->n; i++) {
+                const struct link *const at = &seen->link[i];
                 float *const to = sum[at->point - from];
                 for (int k = 0; k < 4; k++) {
                     const float w = share(at, k) * at->weight;
@@ -308,6 +296,7 @@ give(float *rgb, const pf_blend *b, const struct links *l, int64_t points, float
                 }
                 to[3] += at->weight;
             }
+        }
         for (int64_t i = from; i < end; i++)
             for (int c = 0; c < 3; c++) {
                 const float *const s = sum[i - from], was = rgb[3 * i + c];
@@ -322,29 +311,34 @@ give(float *rgb, const pf_blend *b, const struct links *l, int64_t points, float
 static void
 fit(float *rgb, const pf_blend *b, const struct links *l, int64_t points)
 {
+    const int64_t blocks = blocks_of(points);
     for (int round = 0; round <= ROUNDS; round++) {
 #pragma omp parallel for schedule(dynamic)
         for (int n = 0; n < b->count; n++)
-            compare(&b->camera[n], &l[n], round ? rgb : NULL);
+            compare(&b->camera[n], l + n * blocks, blocks, round ? rgb : NULL);
         give(rgb, b, l, points, round ? 0 : OWN);
     }
+#pragma omp parallel for
     for (int64_t i = 0; i < 3 * points; i++)
-        rgb[i] = fminf(fmaxf(rgb[i], 0), 1);
+        rgb[i] = rgb[i] > 0 ? rgb[i] < 1 ? rgb[i] : 1 : 0;
 }
 
 pf_err
 pf_blend_colors(const pf_blend *blend, float *rgb, const float *point, const float *normal,
                 int64_t n)
 {
-    const int views = blend->count;
-    struct links *const l = calloc((size_t)views + 1, sizeof *l);
+    const int64_t blocks = blocks_of(n), all = blend->count * blocks;
+    struct links *const l = calloc((size_t)all + 1, sizeof *l);     // [views, blocks]
     bool enough = l != NULL;
 #pragma omp parallel for schedule(dynamic) reduction(&& : enough)
-    for (int i = 0; i < views; i++)
-        enough = enough && find_links(&l[i], &blend->camera[i], point, normal, n);
+    for (int64_t i = 0; i < all; i++) {
+        const int64_t from = i % blocks * SOME, end = from + SOME < n ? from + SOME : n;
+        enough = enough &&
+                 find_links(&l[i], &blend->camera[i / blocks], point, normal, from, end);
+    }
     if (enough)
         fit(rgb, blend, l, n);
-    for (int i = 0; l && i < views; i++)
+    for (int64_t i = 0; l && i < all; i++)
         free(l[i].link);
     free(l);
     return enough ? PF_OK

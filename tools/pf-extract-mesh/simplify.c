@@ -238,7 +238,7 @@ pf_mesh_split_pinches(struct pf_mesh *mesh)
 
 #define ANY_ERROR 1e9f          /* of the simplified surface, in lengths of the mesh */
 enum { PART = 1 << 15 };        /* faces of a part */
-enum { SPARE = 4 };             /* times the faces that are wanted are left by the parts, at least */
+enum { SPARE = 3 };             /* times the faces that are wanted are left by the parts, at least */
 enum { FEWEST = 8 };            /* and of a part's this fraction, at least */
 enum { GRID = 6 };              /* bits of a cell's place along each axis */
 enum { CELLS = 1 << 3 * GRID };
@@ -261,12 +261,17 @@ cell_of(const struct pf_mesh *m, int64_t f, const float low[3], float scale)
 static float
 measure(float low[3], const struct pf_mesh *m)
 {
-    float high[3] = {-INFINITY, -INFINITY, -INFINITY}, side = 0;
-    for (int k = 0; k < 3; k++)
-        low[k] = INFINITY;
-    for (int64_t i = 0; i < 3 * m->vertices; i++) {
-        low[i % 3] = m->vertex[i] < low[i % 3] ? m->vertex[i] : low[i % 3];
-        high[i % 3] = m->vertex[i] > high[i % 3] ? m->vertex[i] : high[i % 3];
+    float high[3], side = 0;
+    for (int k = 0; k < 3; k++) {
+        float least = INFINITY, most = -INFINITY;
+#pragma omp parallel for reduction(min : least) reduction(max : most)
+        for (int64_t v = 0; v < m->vertices; v++) {
+            const float at = m->vertex[3 * v + k];
+            least = at < least ? at : least;
+            most = at > most ? at : most;
+        }
+        low[k] = least;
+        high[k] = most;
     }
     for (int k = 0; k < 3; k++)
         side = high[k] - low[k] > side ? high[k] - low[k] : side;

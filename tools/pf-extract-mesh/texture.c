@@ -79,7 +79,9 @@ find_owners(int32_t **owner, const struct pf_atlas *a, int64_t faces)
     if (!err && !*owner)
         err = pf_fail(PF_ENOMEM, "no memory for a texture of %d texels a side", a->size);
     if (!err) {
-        memset(*owner, 0xff, texels * sizeof **owner);
+#pragma omp parallel for
+        for (size_t i = 0; i < texels; i++)
+            (*owner)[i] = -1;
 #pragma omp parallel for schedule(dynamic)
         for (int i = 0; i < a->charts; i++)
             for (int beside = 0; beside < 2; beside++)

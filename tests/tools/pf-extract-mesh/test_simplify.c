@@ -2,6 +2,8 @@
 // uses: tools/pf-extract-mesh/simplify.c tools/pf-extract-mesh/components.c
 #include "tests/kernels/march/meshes.h"
 
+#include <omp.h>
+
 #include "kernels/march/march.h"
 #include "tools/pf-extract-mesh/components.h"
 #include "tools/pf-extract-mesh/simplify.h"
@@ -98,6 +100,31 @@ test_simplified_meshes_are_closed(void **state)
     pf_mesh_release(&m);
 }
 
+/* A mesh that is simplified in parts first is as good, however many threads do it. */
+static void
+test_large_meshes_are_simplified_in_parts(void **state)
+{
+    struct pf_mesh one = marched(176), three = marched(176);
+    const double was = volume(&one);
+    const int threads = omp_get_max_threads();
+    (void)state;
+    assert_true(one.faces > 1 << 16);
+    omp_set_num_threads(1);
+    assert_ok(pf_mesh_simplify(&one, 5000));
+    omp_set_num_threads(3);
+    assert_ok(pf_mesh_simplify(&three, 5000));
+    omp_set_num_threads(threads);
+    assert_true(one.faces <= 5000 && one.faces > 4950);
+    assert_int_equal(euler(&one), 2);
+    assert_one_fan(&one);
+    assert_true(fabs(volume(&one) / was - 1) < 0.01);
+    for (int64_t i = 0; i < 3 * one.vertices; i++)
+        assert_true(one.normal[i] == -one.vertex[i]);
+    assert_same_mesh(&one, &three);
+    pf_mesh_release(&one);
+    pf_mesh_release(&three);
+}
+
 static void
 test_few_faces_stay_as_they_are(void **state)
 {
@@ -164,6 +191,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_simplified_meshes_are_closed),
+        cmocka_unit_test(test_large_meshes_are_simplified_in_parts),
         cmocka_unit_test(test_few_faces_stay_as_they_are),
         cmocka_unit_test(test_parts_that_touch_are_split),
         cmocka_unit_test(test_two_faces_back_to_back_are_dropped),
