@@ -85,7 +85,7 @@ BESIDE     ?= ../lib/posefusion
 RPATH      := -Wl,-rpath,'$$ORIGIN/$(BESIDE)'
 MODULE     := $(LIBDIR)/libpf-cuda.so
 CUDA_RPATH ?= $(dir $(CUDART))
-CUDA_LIBS  := -Wl,--as-needed,--exclude-libs,ALL -L$(dir $(CUDART)) $(CUDA_RPATH:%=-Wl,-rpath,%) -lcublasLt $(CUDART) -ldl -lrt -lstdc++ -lm
+CUDA_LIBS  := -Wl,--as-needed,--exclude-libs,ALL -L$(dir $(CUDART)) $(CUDA_RPATH:%=-Wl,-rpath,%) $(CUDART) -ldl -lrt -lstdc++ -lm
 CUDA_OBJECTS := $(patsubst %,$(CUDA_BUILD)/%.o,$(call tree,kernels/*.cu))
 HOST_OBJECTS := $(patsubst %,$(B)/%.o,$(COMMON) $(KERNELS))
 NAMES      := $(B)/kernels/module/names.h

@@ -138,6 +138,7 @@ pf_blas_product(pf_dev *dev, const struct pf_blas_shape *s, void *c, const void 
     struct pf_cuda *const cuda = dev->cuda;
     const float one = 1, beta = add ? 1 : 0;
     struct plan *p = NULL;
+    PF_TRY(pf_blas_start(cuda));
     PF_TRY(find_plan(cuda, s, &p));
     *possible = p->possible;
     if (!p->possible || dev->dry)

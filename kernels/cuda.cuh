@@ -37,7 +37,7 @@ struct pf_cuda {
     int ordinal, processors;    /* multiprocessors */
     size_t shared_bytes;        /* that one block may ask for */
     cudaStream_t stream;        /* all work is in order on this one */
-    cublasLtHandle_t blas;
+    cublasLtHandle_t blas;      /* NULL until the first product */
     void *blas_work;            /* cublasLt's scratch memory */
     size_t blas_bytes;
     /* PF_STAGE_BYTES on the GPU: what arrives from the host in another type */
@@ -106,6 +106,8 @@ struct pf_blas_shape {          // compared as bytes
     int64_t in_f32;             // the parts of a split sum are added in f32, in order
 };
 
+/* cublasLt, if it has not been started (blas_load.cu). */
+pf_err pf_blas_start(struct pf_cuda *cuda) PF_MUST_USE;
 /* bias and add may be NULL, add may be c.  *possible: cublasLt knows how; else nothing is done.
  * A shape's description and algorithm are found once. */
 pf_err pf_blas_product(pf_dev *dev, const struct pf_blas_shape *s, void *c, const void *a,

@@ -75,8 +75,8 @@ open_stream(pf_dev *dev, struct pf_cuda *c)
         PF_CUDA_TRY(cudaMalloc(&c->stage, PF_STAGE_BYTES), "no GPU memory for copies");
         PF_CUDA_TRY(cudaMalloc(&c->blas_work, c->blas_bytes), "no GPU memory for cublasLt");
     }
-    if (cublasLtCreate(&c->blas) != CUBLAS_STATUS_SUCCESS)
-        return pf_fail(PF_EDEV, "cublasLt cannot be started");
+    if (dev->dry)                       // what follows may run while the stream records
+        PF_TRY(pf_blas_start(c));
     if (dev->dry)
         PF_CUDA_TRY(cudaStreamBeginCapture(c->stream, cudaStreamCaptureModeRelaxed),
                     "cannot make a CUDA stream record");

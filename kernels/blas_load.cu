@@ -1,0 +1,128 @@
+/* blas_load.cu - cublasLt, which is loaded and started with the first product: what runs when its
+ * 540 MB are loaded takes as long as everything else that a GPU needs to start, and a hash field or
+ * the rasteriser multiplies no matrices by it.
+ *
+ * So libpf-cuda.so is not linked with it.  Its functions are defined here, and call those that the
+ * loader found, along libpf-cuda.so's own run path. */
+#include <dlfcn.h>
+
+#include "kernels/cuda.cuh"
+
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+#define LIBRARY "libcublasLt.so." TEXT(CUBLAS_VER_MAJOR)
+#define CALLS(X)                                                                                \
+    X(cublasLtCreate) X(cublasLtDestroy) X(cublasLtGetStatusString) X(cublasLtMatmul)           \
+    X(cublasLtMatmulAlgoGetHeuristic) X(cublasLtMatmulDescInit_internal)                        \
+    X(cublasLtMatmulDescSetAttribute) X(cublasLtMatmulPreferenceInit_internal)                  \
+    X(cublasLtMatmulPreferenceSetAttribute) X(cublasLtMatrixLayoutInit_internal)
+
+#define POINTER(name) decltype(&::name) name;
+static struct {
+    CALLS(POINTER)
+} found;
+
+static pf_err
+load(void)
+{
+    void *const library = dlopen(LIBRARY, RTLD_NOW);
+    if (!library)
+        return pf_fail(PF_EDEV, "matrix products on a GPU need cublasLt: %s; use -d cpu",
+                       dlerror());
+#define FIND(name)                                                                              \
+    if (!(found.name = (decltype(found.name))dlsym(library, #name)))                            \
+        return pf_fail(PF_EDEV, LIBRARY " has no " #name "; use -d cpu");
+    CALLS(FIND)
+    return PF_OK;
+}
+
+pf_err
+pf_blas_start(struct pf_cuda *cuda)
+{
+    if (cuda->blas)
+        return PF_OK;
+    if (!found.cublasLtCreate)
+        PF_TRY(load());
+    if (cublasLtCreate(&cuda->blas) != CUBLAS_STATUS_SUCCESS) {
+        cuda->blas = NULL;
+        return pf_fail(PF_EDEV, "cublasLt cannot be started");
+    }
+    return PF_OK;
+}
+
+// ---- the functions; their parameters are those of cublasLt.h ----
+
+cublasStatus_t CUBLASWINAPI
+cublasLtCreate(cublasLtHandle_t *handle)
+{
+    return found.cublasLtCreate(handle);
+}
+
+cublasStatus_t CUBLASWINAPI
+cublasLtDestroy(cublasLtHandle_t handle)
+{
+    return found.cublasLtDestroy(handle);
+}
+
+const char *CUBLASWINAPI
+cublasLtGetStatusString(cublasStatus_t status)
+{
+    return found.cublasLtGetStatusString(status);
+}
+
+cublasStatus_t CUBLASWINAPI
+cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t product, const void *alpha,
+               const void *a, cublasLtMatrixLayout_t of_a, const void *b,
+               cublasLtMatrixLayout_t of_b, const void *beta, const void *c,
+               cublasLtMatrixLayout_t of_c, void *d, cublasLtMatrixLayout_t of_d,
+               const cublasLtMatmulAlgo_t *algorithm, void *work, size_t bytes, cudaStream_t stream)
+{
+    return found.cublasLtMatmul(handle, product, alpha, a, of_a, b, of_b, beta, c, of_c, d, of_d,
+                                algorithm, work, bytes, stream);
+}
+
+cublasStatus_t CUBLASWINAPI
+cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t product,
+                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                               cublasLtMatmulPreference_t wish, int most,
+                               cublasLtMatmulHeuristicResult_t result[], int *n)
+{
+    return found.cublasLtMatmulAlgoGetHeuristic(handle, product, a, b, c, d, wish, most, result, n);
+}
+
+cublasStatus_t CUBLASWINAPI
+cublasLtMatmulDescInit_internal(cublasLtMatmulDesc_t product, size_t size,
+                                cublasComputeType_t compute, cudaDataType_t scale)
+{
+    return found.cublasLtMatmulDescInit_internal(product, size, compute, scale);
+}
+
+cublasStatus_t CUBLASWINAPI
+cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t product,
+                               cublasLtMatmulDescAttributes_t attribute, const void *value,
+                               size_t size)
+{
+    return found.cublasLtMatmulDescSetAttribute(product, attribute, value, size);
+}
+
+cublasStatus_t CUBLASWINAPI
+cublasLtMatmulPreferenceInit_internal(cublasLtMatmulPreference_t wish, size_t size)
+{
+    return found.cublasLtMatmulPreferenceInit_internal(wish, size);
+}
+
+cublasStatus_t CUBLASWINAPI
+cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t wish,
+                                     cublasLtMatmulPreferenceAttributes_t attribute,
+                                     const void *value, size_t size)
+{
+    return found.cublasLtMatmulPreferenceSetAttribute(wish, attribute, value, size);
+}
+
+cublasStatus_t CUBLASWINAPI
+cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t layout, size_t size, cudaDataType type,
+                                  uint64_t rows, uint64_t columns, int64_t step)
+{
+    return found.cublasLtMatrixLayoutInit_internal(layout, size, type, rows, columns, step);
+}
