@@ -53,28 +53,30 @@ static const struct pf_opt opts[] = {
     PF_OPT_FLAG(0, "dense", opt.dense, "evaluate the whole grid, for comparison"),
     PF_OPT_END};
 
-enum { COLOR_BATCH = 1 << 20 };
+enum { COLOR_BATCH = 1 << 20 }; /* vertices that the field is asked for together */
 
 static void
 to_bytes(uint8_t *color, const float *rgb, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++)
-        color[i] = (uint8_t)(255 * fminf(fmaxf(rgb[i], 0), 1));     // truncated, as the original's
+#pragma omp parallel for
+    for (int64_t i = 0; i < n; i++)             // truncated, as the original's
+        color[i] = (uint8_t)(255 * (rgb[i] > 0 ? rgb[i] < 1 ? rgb[i] : 1 : 0));
 }
 
 /* The normal of each vertex, and its colour as seen along that. */
 static pf_err
 look(struct pf_mesh *mesh, pf_field *field)
 {
-    float *rgb = malloc(3 * COLOR_BATCH * sizeof *rgb);
+    const int64_t most = mesh->vertices < COLOR_BATCH ? mesh->vertices : COLOR_BATCH;
+    float *rgb = malloc(3 * (size_t)most * sizeof *rgb);
     pf_err err = PF_OK;
     mesh->color = malloc((size_t)mesh->vertices * 3);
     mesh->normal = malloc((size_t)mesh->vertices * 3 * sizeof *mesh->normal);
     if (!rgb || !mesh->color || !mesh->normal)
         err = pf_fail(PF_ENOMEM, "no memory for the colours of %lld vertices",
                       (long long)mesh->vertices);
-    for (int64_t v = 0; !err && v < mesh->vertices; v += COLOR_BATCH) {
-        const int64_t left = mesh->vertices - v, n = left < COLOR_BATCH ? left : COLOR_BATCH;
+    for (int64_t v = 0; !err && v < mesh->vertices; v += most) {
+        const int64_t left = mesh->vertices - v, n = left < most ? left : most;
         err = pf_field_eval(field, NULL, mesh->normal + 3 * v, rgb, mesh->vertex + 3 * v, NULL, n);
         if (!err)
             to_bytes(mesh->color + 3 * v, rgb, 3 * n);

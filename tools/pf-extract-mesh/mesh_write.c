@@ -25,12 +25,12 @@ pf_mesh_format_find(enum pf_mesh_format *format, const char *name, const char *p
     return false;
 }
 
-enum { ROWS = 1 << 12 };        /* that are written at once */
+enum { ROWS = 1 << 16 };        /* that are written at once */
 
-static size_t
+static int64_t
 rows_from(int64_t i, int64_t n)
 {
-    return (size_t)(n - i < ROWS ? n - i : ROWS);
+    return n - i < ROWS ? n - i : ROWS;
 }
 
 /* ---- PLY ---- */
@@ -38,32 +38,46 @@ rows_from(int64_t i, int64_t n)
 enum { PLY_VERTEX = 28, PLY_FACE = 13 };        /* bytes of a row */
 
 static void
-write_ply_rows(const struct pf_mesh *m, FILE *to)
+put_vertex(uint8_t *row, const struct pf_mesh *m, int64_t v)
 {
-    uint8_t rows[ROWS * PLY_VERTEX];
-    for (int64_t v = 0; v < m->vertices; v += ROWS) {
-        const size_t n = rows_from(v, m->vertices);
-        uint8_t *row = rows;
-        for (int64_t i = v; i < v + (int64_t)n; i++, row += PLY_VERTEX) {
-            memcpy(row, m->vertex + 3 * i, 12);
-            memcpy(row + 12, m->normal + 3 * i, 12);
-            memcpy(row + 24, m->color + 3 * i, 3);
-            row[27] = 255;
-        }
-        fwrite(rows, PLY_VERTEX, n, to);
-    }
-    for (int64_t f = 0; f < m->faces; f += ROWS) {
-        const size_t n = rows_from(f, m->faces);
-        uint8_t *row = rows;
-        for (int64_t i = f; i < f + (int64_t)n; i++, row += PLY_FACE) {
-            row[0] = 3;
-            memcpy(row + 1, m->face + 3 * i, 12);
-        }
-        fwrite(rows, PLY_FACE, n, to);
-    }
+    memcpy(row, m->vertex + 3 * v, 12);
+    memcpy(row + 12, m->normal + 3 * v, 12);
+    memcpy(row + 24, m->color + 3 * v, 3);
+    row[27] = 255;
 }
 
 static void
+put_face(uint8_t *row, const struct pf_mesh *m, int64_t f)
+{
+    row[0] = 3;
+    memcpy(row + 1, m->face + 3 * f, 12);
+}
+
+static pf_err
+write_ply_rows(const struct pf_mesh *m, FILE *to)
+{
+    uint8_t *const rows = malloc((size_t)ROWS * PLY_VERTEX);
+    if (!rows)
+        return pf_fail(PF_ENOMEM, "no memory to write %lld vertices", (long long)m->vertices);
+    for (int64_t v = 0; v < m->vertices; v += ROWS) {
+        const int64_t n = rows_from(v, m->vertices);
+#pragma omp parallel for
+        for (int64_t i = 0; i < n; i++)
+            put_vertex(rows + i * PLY_VERTEX, m, v + i);
+        fwrite(rows, PLY_VERTEX, (size_t)n, to);
+    }
+    for (int64_t f = 0; f < m->faces; f += ROWS) {
+        const int64_t n = rows_from(f, m->faces);
+#pragma omp parallel for
+        for (int64_t i = 0; i < n; i++)
+            put_face(rows + i * PLY_FACE, m, f + i);
+        fwrite(rows, PLY_FACE, (size_t)n, to);
+    }
+    free(rows);
+    return PF_OK;
+}
+
+static pf_err
 write_ply(const struct pf_mesh *m, FILE *to)
 {
     fprintf(to, "ply\nformat binary_little_endian 1.0\ncomment pf-extract-mesh %s\n"
@@ -72,7 +86,7 @@ write_ply(const struct pf_mesh *m, FILE *to)
             "property uchar red\nproperty uchar green\nproperty uchar blue\nproperty uchar alpha\n"
             "element face %lld\nproperty list uchar int vertex_indices\nend_header\n",
             PF_VERSION, (long long)m->vertices, (long long)m->faces);
-    write_ply_rows(m, to);
+    return write_ply_rows(m, to);
 }
 
 /* ---- OBJ ---- */
@@ -185,6 +199,6 @@ pf_mesh_write(const struct pf_mesh *mesh, enum pf_mesh_format format, FILE *to)
     else if (format == PF_MESH_OBJ)
         write_obj(mesh, to);
     else
-        write_ply(mesh, to);
+        PF_TRY(write_ply(mesh, to));
     return pf_output_flush(to, "the mesh");
 }

@@ -1,7 +1,10 @@
 #include "tools/pf-extract-mesh/normals.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
+
+#include <omp.h>
 
 void
 pf_mesh_face_normal(float normal[3], const struct pf_mesh *mesh, int64_t f)
@@ -38,20 +41,45 @@ settle(float normal[3], const float around[3])
         normal[k] = (float)(from[k] / length);
 }
 
+/* Add the normals of the faces around to those vertices that are from first on and before end, in
+ * the order of faces. */
+static void
+add_around(float *around, const struct pf_mesh *mesh, int64_t first, int64_t end)
+{
+    float n[3];
+    for (int64_t f = 0; f < mesh->faces; f++) {
+        const uint32_t *const corner = mesh->face + 3 * f;
+        bool known = false;
+        for (int i = 0; i < 3; i++) {
+            if (corner[i] < first || corner[i] >= end)
+                continue;
+            if (!known)
+                pf_mesh_face_normal(n, mesh, f);
+            known = true;
+            for (int k = 0; k < 3; k++)
+                around[3 * (int64_t)corner[i] + k] += n[k];
+        }
+    }
+}
+
+/* Each thread has vertices of its own and looks at all faces for those that are around them, so
+ * that sums do not depend on the number of threads; faces near each other have vertices that are,
+ * too, so hardly a normal is computed twice. */
 pf_err
 pf_mesh_set_normals(struct pf_mesh *mesh)
 {
-    float *around = calloc((size_t)mesh->vertices + 1, 3 * sizeof *around), n[3];
+    float *around = calloc((size_t)mesh->vertices + 1, 3 * sizeof *around);
     if (!around)
         return pf_fail(PF_ENOMEM, "no memory for the normals of %lld vertices",
                        (long long)mesh->vertices);
-    for (int64_t f = 0; f < mesh->faces; f++) {
-        pf_mesh_face_normal(n, mesh, f);
-        for (int i = 0; i < 9; i++)
-            around[3 * (int64_t)mesh->face[3 * f + i / 3] + i % 3] += n[i % 3];
+#pragma omp parallel
+    {
+        const int64_t n = omp_get_num_threads(), i = omp_get_thread_num();
+        const int64_t first = i * mesh->vertices / n, end = (i + 1) * mesh->vertices / n;
+        add_around(around, mesh, first, end);
+        for (int64_t v = first; v < end; v++)
+            settle(mesh->normal + 3 * v, around + 3 * v);
     }
-    for (int64_t v = 0; v < mesh->vertices; v++)
-        settle(mesh->normal + 3 * v, around + 3 * v);
     free(around);
     return PF_OK;
 }
