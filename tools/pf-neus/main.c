@@ -21,6 +21,7 @@
 #include "common/stream.h"
 #include "common/text.h"
 #include "tools/pf-neus/all_views.h"
+#include "tools/pf-neus/plateau.h"
 #include "tools/pf-neus/preview.h"
 #include "tools/pf-neus/resume.h"
 
@@ -29,6 +30,7 @@ static struct {
         const char *checkpoint, *resume, *log, *preview;
     } file;
     int every, stop_at, preview_every;
+    bool until_plateau;
 } opt = {.every = 100, .preview_every = 100};
 
 /* opt.file, which main empties: where a run writes and where it went on from is no part of how the
@@ -39,6 +41,7 @@ static struct pf_place checkpoint_at = {.option = "--checkpoint"};
 static struct pf_place resume_at = {.option = "--resume"}, log_at = {.option = "--log"};
 static struct pf_place preview_at = {.option = "--preview"};
 static struct preview preview;
+static struct plateau plateau;
 static struct pf_neus_config *settings;         /* the section of pf_conf that --method names */
 
 /* The views of one object, and the document that becomes its field. */
@@ -58,6 +61,7 @@ static const struct pf_opt opts[] = {
     PF_OPT_INT(0, "checkpoint-every", opt.every, "N", "steps between checkpoints", 1, 10000000),
     PF_OPT_STR(0, "resume", opt.file.resume, "FILE", "go on from this checkpoint"),
     PF_OPT_INT(0, "stop-at", opt.stop_at, "STEP", "stop before this step; 0 to go on", 0, 10000000),
+    PF_OPT_FLAG(0, "until-plateau", opt.until_plateau, "stop when the loss no longer falls"),
     PF_OPT_STR(0, "log", opt.file.log, "FILE", "write a line of CSV for each step"),
     PF_OPT_STR(0, "preview", opt.file.preview, "DIR",
                "write DIR/STEP.png: a view, its target, normals"),
@@ -137,6 +141,8 @@ resume(pf_trainer *t, const struct all_views *v)
     pf_err err = resume_check(what, sizeof what, &doc, v, settings->steps);
     if (!err)
         err = pf_trainer_load(t, &doc);
+    if (!err && opt.until_plateau)
+        err = plateau_load(&plateau, &doc);
     pf_doc_release(&doc);
     if (!err && opt.stop_at && opt.stop_at < pf_trainer_steps_done(t))
         err = pf_fail(PF_EARG, "%d steps are done, more than the %d of --stop-at",
@@ -153,6 +159,8 @@ save_checkpoint(const pf_trainer *t, const struct all_views *v)
 {
     pf_doc doc = {0};
     pf_err err = pf_trainer_save(t, &doc);
+    if (!err && opt.until_plateau)
+        err = plateau_save(&plateau, &doc);
     if (!err && !(err = resume_record(&doc, v)) && !(err = pf_doc_add_history(&doc)))
         err = pf_doc_write_file(&doc, file.checkpoint);
     pf_doc_release(&doc);
@@ -227,12 +235,19 @@ write_log(FILE *log, int step, const struct pf_field_losses *l, double rays_per_
     return pf_output_flush(log, file.log);
 }
 
+/* Whether training ends before this step. */
+static bool
+ends(int step, int until)
+{
+    return step >= until || (opt.until_plateau && plateau_reached(&plateau));
+}
+
 /* Steps up to `until`, each with its line in the log. */
 static pf_err
 train_steps(pf_trainer *t, const struct all_views *v, int until, FILE *log, pf_progress *p)
 {
     const int start = pf_trainer_steps_done(t);
-    for (int step = start; step < until; step++) {
+    for (int step = start; !ends(step, until); step++) {
         struct pf_field_losses l;
         const double begin = pf_seconds(), lr = pf_trainer_rate(t);
         PF_TRY(pf_trainer_step(t, &l));
@@ -240,11 +255,13 @@ train_steps(pf_trainer *t, const struct all_views *v, int until, FILE *log, pf_p
             return pf_fail(PF_EARG, "the loss is not finite at step %d; try a smaller --lr than %g",
                            step, settings->lr);
         const double rays_per_s = (double)l.rays / (pf_seconds() - begin);
+        plateau_add(&plateau, step, (double)l.total);
+        const bool last = ends(step + 1, until);
         if (log)
             PF_TRY(write_log(log, step, &l, rays_per_s, lr));
-        if (file.checkpoint && (step + 1) % opt.every == 0 && step + 1 < until)
+        if (file.checkpoint && (step + 1) % opt.every == 0 && !last)
             PF_TRY(save_checkpoint(t, v));
-        PF_TRY(preview_step(&preview, step + 1, step + 1 == until));
+        PF_TRY(preview_step(&preview, step + 1, last));
         pf_progress_step(p, step + 1 - start, "loss %.4f, PSNR %.2f dB, %.0f rays/s",
                          (double)l.total, (double)l.psnr, rays_per_s);
     }
@@ -262,6 +279,9 @@ train(pf_trainer *t, const struct all_views *v, int until)
     pf_progress_start(&p, "training", until > start ? until - start : 0);
     pf_err err = train_steps(t, v, until, log, &p);
     pf_progress_end(&p);
+    if (!err && !pf_common.quiet && pf_trainer_steps_done(t) < until)
+        fprintf(stderr, "%s: stopped after %d of %d steps: the loss no longer falls\n",
+                pf_program(), pf_trainer_steps_done(t), until);
     if (!err && file.checkpoint)
         err = save_checkpoint(t, v);
     if (log && fclose(log) && !err)
@@ -322,6 +342,7 @@ fit_field(struct object *o, pf_dev *dev)
     pf_field *field;
     pf_err err;
     PF_TRY(pf_field_new(&field, dev, settings, seed));
+    plateau_begin(&plateau, settings);
     if (!(err = pf_trainer_new(&trainer, field, &posed, settings, seed)) && file.resume)
         err = resume(trainer, &o->views);
     preview = (struct preview){.folder = file.preview, .every = opt.preview_every};

@@ -65,6 +65,33 @@ ok "and so for the fast field" sh -c '
     hash() { pf-neus -q -d cpu -c hash.yaml --steps 40 "$@" one.pf; }
     hash -o hash.pf && hash --stop-at 21 --checkpoint hash.ck -o part.pf && hash --resume hash.ck | cmp - hash.pf'
 
+# At such a rate nothing is learnt.  The schedules end at step 4.
+sed 's/hash,/hash, anneal_steps: 0, view_start: 0, batch_rays: 32, foreground_rays: 32, area_points: 64, ray_samples: 16,/' hash.yaml >soon.yaml
+soon() { pf-neus -d cpu -c soon.yaml --steps 600 --lr 1e-5 --until-plateau "$@" one.pf; }
+soon --log soon.csv --checkpoint soon.ck -o soon.pf 2>said
+done=$(sed -n 's/.*stopped after \([0-9]*\) of 600 steps: the loss no longer falls/\1/p' said)
+ok "stops when the loss no longer falls, and says so" test "${done:-600}" -lt 600
+ok "... at the end of the log" test "$(tail -n 1 soon.csv | cut -d, -f1)" = "$((${done:-0} - 1))"
+ok "... and in the field" bash -c "pf-stream info soon.pf | grep -q '\"step\": *${done:-none}\b'"
+# The rule once more: means of 30 steps from step 4 on, and the first three in a row that are no fall of 1 %.
+rule() {
+    awk -F, '$1 >= 4 && !found {
+        sum += $2
+        if (++n < 30) next
+        flat = !least || sum < .99 * least ? 0 : flat + 1
+        if (!flat) least = sum
+        if (flat == 3) { print $1 + 1; found = 1 }
+        n = sum = 0
+    }' "$1"
+}
+ok "... by the rule of the man page" test "$(rule soon.csv)" = "$done"
+soon -q --stop-at 157 --checkpoint soon157.ck -o part.pf
+ok "a resumed run stopped elsewhere" bash -c '
+    pf-neus -q -d cpu -c soon.yaml --steps 600 --lr 1e-5 --until-plateau --resume soon157.ck --checkpoint again.ck -o again.pf one.pf &&
+    cmp again.pf soon.pf && cmp again.ck soon.ck'
+ok "one that had stopped went on" bash -c '
+    pf-neus -q -d cpu -c soon.yaml --steps 600 --lr 1e-5 --until-plateau --resume soon.ck one.pf | cmp - soon.pf'
+
 # What differs from the run that wrote the checkpoint: refused, or said and done.
 # warns NAME WORDS COMMAND...: succeeds with one line on stderr that contains WORDS.
 warns() { ok "$1" sh -c '[ "$(wc -l <said)" = 1 ] && grep -qF -- "$1" said' sh "$2" "$("${@:3}" 2>said)"; }
