@@ -232,14 +232,14 @@ pf_mesh_split_pinches(struct pf_mesh *mesh)
  *
  * meshoptimizer works with one thread, in time that grows with the mesh.  So a large mesh is first
  * cut into parts that threads simplify on their own, but for their borders, until some times as
- * many faces are left as are wanted; then all of it is simplified once more, borders too.  So a part
- * with details can keep as many times its share.  No part loses most of its faces' inner vertices
- * before its border can follow. */
+ * many faces are left as are wanted; then all of it is simplified once more, borders too.  So a
+ * part with details can keep as many times its share, and none loses its inner vertices before its
+ * border can follow. */
 
 #define ANY_ERROR 1e9f          /* of the simplified surface, in lengths of the mesh */
 enum { PART = 1 << 15 };        /* faces of a part */
-enum { SPARE = 3 };             /* times the faces that are wanted are left by the parts, at least */
-enum { FEWEST = 8 };            /* and of a part's this fraction, at least */
+enum { SPARE = 3 };             /* times the faces that are wanted are left by parts, at least */
+enum { FEWEST = 8 };            /* and one of so many of a part's */
 enum { GRID = 6 };              /* bits of a cell's place along each axis */
 enum { CELLS = 1 << 3 * GRID };
 

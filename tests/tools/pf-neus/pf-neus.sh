@@ -75,7 +75,7 @@ ok "... at the end of the log" test "$(tail -n 1 soon.csv | cut -d, -f1)" = "$((
 ok "... and in the field" bash -c "pf-stream info soon.pf | grep -q '\"step\": *${done:-none}\b'"
 # The rule once more: means of 30 steps from step 4 on, and the first three in a row that are no fall of 1 %.
 rule() {
-    awk -F, '$1 >= 4 && !found {
+    awk -F, 'NR > 1 && $1 >= 4 && !found {
         sum += $2
         if (++n < 30) next
         flat = !least || sum < .99 * least ? 0 : flat + 1
