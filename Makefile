@@ -54,7 +54,7 @@ FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps demo demo-run check check-run check-long check-gpu check-faults check-reference fuzz fuzz-run coverage coverage-run lint lint-layers lint-columns install uninstall dist deb clean help tests bench
+.PHONY: all deps demo demo-run check check-run check-long check-gpu check-faults check-reference fuzz fuzz-run fuzz-targets fuzz-seeds coverage coverage-run lint lint-layers lint-columns install uninstall dist deb clean help tests bench
 all: $(TOOLS:%=$(BIN)/%)
 
 $(B)/%.c.o: %.c
@@ -200,12 +200,15 @@ fuzz:
 	$(MAKE) --no-print-directory CC=clang CUDA=0 SAN=$(FUZZ_SAN) fuzz-run
 ifneq ($(findstring fuzzer,$(SAN)),)
 $(FUZZ:%.c=$(B)/%): LDFLAGS += -fsanitize=fuzzer
+fuzz-targets: $(FUZZ:%.c=$(B)/%)
 fuzz-run: $(B)/tests/fuzz/fuzz_$(T)
 	mkdir -p $(B)/corpus/$(T) $(B)/crashes
 	$(B)/tests/fuzz/fuzz_$(T) -max_total_time=$(SECONDS) -max_len=$(or $(MAX_LEN),65536) -timeout=10 -rss_limit_mb=1024 \
-	  -artifact_prefix=$(B)/crashes/$(T)- -print_final_stats=1 $(B)/corpus/$(T) $(wildcard tests/data/seeds/$(T) \
-	  $(or $(SEEDS),$(SEEDS_$(T))))
+	  -artifact_prefix=$(B)/crashes/$(T)- -print_final_stats=1 $(B)/corpus/$(T) $(SEED_FOLDERS)
 endif
+SEED_FOLDERS      = $(wildcard tests/data/seeds/$(T) $(or $(SEEDS),$(SEEDS_$(T))))
+fuzz-seeds:
+	echo $(SEED_FOLDERS)
 SEEDS_checkpoint := tests/data/checkpoint
 SEEDS_image      := tests/data/images
 SEEDS_strip      := tests/data/images
