@@ -54,7 +54,7 @@ FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps demo demo-run check check-run check-long check-gpu check-faults check-reference fuzz fuzz-run fuzz-targets fuzz-seeds coverage coverage-run lint lint-layers lint-columns install uninstall dist deb clean help tests bench
+.PHONY: all deps demo demo-run check check-run check-long check-gpu check-faults check-reference fuzz fuzz-run fuzz-targets fuzz-seeds coverage coverage-run lint lint-layers lint-columns install uninstall dist deb check-deb clean help tests bench
 all: $(TOOLS:%=$(BIN)/%)
 
 $(B)/%.c.o: %.c
@@ -300,6 +300,10 @@ deb: dist
 	cd $(BUILD)/deb/$(DIST) && env -u MAKEFLAGS -u MAKELEVEL -u MAKEOVERRIDES dpkg-buildpackage -us -uc
 	! command -v lintian >/dev/null || lintian --fail-on error $(BUILD)/deb/*.changes
 
+# What make deb made, in a clean system: as root, with debootstrap and a mirror of Debian.
+check-deb:
+	debian/check $(BUILD)/deb $(BUILD)/clean
+
 define HELP
 posefusion $(VERSION)
 
@@ -318,7 +322,8 @@ make bench               timing programs
 make install             tools, man pages, completion, configs and pipelines below DESTDIR and prefix
 make uninstall           removes them
 make dist                a release, in $(BUILD)/dist: tarball, SPDX, checksums
-make deb                 the same as a Debian package, in $(BUILD)/deb; needs debhelper
+make deb                 the same as Debian packages, in $(BUILD)/deb; needs debhelper
+make check-deb           installs and tries these in a clean system; needs root and debootstrap
 make clean               removes $(BUILD)
 
 CUDA=0                   without CUDA
