@@ -74,7 +74,7 @@ def demo_row(o, work, seed, e_in, e_target):
     views = measure(o.bin, 'views', strip, stream)
     if o.no_mesh:
         return views['psnr'], views['ssim'], np.nan, np.nan, seconds, 0
-    ply, neus, _ = reconstruct(o, work, stream, 'pf-mask', '-q')
+    ply, neus, _ = reconstruct(o, work, stream, 'pf-mask', '-q', *o.mask)
     save_true_mesh(true, seed)
     mesh = measure(o.bin, 'mesh', true, ply, '--original')
     return views['psnr'], views['ssim'], mesh['chamfer'], mesh['iou'], seconds, neus
@@ -99,7 +99,7 @@ def real_row(o, work, folder):
     seconds = run(o.bin, ['pf-crop', '-q', '--crop-size', '-1', '--size', o.size, '--input-elevation=%g' % e_in, os.path.join(folder, 'photo.png')],
                   ['pf-clip-embed', '-q', '-c', o.config, '-w', o.weights],
                   ['pf-sample', '-q', '-c', o.config, '-w', o.weights, '--target-elevation=' + ','.join(targets), *o.sample, '-o', stream])
-    run(o.bin, ['pf-mask', '-q', '-o', masked, stream])
+    run(o.bin, ['pf-mask', '-q', *o.mask, '-o', masked, stream])
     first, first_masked = (part(o, x, [0], os.path.join(work, name)) for x, name in ((stream, 'first.pf'), (masked, 'first-masked.pf')))
     save_strip(white, np.ones((16, o.size, o.size, 3)))
     views, mask, empty = (measure(o.bin, 'views', strip, made, '--halve') for made in (first, first_masked, white))
@@ -157,6 +157,7 @@ def main():
     p.add_argument('--size', type=int, help="side of the views (default the model's, or 128)")
     p.add_argument('--resolution', type=int, default=256)
     p.add_argument('--sample', nargs='*', default=[], help='further options for pf-sample')
+    p.add_argument('--mask', nargs='*', default=[], help='further options for pf-mask, of made views')
     p.add_argument('--fuse', nargs='+', default=['30'], metavar='E,...', help='real: the meshes of these elevations fused (default %(default)s)')
     p.add_argument('--no-mesh', action='store_true', help='views only')
     o = p.parse_args()
