@@ -7,6 +7,9 @@
  * views under an epipolar mask (6.3: -1e9 there, exactly 0 after the exponential, as -inf here),
  * the VAE's and the ViT's.
  *
+ * Where rows and columns of the mask are in strips (strips.h), queries, keys and values are picked
+ * in that order when they are packed, and results are put back.
+ *
  * Never [T, T]: a block of queries walks over the keys and keeps maximum, sum and weighted values
  * of what it has seen; when the maximum grows, the rest is scaled down.  Keys are packed once,
  * [d, 32] for each word of the mask, values into rows padded to HALF, so that both products are the
@@ -19,6 +22,7 @@
 #include <string.h>
 
 #include "kernels/ops.h"
+#include "kernels/strips.h"
 #include "kernels/vmath.h"
 
 #ifdef __AVX512F__              /* 32 registers of 16: measured 255 GFLOP/s on one core of Zen 5 */
@@ -45,6 +49,7 @@ struct head {
     const float *values;        /* [words * WORD, dp] */
     const uint32_t *mask;       /* [T, words], or NULL */
     int64_t words;
+    int side;                   /* of strips, or 0 */
 };
 
 /* A block of queries on its way, in a thread's scratch. */
@@ -58,7 +63,7 @@ struct block {
 
 pf_err
 pf_attention(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scale,
-             const pf_tensor *mask)
+             const pf_tensor *mask, int side)
 {
     PF_TRY(pf_tensor_expect(qkv, "qkv", pf_dev_dtype(dev), 3, (int64_t[]){-1, -1, -1}));
     const int64_t B = qkv->dim[0], T = qkv->dim[1], E = qkv->dim[2];
@@ -73,7 +78,17 @@ pf_attention(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float s
         PF_EXPECT(mask, PF_U32, -1, T, (T + WORD - 1) / WORD);
     if (mask && mask->dim[0] < 1)
         return pf_fail(PF_ESHAPE, "attention: the mask is empty");
-    return PF_DISPATCH_SCRATCH(dev, pf_attention, y, qkv, heads, scale, mask);
+    if (side < 0 || (side && (!mask || y->dim[1] != T || T != 2 * (int64_t)side * side)))
+        return pf_fail(PF_ESHAPE, "attention: %lld tokens in strips of side %d, or no mask",
+                       (long long)T, side);
+    return PF_DISPATCH_SCRATCH(dev, pf_attention, y, qkv, heads, scale, mask, side);
+}
+
+/* Which token the mask calls number i. */
+static int64_t
+token_at(const struct head *h, int64_t i)
+{
+    return h->side ? pf_strip_token((int)i, h->side) : i;
 }
 
 /* How the sums of a small product begin: at c, at 0, or at what the mask's bits say, 0 or -inf. */
@@ -148,11 +163,14 @@ pack_word(float *keys, float *values, const float *k, const float *v, const stru
     if (n < WORD)
         memset(to, 0, (size_t)(WORD * h->d) * sizeof *to);
     memset(rows, 0, (size_t)(WORD * h->dp) * sizeof *rows);
+    int64_t at[WORD];
+    for (int64_t j = 0; j < n; j++)
+        at[j] = token_at(h, first + j) * h->step;
     for (int64_t c = 0; c < h->d; c++)
         for (int64_t j = 0; j < n; j++)
-            to[c * WORD + j] = k[(first + j) * h->step + c] * scale;
+            to[c * WORD + j] = k[at[j] + c] * scale;
     for (int64_t j = 0; j < n; j++)
-        memcpy(rows + j * h->dp, v + (first + j) * h->step, (size_t)h->d * sizeof *rows);
+        memcpy(rows + j * h->dp, v + at[j], (size_t)h->d * sizeof *rows);
 }
 
 /* Bits of word w that stand for keys: the last word may be short. */
@@ -278,7 +296,8 @@ attend(const struct head *h, const struct block *b, float *y, int64_t ldy, int64
     const int64_t n = Q - q0 < QUERIES ? Q - q0 : QUERIES, rows = (n + ROWS - 1) / ROWS * ROWS;
     for (int64_t i = 0; i < rows; i++) {
         if (i < n)
-            memcpy(b->q + i * h->d, h->q + (q0 + i) * h->step, (size_t)h->d * sizeof *b->q);
+            memcpy(b->q + i * h->d, h->q + token_at(h, q0 + i) * h->step,
+                   (size_t)h->d * sizeof *b->q);
         else
             memset(b->q + i * h->d, 0, (size_t)h->d * sizeof *b->q);
         b->top[i] = -INFINITY;
@@ -304,17 +323,19 @@ attend(const struct head *h, const struct block *b, float *y, int64_t ldy, int64
         for (int l = 0; l < HALF; l++)
             total += b->total[i * HALF + l];
         const float scale = total > 0 ? 1.0f / total : 0;
+        float *const row = y + token_at(h, q0 + i) * ldy;
 #pragma omp simd
         for (int64_t c = 0; c < h->d; c++)
-            y[(q0 + i) * ldy + c] = b->sum[i * h->dp + c] * scale;
+            row[c] = b->sum[i * h->dp + c] * scale;
     }
 }
 
 /* The sizes that all heads share. */
 static struct head
-shape_of(const pf_tensor *qkv, int heads)
+shape_of(const pf_tensor *qkv, int heads, int side)
 {
-    struct head h = {.step = qkv->dim[2], .T = qkv->dim[1], .d = qkv->dim[2] / 3 / heads};
+    struct head h = {.step = qkv->dim[2], .T = qkv->dim[1], .d = qkv->dim[2] / 3 / heads,
+                     .side = side};
     h.dp = (h.d + HALF - 1) / HALF * HALF;
     h.words = (h.T + WORD - 1) / WORD;
     return h;
@@ -340,9 +361,9 @@ block_in(float *scratch, const struct head *h)
 
 pf_err
 pf_attention_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scale,
-                 const pf_tensor *mask)
+                 const pf_tensor *mask, int side)
 {
-    const struct head shape = shape_of(qkv, heads);
+    const struct head shape = shape_of(qkv, heads, side);
     const int64_t B = qkv->dim[0], T = shape.T, d = shape.d, E = heads * d, Q = y->dim[1],
                   all = B * heads;
     const int64_t packed = shape.words * WORD * (d + shape.dp),

@@ -14,6 +14,8 @@
  *
  * Masks: survey() first lists, for each block of queries, the tiles of which some warp sees
  * something, and who sees all and who nothing of them; the rest is neither loaded nor multiplied.
+ * Where a mask is in strips (strips.h), attention_hopper.cu picks rows in that order; the others
+ * are given a copy of q, k and v that has it.
  *
  * T = Q = 1024, d = 40, B = 32, h = 8: 42.9 GFLOP, 43 us at 990 TFLOP/s (mma.sync reaches about
  * 2/3 of it: 65; measured on an H100: 203); 84 MB, 25 us at 3.35 TB/s; 268 M powers of 2, 16 a
@@ -24,6 +26,7 @@
 
 #include "kernels/attention.cuh"
 #include "kernels/ptx.cuh"
+#include "kernels/strips.h"
 
 static __device__ __forceinline__ bool
 needs_bits(uint32_t tile)
@@ -34,12 +37,13 @@ needs_bits(uint32_t tile)
 /* One block for each mask and block of queries, SPLIT warps for each group of `rows` of them.  A
  * lane takes one tile and its warp every SPLIT-th row, so that a warp reads pieces of rows and
  * all of them are on their way at once; warp 0 joins what the warps found and appends the tiles
- * that are alive to the list, which begins with their count. */
+ * that are alive to the list, which begins with their count.  All write the order of strips down,
+ * where there is one. */
 enum { SPLIT = 8 };
 
 static __global__ void __launch_bounds__(32 * PF_WARP)
-survey(uint32_t *lists, const uint32_t *mask, int tokens, int queries, int rows, int tile_words,
-       int blocks)
+survey(uint32_t *lists, int *order, const uint32_t *mask, int tokens, int queries, int rows,
+       int tile_words, int blocks, int side)
 {
     __shared__ uint32_t found[32][PF_WARP];
     const int warps = blockDim.x / PF_WARP, warp = threadIdx.x / PF_WARP,
@@ -50,6 +54,9 @@ survey(uint32_t *lists, const uint32_t *mask, int tokens, int queries, int rows,
     const uint32_t *const bits = mask + (int64_t)(blockIdx.x / blocks) * tokens * words;
     uint32_t *const list = lists + (int64_t)blockIdx.x * (1 + tiles);
     int count = 0;
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; order && i < tokens;
+         i += gridDim.x * blockDim.x)
+        order[i] = pf_strip_token(i, side);
     for (int first = 0; first < tiles; first += PF_WARP) {
         uint32_t any = 0, all = ~0u;
         for (int w = (first + lane) * tile_words; w < (first + lane + 1) * tile_words; w++) {
@@ -707,11 +714,15 @@ pf_attention_survey(pf_dev *dev, struct attention_sizes *s, int64_t B, int rows,
     *grid = (unsigned)blocks;
     if (!s->mask)
         return PF_OK;
-    pf_tensor lists;
+    pf_tensor lists, order = {};
     PF_TRY(pf_dev_alloc(dev, &lists, PF_U32, 3, dim));
     s->lists = (const uint32_t *)lists.data;
+    if (s->side)
+        PF_TRY(PF_ALLOC(dev, &order, PF_I32, s->tokens));
+    s->order = (const int *)order.data;
     survey<<<(unsigned)(masks * s->blocks), groups * SPLIT * PF_WARP, 0, pf_cuda_stream(dev)>>>(
-        (uint32_t *)lists.data, s->mask, s->tokens, s->queries, rows, keys / WORD, s->blocks);
+        (uint32_t *)lists.data, (int *)order.data, s->mask, s->tokens, s->queries, rows,
+        keys / WORD, s->blocks, s->side);
     return pf_launched(dev, "pf_attention");
 }
 
@@ -772,9 +783,43 @@ start_for(pf_dev *dev, const call<float> &j, int64_t B)
     return start_f32<8>(dev, j, B);
 }
 
+/* to [n] = from in the order of strips, or back; rows of `width`, `tokens` to a batch element. */
+template <typename T> static __global__ void
+reorder(T *to, const T *from, int64_t n, int tokens, int width, int side, bool back)
+{
+    const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+    if (i >= n)
+        return;
+    const int64_t row = i / width, other = row - row % tokens + pf_strip_token(row % tokens, side);
+    const int64_t j = other * width + i % width;
+    to[back ? j : i] = from[back ? i : j];
+}
+
 template <typename T> static pf_err
 attention(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scale,
-          const pf_tensor *mask)
+          const pf_tensor *mask, int side);
+
+/* The same by copies in the order of strips. */
+template <typename T> static pf_err
+attention_of_copies(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scale,
+                    const pf_tensor *mask, int side)
+{
+    const int64_t n = pf_tensor_count(qkv);
+    const int tokens = (int)qkv->dim[1], width = (int)qkv->dim[2];
+    pf_tensor in, out;
+    PF_TRY(pf_dev_alloc(dev, &in, qkv->dtype, 3, qkv->dim));
+    PF_TRY(pf_dev_alloc(dev, &out, y->dtype, 3, y->dim));
+    reorder<<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(dev)>>>(
+        (T *)in.data, (const T *)qkv->data, n, tokens, width, side, false);
+    PF_TRY(attention<T>(dev, &out, &in, heads, scale, mask, 0));
+    reorder<<<pf_blocks(n / 3, 256), 256, 0, pf_cuda_stream(dev)>>>(
+        (T *)y->data, (const T *)out.data, n / 3, tokens, width / 3, side, true);
+    return pf_launched(dev, "pf_attention");
+}
+
+template <typename T> static pf_err
+attention(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scale,
+          const pf_tensor *mask, int side)
 {
     const int64_t B = qkv->dim[0], E = qkv->dim[2] / 3;
     call<T> j = {};
@@ -796,12 +841,15 @@ attention(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scal
     }
     j.sixteen = j.d % 8 == 0 && (uintptr_t)qkv->data % 16 == 0;
     j.pairs = j.d % 2 == 0 && (uintptr_t)y->data % 4 == 0;
+    j.side = side;
+    if (side && !(sizeof(T) == 2 && pf_attention_hopper_takes(&j)))
+        return attention_of_copies<T>(dev, y, qkv, heads, scale, mask, side);
     return start_for(dev, j, B);
 }
 
 pf_err
 pf_attention_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scale,
-                  const pf_tensor *mask)
+                  const pf_tensor *mask, int side)
 {
     const size_t mark = pf_dev_mark(dev);
     pf_err err = PF_OK;
@@ -810,7 +858,7 @@ pf_attention_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, fl
     if (qkv->dim[1] >= 1 << 21 || qkv->dim[2] >= 1 << 24)           // tile_at(), fetch()
         return pf_fail(PF_ESHAPE, "attention: %lld tokens of %lld numbers are too many",
                        (long long)qkv->dim[1], (long long)qkv->dim[2]);
-    PF_FOR_TYPE(y->dtype, T, err = attention<T>(dev, y, qkv, heads, scale, mask));
+    PF_FOR_TYPE(y->dtype, T, err = attention<T>(dev, y, qkv, heads, scale, mask, side));
     pf_dev_reset(dev, mark);
     return err;
 }

@@ -9,6 +9,8 @@ enum { WORD = 32 };             /* keys in a word of the mask */
 struct attention_sizes {
     const uint32_t *mask;       // [masks, tokens, words], or NULL
     const uint32_t *lists;      // [min(B, masks), blocks, 1 + tiles] of survey(), or NULL
+    const int *order;           // [tokens] of survey(): the token that the mask calls i, or NULL
+    int side;                   // of strips, or 0
     int tokens, queries, heads, d, masks, words;
     int blocks, tiles;          // blocks of queries, tiles of keys
     // times log2 e: scores are in units of ln 2; f32: any, else positive

@@ -12,7 +12,8 @@
  * are zeros.  Behind the values stand 8 columns of ones: the second product gives the sums of
  * weights too, of the same rounded weights.  Weights stay in registers; each 16 keys' are
  * multiplied while the next ones are computed.  The output is scaled down only when a maximum grows
- * by 2^8, and masks are surveyed, as in attention.cu.
+ * by 2^8, and masks are surveyed, as in attention.cu.  Where a mask is in strips, rows of queries,
+ * keys, values and results are looked up in their order.
  *
  * T = Q = 1024, d = 40, B = 32, h = 8: each multiprocessor has 341 times 64 queries and 96
  * keys.  In cycles that is 3 * 48 + 6 * 24 = 288 of products, 384 of powers of 2, of which the
@@ -108,16 +109,19 @@ fill_constants(unsigned char *shared)
 
 /* Start copying N rows of D columns from row `first` on and, unless behind is 0, so many bytes
  * behind them the values of these keys.  from: this thread's piece of row 0; a row is `step`
- * bytes.  Rows beyond the last one are it again: nobody sees them. */
+ * bytes.  Rows beyond the last one are it again: nobody sees them.  order: NULL, or which row is
+ * meant by a number. */
 template <int D, int N> static __device__ __forceinline__ void
-fetch(unsigned to, const unsigned char *from, unsigned step, int first, int last, int behind)
+fetch(unsigned to, const unsigned char *from, unsigned step, int first, int last, int behind,
+      const int *order)
 {
     const int line = threadIdx.x % 128 / PIECES, piece = threadIdx.x % PIECES;
     to += line * LINE + (piece ^ line % 8) * PIECE;
     first += line;
 #pragma unroll 4
     for (int r = 0; r < N; r += 128 / PIECES) {
-        const unsigned char *const row = from + (uint64_t)(unsigned)min(first + r, last) * step;
+        const int at = min(first + r, last);
+        const unsigned char *const row = from + (uint64_t)(unsigned)(order ? order[at] : at) * step;
 #pragma unroll
         for (int c = 0; c < D; c += PANEL)
             if (c + PANEL <= D || piece < D % PANEL / 8) {
@@ -149,7 +153,8 @@ bring(const call<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsign
                                           p.head * D * sizeof(T) + threadIdx.x % PIECES * PIECE;
         if (asked_again)
             wait_for(&s->answered[asked.at], asked.odd ^ 1);
-        fetch<D, QUERIES>(base + asked.at * R::QUERIES_BYTES, from, step, p.q0, j.queries - 1, 0);
+        fetch<D, QUERIES>(base + asked.at * R::QUERIES_BYTES, from, step, p.q0, j.queries - 1, 0,
+                          j.order);
         asked_again |= asked.at == 1;
         pf_advance(asked);
 #pragma unroll 1
@@ -159,7 +164,8 @@ bring(const call<T> &j, unsigned base, signals<room<D, KEYS>::STAGES> *s, unsign
             if (again)
                 wait_for(&s->empty[t.at], t.odd ^ 1);
             if (i < count)
-                fetch<D, KEYS>(to, from + E, step, number_of(tile) * KEYS, j.tokens - 1, R::VALUES);
+                fetch<D, KEYS>(to, from + E, step, number_of(tile) * KEYS, j.tokens - 1, R::VALUES,
+                               j.order);
             pf_copies_commit();
             if (threadIdx.x == WARPS * PF_WARP)
                 s->tile[t.at] = tile | (i + 1 < count ? 0 : LAST);
@@ -313,12 +319,14 @@ finish(const output<D> &o, const call<T> &j, const job &p, int q)
     for (int half = 0; half < 2; half++) {
         const float total = o.sum[4 * (D / 8) + 2 * half],
                     by = o.top[half] > -INFINITY ? 1.0f / total : 0.0f;
-        T *const to = j.y + (p.b * j.queries + q + 8 * half) * E + (int64_t)p.head * D + 2 * t;
-        if (q + 8 * half < j.queries)
+        if (q + 8 * half >= j.queries)
+            continue;
+        const int row = j.order ? j.order[q + 8 * half] : q + 8 * half;
+        T *const to = j.y + (p.b * j.queries + row) * E + (int64_t)p.head * D + 2 * t;
 #pragma unroll
-            for (int n = 0; n < D / 8; n++)
-                *(uint32_t *)(to + 8 * n) =
-                    packed(o.sum[4 * n + 2 * half] * by, o.sum[4 * n + 2 * half + 1] * by, T());
+        for (int n = 0; n < D / 8; n++)
+            *(uint32_t *)(to + 8 * n) =
+                packed(o.sum[4 * n + 2 * half] * by, o.sum[4 * n + 2 * half + 1] * by, T());
     }
 }
 

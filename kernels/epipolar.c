@@ -1,8 +1,9 @@
 /* epipolar.c - pf_plucker_tokens and pf_epipolar_mask: what SPAD's attention knows of the cameras.
  *
  *   y[v, 2 p + k]    = Pluecker coordinates of pixel p of camera k of pair v: 0 target, 1 input
- *   mask[v, 2 p + k] = bits 2 q + k for every q; bits 2 q + 1 - k where pixel q of the other
- *                      camera lies on the line that pixel p of camera k is there, three pixels wide
+ *   mask[v, (p, k)]  = bits (q, k) for every q; bits (q, 1 - k) where pixel q of the other camera
+ *                      lies on the line that pixel p of camera k is there, three pixels wide;
+ *                      (p, k) is the place of token 2 p + k in strips (strips.h)
  *
  *   y f32 [V, 2hh, 6]   mask u32 [V, 2hh, ceil(2hh / 32)]   cameras f64 [V, 2, 4, 3]
  *
@@ -12,6 +13,7 @@
  * sees is in kernels/spad.h. */
 #include "kernels/spad.h"
 #include "kernels/ops.h"
+#include "kernels/strips.h"
 
 _Static_assert(sizeof(struct pf_spad_camera) == 4 * 3 * sizeof(double),
                "a camera is [4, 3] of a tensor");
@@ -65,9 +67,11 @@ mask_row(uint32_t *row, const struct pf_segment *s, int n, int h, int view)
     for (int shift = 0; shift < PF_SPAD_SHIFTS; shift++) {
         const struct pf_line l = pf_spad_line(s, shift, n);
         for (int k = 0; k <= l.length; k++) {
-            const int q = pf_spad_key(&l, k, ratio), key = 2 * q + 1 - view;
-            if (q >= 0)
-                row[key / 32] |= UINT32_C(1) << key % 32;
+            const int q = pf_spad_key(&l, k, ratio);
+            if (q < 0)
+                continue;
+            const int key = pf_strip_place(2 * q + 1 - view, h);
+            row[key / 32] |= UINT32_C(1) << key % 32;
         }
     }
 }
@@ -81,7 +85,8 @@ pf_epipolar_mask_cpu(pf_dev *dev, pf_tensor *mask, const pf_tensor *cameras, int
     (void)dev;
 #pragma omp parallel for if (count > 64)
     for (int64_t row = 0; row < count; row++) {
-        const int view = row % 2, pixel = (int)(row % T / 2 * ratio);
+        const int token = pf_strip_token((int)(row % T), h), view = token % 2,
+                  pixel = token / 2 * (int)ratio;
         const struct pf_spad_camera *const pair = &camera[2 * (row / T)], *src = &pair[view],
                                            *tgt = &pair[1 - view];
         const struct pf_segment s =

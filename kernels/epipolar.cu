@@ -12,6 +12,7 @@
  * rays of 100, 25 MFLOP: 1 us at 34 TFLOP/s, but divisions one after the other, some 5 us.  11
  * million pixels of 15 operations, 10 us at four warps a clock: about what eight launches take. */
 #include "kernels/spad.h"
+#include "kernels/strips.h"
 #include "kernels/cuda.cuh"
 
 enum { THREADS = 256, ROWS = 32, SPAN = 64 };   // rows of a block, words of a row
@@ -32,11 +33,13 @@ plucker_tokens(T *y, const struct pf_spad_camera *cameras, int64_t count, int n,
 
 /* Draw the line moved to one neighbour into words first..first+SPAN-1 of its row. */
 static __device__ __forceinline__ void
-draw(uint32_t *row, int first, const struct pf_segment *s, int shift, int n, int ratio, int view)
+draw(uint32_t *row, int first, const struct pf_segment *s, int shift, int n, int h, int view)
 {
     const struct pf_line l = pf_spad_line(s, shift, n);
+    const int ratio = (n / h) * (n / h);
     for (int k = 0; k <= l.length; k++) {
-        const int q = pf_spad_key(&l, k, ratio), key = 2 * q + 1 - view, w = key / 32 - first;
+        const int q = pf_spad_key(&l, k, ratio), key = pf_strip_place(2 * q + 1 - view, h),
+                  w = key / 32 - first;
         if (q >= 0 && w >= 0 && w < SPAN)
             atomicOr(&row[w], 1u << key % 32);
     }
@@ -49,18 +52,20 @@ epipolar_mask(uint32_t *mask, const struct pf_spad_camera *cameras, int n, int h
     __shared__ uint32_t rows[ROWS][SPAN + 1];
     const int tokens = 2 * h * h, words = (tokens + 31) / 32, ratio = (n / h) * (n / h);
     const int top = blockIdx.x * ROWS, first = blockIdx.y * SPAN;
-    const int r = threadIdx.x % ROWS, view = r % 2, row = top + r;
+    const int r = threadIdx.x % ROWS, row = top + r, token = pf_strip_token(row, h),
+              view = token % 2;
     const struct pf_spad_camera *const pair = cameras + 2 * blockIdx.z, *src = &pair[view],
                                        *tgt = &pair[1 - view];
     mask += ((int64_t)blockIdx.z * tokens + top) * words + first;
     if (threadIdx.x < ROWS && row < tokens)
-        segment[r] = pf_spad_segment(src, tgt, pf_spad_epipole(src, tgt, n), n, row / 2 * ratio);
+        segment[r] = pf_spad_segment(src, tgt, pf_spad_epipole(src, tgt, n), n, token / 2 * ratio);
     for (int i = threadIdx.x; i < ROWS * SPAN; i += blockDim.x)
         if (first + i % SPAN < words)
-            rows[i / SPAN][i % SPAN] = pf_spad_own(first + i % SPAN, tokens, i / SPAN % 2);
+            rows[i / SPAN][i % SPAN] =
+                pf_spad_own(first + i % SPAN, tokens, top + i / SPAN >= tokens / 2);
     __syncthreads();
     if (row < tokens)
-        draw(rows[r], first, &segment[r], threadIdx.x / ROWS, n, ratio, view);
+        draw(rows[r], first, &segment[r], threadIdx.x / ROWS, n, h, view);
     __syncthreads();
     for (int i = threadIdx.x; i < ROWS * SPAN; i += blockDim.x)
         if (top + i / SPAN < tokens && first + i % SPAN < words)

@@ -69,9 +69,11 @@ PF_OP(pf_layer_norm, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
  *   y   act [B, Q, h*d]          the first Q <= T queries alone are computed
  *   qkv act [B, T, 3*h*d]        q heads, then k heads, then v heads; head i owns d channels
  *   mask u32 [M, T, ceil(T/32)]  bit k%32 of word k/32 of row q: may q see k; element b uses
- *                                mask b % M.  NULL: all.  Every row must see something. */
+ *                                mask b % M.  NULL: all.  Every row must see something.
+ *   side                         0, or T = Q = 2 side^2, and the mask's rows and columns are in the
+ *                                order of strips.h, which qkv and y are not */
 PF_OP(pf_attention, pf_tensor *y, const pf_tensor *qkv, int heads, float scale,
-      const pf_tensor *mask);
+      const pf_tensor *mask, int side);
 
 /* pf_depth_attention: each pixel attends to the D samples of its own ray (networks.md, 6.4), which
  * are keys and values of each head.
@@ -151,7 +153,8 @@ PF_OP(pf_plucker_tokens, pf_tensor *y, const pf_tensor *cameras, int n, int h);
 /* pf_epipolar_mask: which tokens see each other: all of one view, and of the other view those on
  * the epipolar line (cameras.md, 6 and 7).  The mask made for side n, at side h; the same bits on
  * every device.
- *   mask u32 [V, 2hh, ceil(2hh / 32)]   as pf_attention wants it; tokens, cameras, n, h as above */
+ *   mask u32 [V, 2hh, ceil(2hh / 32)]   as pf_attention wants it with side h
+ *   cameras, n, h as above */
 PF_OP(pf_epipolar_mask, pf_tensor *mask, const pf_tensor *cameras, int n, int h);
 
 /* pf_ddim_step: guidance and update in one pass (networks.md, 7 and 8), in place.

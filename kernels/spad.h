@@ -208,7 +208,7 @@ pf_spad_pixel(const struct pf_line *l, int k)
     return l->first + k * l->along + (int)(((uint64_t)k * l->slope + 0x80000000u) >> 32) * l->aside;
 }
 
-/* ---- rows of masks: keys in the order 2 * pixel + view, at side h ---- */
+/* ---- rows of masks: keys in the order of strips.h, at side h ---- */
 
 /* What pixel k of a line made for side n is at side h; -1: nothing, as the smaller mask is
  * nearest on the flattened index, so that it has every ratio-th pixel, (n / h)^2 (cameras.md, 7,
@@ -220,12 +220,19 @@ pf_spad_key(const struct pf_line *l, int k, int ratio)
     return ratio == 1 ? pixel : pixel % ratio ? -1 : pixel / ratio;
 }
 
-/* Word w of a row of that many keys, the own view's set: every second one. */
+/* The lowest n bits of a word, of n <= 0 none, of 32 and more all. */
+static inline PF_HD uint32_t
+pf_spad_bits(int n)
+{
+    return n >= 32 ? 0xffffffffu : n > 0 ? (1u << n) - 1 : 0;
+}
+
+/* Word w of a row of that many keys, the own view's set: a half of them. */
 static inline PF_HD uint32_t
 pf_spad_own(int w, int keys, int view)
 {
-    const uint32_t own = 0x55555555u << view;
-    return keys - 32 * w >= 32 ? own : own & ((1u << (keys - 32 * w)) - 1);
+    const int first = view ? keys / 2 : 0, last = view ? keys : keys / 2;
+    return pf_spad_bits(last - 32 * w) & ~pf_spad_bits(first - 32 * w);
 }
 
 #endif

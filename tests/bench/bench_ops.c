@@ -17,6 +17,7 @@
 #include "common/progress.h"
 #include "common/rng.h"
 #include "kernels/ops.h"
+#include "kernels/strips.h"
 
 static pf_dev *dev;
 static const char *only = "";
@@ -262,7 +263,67 @@ bench_attention(const char *kind, int64_t B, int64_t T, int heads, int64_t d, bo
     double s;
     if (masked)
         mask = band_mask(T);
-    MEASURE(s, pf_attention(dev, &y, &x, heads, 0.2f, masked ? &mask : NULL));
+    MEASURE(s, pf_attention(dev, &y, &x, heads, 0.2f, masked ? &mask : NULL, 0));
+    print_products(name, s, 4.0 * (double)(B * T * T * heads * d));
+    pf_dev_reset(dev, mark);
+}
+
+/* Cameras of 16 views around and the photo's: [16, 2, 4, 3]. */
+static pf_tensor
+pairs_of_cameras(void)
+{
+    static struct pf_spad_camera c[16][2];
+    for (int v = 0; v < 16; v++) {
+        pf_spad_camera(&c[v][0], 0.52, pf_rig_azimuth(v, 16));
+        pf_spad_camera(&c[v][1], 0.35, 0);
+    }
+    return PF_VIEW(c, PF_F64, 16, 2, 4, 3);
+}
+
+/* The same mask in the order of memory, 2 pixel + view. */
+static pf_tensor
+without_strips(const pf_tensor *mask, int side)
+{
+    const int64_t T = mask->dim[1], words = mask->dim[2];
+    pf_tensor in, out;
+    pf_must(pf_tensor_new(&in, PF_U32, 3, mask->dim));
+    pf_must(pf_tensor_new(&out, PF_U32, 3, mask->dim));
+    pf_must(pf_dev_get(dev, &in, mask));
+    for (int64_t i = 0; i < mask->dim[0] * T; i++) {
+        const int64_t row = i - i % T + pf_strip_token((int)(i % T), side);
+        for (int64_t k = 0; k < T; k++) {
+            const int token = pf_strip_token((int)k, side);
+            const uint32_t bit = ((uint32_t *)in.data)[i * words + k / 32] >> k % 32 & 1;
+            ((uint32_t *)out.data)[row * words + token / 32] |= bit << token % 32;
+        }
+    }
+    const pf_tensor on_device = constant(&out);
+    pf_tensor_release(&in);
+    pf_tensor_release(&out);
+    return on_device;
+}
+
+/* Two views of 16 pairs of cameras under their epipolar masks, in strips; "old": as they lie. */
+static void
+bench_epipolar_attention(const char *kind, int64_t B, int side, int heads, int64_t d)
+{
+    char name[100];
+    const int64_t T = 2 * (int64_t)side * side;
+    snprintf(name, sizeof name, "%s attention %lld x %lld tokens, %d x %lld epipolar", kind,
+             (long long)B, (long long)T, heads, (long long)d);
+    if (!wanted(name))
+        return;
+    const size_t mark = pf_dev_mark(dev);
+    const pf_tensor host = pairs_of_cameras(), cameras = constant(&host);
+    pf_tensor x = TENSOR(B, T, 3 * heads * d), y = TENSOR(B, T, heads * d), mask, plain;
+    double s;
+    pf_must(PF_ALLOC(dev, &mask, PF_U32, 16, T, (T + 31) / 32));
+    pf_must(pf_epipolar_mask(dev, &mask, &cameras, 32, side));
+    MEASURE(s, pf_attention(dev, &y, &x, heads, 0.2f, &mask, side));
+    print_products(name, s, 4.0 * (double)(B * T * T * heads * d));
+    plain = without_strips(&mask, side);
+    strcat(name, ", old");
+    MEASURE(s, pf_attention(dev, &y, &x, heads, 0.2f, &plain, 0));
     print_products(name, s, 4.0 * (double)(B * T * T * heads * d));
     pf_dev_reset(dev, mark);
 }
@@ -363,15 +424,10 @@ bench_depth_attention(const char *kind, int64_t side, int64_t D, int64_t n)
 static void
 bench_epipolar(const char *kind, int h)
 {
-    static struct pf_spad_camera c[16][2];
     const int64_t T = 2 * h * h;
     const size_t mark = pf_dev_mark(dev);
     char name[100];
-    for (int v = 0; v < 16; v++) {
-        pf_spad_camera(&c[v][0], 0.52, pf_rig_azimuth(v, 16));
-        pf_spad_camera(&c[v][1], 0.35, 0);
-    }
-    pf_tensor host = PF_VIEW(c, PF_F64, 16, 2, 4, 3), cameras = constant(&host),
+    pf_tensor host = pairs_of_cameras(), cameras = constant(&host),
               map = TENSOR(16, T, 6), mask;
     double s;
     pf_must(PF_ALLOC(dev, &mask, PF_U32, 16, T, (T + 31) / 32));
@@ -408,6 +464,7 @@ bench_unet(const char *kind, const int64_t channels[4], int heads)
         if (i < 3) {
             bench_attention(kind, rows, P, heads, C / heads, false);
             bench_attention(kind, rows, 2 * P, heads, C / heads, true);
+            bench_epipolar_attention(kind, rows, (int)side, heads, C / heads);
         }
     }
     bench_linear(kind, 1, channels[0], 4 * channels[0], PF_SILU);

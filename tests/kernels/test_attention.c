@@ -1,3 +1,4 @@
+#include "kernels/strips.h"
 #include "tests/kernels/operator.h"
 
 static void
@@ -7,7 +8,7 @@ test_equal_scores_average_the_values(void **state)
     float qkv[] = {0, 5, 1, 0, -3, 3}, out[2];
     pf_tensor x = PF_VIEW(qkv, PF_F32, 1, 2, 3), y = PF_VIEW(out, PF_F32, 1, 2, 1);
     (void)state;
-    assert_ok(pf_attention(cpu, &y, &x, 1, 1.0f, NULL));
+    assert_ok(pf_attention(cpu, &y, &x, 1, 1.0f, NULL, 0));
     assert_near(out, ((float[]){2, 2}), 2, 1e-6f);
 }
 
@@ -19,7 +20,7 @@ test_a_mask_hides_keys(void **state)
     pf_tensor x = PF_VIEW(qkv, PF_F32, 1, 2, 3), y = PF_VIEW(out, PF_F32, 1, 2, 1);
     pf_tensor mask = PF_VIEW(bits, PF_U32, 1, 2, 1);
     (void)state;
-    assert_ok(pf_attention(cpu, &y, &x, 1, 1.0f, &mask));
+    assert_ok(pf_attention(cpu, &y, &x, 1, 1.0f, &mask, 0));
     assert_near(out, ((float[]){1, 2}), 2, 1e-6f);
 }
 
@@ -91,7 +92,7 @@ test_odd_sizes_match_the_formula(void **state)
             mask = random_mask(s[i].M, s[i].T, s[i].share);
         reference(want.data, x.data, s[i].B, s[i].T, s[i].Q, s[i].h, s[i].d, scale, mask.data,
                   s[i].M);
-        assert_ok(pf_attention(cpu, &y, &x, (int)s[i].h, scale, s[i].M ? &mask : NULL));
+        assert_ok(pf_attention(cpu, &y, &x, (int)s[i].h, scale, s[i].M ? &mask : NULL, 0));
         assert_rel(y.data, want.data, pf_tensor_count(&y), 3e-6);
     }
 }
@@ -106,8 +107,8 @@ test_permuted_tokens_permute(void **state)
     for (int t = 0; t < T; t++)
         memcpy(floats(&turned) + t * 3 * E, floats(&x) + (T - 1 - t) * 3 * E,
                3 * E * sizeof(float));
-    assert_ok(pf_attention(cpu, &y, &x, 3, 0.5f, NULL));
-    assert_ok(pf_attention(cpu, &z, &turned, 3, 0.5f, NULL));
+    assert_ok(pf_attention(cpu, &y, &x, 3, 0.5f, NULL, 0));
+    assert_ok(pf_attention(cpu, &z, &turned, 3, 0.5f, NULL, 0));
     for (int t = 0; t < T; t++)
         assert_near(floats(&z) + t * E, floats(&y) + (T - 1 - t) * E, E, 1e-6);
 }
@@ -117,9 +118,38 @@ test_large_scores_do_not_overflow(void **state)
 {
     pf_tensor x = UNIFORM(4, 1, 40, 24), y = EMPTY(1, 40, 8);
     (void)state;
-    assert_ok(pf_attention(cpu, &y, &x, 2, 1e4f, NULL));
+    assert_ok(pf_attention(cpu, &y, &x, 2, 1e4f, NULL, 0));
     for (int i = 0; i < 320; i++)
         assert_true(fabsf(floats(&y)[i]) <= 1.0f);
+}
+
+/* ... and so do those of strips: the order is one to one, begins with the first view's first 8 x 8
+ * pixels, and is told from that of memory. */
+static void
+test_strips_are_an_order_of_the_tokens(void **state)
+{
+    static const int sides[] = {1, 3, 4, 8, 12, 16, 24};
+    enum { E = 12, H = 2 };
+    (void)state;
+    assert_int_equal(pf_strip_token(17, 16), 2 * (2 * 16 + 1));
+    assert_int_equal(pf_strip_token(16 * 16 + 8 * 16, 16), 2 * 8 + 1);
+    for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) {
+        const int side = sides[i], T = 2 * side * side;
+        pf_tensor x = UNIFORM(1, 2, T, 3 * E), turned = EMPTY(2, T, 3 * E), y = EMPTY(2, T, E),
+                  z = EMPTY(2, T, E), mask = random_mask(1, T, 0.3f);
+        for (int t = 0; t < 2 * T; t++) {
+            const int token = pf_strip_token(t % T, side);
+            assert_in_range(token, 0, T - 1);
+            assert_int_equal(pf_strip_place(token, side), t % T);
+            memcpy(floats(&turned) + t * 3 * E, floats(&x) + (t / T * T + token) * 3 * E,
+                   3 * E * sizeof(float));
+        }
+        assert_ok(pf_attention(cpu, &y, &x, H, 0.7f, &mask, side));
+        assert_ok(pf_attention(cpu, &z, &turned, H, 0.7f, &mask, 0));
+        for (int t = 0; t < 2 * T; t++)
+            assert_memory_equal(floats(&y) + (t / T * T + pf_strip_token(t % T, side)) * E,
+                                floats(&z) + t * E, E * sizeof(float));
+    }
 }
 
 static void
@@ -128,11 +158,12 @@ test_wrong_shapes_are_refused(void **state)
     pf_tensor x = UNIFORM(5, 1, 33, 24), y = EMPTY(1, 33, 8), more = EMPTY(1, 34, 8),
               mask = random_mask(1, 32, 1);
     (void)state;
-    assert_fails(pf_attention(cpu, &y, &x, 3, 1, NULL), PF_ESHAPE, "3 heads");
-    assert_fails(pf_attention(cpu, &y, &x, 0, 1, NULL), PF_ESHAPE, "0 heads");
-    assert_fails(pf_attention(cpu, &more, &x, 2, 1, NULL), PF_ESHAPE, "34 queries of 33");
-    assert_fails(pf_attention(cpu, &y, &x, 2, 1, &mask), PF_ESHAPE, "mask");
-    assert_fails(pf_attention(cpu, &x, &x, 2, 1, NULL), PF_ESHAPE, "y is F32");
+    assert_fails(pf_attention(cpu, &y, &x, 3, 1, NULL, 0), PF_ESHAPE, "3 heads");
+    assert_fails(pf_attention(cpu, &y, &x, 0, 1, NULL, 0), PF_ESHAPE, "0 heads");
+    assert_fails(pf_attention(cpu, &more, &x, 2, 1, NULL, 0), PF_ESHAPE, "34 queries of 33");
+    assert_fails(pf_attention(cpu, &y, &x, 2, 1, &mask, 0), PF_ESHAPE, "mask");
+    assert_fails(pf_attention(cpu, &x, &x, 2, 1, NULL, 0), PF_ESHAPE, "y is F32");
+    assert_fails(pf_attention(cpu, &y, &x, 2, 1, NULL, 4), PF_ESHAPE, "33 tokens in strips");
 }
 
 /* A joint mask of two views: all of the own view, and of the other one a band of every row of 32
@@ -185,14 +216,14 @@ on_gpu(const pf_tensor *t)
 
 static void
 compare(int p, int64_t B, int64_t T, int64_t Q, int64_t h, int64_t d, float scale,
-        const pf_tensor *mask)
+        const pf_tensor *mask, int side)
 {
     struct pair x = PAIR_UNIFORM((uint64_t)(T + d), B, T, 3 * h * d), y = PAIR_EMPTY(B, Q, h * d);
     pf_tensor there = {0};
     if (mask)
         there = on_gpu(mask);
-    assert_ok(pf_attention(cpu, &y.cpu, &x.cpu, (int)h, scale, mask));
-    assert_ok(pf_attention(gpu, &y.gpu, &x.gpu, (int)h, scale, mask ? &there : NULL));
+    assert_ok(pf_attention(cpu, &y.cpu, &x.cpu, (int)h, scale, mask, side));
+    assert_ok(pf_attention(gpu, &y.gpu, &x.gpu, (int)h, scale, mask ? &there : NULL, side));
     assert_pair(&y, p);
 }
 
@@ -214,7 +245,7 @@ compare_all(const struct attention_case *s, size_t n)
                 mask = s[i].share == BAND  ? band_mask(s[i].M, s[i].T)
                        : s[i].share == FAR ? far_mask(s[i].M, s[i].T)
                                            : random_mask(s[i].M, s[i].T, s[i].share);
-            compare(p, s[i].B, s[i].T, s[i].Q, s[i].h, s[i].d, scale, s[i].M ? &mask : NULL);
+            compare(p, s[i].B, s[i].T, s[i].Q, s[i].h, s[i].d, scale, s[i].M ? &mask : NULL, 0);
         }
 }
 #define COMPARE_ALL(s) compare_all(s, sizeof(s) / sizeof *(s))
@@ -260,6 +291,22 @@ test_cuda_matches_cpu_at_production_sizes(void **state)
     COMPARE_ALL(s);
 }
 
+/* Each way on a GPU; d = 40 and 80 at sides 32 and 16 are the network's. */
+static void
+test_cuda_knows_the_order_of_strips(void **state)
+{
+    static const int64_t s[][3] = {{16, 40, 2}, {16, 80, 1}, {8, 160, 3}, {4, 16, 1},
+                                   {6, 64, 2},  {8, 200, 1}, {32, 40, 2}};     /* side, d, masks */
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (size_t i = 0; i < (sanitized() ? 2 : sizeof s / sizeof *s); i++) {
+            const int64_t side = s[i][0], T = 2 * side * side;
+            const pf_tensor mask = side % 16 ? random_mask(s[i][2], T, 0.1f)
+                                             : band_mask(s[i][2], T);
+            compare(p, 3, T, T, 2, s[i][1], 1.5f / sqrtf((float)s[i][1]), &mask, (int)side);
+        }
+}
+
 static void
 test_cuda_takes_any_scale(void **state)
 {
@@ -268,8 +315,8 @@ test_cuda_takes_any_scale(void **state)
     for (int p = 0; gpu_opened(p); p++)
         for (int i = 0; i < (sanitized() ? 1 : 3); i++) {
             const pf_tensor mask = random_mask(1, 150, 0.2f);
-            compare(p, 1, 150, 150, 2, 40, scales[i], &mask);
-            compare(p, 1, 150, 150, 1, 200, scales[i] / 8, &mask);
+            compare(p, 1, 150, 150, 2, 40, scales[i], &mask, 0);
+            compare(p, 1, 150, 150, 1, 200, scales[i] / 8, &mask, 0);
         }
 }
 
@@ -280,7 +327,7 @@ test_cuda_large_scores_do_not_overflow(void **state)
     for (int p = 0; gpu_opened(p); p++) {
         for (int d = 8; d <= 40; d += 32) {
             struct pair x = PAIR_UNIFORM(4, 1, 90, 6 * d), y = PAIR_EMPTY(1, 90, 2 * d);
-            assert_ok(pf_attention(gpu, &y.gpu, &x.gpu, 2, 1e4f, NULL));
+            assert_ok(pf_attention(gpu, &y.gpu, &x.gpu, 2, 1e4f, NULL, 0));
             assert_ok(pf_dev_get(gpu, &y.cpu, &y.gpu));
             for (int i = 0; i < 90 * 2 * d; i++)
                 assert_true(fabsf(floats(&y.cpu)[i]) <= 1.001f);
@@ -301,8 +348,8 @@ test_cuda_takes_any_address(void **state)
                              PF_VIEW((char *)x.gpu.data + size, x.gpu.dtype, 1, T, 3 * E)};
         struct pair to = {PF_VIEW(floats(&y.cpu) + 1, PF_F32, 1, T, E),
                           PF_VIEW((char *)y.gpu.data + size, y.gpu.dtype, 1, T, E)};
-        assert_ok(pf_attention(cpu, &to.cpu, &from[0], 2, 0.2f, NULL));
-        assert_ok(pf_attention(gpu, &to.gpu, &from[1], 2, 0.2f, NULL));
+        assert_ok(pf_attention(cpu, &to.cpu, &from[0], 2, 0.2f, NULL, 0));
+        assert_ok(pf_attention(gpu, &to.gpu, &from[1], 2, 0.2f, NULL, 0));
         assert_pair(&to, p);
     }
 }
@@ -319,8 +366,8 @@ test_cuda_gives_the_same_bytes_twice(void **state)
         struct pair x = PAIR_UNIFORM(7, B, T, 3 * H * D);
         for (int masked = 0; masked < 2; masked++) {
             struct pair y = PAIR_EMPTY(B, T, H * D), z = PAIR_EMPTY(B, T, H * D);
-            assert_ok(pf_attention(gpu, &y.gpu, &x.gpu, H, 0.3f, masked ? &there : NULL));
-            assert_ok(pf_attention(gpu, &z.gpu, &x.gpu, H, 0.3f, masked ? &there : NULL));
+            assert_ok(pf_attention(gpu, &y.gpu, &x.gpu, H, 0.3f, masked ? &there : NULL, 0));
+            assert_ok(pf_attention(gpu, &z.gpu, &x.gpu, H, 0.3f, masked ? &there : NULL, 0));
             assert_ok(pf_dev_get(gpu, &y.cpu, &y.gpu));
             assert_ok(pf_dev_get(gpu, &z.cpu, &z.gpu));
             assert_memory_equal(y.cpu.data, z.cpu.data, pf_tensor_bytes(&y.cpu));
@@ -337,9 +384,11 @@ main(void)
         cmocka_unit_test(test_odd_sizes_match_the_formula),
         cmocka_unit_test(test_permuted_tokens_permute),
         cmocka_unit_test(test_large_scores_do_not_overflow),
+        cmocka_unit_test(test_strips_are_an_order_of_the_tokens),
         cmocka_unit_test(test_wrong_shapes_are_refused),
         cmocka_unit_test(test_cuda_matches_cpu),
         cmocka_unit_test(test_cuda_matches_cpu_at_production_sizes),
+        cmocka_unit_test(test_cuda_knows_the_order_of_strips),
         cmocka_unit_test(test_cuda_takes_any_scale),
         cmocka_unit_test(test_cuda_large_scores_do_not_overflow),
         cmocka_unit_test(test_cuda_takes_any_address),

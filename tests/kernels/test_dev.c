@@ -190,7 +190,7 @@ run_operator(pf_dev *dev, int i, pf_tensor *y)
     case 4: {
         pf_tensor x = UNIFORM(7, 2, 300, 120);
         *y = EMPTY(2, 300, 40);
-        return pf_attention(dev, y, &x, 4, 0.3f, NULL);
+        return pf_attention(dev, y, &x, 4, 0.3f, NULL, 0);
     }
     case 5: {
         pf_tensor q = UNIFORM(7, 1, 8, 8, 40), context = UNIFORM(8, 1, 20, 8, 8, 10);

@@ -281,7 +281,7 @@ block(pf_dev *dev, pf_tensor *x, const struct vit_block *b, int heads, int64_t Q
     PF_TRY(PF_ALLOC(dev, &h, x->dtype, 1, Q, 4 * W));
     PF_TRY(pf_layer_norm(dev, &n, x, &b->ln1[0], &b->ln1[1], 1e-5f));
     PF_TRY(pf_linear(dev, &qkv, &n, b->qkv, NULL));                     // [1, T, 3W]
-    PF_TRY(pf_attention(dev, &a, &qkv, heads, scale, NULL));              // [1, Q, W]
+    PF_TRY(pf_attention(dev, &a, &qkv, heads, scale, NULL, 0));              // [1, Q, W]
     x->dim[1] = Q;
     PF_TRY(pf_linear(dev, x, &a, b->out, &(struct pf_epilogue){.residual = x}));
     PF_TRY(pf_layer_norm(dev, &a, x, &b->ln2[0], &b->ln2[1], 1e-5f));

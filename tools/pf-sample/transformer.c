@@ -121,17 +121,19 @@ double_transformer_prepare(struct run *r, struct double_transformer *w, const pf
     return prepare_block(r, &w->spatial.block, context);
 }
 
-/* Run a BasicTransformerBlock in place.  u [B, T, c]; masks of the chunk's views or NULL. */
+/* Run a BasicTransformerBlock in place.  u [B, T, c]; masks of the chunk's views, and the maps'
+ * side, or NULL and 0. */
 static pf_err
 transformer_block(struct run *r, pf_tensor *u, const struct transformer_block *w, int heads,
-                  const struct chunk *c, const pf_tensor *mask)
+                  const struct chunk *c, const pf_tensor *mask, int side)
 {
     const size_t mark = pf_dev_mark(r->dev);
     const pf_tensor context = rows(&w->context, c->branches * c->first, u->dim[0]);
     pf_tensor n = {0}, qkv = {0}, ff = {0};
     PF_TRY(run_norm(r, &n, &w->norm1, u, PF_NONE, NULL));               // [B, T, c]
     PF_TRY(run_linear(r, &qkv, w->qkv, &n, NULL));                      // [B, T, 3c]
-    PF_TRY(pf_attention(r->dev, &n, &qkv, heads, 1.0f / sqrtf((float)(u->dim[2] / heads)), mask));
+    PF_TRY(pf_attention(r->dev, &n, &qkv, heads, 1.0f / sqrtf((float)(u->dim[2] / heads)), mask,
+                        side));
     PF_TRY(run_linear(r, u, w->out, &n, &(struct pf_epilogue){.channel = &context, .residual = u}));
     pf_dev_reset(r->dev, mark);
 
@@ -164,7 +166,8 @@ spad(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_t
         const pf_tensor nb = rows(&n, b, c->n);
         PF_TRY(run_linear(r, &ub, s->proj_in, &nb, &(struct pf_epilogue){.residual = &plucker}));
     }
-    PF_TRY(transformer_block(r, &u, &s->block, w->heads, c, &masks));   // [B, 2hw, c]
+    PF_TRY(transformer_block(r, &u, &s->block, w->heads, c, &masks,
+                             (int)x->dim[1]));                          // [B, 2hw, c]
     out = RESHAPE(y, B, T, half);
     if (residual)
         res = RESHAPE(residual, B, T, half);
@@ -187,7 +190,7 @@ spatial(struct run *r, pf_tensor *y, const struct double_transformer *w, const p
     const size_t mark = pf_dev_mark(r->dev);
     PF_TRY(run_norm(r, &n, &s->norm, &in, PF_NONE, NULL));
     PF_TRY(run_linear(r, &u, s->proj_in, &n, NULL));
-    PF_TRY(transformer_block(r, &u, &s->block, w->heads, c, NULL));
+    PF_TRY(transformer_block(r, &u, &s->block, w->heads, c, NULL, 0));
     out = tokens(y);
     PF_TRY(run_linear(r, &out, s->proj_out, &u, NULL));
     pf_dev_reset(r->dev, mark);

@@ -3,9 +3,8 @@
  *
  * SPAD looks at the two halves of the channels as two views of a scene.  With channels last
  * [B, h, w, 2 * c/2] they already lie as tokens [B, 2hw, c/2] in the order 2 * pixel + view, and
- * attention does not care about the order of tokens as long as the mask has the same one
- * (pf_epipolar_mask's has).  So nothing is ever split, moved or joined; a norm of each half with 32
- * groups is one norm of the whole with 64. */
+ * pf_attention knows the order of masks.  So nothing is ever split, moved or joined; a norm of each
+ * half with 32 groups is one norm of the whole with 64. */
 #ifndef PF_SAMPLE_TRANSFORMER_H
 #define PF_SAMPLE_TRANSFORMER_H
 #include "tools/pf-sample/network.h"

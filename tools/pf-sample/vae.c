@@ -131,7 +131,7 @@ attention(struct run *r, pf_tensor *y, const struct vae_attention *w, const pf_t
     h = tokens(&h);                                                             // [B, T, C]
     PF_TRY(run_linear(r, &qkv, w->qkv, &h, NULL));                              // [B, T, 3C]
     PF_TRY(pf_dev_alloc(r->dev, &o, x->dtype, 3, h.dim));
-    PF_TRY(pf_attention(r->dev, &o, &qkv, 1, 1.0f / sqrtf((float)w->width), NULL));
+    PF_TRY(pf_attention(r->dev, &o, &qkv, 1, 1.0f / sqrtf((float)w->width), NULL, 0));
     o = RESHAPE(&o, x->dim[0], x->dim[1], x->dim[2], x->dim[3]);
     PF_TRY(run_linear(r, y, w->proj_out, &o, &(struct pf_epilogue){.residual = x}));
     pf_dev_reset(r->dev, mark);
