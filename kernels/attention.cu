@@ -714,11 +714,12 @@ pf_attention_survey(pf_dev *dev, struct attention_sizes *s, int64_t B, int rows,
     *grid = (unsigned)blocks;
     if (!s->mask)
         return PF_OK;
+    const int64_t count = s->tokens;
     pf_tensor lists, order = {};
     PF_TRY(pf_dev_alloc(dev, &lists, PF_U32, 3, dim));
     s->lists = (const uint32_t *)lists.data;
     if (s->side)
-        PF_TRY(PF_ALLOC(dev, &order, PF_I32, s->tokens));
+        PF_TRY(pf_dev_alloc(dev, &order, PF_I32, 1, &count));
     s->order = (const int *)order.data;
     survey<<<(unsigned)(masks * s->blocks), groups * SPLIT * PF_WARP, 0, pf_cuda_stream(dev)>>>(
         (uint32_t *)lists.data, (int *)order.data, s->mask, s->tokens, s->queries, rows,
