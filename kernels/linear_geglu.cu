@@ -1,12 +1,19 @@
-/* linear_geglu.cu - pf_linear_geglu on a GPU: on Hopper, in 16 bits, one kernel, for up to 640
- * channels; else pf_linear and pf_geglu.
+/* linear_geglu.cu - pf_linear_geglu on a GPU: on Hopper, in 16 bits, one of two kernels; else
+ * pf_linear and pf_geglu.
  *
- * A block keeps the weights of BN columns of [a | g] in shared memory, all channels of them: BN / 2
- * columns of a and those of g that gate them.  Rows of x stream past, 64 in a tile, brought by the
- * copy engine (TMA) step by step of 64 channels into a ring of places.  Two groups of 4 warps take
- * tiles in turn: while one multiplies (wgmma), the other gates the sums in its registers, adds
- * the biases and stores.  A turn goes to the other group with the last step's products still under
- * way.  Barriers say that a step has arrived (full), that it is read (empty), whose turn it is.
+ * Up to 640 channels: gate().  A block keeps the weights of BN columns of [a | g] in shared memory,
+ * all channels of them: BN / 2 columns of a and those of g that gate them.  Rows of x stream past,
+ * 64 in a tile, brought by the copy engine (TMA) step by step of 64 channels into a ring of places.
+ * Two groups of 4 warps take tiles in turn: while one multiplies (wgmma), the other gates the sums
+ * in its registers, adds the biases and stores.  A turn goes to the other group with the last
+ * step's products still under way.  Barriers say that a step has arrived (full), that it is read
+ * (empty), whose turn it is.
+ *
+ * More channels: gate_streams().  Weights stream past too: a step of 64 channels of 128 rows and
+ * 256 columns is one place of a ring of four.  Two blocks are a pair (cluster) of the same columns;
+ * each brings half of the weights, a's or g's, for both.  Both groups multiply by the same weights,
+ * each its 64 rows, the second a step behind the first, so that one has products while the other
+ * begins to gate.
  *
  * A thread's sums of a product are pairs of columns 8 apart.  The weights' lines lie in such an
  * order that these pairs follow each other in y: line 32 q + 8 j + 2 t + i of a half is column 32 q
@@ -14,14 +21,17 @@
  * y, 16 bytes, are one thread's.
  *
  * M = 32768, K = 320, N = 1280: 53.7 GFLOP, 0.054 ms at 990 TFLOP/s; 21.0 + 83.9 + 1.6 MB, 0.022 ms
- * at 4.8 TB/s.  Today's two kernels move 358 MB and take 0.164 ms.  A tile of 64 x 256 is 2560
- * cycles of products; its epilogue is 64 numbers of y a thread at some 24 instructions, 1536 cycles
- * of each quarter's scheduler, and 1024 of its special function unit, in the other group's turn.
- * Shared memory gives 80 bytes a cycle to products and takes 16, of 128.  From the L2 come 0.21 GB,
- * 0.04 ms at 5.5 TB/s.  13 blocks for each of 10 times 256 columns: 40 tiles a block, 0.059 ms.
+ * at 4.8 TB/s.  Two kernels move 358 MB and take 0.164 ms.  A tile of 64 x 256 is 2560 cycles of
+ * products; its epilogue is 64 numbers of y a thread at some 24 instructions, 1536 cycles of each
+ * quarter's scheduler, and 1024 of its special function unit, in the other group's turn.  Shared
+ * memory gives 80 bytes a cycle to products and takes 16, of 128.  From the L2 come 0.21 GB, 0.04
+ * ms at 5.5 TB/s.  13 blocks for each of 10 times 256 columns: 40 tiles a block, 0.059 ms.
  * M = 8192, K = 640, N = 2560: the same FLOP; 96 bytes a cycle and 32; 3 blocks for each of 40
  * times 128 columns, 43 tiles of 2560 cycles, 0.063 ms.  Filling 160 KB with weights takes 4 us of
- * either. */
+ * either.
+ * M = 2048, K = 1280, N = 5120: 53.7 GFLOP again; 320 jobs of 20480 cycles for 66 pairs, 5 each,
+ * 0.058 ms, and 5 times some 2000 cycles in which both groups gate, 0.006 ms.  From the L2 come 32
+ * KB in 1024 cycles, 7.2 TB/s at full rate, of which it has 5.5: 0.070 ms. */
 #include <climits>
 #include <cstdlib>
 #include <cstring>
@@ -226,20 +236,183 @@ gate(const __grid_constant__ call<T> j)
     }
 }
 
+// ---- weights that stream ----
+
+enum { PAIR = 2, STREAMED = 256 };      // blocks; columns of a and g
+
+namespace {
+
+/* Shared memory, in bytes: places, each x and then the weights of a step; then struct streams. */
+struct stream_room {
+    enum {
+        PLACES = 4,
+        W = GROUPS * ROWS * LINE,       // offset in a place
+        PLACE = W + STREAMED * LINE,
+        SIGNALS = PLACES * PLACE,
+    };
+};
+
+struct streams {
+    uint64_t full[stream_room::PLACES], empty[stream_room::PLACES], ahead;
+};
+
+}
+
+/* pf_bring_box to the same place of several blocks of the cluster, a bit for each. */
+static __device__ __forceinline__ void
+bring_to_blocks(unsigned to, const void *map, uint64_t *barrier, int c, int x, int y, int z, int b,
+                unsigned short blocks)
+{
+    PF_ON_HOPPER_(asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.tile"
+                               ".mbarrier::complete_tx::bytes.multicast::cluster "
+                               "[%0], [%1, {%3, %4, %5, %6, %7}], [%2], %8;"
+                               ::"r"(to), "l"(map), "r"(pf_shared_address(barrier)), "r"(c), "r"(x),
+                               "r"(y), "r"(z), "r"(b), "h"(blocks) : "memory"));
+}
+
+/* Jobs are rows of a pair and columns; rows are fastest, as neighbours share weights. */
+template <typename T> static __device__ __forceinline__ void
+bring_streams(const call<T> &j, unsigned base, streams *s, int rank)
+{
+    typedef stream_room R;
+    pf_turn<R::PLACES> at = {0, 0};
+#pragma unroll 1
+    for (int i = blockIdx.x / PAIR; i < j.tiles * j.columns; i += gridDim.x / PAIR) {
+        const int row = (i % j.tiles * PAIR + rank) * GROUPS * ROWS,
+                  run = i / j.tiles * (STREAMED / 2 / RUN) + (rank ? j.N / RUN : 0);
+#pragma unroll 1
+        for (int k = 0; k < j.steps; k++) {
+            const unsigned to = base + at.at * R::PLACE;
+            uint64_t *const full = &s->full[at.at];
+            pf_barrier_wait(&s->empty[at.at], at.odd ^ 1);
+            pf_barrier_expect(full, R::PLACE);
+            pf_bring_box(to, &j.x, full, k * CHANNELS, row, 0, 0, 0);
+            bring_to_blocks(to + R::W + rank * (STREAMED / 2 * LINE), &j.w, full, k * CHANNELS, 0,
+                            0, 0, run, (1 << PAIR) - 1);
+            pf_advance(at);
+        }
+    }
+}
+
+/* This warp has read a place, for both blocks that fill it. */
+static __device__ __forceinline__ void
+leave(streams *s, int place)
+{
+    __syncwarp();
+    if (threadIdx.x % PF_WARP < PAIR)
+        pf_barrier_arrive_at(&s->empty[place], threadIdx.x % PF_WARP);
+}
+
+template <typename T> static __device__ __forceinline__ void
+work_on_streams(const call<T> &j, unsigned base, streams *s, int rank)
+{
+    typedef stream_room R;
+    const int group = threadIdx.x / 128, lane = threadIdx.x % PF_WARP;
+    const int row = (rank * GROUPS + group) * ROWS + threadIdx.x % 128 / PF_WARP * 16 + lane / 4;
+    unsigned odd = 0;
+    pf_turn<R::PLACES> at = {0, 0};
+    float sum[STREAMED / 2];
+#pragma unroll 1
+    for (int i = blockIdx.x / PAIR; i < j.tiles * j.columns; i += gridDim.x / PAIR) {
+#pragma unroll
+        for (int k = 0; k < STREAMED / 2; k++)
+            sum[k] = 0;
+        if (group)
+            pf_barrier_wait(&s->ahead, odd);
+        odd ^= 1;
+#pragma unroll 1
+        for (int k = 0; k < j.steps; k++) {
+            const unsigned x = base + at.at * R::PLACE + group * (ROWS * LINE),
+                           w = base + at.at * R::PLACE + R::W;
+            pf_barrier_wait(&s->full[at.at], at.odd);
+            __syncwarp();
+            pf_group_begin();
+#pragma unroll
+            for (int c = 0; c < LINE / 32; c++)
+                pf_group_mma<T, STREAMED>(sum, pf_group_operand(x + c * 32),
+                                          pf_group_operand(w + c * 32));
+            pf_group_commit();
+            if (group == 0 && k == 0)
+                arrive(&s->ahead);
+            pf_group_wait<1>();                 // the step before is done with
+            if (k > 0)
+                leave(s, at.at ? at.at - 1 : R::PLACES - 1);
+            pf_advance(at);
+        }
+        pf_group_wait<0>();
+#pragma unroll
+        for (int k = 0; k < STREAMED / 2; k++)
+            pf_group_own(sum[k]);
+        leave(s, at.at ? at.at - 1 : R::PLACES - 1);
+        store<T, STREAMED>(sum, j, i % j.tiles * (PAIR * GROUPS * ROWS) + row,
+                           i / j.tiles * (STREAMED / 2) + lane % 4 * 8);
+    }
+}
+
+#if defined __CUDA_ARCH__ && __CUDA_ARCH__ < 900
+#define IN_PAIRS
+#else
+#define IN_PAIRS __cluster_dims__(PAIR, 1, 1)
+#endif
+template <typename T> static __global__ void IN_PAIRS __launch_bounds__(THREADS, 1)
+gate_streams(const __grid_constant__ call<T> j)
+{
+    extern __shared__ __align__(1024) unsigned char shared[];
+    streams *const s = (streams *)(shared + stream_room::SIGNALS);
+    const unsigned base = pf_shared_address(shared);
+    const int rank = blockIdx.x % PAIR;
+    if (base % 1024)
+        __trap();               // the places of pieces count on it
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < stream_room::PLACES; i++) {
+            pf_barrier_init(&s->full[i], 1);
+            pf_barrier_init(&s->empty[i], PAIR * WARPS);
+        }
+        pf_barrier_init(&s->ahead, WARPS / GROUPS);
+    }
+    pf_cluster_sync();
+    if (threadIdx.x / PF_WARP >= WARPS) {
+        pf_registers_fewer<CARRIERS_REGISTERS>();
+        if (threadIdx.x == WARPS * PF_WARP)
+            bring_streams(j, base, s, rank);
+        __syncwarp();
+    } else {
+        pf_registers_more<WORKERS_REGISTERS>();
+        work_on_streams(j, base, s, rank);
+    }
+    pf_cluster_sync();          // nobody leaves whose barriers or memory the other one still uses
+}
+
 // ---- launches ----
 
-template <typename T, int BN> static pf_err
-make_maps(call<T> *j, pf_dtype type, const pf_tensor *x, const pf_layer *w)
+/* Boxes of x of so many rows, of the weights of so many lines. */
+template <typename T> static pf_err
+make_maps(call<T> *j, pf_dtype type, const pf_tensor *x, const pf_layer *w, int rows, int lines)
 {
     const cuuint64_t C = (cuuint64_t)w->C, M = (cuuint64_t)j->M, line = C * sizeof(T);
     const cuuint32_t ones[] = {1, 1, 1, 1, 1};
     const cuuint64_t x_dim[] = {C, M, 1, 1, 1}, x_stride[] = {line, M * line, M * line, M * line};
     const cuuint64_t w_dim[] = {C, 2, 4, 4, (cuuint64_t)w->K / RUN},    // i, t, j, q
                      w_stride[] = {line, 8 * line, 2 * line, RUN * line};
-    const cuuint32_t x_box[] = {CHANNELS, ROWS, 1, 1, 1},
-                     w_box[] = {CHANNELS, 2, 4, 4, BN / 2 / RUN};
+    const cuuint32_t x_box[] = {CHANNELS, (cuuint32_t)rows, 1, 1, 1},
+                     w_box[] = {CHANNELS, 2, 4, 4, (cuuint32_t)lines / RUN};
     PF_TRY(pf_tensor_map(&j->x, type, x->data, 5, x_dim, x_stride, x_box, ones));
     return pf_tensor_map(&j->w, type, pf_weight_of(w)->data, 5, w_dim, w_stride, w_box, ones);
+}
+
+/* A call of tiles of so many rows and columns of y. */
+template <typename T> static call<T>
+call_of(pf_tensor *y, const pf_layer *w, int rows, int columns)
+{
+    call<T> j = {};
+    j.y = (T *)y->data;
+    j.bias = (const float *)w->bias.data;
+    j.N = (int)(w->K / 2);
+    j.M = (int)(pf_tensor_count(y) / j.N);
+    j.steps = (int)((w->C + CHANNELS - 1) / CHANNELS);
+    j.tiles = (j.M + rows - 1) / rows;
+    j.columns = (j.N + columns - 1) / columns;
+    return j;
 }
 
 template <typename T, int BN> static pf_err
@@ -247,17 +420,10 @@ launch(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
     typedef room<BN> R;
     enum { BYTES = (int)R::SIGNALS + (int)sizeof(signals<R>) };
-    call<T> j = {};
-    j.y = (T *)y->data;
-    j.bias = (const float *)w->bias.data;
-    j.N = (int)(w->K / 2);
-    j.M = (int)(pf_tensor_count(y) / j.N);
-    j.steps = (int)(w->C + CHANNELS - 1) / CHANNELS;
-    j.tiles = (j.M + ROWS - 1) / ROWS;
-    j.columns = (j.N + BN / 2 - 1) / (BN / 2);
+    call<T> j = call_of<T>(y, w, ROWS, BN / 2);
     const int most = dev->cuda->processors / j.columns;
     j.parts = most < 1 ? 1 : most < j.tiles ? most : j.tiles;
-    PF_TRY((make_maps<T, BN>(&j, y->dtype, x, w)));
+    PF_TRY(make_maps(&j, y->dtype, x, w, ROWS, BN / 2));
     PF_CUDA_TRY(cudaFuncSetAttribute(gate<T, BN>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                      BYTES),
                 "pf_linear_geglu");
@@ -266,10 +432,26 @@ launch(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 }
 
 template <typename T> static pf_err
+launch_streams(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
+{
+    enum { BYTES = (int)stream_room::SIGNALS + (int)sizeof(streams) };
+    call<T> j = call_of<T>(y, w, PAIR * GROUPS * ROWS, STREAMED / 2);
+    const int most = dev->cuda->processors / PAIR, jobs = j.tiles * j.columns,
+              pairs = jobs < most ? jobs : most;
+    PF_TRY(make_maps(&j, y->dtype, x, w, GROUPS * ROWS, STREAMED / 2));
+    PF_CUDA_TRY(cudaFuncSetAttribute(gate_streams<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     BYTES),
+                "pf_linear_geglu");
+    gate_streams<T><<<pairs * PAIR, THREADS, BYTES, pf_cuda_stream(dev)>>>(j);
+    return pf_launched(dev, "pf_linear_geglu");
+}
+
+template <typename T> static pf_err
 launch_for(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
-    return w->C <= room<256>::STEPS * CHANNELS ? launch<T, 256>(dev, y, x, w)
-                                               : launch<T, 128>(dev, y, x, w);
+    return w->C <= room<256>::STEPS * CHANNELS   ? launch<T, 256>(dev, y, x, w)
+           : w->C <= room<128>::STEPS * CHANNELS ? launch<T, 128>(dev, y, x, w)
+                                                 : launch_streams<T>(dev, y, x, w);
 }
 
 /* Does this card run the kernel?  PF_GEGLU=old: no, for comparison. */
@@ -285,12 +467,12 @@ is_usable(void)
 }
 
 static bool
-suits(const pf_tensor *y, const pf_tensor *x, const pf_layer *w)
+suits(const pf_dev *dev, const pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
-    return pf_dtype_size(y->dtype) == 2 && w->C % 8 == 0 &&
-           w->C <= room<128>::STEPS * CHANNELS && w->K % (2 * RUN) == 0 &&
-           pf_tensor_count(y) / (w->K / 2) <= INT_MAX / 2 && w->K <= INT_MAX / 2 &&
-           pf_is_aligned(y->data) && pf_is_aligned(x->data) && is_usable();
+    return pf_dtype_size(y->dtype) == 2 && w->C % 8 == 0 && w->K % (2 * RUN) == 0 &&
+           pf_tensor_count(y) <= INT_MAX && w->K <= INT_MAX / 2 && w->C <= INT_MAX / 2 &&
+           dev->cuda->processors >= PAIR && pf_is_aligned(y->data) && pf_is_aligned(x->data) &&
+           is_usable();
 }
 
 pf_err
@@ -298,7 +480,7 @@ pf_linear_geglu_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_lay
 {
     if (pf_tensor_count(y) == 0)
         return PF_OK;
-    if (!suits(y, x, w))
+    if (!suits(dev, y, x, w))
         return pf_linear_geglu_cpu(dev, y, x, w);
     if (dev->dry)               // its memory has no addresses
         return PF_OK;
