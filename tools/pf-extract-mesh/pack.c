@@ -23,6 +23,8 @@ struct packing {
     int64_t *filled;            /* [size + 1]: running sum of the horizon */
 };
 
+enum { SOME = 64 };             /* columns that are looked at before it is asked whether to go on */
+
 static int
 by_height(const void *a, const void *b)
 {
@@ -116,15 +118,18 @@ outline(struct packing *p, int64_t faces, int64_t columns)
     return PF_OK;
 }
 
-/* How far down a chart must go at column x. */
+/* How far down a chart must go at column x; if that is more than most, anything that is more. */
 static int
-drop(const struct packing *p, const struct chart *c, int x)
+drop(const struct packing *p, const struct chart *c, int x, int most)
 {
     const int *const upper = p->upper + c->column, *const horizon = p->horizon + x;
     int y = 0;
-    for (int i = 0; i < c->width; i++) {
-        const int gap = horizon[i] - upper[i];
-        y = gap > y ? gap : y;
+    for (int from = 0; from < c->width && y <= most; from += SOME) {
+        const int end = from + SOME < c->width ? from + SOME : c->width;
+        for (int i = from; i < end; i++) {
+            const int gap = horizon[i] - upper[i];
+            y = gap > y ? gap : y;
+        }
     }
     return y;
 }
@@ -139,7 +144,7 @@ put(struct packing *p, struct pf_chart_place *place, const struct chart *c)
     int best_y = INT_MAX, best_x = 0;
     int64_t least = INT64_MAX;
     for (int x = 0; x + c->width <= n; x++) {
-        const int y = drop(p, c, x);
+        const int y = drop(p, c, x, best_y);
         const int64_t empty = (int64_t)y * c->width - (p->filled[x + c->width] - p->filled[x]);
         if (y < best_y || (y == best_y && empty < least)) {
             best_y = y;

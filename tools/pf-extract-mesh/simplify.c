@@ -240,8 +240,9 @@ pf_mesh_split_pinches(struct pf_mesh *mesh)
 enum { PART = 1 << 15 };        /* faces of a part */
 enum { SPARE = 3 };             /* times the faces that are wanted are left by parts, at least */
 enum { FEWEST = 8 };            /* and one of so many of a part's */
-enum { GRID = 6 };              /* bits of a cell's place along each axis */
+enum { GRID = 4 };              /* bits of a cell's place along each axis */
 enum { CELLS = 1 << 3 * GRID };
+enum { CHUNKS = 32 };           /* of faces that a thread sorts on its own */
 
 /* The place of a face's cell along a curve that keeps near ones together (Morton's). */
 static uint32_t
@@ -278,29 +279,54 @@ measure(float low[3], const struct pf_mesh *m)
     return side > 0 ? ((1 << GRID) - 0.5f) / side : 0;
 }
 
+/* Where the faces of each chunk and cell begin in a list of all that is sorted by cells, and in
+ * these by chunks: from counts [CHUNKS, CELLS] of faces, in place. */
+static void
+add_up(int64_t (*at)[CELLS])
+{
+    int64_t first[CELLS] = {0}, sum = 0;
+    for (int chunk = 0; chunk < CHUNKS; chunk++)
+        for (int cell = 0; cell < CELLS; cell++)
+            first[cell] += at[chunk][cell];
+    for (int cell = 0; cell < CELLS; cell++) {
+        const int64_t n = first[cell];
+        first[cell] = sum;
+        sum += n;
+    }
+    for (int chunk = 0; chunk < CHUNKS; chunk++)
+        for (int cell = 0; cell < CELLS; cell++) {
+            const int64_t n = at[chunk][cell];
+            at[chunk][cell] = first[cell];
+            first[cell] += n;
+        }
+}
+
 /* Copy the mesh's faces so that parts of the list are parts of the mesh. */
 static pf_err
 sort_faces(uint32_t *face, const struct pf_mesh *m)
 {
     float low[3];
     const float scale = measure(low, m);
-    uint32_t *const cell = malloc((size_t)m->faces * sizeof *cell);
-    int64_t *const first = calloc(CELLS + 1, sizeof *first);
-    const bool enough = cell && first;
+    const int64_t F = m->faces;
+    uint16_t *const cell = malloc((size_t)F * sizeof *cell);
+    int64_t(*const at)[CELLS] = calloc(CHUNKS, sizeof *at);
+    const bool enough = cell && at;
     if (enough) {
 #pragma omp parallel for
-        for (int64_t f = 0; f < m->faces; f++)
-            cell[f] = cell_of(m, f, low, scale);
-        for (int64_t f = 0; f < m->faces; f++)
-            first[cell[f] + 1]++;
-        for (int c = 0; c < CELLS; c++)
-            first[c + 1] += first[c];
-        for (int64_t f = 0; f < m->faces; f++)
-            memcpy(face + 3 * first[cell[f]]++, m->face + 3 * f, 3 * sizeof *face);
+        for (int i = 0; i < CHUNKS; i++)
+            for (int64_t f = i * F / CHUNKS; f < (i + 1) * F / CHUNKS; f++) {
+                cell[f] = (uint16_t)cell_of(m, f, low, scale);
+                at[i][cell[f]]++;
+            }
+        add_up(at);
+#pragma omp parallel for
+        for (int i = 0; i < CHUNKS; i++)
+            for (int64_t f = i * F / CHUNKS; f < (i + 1) * F / CHUNKS; f++)
+                memcpy(face + 3 * at[i][cell[f]]++, m->face + 3 * f, 3 * sizeof *face);
     }
     free(cell);
-    free(first);
-    return enough ? PF_OK : pf_fail(PF_ENOMEM, "no memory for %lld faces", (long long)m->faces);
+    free(at);
+    return enough ? PF_OK : pf_fail(PF_ENOMEM, "no memory for %lld faces", (long long)F);
 }
 
 /* Simplify a list of faces [n, 3], in place, to about target, borders excepted; returns how many
