@@ -119,16 +119,17 @@ begin(struct pf_march_brick *b)
 static pf_err
 add_bricks(struct march *m)
 {
-    const int64_t all = pf_march_bricks(&m->g);
+    const int64_t all = pf_march_bricks(&m->g), had = m->bricks;
     int64_t wanted = 0;
     for (int64_t i = 0; i < all; i++)
         wanted += m->g.slot[i] == PF_WANTED;
-    PF_TRY(grow(m, m->bricks + wanted));
+    PF_TRY(grow(m, had + wanted));
+#pragma omp parallel for schedule(static)
+    for (int64_t i = had; i < had + wanted; i++)
+        begin(&m->g.brick[i]);
     for (int64_t i = 0; i < all; i++)
-        if (m->g.slot[i] == PF_WANTED) {
-            begin(&m->g.brick[m->bricks]);
+        if (m->g.slot[i] == PF_WANTED)
             pf_march_place(&m->g, i, m->bricks++);
-        }
     return PF_OK;
 }
 

@@ -67,7 +67,8 @@ add_edge(struct packing *p, const struct chart *c, const double a[2], const doub
     for (int x = first; x <= last; x++) {
         const double from = x > first ? left[1] + slope * (x - left[0]) : left[1],
                      to = x < last ? left[1] + slope * (x + 1 - left[0]) : right[1];
-        const int low = (int)fmax(fmin(from, to), 0), high = (int)fmin(fmax(from, to), 1e6) + 1;
+        const double least = from < to ? from : to, most = from < to ? to : from;
+        const int low = least > 0 ? (int)least : 0, high = (most < 1e6 ? (int)most : 1000000) + 1;
         int *const upper = &p->upper[c->column + x], *const lower = &p->lower[c->column + x];
         *upper = low < *upper ? low : *upper;
         *lower = high > *lower ? high : *lower;
