@@ -142,6 +142,7 @@ static pf_err
 make_texture(struct pf_texture *texture, const struct pf_mesh *mesh, pf_field *field,
              const char *object)
 {
+    const double start = pf_seconds();
     pf_blend *blend = NULL;
     pf_stream *in;
     pf_err err = PF_OK;
@@ -152,6 +153,7 @@ make_texture(struct pf_texture *texture, const struct pf_mesh *mesh, pf_field *f
             err = pf_stream_blame(opt.views,
                                   add_views(blend, in, object, mesh, pf_field_bound(field)));
         pf_stream_close(in);
+        pf_stage_time("views", pf_seconds() - start);
     }
     if (!err)
         err = pf_texture_make(texture, mesh, opt.texture, field, blend, opt.normal_map);
@@ -210,11 +212,9 @@ make_mesh(struct pf_mesh *mesh, struct pf_texture *texture, struct pf_march_stat
     t = stage("surface", t);
     PF_TRY(reduce(mesh, &t));
     PF_TRY(look(mesh, field));                                      // [V, 3]
-    t = stage("normals and colours", t);
-    if (opt.texture) {
+    stage("normals and colours", t);
+    if (opt.texture)
         PF_TRY(make_texture(texture, mesh, field, object));
-        stage("texture", t);
-    }
     if (world)
         pf_world_points(mesh->vertex, mesh->vertices, world);
     return PF_OK;

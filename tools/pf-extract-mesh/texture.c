@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/progress.h"
 #include "tools/pf-extract-mesh/raster.h"
 
 enum { BATCH = 1 << 20 };       /* texels that the field is asked for together */
@@ -382,8 +383,12 @@ pf_texture_make(struct pf_texture *texture, const struct pf_mesh *mesh, int size
     struct texels t = {0};
     int32_t *owner = NULL;
     *texture = (struct pf_texture){0};
+    const double start = pf_seconds();
     PF_TRY(pf_atlas_make(&texture->atlas, mesh, size));
+    const double laid_out = pf_seconds();
     const pf_err err = make(texture, &owner, &t, mesh, field, blend, normals);
+    pf_stage_time("atlas", laid_out - start);
+    pf_stage_time("texels", pf_seconds() - laid_out);
     drop(&t);
     free(owner);
     if (err)
