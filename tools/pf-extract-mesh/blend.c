@@ -178,18 +178,42 @@ blocks_of(int64_t points)
     return (points + SOME - 1) / SOME;
 }
 
-/* Whether a view sees a point, and where. */
+/* Cosine between a point's normal and the direction to a view, times *length, of which this is the
+ * square. */
+static inline float
+face(float *length, const struct camera *c, const float p[3], const float normal[3])
+{
+    const float x = c->center[0] - p[0], y = c->center[1] - p[1], z = c->center[2] - p[2];
+    *length = x * x + y * y + z * z;
+    return x * normal[0] + y * normal[1] + z * normal[2];
+}
+
+enum { TOGETHER = 256 };
+/* The points of n that do not look away from a view: their numbers, and how many. */
+static int
+find_facing(int which[TOGETHER], const struct camera *c, const float *point, const float *normal,
+            int n)
+{
+    bool is[TOGETHER];
+    int count = 0;
+#pragma omp simd
+    for (int i = 0; i < n; i++) {
+        float length;
+        const float facing = face(&length, c, point + 3 * i, normal + 3 * i);
+        is[i] = (facing > 0) & (facing * facing >= GRAZING * GRAZING * length);
+    }
+    for (int i = 0; i < n; i++) {
+        which[count] = i;
+        count += is[i];
+    }
+    return count;
+}
+
+/* Whether a view sees a point that faces it, and where. */
 static inline bool
 see(struct link *link, const struct camera *c, const float p[3], const float normal[3])
 {
-    float to[3], at[2], length = 0, facing = 0;
-    for (int k = 0; k < 3; k++) {
-        to[k] = c->center[k] - p[k];
-        length += to[k] * to[k];
-        facing += to[k] * normal[k];
-    }
-    if (!(facing > 0) || facing * facing < GRAZING * GRAZING * length)
-        return false;
+    float at[2], length, facing = face(&length, c, p, normal);
     facing /= sqrtf(length);
     const float z = project(at, c, p);
     if (!(z > NEAREST) || !(at[0] >= 0) || !(at[1] >= 0) || !(at[0] < (float)(c->width - 1)) ||
@@ -223,9 +247,16 @@ find_links(struct links *l, const struct camera *c, const float *point, const fl
            int64_t from, int64_t end)
 {
     struct link *const all = malloc(SOME * sizeof *all), *fit;
-    for (int64_t i = from; all && i < end; i++)
-        if (see(&all[l->n], c, point + 3 * i, normal + 3 * i))
-            all[l->n++].point = (uint32_t)i;
+    int which[TOGETHER];
+    for (int64_t at = from; all && at < end; at += TOGETHER) {
+        const int n = find_facing(which, c, point + 3 * at, normal + 3 * at,
+                                  (int)(end - at < TOGETHER ? end - at : TOGETHER));
+        for (int k = 0; k < n; k++) {
+            const int64_t i = at + which[k];
+            if (see(&all[l->n], c, point + 3 * i, normal + 3 * i))
+                all[l->n++].point = (uint32_t)i;
+        }
+    }
     fit = all && l->n ? realloc(all, (size_t)l->n * sizeof *all) : NULL;
     l->link = fit ? fit : all;
     return all != NULL;
