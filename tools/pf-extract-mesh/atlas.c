@@ -312,9 +312,24 @@ area(const struct pf_atlas *a, int64_t faces)
     return sum;
 }
 
+/* The corners at which edges begin that charts end at, [*n], owned by the caller. */
+static pf_err
+find_rim(uint32_t **rim, int64_t *n, const struct pf_atlas *a, const uint32_t *beyond,
+         int64_t faces)
+{
+    *rim = malloc((3 * (size_t)faces + 1) * sizeof **rim);
+    *n = 0;
+    if (!*rim)
+        return pf_fail(PF_ENOMEM, "no memory for the rims of %d charts", a->charts);
+    for (int64_t i = 0; i < 3 * faces; i++)
+        if (beyond[i] == UINT32_MAX || a->chart[beyond[i]] != a->chart[i / 3])
+            (*rim)[(*n)++] = (uint32_t)i;
+    return PF_OK;
+}
+
 /* Find the largest scale, or nearly, at which the charts fit, and lay them out. */
 static pf_err
-lay_out(struct pf_atlas *a, int64_t faces)
+lay_out(struct pf_atlas *a, const uint32_t *rim, int64_t edges, int64_t faces)
 {
     struct pf_chart_place *const place = malloc(2 * ((size_t)a->charts + 1) * sizeof *place);
     struct pf_chart_place *best = NULL, *now = place;
@@ -322,7 +337,7 @@ lay_out(struct pf_atlas *a, int64_t faces)
     pf_err err = place ? PF_OK : pf_fail(PF_ENOMEM, "no memory for %d charts", a->charts);
     for (int i = 0; !err && i < ATTEMPTS; i++) {
         int height;
-        err = pf_atlas_pack(now, &height, a, faces, scale);
+        err = pf_atlas_pack(now, &height, a, rim, edges, scale);
         if (err || (best && height > a->size))
             break;
         if (height <= a->size) {
@@ -368,7 +383,13 @@ make(struct pf_atlas *a, struct pf_charts *c, const struct pf_mesh *mesh, uint32
     const double side = a->size < FINEST ? a->size : FINEST;
     PF_TRY(separate(a, c, mesh, *beyond, *moved, sqrt(FULL / area(a, mesh->faces)) * side));
     PF_TRY(flatten(a, mesh, c, TURNS));
-    return lay_out(a, mesh->faces);
+    uint32_t *rim;
+    int64_t edges;
+    pf_err err = find_rim(&rim, &edges, a, *beyond, mesh->faces);
+    if (!err)
+        err = lay_out(a, rim, edges, mesh->faces);
+    free(rim);
+    return err;
 }
 
 pf_err

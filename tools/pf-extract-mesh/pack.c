@@ -16,6 +16,8 @@ struct chart {
 
 struct packing {
     const struct pf_atlas *atlas;
+    const uint32_t *rim;        /* [edges] corners, 3 face + k, at which they begin */
+    int64_t edges;
     double scale;
     struct chart *chart;        /* [charts] */
     int *upper, *lower;         /* [columns]: where a chart begins and ends in each of them */
@@ -36,13 +38,14 @@ by_height(const void *a, const void *b)
 
 /* The size of each chart, and its number of columns. */
 static int64_t
-measure(struct packing *p, int64_t faces)
+measure(struct packing *p)
 {
     const struct pf_atlas *const a = p->atlas;
     int64_t columns = 0;
     for (int i = 0; i < a->charts; i++)
         p->chart[i] = (struct chart){.number = i};
-    for (int64_t i = 0; i < 3 * faces; i++) {
+    for (int64_t e = 0; e < p->edges; e++) {
+        const int64_t i = p->rim[e];
         struct chart *const c = &p->chart[a->chart[i / 3]];
         const float *const at = a->at + 2 * (int64_t)a->face[i];
         const int x = (int)(at[0] * p->scale) + 1 + 2 * a->gutter,
@@ -77,7 +80,7 @@ add_edge(struct packing *p, const struct chart *c, const double a[2], const doub
 
 /* The rims of all charts, gutters included. */
 static pf_err
-outline(struct packing *p, int64_t faces, int64_t columns)
+outline(struct packing *p, int64_t columns)
 {
     const struct pf_atlas *const a = p->atlas;
     const int g = a->gutter;
@@ -92,7 +95,8 @@ outline(struct packing *p, int64_t faces, int64_t columns)
         p->upper[x] = INT_MAX / 2;
         p->lower[x] = -INT_MAX / 2;
     }
-    for (int64_t i = 0; i < 3 * faces; i++) {
+    for (int64_t e = 0; e < p->edges; e++) {
+        const int64_t i = p->rim[e];
         const float *const from = a->at + 2 * (int64_t)a->face[i];
         const float *const to = a->at + 2 * (int64_t)a->face[i % 3 == 2 ? i - 2 : i + 1];
         add_edge(p, &p->chart[a->chart[i / 3]],
@@ -160,7 +164,7 @@ put(struct packing *p, struct pf_chart_place *place, const struct chart *c)
 }
 
 static pf_err
-pack(struct packing *p, struct pf_chart_place *place, int *height, int64_t faces)
+pack(struct packing *p, struct pf_chart_place *place, int *height)
 {
     const struct pf_atlas *const a = p->atlas;
     const size_t n = (size_t)a->size;
@@ -169,7 +173,7 @@ pack(struct packing *p, struct pf_chart_place *place, int *height, int64_t faces
     p->filled = malloc((n + 1) * sizeof *p->filled);
     if (!p->chart || !p->horizon || !p->filled)
         return pf_fail(PF_ENOMEM, "no memory to pack %d charts", a->charts);
-    const int64_t columns = measure(p, faces);
+    const int64_t columns = measure(p);
     *height = INT_MAX;
     for (int i = 0; i < a->charts; i++)
         if (p->chart[i].width > a->size || p->chart[i].height > 2 * a->size)
@@ -178,7 +182,7 @@ pack(struct packing *p, struct pf_chart_place *place, int *height, int64_t faces
     p->lower = malloc(((size_t)columns + 1) * sizeof *p->lower);
     if (!p->upper || !p->lower)
         return pf_fail(PF_ENOMEM, "no memory to pack %d charts", a->charts);
-    PF_TRY(outline(p, faces, columns));
+    PF_TRY(outline(p, columns));
     qsort(p->chart, (size_t)a->charts, sizeof *p->chart, by_height);
     for (int i = 0; i < a->charts; i++)
         put(p, &place[p->chart[i].number], &p->chart[i]);
@@ -190,10 +194,10 @@ pack(struct packing *p, struct pf_chart_place *place, int *height, int64_t faces
 
 pf_err
 pf_atlas_pack(struct pf_chart_place *place, int *height, const struct pf_atlas *atlas,
-              int64_t faces, double scale)
+              const uint32_t *rim, int64_t n, double scale)
 {
-    struct packing p = {.atlas = atlas, .scale = scale};
-    const pf_err err = pack(&p, place, height, faces);
+    struct packing p = {.atlas = atlas, .rim = rim, .edges = n, .scale = scale};
+    const pf_err err = pack(&p, place, height);
     free(p.chart);
     free(p.upper);
     free(p.lower);
