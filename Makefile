@@ -54,7 +54,7 @@ FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all deps demo demo-run check check-run check-long check-gpu check-faults check-reference fuzz fuzz-run fuzz-targets fuzz-seeds coverage coverage-run lint lint-layers lint-columns install uninstall dist deb check-deb clean help tests bench
+.PHONY: all faults-cuda deps demo demo-run check check-run check-long check-gpu check-faults check-reference fuzz fuzz-run fuzz-targets fuzz-seeds coverage coverage-run lint lint-layers lint-columns install uninstall dist deb check-deb clean help tests bench
 all: $(TOOLS:%=$(BIN)/%)
 
 $(B)/%.c.o: %.c
@@ -86,6 +86,7 @@ RPATH      := -Wl,-rpath,'$$ORIGIN/$(BESIDE)'
 MODULE     := $(LIBDIR)/libpf-cuda.so
 CUDA_RPATH ?= $(dir $(CUDART))
 CUDA_LIBS  := -Wl,--as-needed,--exclude-libs,ALL -L$(dir $(CUDART)) $(CUDA_RPATH:%=-Wl,-rpath,%) $(CUDART) -ldl -lrt -lstdc++ -lm
+CUDA_INCLUDE := -isystem $(dir $(NVCC))../include
 CUDA_OBJECTS := $(patsubst %,$(CUDA_BUILD)/%.o,$(call tree,kernels/*.cu))
 HOST_OBJECTS := $(patsubst %,$(B)/%.o,$(COMMON) $(KERNELS))
 NAMES      := $(B)/kernels/module/names.h
@@ -133,6 +134,16 @@ $(FAULT)/fault: tests/fault/fault.c
 	mkdir -p $(@D); $(CC) $(PF_CFLAGS) $(CFLAGS) -o $@ $<
 $(FAULT)/malloc.so: tests/fault/malloc.c
 	mkdir -p $(@D); $(CC) $(filter-out -fsanitize=%,$(PF_CFLAGS) $(CFLAGS)) -fPIC -shared -o $@ $< -ldl
+# A CUDA half whose calls of CUDA fail.
+ifeq ($(CUDA),1)
+CUDA_FAULT := $(FAULT)/cuda/libpf-cuda.so
+WRAPPED    := $(shell sed -n 's/^CALL.[A-Z]*, \([A-Za-z_]*\),.*/\1/p' tests/fault/cuda.c)
+$(FAULT)/cuda.c.o: tests/fault/cuda.c
+	mkdir -p $(@D); $(CC) $(PF_CFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden $(CUDA_INCLUDE) -MMD -MP -c -o $@ $<
+$(CUDA_FAULT): $(FAULT)/cuda.c.o $(B)/kernels/module/half.cuda.o $(CUDA_OBJECTS)
+	mkdir -p $(@D); $(CC) $(PF_CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,defs $(WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(CUDA_LIBS)
+faults-cuda: $(FAULT)/fault $(CUDA_FAULT)
+endif
 # What tries to do harm from inside a tool.
 DECODER := $(B)/tests/tools/sandbox/decoder.so
 $(DECODER): tests/tools/sandbox/decoder.c
@@ -235,8 +246,8 @@ check-reference:
 # clang-format 14 cannot leave aligned comments at the ends of lines alone, which the style uses, so
 # .clang-format is for editors and not checked here.
 lint:
-	for f in $(COMMON) $(KERNELS) $(wildcard tools/*.c tools/*/*.c) $(TESTS) $(BENCH) $(FUZZ) $(wildcard tests/fault/*.c tests/tools/sandbox/*.c); do \
-	  $(CC) $(PF_CFLAGS) $(CFLAGS) -Werror -fsyntax-only $$f || exit 1; done
+	for f in $(COMMON) $(KERNELS) $(wildcard tools/*.c tools/*/*.c) $(TESTS) $(BENCH) $(FUZZ) $(filter-out $(if $(filter 0,$(CUDA)),tests/fault/cuda.c),$(wildcard tests/fault/*.c tests/tools/sandbox/*.c)); do \
+	  $(CC) $(PF_CFLAGS) $(CFLAGS) $(CUDA_INCLUDE) -Werror -fsyntax-only $$f || exit 1; done
 	mandoc -Tlint -W warning man/*.[157]
 	# Columns come out as one word a line in groff's 80 columns: tagged lists instead.
 	! grep -n 'Bl -column' man/*.[157]

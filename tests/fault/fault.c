@@ -3,6 +3,7 @@
  *
  *     fault -t                whether a process can be traced here
  *     fault [-p POINTS] [-k KIND,...] [-n NAME] [-m MAPPED] [-s WORDS] MALLOC_SO OUTPUT TOOL ARG...
+ *     fault -g FOLDER [-p POINTS] [-k KIND,...] [-n NAME] OUTPUT TOOL ARG...
  *
  * TOOL writes OUTPUT, the one file that it makes in OUTPUT's folder, which holds nothing else.  A
  * run without faults counts the points of each kind and keeps its output; then each point, or
@@ -14,9 +15,10 @@
  * it has to end with 0.
  *
  * System calls are counted and changed by ptrace(2), so that those of the C library are seen, too;
- * allocations by malloc.c.  Both begin when the tool asks for SIGBUS (common/output.c).  Prints one
- * line a kind, NAME KIND tried survived, and the points that were not; exits with 1 if there are
- * any. */
+ * allocations by malloc.c.  Both begin when the tool asks for SIGBUS (common/output.c).  With -g it
+ * is the calls of CUDA instead, from the first one on, by the CUDA half in FOLDER (cuda.c).  Prints
+ * one line a kind, NAME KIND tried survived, and the points that were not; exits with 1 if there
+ * are any. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -45,11 +47,12 @@ main(void)
 
 enum { SECONDS = 60, MAX_SAID = 1 << 16 };
 
-/* What is done to a call: it fails with an error, gives one byte, or is followed by something. */
-enum act { FAIL, SHORT, TERMINATE, SHRINK };
+/* What is done to a call: it fails with an error, gives one byte, or is followed by something; what
+ * is done to one of CUDA is cuda.c's. */
+enum act { FAIL, SHORT, TERMINATE, SHRINK, CUDA };
 static const struct kind {
     const char *name;
-    long call[4];               /* -1 ends them; none: malloc.c's */
+    long call[4];               /* -1 ends them; none: malloc.c's or cuda.c's */
     enum act act;
     int error;
     bool harmless;              /* the tool has to go on */
@@ -68,10 +71,15 @@ static const struct kind {
     {"stat", {SYS_newfstatat, SYS_fstat, SYS_statx, -1}, FAIL, EIO, false},
     {"terminated", {SYS_openat, SYS_write, SYS_rename, -1}, TERMINATE, 0, false},
     {"mapped-shrinks", {SYS_mmap, -1}, SHRINK, 0, false},
+    {"cuda-memory", {-1}, CUDA, 0, false},
+    {"cuda-launch", {-1}, CUDA, 0, false},
+    {"cuda-copy", {-1}, CUDA, 0, false},
+    {"cuda-other", {-1}, CUDA, 0, false},
+    {"cuda-lost", {-1}, CUDA, 0, false},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-static const char *malloc_so, *output, *name, *mapped, *says;
+static const char *malloc_so, *output, *name, *mapped, *says, *cuda_half;
 static char folder[4096], said_path[64] = "/tmp/pf-fault-XXXXXX", count_path[80];
 static char **tool;
 
@@ -92,6 +100,19 @@ give_up(const char *what)
 
 /* ---- one run ---- */
 
+/* The loader finds the half of cuda.c before that of the tool. */
+static void
+use_cuda_half(const struct kind *k, long point)
+{
+    char text[8192];
+    const char *const others = getenv("LD_LIBRARY_PATH");
+    snprintf(text, sizeof text, "%s%s%s", cuda_half, others ? ":" : "", others ? others : "");
+    setenv("LD_LIBRARY_PATH", text, 1);
+    snprintf(text, sizeof text, "%s %ld", k->name + strlen("cuda-"), point);
+    setenv("PF_FAULT_CUDA", text, 1);
+    setenv("PF_FAULT_COUNT", count_path, 1);
+}
+
 static void
 become_tool(const struct kind *k, long point)
 {
@@ -102,7 +123,9 @@ become_tool(const struct kind *k, long point)
     dup2(said, STDOUT_FILENO);
     setenv("OMP_NUM_THREADS", "2", 1);
     setenv("OPENBLAS_NUM_THREADS", "1", 1);
-    if (k->call[0] < 0) {
+    if (k->act == CUDA) {
+        use_cuda_half(k, point);
+    } else if (k->call[0] < 0) {
         snprintf(number, sizeof number, "%ld", point);
         setenv("LD_PRELOAD", malloc_so, 1);
         setenv("PF_FAULT_MALLOC", number, 1);
@@ -433,11 +456,13 @@ main(int argc, char *argv[])
     long points = 0, bad = 0;
     const char *list = NULL;
     int option;
-    while ((option = getopt(argc, argv, "+p:k:n:m:s:t")) != -1) {
+    while ((option = getopt(argc, argv, "+p:k:n:m:s:g:t")) != -1) {
         if (option == 'p')
             points = atol(optarg);
         else if (option == 't')
             return !can_trace();
+        else if (option == 'g')
+            cuda_half = optarg;
         else if (option == 'm')
             mapped = optarg;
         else if (option == 's')
@@ -449,11 +474,12 @@ main(int argc, char *argv[])
         else
             return 2;
     }
-    if (argc - optind < 3 || points < 0)
+    if (argc - optind < (cuda_half ? 2 : 3) || points < 0)
         return 2;
-    malloc_so = argv[optind];
-    output = argv[optind + 1];
-    tool = argv + optind + 2;
+    if (!cuda_half)
+        malloc_so = argv[optind++];
+    output = argv[optind];
+    tool = argv + optind + 1;
     name = name ? name : strrchr(tool[0], '/') ? strrchr(tool[0], '/') + 1 : tool[0];
     const char *const slash = strrchr(output, '/');
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - output) : 1,
@@ -467,7 +493,8 @@ main(int argc, char *argv[])
     if (mapped)
         restore();
     for (int i = 0; i < KINDS; i++)
-        if (is_listed(list, kinds[i].name) && (mapped || kinds[i].act != SHRINK))
+        if (is_listed(list, kinds[i].name) && (mapped || kinds[i].act != SHRINK) &&
+            (kinds[i].act == CUDA) == (cuda_half != NULL))
             bad += try_kind(&kinds[i], points);
     unlink(said_path);
     unlink(count_path);
