@@ -54,7 +54,7 @@ FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all faults-cuda deps demo demo-run check check-run check-long check-gpu check-faults check-reference fuzz fuzz-run fuzz-targets fuzz-seeds coverage coverage-run lint lint-layers lint-columns install uninstall dist deb check-deb clean help tests bench
+.PHONY: all faults-cuda deps demo demo-run check check-run check-long check-gpu check-faults check-reference fuzz fuzz-run fuzz-targets fuzz-seeds coverage coverage-run lint lint-layers lint-columns install uninstall dist tarball check-tarball deb check-deb clean help tests bench
 all: $(TOOLS:%=$(BIN)/%)
 
 $(B)/%.c.o: %.c
@@ -77,12 +77,13 @@ $(B)/libpf.a: $(COMMON:%=$(B)/%.o)
 $(B)/libpfk.a: $(KERNELS:%=$(B)/%.o) $(if $(filter 1,$(CUDA)),$(HALF:%=$(B)/%.o))
 	$(RM) $@; $(AR) rcs $@ $^
 
+# Libraries that are ours alone: the tools find them from where they are, wherever that is; tests have no such place.
+# STANDALONE=1 (make tarball): those that our libraries need in turn are there, too, and before all others.
+BESIDE     ?= ../lib/posefusion
+RPATH      := $(if $(STANDALONE)$(filter 1,$(CUDA)),-Wl$(comma)-rpath$(comma)'$$ORIGIN/$(BESIDE)' $(STANDALONE:1=-Wl$(comma)--disable-new-dtags))
 # CUDA's half is a library of its own, which the tools load where there is a GPU: kernels/module/module.md.
 ifeq ($(CUDA),1)
 PF_CFLAGS  += -DPF_WITH_CUDA
-# Tools find it from where they are, wherever that is; tests have no such place.
-BESIDE     ?= ../lib/posefusion
-RPATH      := -Wl,-rpath,'$$ORIGIN/$(BESIDE)'
 MODULE     := $(LIBDIR)/libpf-cuda.so
 CUDA_RPATH ?= $(dir $(CUDART))
 CUDA_LIBS  := -Wl,--as-needed,--exclude-libs,ALL -L$(dir $(CUDART)) $(CUDA_RPATH:%=-Wl,-rpath,%) $(CUDART) -ldl -lrt -lstdc++ -lm
@@ -294,14 +295,31 @@ uninstall:
 
 # A release: the files that git has, the same bytes wherever and by whoever it is made; its bill of materials; checksums.
 DIST := posefusion-$(VERSION)
-dist deb: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+dist deb tarball: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+PACK = --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner --mode=a+rX,u+w,go-w --format=gnu -cf -
 dist:
 	git diff --quiet HEAD || { echo "only what is committed becomes a release" >&2; exit 1; }
 	$(RM) -r $(BUILD)/dist; mkdir -p $(BUILD)/dist
-	git ls-files -z | tar --null --no-recursion -T - --transform 's,^,$(DIST)/,S' --format=gnu --mtime=@$(SOURCE_DATE_EPOCH) \
-	  --owner=0 --group=0 --numeric-owner --mode=a+rX,u+w,go-w -cf - | gzip -9n >$(BUILD)/dist/$(DIST).tar.gz
+	git ls-files -z | tar --null --no-recursion -T - --transform 's,^,$(DIST)/,S' $(PACK) | gzip -9n >$(BUILD)/dist/$(DIST).tar.gz
 	debian/sbom $(BUILD)/dist/$(DIST).tar.gz $(VERSION) >$(BUILD)/dist/$(DIST).spdx.json
 	cd $(BUILD)/dist && sha256sum $(DIST).* >SHA256SUMS && cat SHA256SUMS
+
+# The tools with all libraries but the C library's, to be unpacked anywhere and run: without CUDA, made from the release
+# alone, the same bytes from any folder of the same system.
+READY := $(DIST)-linux-$(shell uname -m)
+tarball: dist
+	$(RM) -r $(BUILD)/tarball; mkdir -p $(BUILD)/tarball
+	tar -C $(BUILD)/tarball -xzf $(BUILD)/dist/$(DIST).tar.gz
+	+env -u MAKEFLAGS -u MAKELEVEL -u MAKEOVERRIDES $(MAKE) -j$(JOBS) -C $(BUILD)/tarball/$(DIST) CUDA=0 ARCH=generic STANDALONE=1 CFLAGS=-O3 BUILD=build \
+	  prefix= DESTDIR=$(abspath $(BUILD)/tarball/$(READY)) install
+	find $(BUILD)/tarball/$(READY)/bin $(BUILD)/tarball/$(READY)/lib -type f -exec strip {} +
+	cp LICENSE NEWS README.md $(BUILD)/tarball/$(READY)
+	debian/carry $(BUILD)/tarball/$(READY)
+	tar -C $(BUILD)/tarball --sort=name $(PACK) $(READY) | xz -T1 >$(BUILD)/dist/$(READY).tar.xz
+	cd $(BUILD)/dist && sha256sum $(DIST)* >SHA256SUMS && cat SHA256SUMS
+# In a system of the C library and a shell alone: as root.
+check-tarball:
+	debian/check-tarball $(BUILD)/dist/$(READY).tar.xz
 
 # The release as a Debian package, made from the tarball alone.
 deb: dist
@@ -333,6 +351,8 @@ make bench               timing programs
 make install             tools, man pages, completion, configs and pipelines below DESTDIR and prefix
 make uninstall           removes them
 make dist                a release, in $(BUILD)/dist: tarball, SPDX, checksums
+make tarball             the tools with all libraries that they need, to unpack anywhere; CPU
+make check-tarball       tries it in a system of the C library alone; needs root
 make deb                 the same as Debian packages, in $(BUILD)/deb; needs debhelper
 make check-deb           installs and tries these in a clean system; needs root and debootstrap
 make clean               removes $(BUILD)
