@@ -92,10 +92,22 @@ check_promise(const struct job *j, uint32_t width, uint32_t height)
     return PF_OK;
 }
 
+/* Chunks that nothing here reads are passed over: libpng 1.6.39 allocates what an eXIf says that it
+ * holds, whatever the limit. */
+static void
+pass_over_unused(png_structp png)
+{
+    static const png_byte unused[] = "bKGD\0eXIf\0hIST\0iTXt\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0"
+                                     "sPLT\0sTER\0tEXt\0tIME\0zTXt";
+
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unused, sizeof unused / 5);
+}
+
 /* Everything before the pixels; for the caller's setjmp. */
 static pf_err
 read_head(struct job *j)
 {
+    pass_over_unused(j->png);
     png_set_user_limits(j->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  /* check_promise says more */
     /* libpng allocates what a chunk before the pixels says that it holds, then reads. */
     png_set_chunk_malloc_max(j->png, j->size + CHUNK_SLACK);
