@@ -97,7 +97,7 @@ refine := $(if $(AUTO),pf-pick $(conf) --refine)
 sample := pf-sample $(model) $(call option,--sample-num,$(SAMPLES)) $(call option,--cfg-scale,$(CFG_SCALE)) \
           $(call option,--steps,$(SAMPLE_STEPS))
 pick   := $(if $(filter-out 1,$(SAMPLES)),pf-pick $(conf))
-mask   := pf-mask
+mask   := pf-mask $(conf)
 neus   := pf-neus -c $(call q,$(call name,NEUS_CONFIG)) $(call option,--steps,$(NEUS_STEPS))
 mesh   := pf-extract-mesh $(call option,--resolution,$(RESOLUTION))
 film   := pf-render-video $(call option,--frames,$(FRAMES))$(if $(FILM_SIZE), --size $(call q,$(FILM_SIZE)))
@@ -111,7 +111,7 @@ made_input   := $(call told,$(if $(CUTS),cut out) $(crop) $(embed)) $(call bytes
 made_refined := $(call told,$(try) $(if $(try),$(seed)) $(refine))
 made_views   := $(call told,$(sample) $(seed) $(target) of $(INPUT_ELEVATION))
 made_sample  := $(call told,$(pick) $(SAMPLE))
-made_masked  := $(call told,$(mask))
+made_masked  := $(call told,$(mask)) $(call bytes,CONFIG)
 made_field   := $(call told,$(call unnamed,NEUS_CONFIG,$(neus) $(seed))) $(call bytes,NEUS_CONFIG)
 made_mesh    := $(call told,$(mesh))
 made_film    := $(call told,$(film))

@@ -74,7 +74,7 @@ def demo_row(o, work, seed, e_in, e_target):
     views = measure(o.bin, 'views', strip, stream)
     if o.no_mesh:
         return views['psnr'], views['ssim'], np.nan, np.nan, seconds, 0
-    ply, neus, _ = reconstruct(o, work, stream, 'pf-mask', '-q', *o.mask)
+    ply, neus, _ = reconstruct(o, work, stream, 'pf-mask', '-q', '-c', o.config, *o.mask)
     save_true_mesh(true, seed)
     mesh = measure(o.bin, 'mesh', true, ply, '--original')
     return views['psnr'], views['ssim'], mesh['chamfer'], mesh['iou'], seconds, neus
@@ -99,7 +99,7 @@ def real_row(o, work, folder):
     seconds = run(o.bin, ['pf-crop', '-q', '--crop-size', '-1', '--size', o.size, '--input-elevation=%g' % e_in, os.path.join(folder, 'photo.png')],
                   ['pf-clip-embed', '-q', '-c', o.config, '-w', o.weights],
                   ['pf-sample', '-q', '-c', o.config, '-w', o.weights, '--target-elevation=' + ','.join(targets), *o.sample, '-o', stream])
-    run(o.bin, ['pf-mask', '-q', *o.mask, '-o', masked, stream])
+    run(o.bin, ['pf-mask', '-q', '-c', o.config, *o.mask, '-o', masked, stream])
     first, first_masked = (part(o, x, [0], os.path.join(work, name)) for x, name in ((stream, 'first.pf'), (masked, 'first-masked.pf')))
     save_strip(white, np.ones((16, o.size, o.size, 3)))
     views, mask, empty = (measure(o.bin, 'views', strip, made, '--halve') for made in (first, first_masked, white))

@@ -770,7 +770,7 @@ class Denoiser(nn.Module):
         self.register_buffer('alphas_cumprod', alphas_bar())
 
     def initialise(self):
-        """Initialisation of training.md, 4, but for an output that is noise: it starts as the noisy input instead of zero."""
+        """Initialisation of training.md, 4."""
         unet = self.model.diffusion_model
         zero = [m.out_layers[3] for m in unet.modules() if isinstance(m, ResBlock)] + [unet.out[2]]
         zero += [m.proj_out[5] for m in unet.modules() if isinstance(m, DepthTransformer)]
@@ -781,23 +781,6 @@ class Denoiser(nn.Module):
         with torch.no_grad():
             self.cc_projection.weight[:, :self.cc_projection.out_features] = torch.eye(self.cc_projection.out_features)
             self.cc_projection.bias.zero_()
-            if not self.velocity:
-                self.start_at_input()
-
-    def start_at_input(self):
-        """Most of what is asked for is the noise, and most of the input is it.  So x travels as the pairs (x, -x) from the
-        first convolution along the outermost skip to the last: silu(x) - silu(-x) = x, and a pair's norm only scales."""
-        unet = self.model.diffusion_model
-        first, last, out = unet.input_blocks[0][0], unet.output_blocks[-1][0].skip_connection, unet.out[2]
-        group = unet.base // 32                                 # channels that share a norm: pairs of one x
-        if group % 2:
-            return
-        pairs = [(group * c + k, c, 1 - 2 * (k % 2)) for c in range(out.out_channels) for k in range(group)]
-        for row, c, sign in pairs:
-            for p, at, value in ((first, c, sign), (last, last.in_channels - unet.base + row, 1)):
-                p.weight[row], p.bias[row] = 0, 0
-                p.weight[row, at, p.weight.shape[2] // 2, p.weight.shape[3] // 2] = value
-            out.weight[c, row, 1, 1] = sign * 2 / group
 
     def cameras(self, e_in, e_target):
         """Per view: v [B, N, 4], pose [B, N, 3, 4], and the pair's rays and masks by side, for angles [B]."""
@@ -857,9 +840,10 @@ def noise_alone_from(abar, t):
     return ((s - s[t]) * (s[0] / (s[0] - s[t]))).clamp(min=1e-5 ** 0.5).square().float()
 
 
-def ddim(predict, x, abar, steps=50, eta=1.0, generator=None, noise=None):
+def ddim(predict, x, abar, steps=50, eta=1.0, generator=None, noise=None, trailing=False):
     """x_T -> final latents; predict(x, t) with one t for all.  noise: step number from 0 -> the noise to add."""
-    abar, times = abar.double(), np.arange(0, 1000, 1000 // steps)[:steps] + 1
+    abar = abar.double()
+    times = (2000 * np.arange(1, steps + 1) + steps) // (2 * steps) - 1 if trailing else np.arange(0, 1000, 1000 // steps)[:steps] + 1
     for n, k in enumerate(reversed(range(len(times)))):
         a, prev = abar[times[k]].item(), abar[times[k - 1] if k else 0].item()
         sigma = eta * math.sqrt((1 - prev) / (1 - a) * (1 - a / prev))

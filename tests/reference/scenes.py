@@ -3,7 +3,7 @@
 
     scenes.py --models models.bin --sheet FILE.png [--first N]      some of them, to look at
 
-Scene number n is always the same: a model of models.py four times in five, stretched, recoloured, sometimes combined with
+Scene number n is always the same: a model of models.py seven times in eight, stretched, recoloured, sometimes combined with
 another, under a light of its own; else an object of objects.py.  Processes draw scenes in order into a ring of memory
 (Ring), from which the trainer takes them."""
 import argparse
@@ -21,7 +21,7 @@ import numpy as np
 import models
 import objects
 
-VIEWS, PROCEDURAL, DISTANCE = 16, 0.2, 1.5
+VIEWS, PROCEDURAL, DISTANCE = 16, 0.12, 1.5
 # Elevations in degrees come from these, so that masks and rays of all pairs can be made once.
 ELEVATIONS_IN, ELEVATIONS = np.arange(-10, 40.1, 2.5), np.arange(-20, 70.1, 2.5)
 GCC = ('gcc', '-D_GNU_SOURCE', '-std=c11', '-O3', '-march=native', '-ffast-math', '-fno-finite-math-only', '-shared', '-fPIC')

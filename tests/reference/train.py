@@ -314,9 +314,10 @@ class Model(nn.Module):
     """What the diffusion stage trains.  hint: a guess at all views and the photo's elevation from the image embedding alone,
     which teaches the encoder long before the denoiser listens to it; it is not exported."""
 
-    def __init__(self, config):
+    def __init__(self, config, vae):
         super().__init__()
         e, z, h = config['unet']['context_dim'], config['vae']['z_channels'], config['model']['image_size'] // 16
+        self.vae = vae
         self.denoiser, self.vit = networks.Denoiser(config), networks.ViT(config['clip'])
         self.hint = nn.Sequential(nn.Linear(e + 2, 512), nn.SiLU(), nn.Linear(512, config['model']['view_num'] * z * h * h + 2))
         self.denoiser.initialise()
@@ -343,6 +344,7 @@ class Pool:
         self.source, self.vae, self.plan, self.device, self.stage, self.small = source, vae, plan, device, stage, small
         empty = lambda shape, kind=torch.float16: torch.zeros((size, *shape), dtype=kind, device=device)
         self.data = dict(mean=empty((17, c, h, h)), std=empty((17, c, h, h)), photo=empty((3, small, small)),
+                         rgb=empty((17, m['image_size'], m['image_size'], 3), torch.uint8),
                          pair=empty((), torch.long), e_in=empty((), torch.float32), e_target=empty((), torch.float32))
         self.encode = mixed(lambda x: torch.cat(vae.moments(x), 1), device)
         # A resumed call makes the scenes of its pool once more.
@@ -361,6 +363,7 @@ class Pool:
             x = to_input(torch.from_numpy(rgb).to(self.device))
             mean, logvar = self.encode(x.flatten(0, 1)).float().unflatten(0, (count, 17)).chunk(2, 2)
             d['mean'][k], d['std'][k] = mean.half(), (0.5 * logvar).exp().half()
+            d['rgb'][k] = torch.from_numpy(rgb).to(self.device)
             d['photo'][k] = F.interpolate(x[:, 0], (self.small, self.small), mode='bicubic', align_corners=True).half()
         e = torch.from_numpy(e).long()
         d['pair'][k] = (e[:, 0] * len(scenes.ELEVATIONS) + e[:, 1]).to(self.device)
@@ -451,7 +454,7 @@ def export(to, config, denoiser, vae, vit):
         os.rename(os.path.join(to, name + '.part'), os.path.join(to, name))
 
 
-def sample_views(config, denoiser, vae, vit, photos, e_in, e_target, seed=6033, steps=None, scale=None):
+def sample_views(config, denoiser, vae, vit, photos, e_in, e_target, seed=6033, steps=None, scale=None, trailing=False):
     """photos [B, 3, S, S] in -1..1 -> views [B, 16, 3, S, S] in 0..1."""
     m, sampler = config['model'], config['sampler']
     g = torch.Generator(photos.device).manual_seed(seed)
@@ -462,7 +465,7 @@ def sample_views(config, denoiser, vae, vit, photos, e_in, e_target, seed=6033, 
         x = torch.randn((len(photos), m['view_num'], *mean.shape[1:]), generator=g, device=mean.device)
         t = lambda k: torch.full((len(photos),), k, device=mean.device)
         x = networks.ddim(lambda x, k: denoiser.predict(x, t(k), cameras, clip, concat, sampler['cfg_scale'] if scale is None else scale),
-                          x, denoiser.alphas_cumprod, steps or sampler['steps'], sampler['eta'], g)
+                          x, denoiser.alphas_cumprod, steps or sampler['steps'], sampler['eta'], g, trailing=trailing)
         y = vae.decode(x.flatten(0, 1) / m['scale_factor']).clamp(-1, 1)
     return ((y + 1) / 2).view(*x.shape[:2], *y.shape[1:])
 
@@ -488,7 +491,7 @@ def diffusion_vae(config, o, device):
     return channels_last(vae).to(device).eval()
 
 
-def freeze(unet, plan):
+def freeze(unet, vae, plan):
     """What does nothing, and the finest layer1s, which stay zero and are skipped everywhere."""
     for m in unet.transformers():
         m.without_layer1 = m.side > plan['layer1_up_to_side']
@@ -497,12 +500,14 @@ def freeze(unet, plan):
     for name, p in unet.named_parameters():
         if networks.dead(name):
             p.requires_grad_(False)
+    for m in (vae.encoder, vae.quant_conv):                     # latents stay what they are, for the pool and for whoever goes on
+        m.requires_grad_(False)
 
 
 def train_diffusion(config, o, plan, device, source):
     scale, size = config['model']['scale_factor'], config['model']['image_size']
     torch.manual_seed(6033)
-    model = Model(config)
+    model = Model(config, diffusion_vae(config, o, device))
     if o.start and not o.start_vae_only:
         load_part(model.denoiser, o.start, '')
         load_part(model.vit, o.start, 'clip_image_encoder.model.visual.')
@@ -511,12 +516,15 @@ def train_diffusion(config, o, plan, device, source):
                 nn.init.zeros_(p)
     model.denoiser.alphas_cumprod.copy_(networks.noise_alone_from(networks.alphas_bar(), plan['noise_alone_from']))
     denoiser, unet = model.denoiser, model.denoiser.model.diffusion_model
-    freeze(unet, plan)
+    if not denoiser.velocity:
+        raise SystemExit('a model of v is trained; of eps there was one until November 29, 2026')
+    freeze(unet, model.vae, plan)
     channels_last(model).to(device)
     sides = spad_sides(config, plan)
     pairs = {k: torch.from_numpy(v).to(device) for k, v in pair_data(config, o.work, plan).items()}
-    vae = diffusion_vae(config, o, device)                      # before the stage, which sets the random state
+    vae = copy.deepcopy(model.vae)                              # encodes; before the stage, which sets the random state
     s = Stage('diffusion', model, o.work, plan, device)
+    s.scene = s.scene or o.scene
     pool = Pool(config, source, vae, plan, device, s)
     check_set = source.held_out(plan['held_out'], plan['held_out_procedural'])
     pool.fill()
@@ -528,17 +536,19 @@ def train_diffusion(config, o, plan, device, source):
         torch.save((mu * 0, std * 0 + 1) if o.start and not o.start_vae_only else (mu.cpu(), std.cpu() * scale), standard)
     mu, std = (x.to(device) for x in torch.load(standard))
     log('diffusion', 'latents less %s by %s' % (mu.tolist(), std.tolist()))
-    exported = copy.deepcopy(vae)
-    standardise(exported, mu, std)
+    flat_mu, flat_std = mu, std
     mu, std = mu.view(1, 1, -1, 1, 1), std.view(1, 1, -1, 1, 1)
 
     abar, N, K, B = denoiser.alphas_cumprod, denoiser.views, plan['views'], plan['batch']
     rep, numbers, data = lambda y: y.repeat_interleave(K, 0), torch.arange(B, device=device), pool.data
     bits = torch.arange(7, -1, -1, device=device)
 
-    def predict(x, t, v, pose, pick, photo, e_target, concat, keep, seen, rays):
-        chosen = lambda y: y[numbers[:, None], pick].flatten(0, 1)
+    def predict(x, t, e_in, e_target, pair, pick, photo, concat, keep):
+        rep, chosen = lambda y: y.repeat_interleave(pick.shape[1], 0), lambda y: y[numbers[:len(pick), None], pick].flatten(0, 1)
         kept = lambda y, k: y * rep(keep[k]).view(-1, *[1] * (y.ndim - 1)).to(y.dtype)
+        v, pose, of_pair = networks.viewpoint(e_in, e_target, N), networks.poses(e_target, N), lambda y: y[pair[:, None], pick].flatten(0, 1)
+        rays = [torch.stack([of_pair(pairs['views%d' % i]), rep(pairs['photo%d' % i][pair, 0])], 1).float() for i in sides]
+        seen = ((of_pair(pairs['masks'])[..., None] >> bits) & 1).bool().flatten(-2) if sides else None
         clip = model.vit(photo).float()
         hint = model.hint(torch.cat([clip, e_target.sin()[:, None], e_target.cos()[:, None]], 1))
         te = denoiser.time_embed(networks.sinusoid(t, denoiser.time_embed[0].in_features))
@@ -550,11 +560,25 @@ def train_diffusion(config, o, plan, device, source):
         return unet(torch.cat([chosen(x), kept(rep(concat), 0)], 1), rep(t), context, volumes, biases, dict(zip(sides, rays))).float(), hint.float()
     predict = mixed(predict, device)
 
+    # Objects of a batch: the first `begun` at the sampler's first time; the next `rolled` at its second, in what the first step makes
+    # of them, so that steps learn to correct each other; the others, stratified, at all times.
+    begun, rolled, (first, second) = plan['begun'], plan['rolled'], plan['sampler_times']
+    every_view, whole = torch.arange(N, device=device).expand(rolled, N), torch.ones(rolled, dtype=torch.bool, device=device)
+    decode = mixed(lambda z: model.vae.decode(z / scale * std[0] + mu[0]), device)
+
+    def rolled_out(x, e_in, e_target, pair, photo, concat):
+        """All views at the second time, as DDIM without added noise makes them of noise x [rolled, N, C, h, w] at the first."""
+        a, b = abar[first], abar[second]
+        with torch.no_grad():
+            t = torch.full((rolled,), first, device=device)
+            v = predict(x, t, e_in, e_target, pair, every_view, photo, concat, [whole] * 3)[0].view_as(x)
+            return b.sqrt() * (a.sqrt() * x - (1 - a).sqrt() * v) + (1 - b).sqrt() * (a.sqrt() * v + (1 - a).sqrt() * x)
+
     def one_step():
         k = torch.randint(plan['pool'], (B,), device=device)
         pick = torch.rand(B, N, device=device).argsort(1)[:, :K]                                        # [B, K]
-        # Stratified times: every step sees the whole range.
-        t = ((numbers + torch.rand(B, device=device)) * (1000 / B)).long().clamp(max=999)
+        t = ((numbers - begun - rolled + torch.rand(B, device=device)) * (1000 / (B - begun - rolled))).long().clamp(max=999)
+        t = torch.where(numbers < begun, first, torch.where(numbers < begun + rolled, second, t))
         mean, deviation = (data['mean'][k].float() - mu) / std, data['std'][k].float() / std
         z = mean + deviation * torch.randn_like(mean)                                                   # [B, 17, 4, h, w]
         x0, noise = z[:, 1:] * scale, torch.randn_like(z[:, 1:])
@@ -562,20 +586,28 @@ def train_diffusion(config, o, plan, device, source):
         x = a.sqrt() * x0 + (1 - a).sqrt() * noise
         r = torch.rand(B, device=device)
         keep = [~((r <= 0.05) | ((lo < r) & (r <= lo + 0.05))) for lo in (0.05, 0.10, 0.15)]            # training.md, 3
-        e_in, e_target, pair = data['e_in'][k], data['e_target'][k], data['pair'][k]
-        chosen = lambda y: y[pair[:, None], pick].flatten(0, 1)
-        rays = [torch.stack([chosen(pairs['views%d' % i]), rep(pairs['photo%d' % i][pair, 0])], 1).float() for i in sides]
-        seen = ((chosen(pairs['masks'])[..., None] >> bits) & 1).bool().flatten(-2) if sides else None
-        out, hint = predict(x, t, networks.viewpoint(e_in, e_target, N), networks.poses(e_target, N), pick, data['photo'][k].float(), e_target,
-                            z[:, 0], keep, seen, rays)
-        target = a.sqrt() * noise - (1 - a).sqrt() * x0 if denoiser.velocity else noise
-        error = (out - target[numbers[:, None], pick].flatten(0, 1)).pow(2).mean((1, 2, 3))
-        # v's error is that of x0 over 1 - abar.  The noise's is weighed as the error of x0, but no more than weight_max times:
-        # structure is decided where noise prevails, and there the noise is hardly wrong.
-        weight = 1 if denoiser.velocity else rep((1 - abar[t]) / abar[t]).clamp(max=plan['weight_max'])
+        e_in, e_target, pair, photo, concat = data['e_in'][k], data['e_target'][k], data['pair'][k], data['photo'][k].float(), z[:, 0]
+        if rolled:
+            at = slice(begun, begun + rolled)
+            y = rolled_out(noise[at], *(c[at] for c in (e_in, e_target, pair, photo, concat)))
+            x = torch.cat([x[:begun], y, x[begun + rolled:]])
+        out, hint = predict(x, t, e_in, e_target, pair, pick, photo, concat, keep)
+        chosen = lambda y: y[numbers[:, None], pick].flatten(0, 1)
+        x, x0 = chosen(x), chosen(x0)
+        a = rep(a[:, 0])
+        # v's error is that of x0 over 1 - abar, whatever made x.
+        error = (out - (a.sqrt() * x - x0) / (1 - a).sqrt()).pow(2).mean((1, 2, 3))
         guess = (hint[:, :-2] - F.avg_pool2d(mean[:, 1:].flatten(0, 1) * scale, 2).reshape(B, -1)).pow(2).mean()
         guess = guess + (hint[:, -2:] - torch.stack([e_in.sin(), e_in.cos()], 1) * 2).pow(2).mean()
-        return dict(loss=plan['scale'] * (weight * error).mean() + plan['hint'] * guess, error=error.mean(), late=error.view(B, K)[B // 2:].mean(), hint=guess)
+        loss = error.mean() + plan['hint'] * guess
+        shown = dict(error=error.mean(), first=error.view(B, K)[:begun].mean(), second=error.view(B, K)[begun:begun + rolled].mean(), hint=guess)
+        if plan['pixel']:                                       # one view of each object as people see it; the decoder learns along
+            made = (a.sqrt() * x - (1 - a).sqrt() * out).view(B, K, *out.shape[1:])[:, 0]
+            wrong = decode(made).float() - to_input(data['rgb'][k, 1 + pick[:, 0]])
+            pixel = wrong.pow(2).mean((1, 2, 3))
+            loss = loss + plan['pixel'] * (pixel.mean() + 0.1 * wrong.abs().mean())
+            shown.update(pixel=pixel[:begun].mean())
+        return dict(loss=loss, **shown)
 
     def check():
         views, e = (torch.from_numpy(x) for x in check_set)
@@ -584,10 +616,16 @@ def train_diffusion(config, o, plan, device, source):
                           for t, x in ((scenes.ELEVATIONS_IN, e[:, 0]), (scenes.ELEVATIONS, e[:, 1])))
         s.average.denoiser.model.diffusion_model.skip_zero_layers()
         true, real = (views[:, 1:] + 1) / 2, plan['held_out']
-        for guidance in plan['check_scales']:
-            y = sample_views(config, s.average.denoiser, exported, s.average.vit, views[:, 0], e_in, e_target, steps=plan['check_steps'], scale=guidance)
-            log('diffusion', 'step %d: PSNR %.2f dB on %d held-out models, %.2f on %d objects (%d steps, guidance %g)' % (
-                s.step, psnr(y[:real], true[:real]), real, psnr(y[real:], true[real:]), len(y) - real, plan['check_steps'], guidance))
+        exported = copy.deepcopy(s.average.vae)
+        standardise(exported, flat_mu, flat_std)
+        sample = lambda steps, trailing, *of: sample_views(config, s.average.denoiser, exported, s.average.vit, *of, steps=steps, scale=1.0, trailing=trailing)
+        for steps, trailing in ((20, False), (1, True), (2, True)):
+            y = sample(steps, trailing, views[:, 0], e_in, e_target)
+            log('diffusion', 'step %d: PSNR %.2f dB on %d held-out models, %.2f on %d objects (%d steps)' % (
+                s.step, psnr(y[:real], true[:real]), real, psnr(y[real:], true[real:]), len(y) - real, steps))
+        seen = to_input(data['rgb'][:64])
+        z = sample(2, True, seen[:, 0], data['e_in'][:64], data['e_target'][:64])
+        log('diffusion', 'step %d: PSNR %.2f dB on scenes of the pool (2 steps)' % (s.step, psnr(z, (seen[:, 1:] + 1) / 2)))
         photos = (views[:, :1] + 1) / 2
         rows = [torch.cat([photos, x[:, 1::3]], 1) for x in (y, true)]
         sheet = torch.stack(rows, 1).flatten(0, 1)                                                      # [2 n, 6, 3, S, S]
@@ -611,6 +649,7 @@ def main():
     p.add_argument('--export', default=os.path.join(HERE, '..', '..', 'configs', 'demo'), metavar='DIR')
     p.add_argument('--stage', default='all', choices=['all', 'pairs', 'vae', 'diffusion'])
     p.add_argument('--start', metavar='WEIGHTS', help='networks of an exported file to begin with')
+    p.add_argument('--scene', type=int, default=0, help='begin with scene number N: what one run has seen, the next should not')
     p.add_argument('--start-vae-only', action='store_true', help='of that file, the VAE alone')
     p.add_argument('--start-output', action='store_true', help='of that file, not the last convolution: it predicts something else')
     p.add_argument('--ring', type=int, default=1024, help='how many scenes wait, 0.8 MB each (default %(default)s)')
