@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "common/output.h"
 #include "common/text.h"
@@ -113,6 +114,20 @@ open_cpu(pf_dev *d, const char *precision)
     return begun ? PF_OK : pf_fail(PF_EDEV, "oneDNN cannot be started on this CPU");
 }
 
+/* auto: the first GPU, or else the CPU.  Where the kernel has NVIDIA's driver somebody expects the
+ * GPU, and hours of the CPU should not come as a surprise. */
+static int
+choose_device(void)
+{
+    static bool warned;
+    const bool found = PF_CUDA && pf_cuda_load(0) == PF_OK && pf_cuda_find(0) == PF_OK;
+    if (PF_CUDA && !found && !warned && access("/dev/nvidiactl", F_OK) == 0) {
+        warned = true;
+        pf_warn("the CPU is used, although this machine has an NVIDIA driver: %s", pf_error());
+    }
+    return found ? 0 : PF_CPU;
+}
+
 static pf_err
 open_device(pf_dev **dev, const char *name, const char *precision, bool dry)
 {
@@ -122,7 +137,7 @@ open_device(pf_dev **dev, const char *name, const char *precision, bool dry)
         return pf_fail(PF_EARG, "there is no device \"%s\"; known are auto, cpu, cuda and cuda:N",
                        name);
     if (ordinal == PF_AUTO)
-        ordinal = PF_CUDA && pf_cuda_load(0) == PF_OK && pf_cuda_count() > 0 ? 0 : PF_CPU;
+        ordinal = choose_device();
     if (!PF_CUDA && ordinal >= 0)
         return pf_fail(PF_EDEV, "device %s: this program was built without CUDA; use -d cpu", name);
     if (PF_CUDA && ordinal >= 0)

@@ -32,15 +32,18 @@ pf_launched(pf_dev *dev, const char *op)
     return e == cudaSuccess ? PF_OK : pf_cuda_failed(e, op);
 }
 
-int
-pf_cuda_count(void)
+pf_err
+pf_cuda_find(int ordinal)
 {
-    int n = 0;
-    if (cudaGetDeviceCount(&n) != cudaSuccess) {
-        cudaGetLastError();             // no driver: not an error, there just is no GPU
-        return 0;
+    int count = 0;
+    const cudaError_t e = cudaGetDeviceCount(&count);
+    if (e != cudaSuccess) {             // no GPU, or a driver that is too old
+        cudaGetLastError();
+        return pf_fail(PF_EDEV, "device cuda:%d: %s; use -d cpu", ordinal, cudaGetErrorString(e));
     }
-    return n;
+    if (ordinal >= count)
+        return pf_fail(PF_EDEV, "there is no device cuda:%d; this machine has %d", ordinal, count);
+    return PF_OK;
 }
 
 static pf_err
@@ -88,12 +91,7 @@ pf_cuda_open(pf_dev *dev, int ordinal, const char *precision)
 {
     const char *const sync = getenv("PF_SYNC");
     cudaDeviceProp p;
-    int count = 0;
-    const cudaError_t e = cudaGetDeviceCount(&count);
-    if (e != cudaSuccess)               // no GPU, or a driver that is too old
-        return pf_fail(PF_EDEV, "device cuda:%d: %s; use -d cpu", ordinal, cudaGetErrorString(e));
-    if (ordinal >= count)
-        return pf_fail(PF_EDEV, "there is no device cuda:%d; this machine has %d", ordinal, count);
+    PF_TRY(pf_cuda_find(ordinal));
     PF_CUDA_TRY(cudaSetDevice(ordinal), "cannot use the GPU");
     PF_CUDA_TRY(cudaGetDeviceProperties(&p, ordinal), "cannot ask the GPU what it is");
     PF_TRY(choose_precision(dev, precision, &p));

@@ -47,7 +47,7 @@ pf_is_float(pf_dtype t)
 pf_err pf_cuda_load(int ordinal) PF_MUST_USE;
 
 /* ---- dev.cu ---- */
-int pf_cuda_count(void);                        /* usable GPUs; 0 without a driver */
+pf_err pf_cuda_find(int ordinal) PF_MUST_USE;   /* whether there is such a GPU */
 /* Sets name, act, tf32, cuda and workspace; precision NULL: bf16. */
 pf_err pf_cuda_open(pf_dev *dev, int ordinal, const char *precision) PF_MUST_USE;
 void pf_cuda_close(pf_dev *dev);
