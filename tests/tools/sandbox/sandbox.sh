@@ -30,6 +30,13 @@ check pf-extract-mesh pf-extract-mesh -q --resolution 16 -o out/mesh.glb field.p
 check pf-render-video pf-render-video -q --frames 1 --size 16 --png out/frames -o out/video.mp4 field.pf
 check pf-eval pf-eval mesh out/mesh.glb out/mesh.glb
 check "assimp's process" pf-render-mesh -q --size 16 --fit -o out/mesh.pf out/mesh.glb
+# Of ARCH=generic: each that the tools above may have started.
+for level in x86-64:sse2 x86-64-v3:avx2 x86-64-v4:avx512vl; do
+    crop=$BIN/../lib/posefusion/${level%:*}/pf-crop
+    if [ -e "$crop" ] && grep -qw "${level#*:}" /proc/cpuinfo; then
+        check "pf-crop of ${level%:*}" "$crop" --opaque -o out/crop.pf "$DATA/images/photo_rgb.png"
+    fi
+done
 
 # So that the test is one: without the sandbox all that goes.
 without() {
