@@ -454,16 +454,17 @@ launch_for(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
                                                  : launch_streams<T>(dev, y, x, w);
 }
 
-/* Does this card run the kernel?  PF_GEGLU=old: no, for comparison. */
+/* Does this card run the kernel?  Up to 320 channels, what a card has compared with the CPU; more,
+ * which it has only timed (SPEED.md), with PF_GEGLU=all.  PF_GEGLU=old: no, for comparison. */
 static bool
-is_usable(void)
+is_usable(int64_t channels)
 {
     static int known = -1;
     const char *const wanted = getenv("PF_GEGLU");
     if (known < 0)
         known = pf_group_compiled((const void *)gate<__nv_bfloat16, 256>) &&
                 pf_tensor_maps_encoder();
-    return known && !(wanted && !strcmp(wanted, "old"));
+    return known && (wanted ? strcmp(wanted, "old") != 0 : channels <= 320);
 }
 
 static bool
@@ -472,7 +473,7 @@ suits(const pf_dev *dev, const pf_tensor *y, const pf_tensor *x, const pf_layer 
     return pf_dtype_size(y->dtype) == 2 && w->C % 8 == 0 && w->K % (2 * RUN) == 0 &&
            pf_tensor_count(y) <= INT_MAX && w->K <= INT_MAX / 2 && w->C <= INT_MAX / 2 &&
            dev->cuda->processors >= PAIR && pf_is_aligned(y->data) && pf_is_aligned(x->data) &&
-           is_usable();
+           is_usable(w->C);
 }
 
 pf_err

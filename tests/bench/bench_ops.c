@@ -217,10 +217,9 @@ bench_linear_geglu(const char *kind, int64_t M, int64_t C, int64_t N)
     double s;
     pf_must(pf_layer_new(dev, &l, &w, &b, false));
     for (int old = 0; old < (pf_dev_is_cuda(dev) ? 2 : 1); old++) {
-        if (old) {
-            setenv("PF_GEGLU", "old", 1);
+        setenv("PF_GEGLU", old ? "old" : "all", 1);
+        if (old)
             strcat(name, ", old");
-        }
         MEASURE(s, pf_linear_geglu(dev, &y, &x, l));
         print_products(name, s, 4.0 * (double)(M * C * N));
     }
