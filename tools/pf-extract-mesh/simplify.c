@@ -335,12 +335,13 @@ static int64_t
 simplify_part(uint32_t *face, int64_t n, int64_t target, const struct pf_mesh *m)
 {
     uint32_t *const index = calloc((size_t)m->vertices, sizeof *index);     // and one, from 1
-    uint32_t *const local = malloc(6 * (size_t)n * sizeof *local), *const to = local + 3 * n;
+    uint32_t *const local = malloc(6 * (size_t)n * sizeof *local);
     uint32_t *const of = malloc(3 * (size_t)n * sizeof *of);
     float *const vertex = malloc(9 * (size_t)n * sizeof *vertex);
     uint32_t vertices = 0;
     int64_t left = -1;
     if (index && local && of && vertex) {
+        uint32_t *const to = local + 3 * n;
         for (int64_t i = 0; i < 3 * n; i++) {
             if (!index[face[i]]) {
                 memcpy(vertex + 3 * (size_t)vertices, m->vertex + 3 * (size_t)face[i], 12);

@@ -35,55 +35,49 @@ add_rows(float *restrict to, const float *a, int64_t step, const float *restrict
     }
 }
 
-/* Make the layer [HEADS * n, m] of both maps [m, m] and [m, n]: head by head k^T q. */
-static pf_err
-load_queries(const struct scope *at, pf_layer **w, int64_t m, int64_t n)
+/* both [HEADS * n, m] of q [m, m] and k [m, n]: head by head k^T q. */
+static void
+join_queries(float *both, const float *q, const float *k, int64_t m, int64_t n)
 {
     const int64_t d = m / HEADS;
-    pf_tensor q = {0}, k = {0}, both = {0};
-    pf_err err = load_floats(at, &q, "depth_attn.to_q", m, m);
-    if (!err)
-        err = load_floats(at, &k, "depth_attn.to_k", m, n);
-    if (!err)
-        err = PF_TENSOR_NEW(&both, PF_F32, HEADS * n, m);
-    if (!err && !pf_dev_is_dry(at->dev)) {
 #pragma omp parallel for
-        for (int64_t i = 0; i < HEADS * n; i++) {
-            const int64_t first = i / n * d;    // row of the head
-            add_rows((float *)both.data + i * m, (const float *)k.data + first * n + i % n, n,
-                     (const float *)q.data + first * m, d, m);
-        }
+    for (int64_t i = 0; i < HEADS * n; i++) {
+        const int64_t first = i / n * d;        // row of the head
+        add_rows(both + i * m, k + first * n + i % n, n, q + first * m, d, m);
     }
-    if (!err)
-        err = pf_layer_take(at->dev, w, &both, NULL);
-    pf_tensor_release(&q);
-    pf_tensor_release(&k);
-    return err;
 }
 
-/* Make the layer [m, HEADS * n] of both maps [m, m] and [m, n]: head by head out v. */
-static pf_err
-load_results(const struct scope *at, pf_layer **w, int64_t m, int64_t n)
+/* both [m, HEADS * n] of out [m, m] and v [m, n]: head by head out v. */
+static void
+join_results(float *both, const float *out, const float *v, int64_t m, int64_t n)
 {
     const int64_t d = m / HEADS;
-    pf_tensor out = {0}, v = {0}, both = {0};
-    pf_err err = load_floats(at, &out, "depth_attn.to_out", m, m);
-    if (!err)
-        err = load_floats(at, &v, "depth_attn.to_v", m, n);
-    if (!err)
-        err = PF_TENSOR_NEW(&both, PF_F32, m, HEADS * n);
-    if (!err && !pf_dev_is_dry(at->dev)) {
 #pragma omp parallel for
-        for (int64_t i = 0; i < m * HEADS; i++) {
-            const int64_t first = i % HEADS * d;
-            add_rows((float *)both.data + i * n, (const float *)out.data + i / HEADS * m + first, 1,
-                     (const float *)v.data + first * n, d, n);
-        }
+    for (int64_t i = 0; i < m * HEADS; i++) {
+        const int64_t first = i % HEADS * d;
+        add_rows(both + i * n, out + i / HEADS * m + first, 1, v + first * n, d, n);
     }
+}
+
+typedef void join_maps(float *both, const float *square, const float *narrow, int64_t m, int64_t n);
+
+/* Make the layer [rows, m * HEADS * n / rows] of maps [m, m] and [m, n]. */
+static pf_err
+load_joined(const struct scope *at, pf_layer **w, const char *square, const char *narrow,
+            int64_t m, int64_t n, int64_t rows, join_maps *join)
+{
+    pf_tensor a = {0}, b = {0}, both = {0};
+    pf_err err = load_floats(at, &a, square, m, m);
+    if (!err)
+        err = load_floats(at, &b, narrow, m, n);
+    if (!err)
+        err = PF_TENSOR_NEW(&both, PF_F32, rows, m * HEADS * n / rows);
+    if (!err && !pf_dev_is_dry(at->dev))
+        join(both.data, a.data, b.data, m, n);
     if (!err)
         err = pf_layer_take(at->dev, w, &both, NULL);
-    pf_tensor_release(&out);
-    pf_tensor_release(&v);
+    pf_tensor_release(&a);
+    pf_tensor_release(&b);
     return err;
 }
 
@@ -96,8 +90,10 @@ depth_transformer_load(struct depth_transformer *w, const struct scope *n, int c
     PF_TRY(scope_norm(n, &w->in_norm, "proj_in.1", m, 8, 1e-5f));
     PF_TRY(scope_linear(n, &w->proj_context, "proj_context.0", context, context, false));
     PF_TRY(scope_norm(n, &w->context_norm, "proj_context.1", context, 8, 1e-5f));
-    PF_TRY(load_queries(n, &w->to_q, m, context));
-    PF_TRY(load_results(n, &w->to_out, m, context));
+    PF_TRY(load_joined(n, &w->to_q, "depth_attn.to_q", "depth_attn.to_k", m, context,
+                       HEADS * context, join_queries));
+    PF_TRY(load_joined(n, &w->to_out, "depth_attn.to_out", "depth_attn.to_v", m, context, m,
+                       join_results));
     PF_TRY(scope_norm(n, &w->norm0, "proj_out.0", m, 8, 1e-5f));
     PF_TRY(scope_conv(n, &w->conv2, "proj_out.2", m, m, 2, 3, false));
     PF_TRY(scope_norm(n, &w->norm3, "proj_out.3", m, 8, 1e-5f));
