@@ -98,7 +98,7 @@ def chamfers(o, seed, stream, count):
     field, ply, true, out = *(os.path.join(o.work, f) for f in ('field.pf', 'mesh.ply', 'true.ply')), []
     evaluate.save_true_mesh(true, seed)
     for k in range(count):
-        run(o.bin, ['pf-stream', 'cat', '--index', k, stream], ['pf-mask', '-q'],
+        run(o.bin, ['pf-stream', 'cat', '--index', k, stream], ['pf-mask', '-q', '-c', o.config],
             ['pf-neus', '-q', '-c', o.neus, *o.neus_option, '-o', field])
         run(o.bin, ['pf-extract-mesh', '-q', '--resolution', 128, '-o', ply, field])
         out.append(evaluate.measure(o.bin, 'mesh', true, ply, '--original')['chamfer'])

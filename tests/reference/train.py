@@ -492,7 +492,7 @@ def diffusion_vae(config, o, device):
 
 
 def freeze(unet, vae, plan):
-    """What does nothing, and the finest layer1s, which stay zero and are skipped everywhere."""
+    """What does nothing; the finest layer1s, which stay zero and are skipped everywhere; and what encodes."""
     for m in unet.transformers():
         m.without_layer1 = m.side > plan['layer1_up_to_side']
         if m.without_layer1:
