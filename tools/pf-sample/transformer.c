@@ -69,14 +69,38 @@ load_spad(struct spad *w, const struct scope *n, int c, int E)
     return load_block(&w->block, &tb, c, E);
 }
 
+/* Load the map NAME [K, C], times `factor`. */
 static pf_err
-load_spatial(struct spatial *w, const struct scope *n, int c, int E)
+load_scaled(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C,
+            float factor)
+{
+    pf_tensor weight, bias, scaled = {0}, b = {0};
+    PF_TRY(scope_matrix(n, &weight, name, K, C));
+    PF_TRY(scope_bias(n, &bias, name, K));
+    pf_err err = PF_TENSOR_NEW(&scaled, PF_F32, K, C);
+    if (!err)
+        err = PF_TENSOR_NEW(&b, PF_F32, K);
+    if (!err && !pf_dev_is_dry(n->dev)) {       // weights are not read then
+        pf_to_f32(scaled.data, weight.data, weight.dtype, K * C);
+        pf_to_f32(b.data, bias.data, bias.dtype, K);
+        for (int64_t i = 0; i < K * C; i++)
+            ((float *)scaled.data)[i] *= factor;
+        for (int64_t i = 0; i < K; i++)
+            ((float *)b.data)[i] *= factor;
+    }
+    err = err ? err : pf_layer_take(n->dev, w, &scaled, &b);
+    pf_tensor_release(&b);
+    return err;
+}
+
+static pf_err
+load_spatial(struct spatial *w, const struct scope *n, int c, int E, float factor)
 {
     const struct scope tb = scope_in(n, "transformer_blocks.0.");
     PF_TRY(scope_norm(n, &w->norm, "norm", c, 32, 1e-6f));
     PF_TRY(scope_linear(n, &w->proj_in, "proj_in", c, c, true));
     PF_TRY(load_block(&w->block, &tb, c, E));
-    return scope_linear(n, &w->proj_out, "proj_out", c, c, true);
+    return load_scaled(n, &w->proj_out, "proj_out", c, c, factor);
 }
 
 pf_err
@@ -94,7 +118,7 @@ double_transformer_load(struct double_transformer *w, const struct scope *n, int
     w->spad.on = false;
     if (!single)
         PF_TRY(load_spad(&w->spad, &layer1, c, E));
-    return load_spatial(&w->spatial, &layer2, c, E);
+    return load_spatial(&w->spatial, &layer2, c, E, w->factor);
 }
 
 /* Compute attn2 of every row, to_out(to_v(token)); a row without condition has token 0 and gets the
@@ -177,14 +201,14 @@ spad(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_t
     return PF_OK;
 }
 
-/* SpatialTransformer (networks.md, 6.2).  x [B, h, w, c] -> y, the same. */
+/* SpatialTransformer (networks.md, 6.2), times w->factor.  x [B, h, w, c] -> y, the same. */
 pf_err
 spatial(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_tensor *x,
-        const struct chunk *c)
+        const struct chunk *c, const pf_tensor *residual)
 {
     const struct spatial *s = &w->spatial;
     const pf_tensor in = tokens(x);                                     // [B, hw, c]
-    pf_tensor n = {0}, u = {0}, out;
+    pf_tensor n = {0}, u = {0}, out, res;
     if (!y->data)
         PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
     const size_t mark = pf_dev_mark(r->dev);
@@ -192,7 +216,24 @@ spatial(struct run *r, pf_tensor *y, const struct double_transformer *w, const p
     PF_TRY(run_linear(r, &u, s->proj_in, &n, NULL));
     PF_TRY(transformer_block(r, &u, &s->block, w->heads, c, NULL, 0));
     out = tokens(y);
-    PF_TRY(run_linear(r, &out, s->proj_out, &u, NULL));
+    if (residual)
+        res = tokens(residual);
+    PF_TRY(run_linear(r, &out, s->proj_out, &u,
+                      &(struct pf_epilogue){.residual = residual ? &res : NULL}));
+    pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}
+
+/* Dump layer2 itself, once. */
+static pf_err
+dump_layer2(struct run *r, const struct double_transformer *w, const pf_tensor *x,
+            const struct chunk *c, const char *name)
+{
+    pf_tensor out2 = {0};
+    const size_t mark = pf_dev_mark(r->dev);
+    PF_TRY(spatial(r, &out2, w, x, c, NULL));
+    PF_TRY(pf_add(r->dev, &out2, &out2, &out2, 1.0f / w->factor - 1.0f));
+    PF_TRY(dump_row(r, &out2, "%s.layer2", name));
     pf_dev_reset(r->dev, mark);
     return PF_OK;
 }
@@ -203,19 +244,15 @@ double_transformer(struct run *r, pf_tensor *y, const struct double_transformer 
                    const pf_tensor *x, const struct chunk *c, const pf_tensor *mask,
                    const char *name)
 {
-    pf_tensor out2 = {0};
     const pf_tensor *sum = x;
     if (!y->data)
         PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
-    const size_t mark = pf_dev_mark(r->dev);
     if (w->spad.on) {
         PF_TRY(spad(r, y, w, x, c, mask, x));                           // x + out1
         PF_TRY(dump_difference(r, y, x, "%s.layer1", name));
         sum = y;
     }
-    PF_TRY(spatial(r, &out2, w, x, c));
-    PF_TRY(dump_row(r, &out2, "%s.layer2", name));
-    PF_TRY(pf_add(r->dev, y, sum, &out2, w->factor));
-    pf_dev_reset(r->dev, mark);
-    return PF_OK;
+    if (dumping(r))
+        PF_TRY(dump_layer2(r, w, x, c, name));
+    return spatial(r, y, w, x, c, sum);
 }

@@ -28,7 +28,7 @@ struct spad {
 };
 struct spatial {
     struct norm norm;
-    pf_layer *proj_in, *proj_out;
+    pf_layer *proj_in, *proj_out;       /* proj_out times double_transformer.factor */
     struct transformer_block block;
 };
 struct double_transformer {
@@ -50,10 +50,11 @@ pf_err double_transformer_prepare(struct run *r, struct double_transformer *w,
 pf_err double_transformer(struct run *r, pf_tensor *y, const struct double_transformer *w,
                           const pf_tensor *x, const struct chunk *c, const pf_tensor *mask,
                           const char *name) PF_MUST_USE;
-/* y = layer1(x) [+ residual] and y = layer2(x), each alone. */
+/* y = layer1(x) [+ residual] and y = factor layer2(x) [+ residual], each alone; the residual may be
+ * y. */
 pf_err spad(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_tensor *x,
             const struct chunk *c, const pf_tensor *mask, const pf_tensor *residual) PF_MUST_USE;
 pf_err spatial(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_tensor *x,
-               const struct chunk *c) PF_MUST_USE;
+               const struct chunk *c, const pf_tensor *residual) PF_MUST_USE;
 
 #endif

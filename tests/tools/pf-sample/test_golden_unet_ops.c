@@ -215,7 +215,8 @@ test_double_transformer(void **state)
     assert_true(w.spad.on);
     assert_ok(double_transformer_prepare(&b.run, &w, &context, &plucker));
     assert_ok(spad(&b.run, &out1, &w, &x, &c, &mask, NULL));
-    assert_ok(spatial(&b.run, &out2, &w, &x, &c));
+    assert_ok(spatial(&b.run, &out2, &w, &x, &c, NULL));
+    assert_ok(pf_add(b.dev, &out2, &out2, &out2, 1 / w.factor - 1));
     assert_ok(double_transformer(&b.run, &y, &w, &x, &c, &mask, ""));
     compare(&b, &out1, "layer1_spad", tolerance);
     compare(&b, &out2, "layer2_spatial", tolerance);
