@@ -81,6 +81,8 @@ pf_attention(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float s
     if (side < 0 || (side && (!mask || y->dim[1] != T || T != 2 * (int64_t)side * side)))
         return pf_fail(PF_ESHAPE, "attention: %lld tokens in strips of side %d, or no mask",
                        (long long)T, side);
+    if (!pf_in_strips(side))
+        side = 0;
     return PF_DISPATCH_SCRATCH(dev, pf_attention, y, qkv, heads, scale, mask, side);
 }
 

@@ -784,16 +784,16 @@ start_for(pf_dev *dev, const call<float> &j, int64_t B)
     return start_f32<8>(dev, j, B);
 }
 
-/* to [n] = from in the order of strips, or back; rows of `width`, `tokens` to a batch element. */
+/* to = from in the order of strips, or back; a block for each row of `width`, `tokens` to a batch
+ * element. */
 template <typename T> static __global__ void
-reorder(T *to, const T *from, int64_t n, int tokens, int width, int side, bool back)
+reorder(T *to, const T *from, int tokens, int width, int side, bool back)
 {
-    const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
-    if (i >= n)
-        return;
-    const int64_t row = i / width, other = row - row % tokens + pf_strip_token(row % tokens, side);
-    const int64_t j = other * width + i % width;
-    to[back ? j : i] = from[back ? i : j];
+    const int place = blockIdx.x % tokens, first = blockIdx.x - place;
+    const int64_t i = (int64_t)blockIdx.x * width,
+                  j = (int64_t)(first + pf_strip_token(place, side)) * width;
+    for (int c = threadIdx.x; c < width; c += blockDim.x)
+        to[(back ? j : i) + c] = from[(back ? i : j) + c];
 }
 
 template <typename T> static pf_err
@@ -805,16 +805,16 @@ template <typename T> static pf_err
 attention_of_copies(pf_dev *dev, pf_tensor *y, const pf_tensor *qkv, int heads, float scale,
                     const pf_tensor *mask, int side)
 {
-    const int64_t n = pf_tensor_count(qkv);
     const int tokens = (int)qkv->dim[1], width = (int)qkv->dim[2];
+    const unsigned rows = (unsigned)(qkv->dim[0] * tokens);
     pf_tensor in, out;
     PF_TRY(pf_dev_alloc(dev, &in, qkv->dtype, 3, qkv->dim));
     PF_TRY(pf_dev_alloc(dev, &out, y->dtype, 3, y->dim));
-    reorder<<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(dev)>>>(
-        (T *)in.data, (const T *)qkv->data, n, tokens, width, side, false);
+    reorder<<<rows, 256, 0, pf_cuda_stream(dev)>>>((T *)in.data, (const T *)qkv->data, tokens,
+                                                   width, side, false);
     PF_TRY(attention<T>(dev, &out, &in, heads, scale, mask, 0));
-    reorder<<<pf_blocks(n / 3, 256), 256, 0, pf_cuda_stream(dev)>>>(
-        (T *)y->data, (const T *)out.data, n / 3, tokens, width / 3, side, true);
+    reorder<<<rows, 256, 0, pf_cuda_stream(dev)>>>((T *)y->data, (const T *)out.data, tokens,
+                                                   width / 3, side, true);
     return pf_launched(dev, "pf_attention");
 }
 

@@ -454,11 +454,9 @@ start(pf_dev *dev, call<T> j, int64_t B)
 template <typename T> static pf_err
 start_for(pf_dev *dev, const call<T> &j, int64_t B)
 {
-    const char *const keys = getenv("PF_ATTENTION_KEYS");
-    if (j.d == 40 && keys && !strcmp(keys, "64"))
-        return start<T, 40, 64>(dev, j, B);
     return j.d == 64   ? start<T, 64, 64>(dev, j, B)
            : j.d == 80 ? start<T, 80, 64>(dev, j, B)
+           : j.mask    ? start<T, 40, 64>(dev, j, B)    // smaller tiles are more often empty
                        : start<T, 40, 96>(dev, j, B);
 }
 

@@ -3,7 +3,7 @@
  *   y[v, 2 p + k]    = Pluecker coordinates of pixel p of camera k of pair v: 0 target, 1 input
  *   mask[v, (p, k)]  = bits (q, k) for every q; bits (q, 1 - k) where pixel q of the other camera
  *                      lies on the line that pixel p of camera k is there, three pixels wide;
- *                      (p, k) is the place of token 2 p + k in strips (strips.h)
+ *                      (p, k) is the place of token 2 p + k in the order of strips.h
  *
  *   y f32 [V, 2hh, 6]   mask u32 [V, 2hh, ceil(2hh / 32)]   cameras f64 [V, 2, 4, 3]
  *
@@ -13,7 +13,6 @@
  * sees is in kernels/spad.h. */
 #include "kernels/spad.h"
 #include "kernels/ops.h"
-#include "kernels/strips.h"
 
 _Static_assert(sizeof(struct pf_spad_camera) == 4 * 3 * sizeof(double),
                "a camera is [4, 3] of a tensor");
@@ -63,7 +62,7 @@ mask_row(uint32_t *row, const struct pf_segment *s, int n, int h, int view)
 {
     const int tokens = 2 * h * h, ratio = (n / h) * (n / h);
     for (int w = 0; w < (tokens + 31) / 32; w++)
-        row[w] = pf_spad_own(w, tokens, view);
+        row[w] = pf_spad_own(w, h, view);
     for (int shift = 0; shift < PF_SPAD_SHIFTS; shift++) {
         const struct pf_line l = pf_spad_line(s, shift, n);
         for (int k = 0; k <= l.length; k++) {

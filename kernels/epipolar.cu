@@ -12,7 +12,6 @@
  * rays of 100, 25 MFLOP: 1 us at 34 TFLOP/s, but divisions one after the other, some 5 us.  11
  * million pixels of 15 operations, 10 us at four warps a clock: about what eight launches take. */
 #include "kernels/spad.h"
-#include "kernels/strips.h"
 #include "kernels/cuda.cuh"
 
 enum { THREADS = 256, ROWS = 32, SPAN = 64 };   // rows of a block, words of a row
@@ -62,7 +61,7 @@ epipolar_mask(uint32_t *mask, const struct pf_spad_camera *cameras, int n, int h
     for (int i = threadIdx.x; i < ROWS * SPAN; i += blockDim.x)
         if (first + i % SPAN < words)
             rows[i / SPAN][i % SPAN] =
-                pf_spad_own(first + i % SPAN, tokens, top + i / SPAN >= tokens / 2);
+                pf_spad_own(first + i % SPAN, h, pf_strip_token(top + i / SPAN, h) % 2);
     __syncthreads();
     if (row < tokens)
         draw(rows[r], first, &segment[r], threadIdx.x / ROWS, n, h, view);

@@ -1,13 +1,13 @@
 /* linear_geglu.cu - pf_linear_geglu on a GPU: on Hopper, in 16 bits, one of two kernels; else
  * pf_linear and pf_geglu.
  *
- * Up to 640 channels: gate().  A block keeps the weights of BN columns of [a | g] in shared memory,
- * all channels of them: BN / 2 columns of a and those of g that gate them.  Rows of x stream past,
- * 64 in a tile, brought by the copy engine (TMA) step by step of 64 channels into a ring of places.
- * Two groups of 4 warps take tiles in turn: while one multiplies (wgmma), the other gates the sums
- * in its registers, adds the biases and stores.  A turn goes to the other group with the last
- * step's products still under way.  Barriers say that a step has arrived (full), that it is read
- * (empty), whose turn it is.
+ * Up to 320 channels: gate().  A block keeps the weights of 256 columns of [a | g] in shared
+ * memory, all channels of them: 128 columns of a and those of g that gate them.  Rows of x stream
+ * past, 64 in a tile, brought by the copy engine (TMA) step by step of 64 channels into a ring of
+ * places.  Two groups of 4 warps take tiles in turn: while one multiplies (wgmma), the other gates
+ * the sums in its registers, adds the biases and stores.  A turn goes to the other group with the
+ * last step's products still under way.  Barriers say that a step has arrived (full), that it is
+ * read (empty), whose turn it is.
  *
  * More channels: gate_streams().  Weights stream past too: a step of 64 channels of 128 rows and
  * 256 columns is one place of a ring of four.  Two blocks are a pair (cluster) of the same columns;
@@ -25,13 +25,12 @@
  * products; its epilogue is 64 numbers of y a thread at some 24 instructions, 1536 cycles of each
  * quarter's scheduler, and 1024 of its special function unit, in the other group's turn.  Shared
  * memory gives 80 bytes a cycle to products and takes 16, of 128.  From the L2 come 0.21 GB, 0.04
- * ms at 5.5 TB/s.  13 blocks for each of 10 times 256 columns: 40 tiles a block, 0.059 ms.
- * M = 8192, K = 640, N = 2560: the same FLOP; 96 bytes a cycle and 32; 3 blocks for each of 40
- * times 128 columns, 43 tiles of 2560 cycles, 0.063 ms.  Filling 160 KB with weights takes 4 us of
- * either.
+ * ms at 5.5 TB/s.  13 blocks for each of 10 times 256 columns: 40 tiles a block, 0.059 ms.  Filling
+ * 160 KB with weights takes 4 us.  With 640 channels and half of the columns in a block x comes 40
+ * times from the L2, which took longer than two kernels (SPEED.md).
  * M = 2048, K = 1280, N = 5120: 53.7 GFLOP again; 320 jobs of 20480 cycles for 66 pairs, 5 each,
  * 0.058 ms, and 5 times some 2000 cycles in which both groups gate, 0.006 ms.  From the L2 come 32
- * KB in 1024 cycles, 7.2 TB/s at full rate, of which it has 5.5: 0.070 ms. */
+ * KB in 1024 cycles, 7.2 TB/s at full rate, of which it has 5.5: 0.070 ms; measured 0.081. */
 #include <climits>
 #include <cstdlib>
 #include <cstring>
@@ -45,27 +44,29 @@ enum { GROUPS = 2, WARPS = 4 * GROUPS, THREADS = (WARPS + 4) * PF_WARP };
 // Three threads, two that work and one that carries, share the 504 registers of the start.
 enum { WORKERS_REGISTERS = 240, CARRIERS_REGISTERS = 24 };
 enum {
-    ROWS = 64,                  // of a tile
+    ROWS = 64,                  // of a group's tile
+    COLUMNS = 128,              // of a tile, of a and of g
+    LINES = 2 * COLUMNS,        // of the weights of a tile
     CHANNELS = 64,              // of a step: a line
     RUN = 32,                   // columns whose lines are in another order
 };
 
 namespace {
 
-/* Shared memory, in bytes: the weights, places for x, then struct signals. */
-template <int BN> struct room {
+/* Shared memory of gate(), in bytes: the weights, places for x, then struct signals. */
+struct room {
     enum {
-        STEPS = 1280 / BN,              // at most
+        STEPS = 5,                      // at most
         PLACES = 8,                     // a power of 2
-        STEP = BN * LINE,
+        STEP = LINES * LINE,
         PLACE = ROWS * LINE,
         X = STEPS * STEP,               // offset
         SIGNALS = X + PLACES * PLACE,
     };
 };
 
-template <typename Room> struct signals {
-    uint64_t w_full[Room::STEPS], x_full[Room::PLACES], x_empty[Room::PLACES], turn[GROUPS];
+struct signals {
+    uint64_t w_full[room::STEPS], x_full[room::PLACES], x_empty[room::PLACES], turn[GROUPS];
 };
 
 template <typename T> struct call {
@@ -73,34 +74,33 @@ template <typename T> struct call {
     T *y;
     const float *bias;          // [2N], or NULL
     int M, N;                   // rows and columns of y
-    int steps, tiles, parts;    // tiles of rows; blocks that share them
-    int columns;                // of blocks
+    int steps, tiles, columns;  // tiles down and across
+    int parts;                  // gate(): blocks that share a column of tiles
 };
 
 }
 
 /* One thread brings the weights, and x as far ahead as there are places. */
-template <typename T, int BN> static __device__ __forceinline__ void
-bring(const call<T> &j, unsigned base, signals<room<BN>> *s)
+template <typename T> static __device__ __forceinline__ void
+bring(const call<T> &j, unsigned base, signals *s)
 {
-    typedef room<BN> R;
-    const int run = blockIdx.x % j.columns * (BN / 2 / RUN);
+    const int run = blockIdx.x % j.columns * (COLUMNS / RUN);
     unsigned n = 0;
 #pragma unroll 1
     for (int tile = blockIdx.x / j.columns; tile < j.tiles; tile += j.parts)
 #pragma unroll 1
         for (int k = 0; k < j.steps; k++, n++) {
-            const int at = n % R::PLACES, c = k * CHANNELS;
+            const int at = n % room::PLACES, c = k * CHANNELS;
             if (n < (unsigned)j.steps) {
-                const unsigned to = base + k * R::STEP;
-                pf_barrier_expect(&s->w_full[k], R::STEP);
+                const unsigned to = base + k * room::STEP;
+                pf_barrier_expect(&s->w_full[k], room::STEP);
                 pf_bring_box(to, &j.w, &s->w_full[k], c, 0, 0, 0, run);
-                pf_bring_box(to + R::STEP / 2, &j.w, &s->w_full[k], c, 0, 0, 0, j.N / RUN + run);
+                pf_bring_box(to + room::STEP / 2, &j.w, &s->w_full[k], c, 0, 0, 0, j.N / RUN + run);
             }
-            pf_barrier_wait(&s->x_empty[at], n / R::PLACES & 1 ^ 1);
-            pf_barrier_expect(&s->x_full[at], R::PLACE);
-            pf_bring_box(base + R::X + at * R::PLACE, &j.x, &s->x_full[at], c, tile * ROWS, 0, 0,
-                         0);
+            pf_barrier_wait(&s->x_empty[at], n / room::PLACES & 1 ^ 1);
+            pf_barrier_expect(&s->x_full[at], room::PLACE);
+            pf_bring_box(base + room::X + at * room::PLACE, &j.x, &s->x_full[at], c, tile * ROWS, 0,
+                         0, 0);
         }
 }
 
@@ -112,38 +112,51 @@ arrive(uint64_t *barrier)
         pf_barrier_arrive(barrier);
 }
 
-/* sum [64, BN] = a tile; n: its first step, counted over all of the block's.  next: the barrier of
- * who multiplies after this. */
-template <typename T, int BN> static __device__ __forceinline__ void
-add_up(float (&sum)[BN / 2], int steps, unsigned n, unsigned base, signals<room<BN>> *s,
-       uint64_t *next)
+/* sum [64, LINES] += 64 channels. */
+template <typename T> static __device__ __forceinline__ void
+multiply(float (&sum)[LINES / 2], unsigned x, unsigned w)
 {
-    typedef room<BN> R;
+    pf_group_begin();
 #pragma unroll
-    for (int i = 0; i < BN / 2; i++)
+    for (int i = 0; i < LINE / 32; i++)
+        pf_group_mma<T, LINES>(sum, pf_group_operand(x + i * 32), pf_group_operand(w + i * 32));
+    pf_group_commit();
+}
+
+/* All products are done: the sums are there. */
+static __device__ __forceinline__ void
+take(float (&sum)[LINES / 2])
+{
+    pf_group_wait<0>();
+#pragma unroll
+    for (int i = 0; i < LINES / 2; i++)
+        pf_group_own(sum[i]);
+}
+
+/* sum [64, LINES] = a tile; n: its first step, counted over all of the block's.  next: the barrier
+ * of who multiplies after this. */
+template <typename T> static __device__ __forceinline__ void
+add_up(float (&sum)[LINES / 2], int steps, unsigned n, unsigned base, signals *s, uint64_t *next)
+{
+#pragma unroll
+    for (int i = 0; i < LINES / 2; i++)
         sum[i] = 0;
 #pragma unroll 1
     for (int k = 0; k < steps; k++, n++) {
-        const unsigned x = base + R::X + n % R::PLACES * R::PLACE, w = base + k * R::STEP;
+        const unsigned x = base + room::X + n % room::PLACES * room::PLACE,
+                       w = base + k * room::STEP;
         pf_barrier_wait(&s->w_full[k], 0);      // of the first tile; then it has come
-        pf_barrier_wait(&s->x_full[n % R::PLACES], n / R::PLACES & 1);
+        pf_barrier_wait(&s->x_full[n % room::PLACES], n / room::PLACES & 1);
         __syncwarp();
-        pf_group_begin();
-#pragma unroll
-        for (int i = 0; i < LINE / 32; i++)
-            pf_group_mma<T, BN>(sum, pf_group_operand(x + i * 32), pf_group_operand(w + i * 32));
-        pf_group_commit();
+        multiply<T>(sum, x, w);
         if (k == steps - 1)
             arrive(next);
         pf_group_wait<1>();                     // the step before is done with
         if (k > 0)
-            arrive(&s->x_empty[(n - 1) % R::PLACES]);
+            arrive(&s->x_empty[(n - 1) % room::PLACES]);
     }
-    pf_group_wait<0>();
-#pragma unroll
-    for (int i = 0; i < BN / 2; i++)
-        pf_group_own(sum[i]);
-    arrive(&s->x_empty[(n - 1) % R::PLACES]);
+    take(sum);
+    arrive(&s->x_empty[(n - 1) % room::PLACES]);
 }
 
 static __device__ __forceinline__ void
@@ -154,11 +167,11 @@ read_bias(float (&v)[8], const float *bias, int n)
 }
 
 /* y from the sums of a tile: rows row and row + 8, of each 32 columns 8 from n on. */
-template <typename T, int BN> static __device__ __forceinline__ void
-store(const float (&sum)[BN / 2], const call<T> &j, int row, int n)
+template <typename T> static __device__ __forceinline__ void
+store(const float (&sum)[LINES / 2], const call<T> &j, int row, int n)
 {
 #pragma unroll
-    for (int q = 0; q < BN / 2 / RUN; q++, n += RUN) {
+    for (int q = 0; q < COLUMNS / RUN; q++, n += RUN) {
         float a[8] = {}, g[8] = {};
         if (n >= j.N)
             return;
@@ -171,7 +184,7 @@ store(const float (&sum)[BN / 2], const call<T> &j, int row, int n)
             for (int k = 0; k < 8; k++) {
                 const int at = 16 * q + k / 2 * 4 + 2 * half + k % 2;
                 v[k] = (sum[at] + a[k]) *
-                       pf_activated_as<T>(sum[BN / 4 + at] + g[k], PF_GELU);
+                       pf_activated_as<T>(sum[LINES / 4 + at] + g[k], PF_GELU);
             }
             if (row + 8 * half < j.M)
                 pf_write(j.y + (int64_t)(row + 8 * half) * j.N + n, v);
@@ -180,31 +193,31 @@ store(const float (&sum)[BN / 2], const call<T> &j, int row, int n)
 }
 
 /* A group's tiles: every second one of the block's. */
-template <typename T, int BN> static __device__ __forceinline__ void
-work(const call<T> &j, unsigned base, signals<room<BN>> *s)
+template <typename T> static __device__ __forceinline__ void
+work(const call<T> &j, unsigned base, signals *s)
 {
     const int group = threadIdx.x / 128, lane = threadIdx.x % PF_WARP;
     const int row = threadIdx.x % 128 / PF_WARP * 16 + lane / 4,
-              column = blockIdx.x % j.columns * (BN / 2) + lane % 4 * 8;
+              column = blockIdx.x % j.columns * COLUMNS + lane % 4 * 8;
     unsigned n = group * j.steps, odd = group == 0;     // the first group need not wait at first
-    float sum[BN / 2];
+    float sum[LINES / 2];
 #pragma unroll 1
     for (int tile = blockIdx.x / j.columns + group * j.parts; tile < j.tiles;
          tile += GROUPS * j.parts) {
         pf_barrier_wait(&s->turn[group], odd);
-        add_up<T, BN>(sum, j.steps, n, base, s, &s->turn[1 - group]);
-        store<T, BN>(sum, j, tile * ROWS + row, column);
+        add_up<T>(sum, j.steps, n, base, s, &s->turn[1 - group]);
+        store<T>(sum, j, tile * ROWS + row, column);
         n += GROUPS * j.steps;
         odd ^= 1;
     }
 }
 
-template <typename R> static __device__ __forceinline__ void
-set_up(signals<R> *s)
+static __device__ __forceinline__ void
+set_up(signals *s)
 {
-    for (int i = 0; i < R::STEPS; i++)
+    for (int i = 0; i < room::STEPS; i++)
         pf_barrier_init(&s->w_full[i], 1);
-    for (int i = 0; i < R::PLACES; i++) {
+    for (int i = 0; i < room::PLACES; i++) {
         pf_barrier_init(&s->x_full[i], 1);
         pf_barrier_init(&s->x_empty[i], WARPS / GROUPS);
     }
@@ -212,12 +225,11 @@ set_up(signals<R> *s)
         pf_barrier_init(&s->turn[i], WARPS / GROUPS);
 }
 
-template <typename T, int BN> static __global__ void __launch_bounds__(THREADS, 1)
+template <typename T> static __global__ void __launch_bounds__(THREADS, 1)
 gate(const __grid_constant__ call<T> j)
 {
-    typedef room<BN> R;
     extern __shared__ __align__(1024) unsigned char shared[];
-    signals<R> *const s = (signals<R> *)(shared + R::SIGNALS);
+    signals *const s = (signals *)(shared + room::SIGNALS);
     const unsigned base = pf_shared_address(shared);
     if (base % 1024)
         __trap();               // the places of pieces count on it
@@ -229,16 +241,16 @@ gate(const __grid_constant__ call<T> j)
     if (threadIdx.x / PF_WARP >= WARPS) {
         pf_registers_fewer<CARRIERS_REGISTERS>();
         if (threadIdx.x == WARPS * PF_WARP)
-            bring<T, BN>(j, base, s);
+            bring(j, base, s);
     } else {
         pf_registers_more<WORKERS_REGISTERS>();
-        work<T, BN>(j, base, s);
+        work(j, base, s);
     }
 }
 
 // ---- weights that stream ----
 
-enum { PAIR = 2, STREAMED = 256 };      // blocks; columns of a and g
+enum { PAIR = 2 };              // blocks
 
 namespace {
 
@@ -247,7 +259,7 @@ struct stream_room {
     enum {
         PLACES = 4,
         W = GROUPS * ROWS * LINE,       // offset in a place
-        PLACE = W + STREAMED * LINE,
+        PLACE = W + LINES * LINE,
         SIGNALS = PLACES * PLACE,
     };
 };
@@ -279,7 +291,7 @@ bring_streams(const call<T> &j, unsigned base, streams *s, int rank)
 #pragma unroll 1
     for (int i = blockIdx.x / PAIR; i < j.tiles * j.columns; i += gridDim.x / PAIR) {
         const int row = (i % j.tiles * PAIR + rank) * GROUPS * ROWS,
-                  run = i / j.tiles * (STREAMED / 2 / RUN) + (rank ? j.N / RUN : 0);
+                  run = i / j.tiles * (COLUMNS / RUN) + (rank ? j.N / RUN : 0);
 #pragma unroll 1
         for (int k = 0; k < j.steps; k++) {
             const unsigned to = base + at.at * R::PLACE;
@@ -287,7 +299,7 @@ bring_streams(const call<T> &j, unsigned base, streams *s, int rank)
             pf_barrier_wait(&s->empty[at.at], at.odd ^ 1);
             pf_barrier_expect(full, R::PLACE);
             pf_bring_box(to, &j.x, full, k * CHANNELS, row, 0, 0, 0);
-            bring_to_blocks(to + R::W + rank * (STREAMED / 2 * LINE), &j.w, full, k * CHANNELS, 0,
+            bring_to_blocks(to + R::W + rank * (COLUMNS * LINE), &j.w, full, k * CHANNELS, 0,
                             0, 0, run, (1 << PAIR) - 1);
             pf_advance(at);
         }
@@ -311,11 +323,11 @@ work_on_streams(const call<T> &j, unsigned base, streams *s, int rank)
     const int row = (rank * GROUPS + group) * ROWS + threadIdx.x % 128 / PF_WARP * 16 + lane / 4;
     unsigned odd = 0;
     pf_turn<R::PLACES> at = {0, 0};
-    float sum[STREAMED / 2];
+    float sum[LINES / 2];
 #pragma unroll 1
     for (int i = blockIdx.x / PAIR; i < j.tiles * j.columns; i += gridDim.x / PAIR) {
 #pragma unroll
-        for (int k = 0; k < STREAMED / 2; k++)
+        for (int k = 0; k < LINES / 2; k++)
             sum[k] = 0;
         if (group)
             pf_barrier_wait(&s->ahead, odd);
@@ -326,12 +338,7 @@ work_on_streams(const call<T> &j, unsigned base, streams *s, int rank)
                            w = base + at.at * R::PLACE + R::W;
             pf_barrier_wait(&s->full[at.at], at.odd);
             __syncwarp();
-            pf_group_begin();
-#pragma unroll
-            for (int c = 0; c < LINE / 32; c++)
-                pf_group_mma<T, STREAMED>(sum, pf_group_operand(x + c * 32),
-                                          pf_group_operand(w + c * 32));
-            pf_group_commit();
+            multiply<T>(sum, x, w);
             if (group == 0 && k == 0)
                 arrive(&s->ahead);
             pf_group_wait<1>();                 // the step before is done with
@@ -339,13 +346,10 @@ work_on_streams(const call<T> &j, unsigned base, streams *s, int rank)
                 leave(s, at.at ? at.at - 1 : R::PLACES - 1);
             pf_advance(at);
         }
-        pf_group_wait<0>();
-#pragma unroll
-        for (int k = 0; k < STREAMED / 2; k++)
-            pf_group_own(sum[k]);
+        take(sum);
         leave(s, at.at ? at.at - 1 : R::PLACES - 1);
-        store<T, STREAMED>(sum, j, i % j.tiles * (PAIR * GROUPS * ROWS) + row,
-                           i / j.tiles * (STREAMED / 2) + lane % 4 * 8);
+        store(sum, j, i % j.tiles * (PAIR * GROUPS * ROWS) + row,
+              i / j.tiles * COLUMNS + lane % 4 * 8);
     }
 }
 
@@ -385,9 +389,9 @@ gate_streams(const __grid_constant__ call<T> j)
 
 // ---- launches ----
 
-/* Boxes of x of so many rows, of the weights of so many lines. */
+/* Boxes of x have so many rows, those of the weights COLUMNS lines. */
 template <typename T> static pf_err
-make_maps(call<T> *j, pf_dtype type, const pf_tensor *x, const pf_layer *w, int rows, int lines)
+make_maps(call<T> *j, pf_dtype type, const pf_tensor *x, const pf_layer *w, int rows)
 {
     const cuuint64_t C = (cuuint64_t)w->C, M = (cuuint64_t)j->M, line = C * sizeof(T);
     const cuuint32_t ones[] = {1, 1, 1, 1, 1};
@@ -395,14 +399,14 @@ make_maps(call<T> *j, pf_dtype type, const pf_tensor *x, const pf_layer *w, int 
     const cuuint64_t w_dim[] = {C, 2, 4, 4, (cuuint64_t)w->K / RUN},    // i, t, j, q
                      w_stride[] = {line, 8 * line, 2 * line, RUN * line};
     const cuuint32_t x_box[] = {CHANNELS, (cuuint32_t)rows, 1, 1, 1},
-                     w_box[] = {CHANNELS, 2, 4, 4, (cuuint32_t)lines / RUN};
+                     w_box[] = {CHANNELS, 2, 4, 4, COLUMNS / RUN};
     PF_TRY(pf_tensor_map(&j->x, type, x->data, 5, x_dim, x_stride, x_box, ones));
     return pf_tensor_map(&j->w, type, pf_weight_of(w)->data, 5, w_dim, w_stride, w_box, ones);
 }
 
-/* A call of tiles of so many rows and columns of y. */
+/* A call of tiles of so many rows. */
 template <typename T> static call<T>
-call_of(pf_tensor *y, const pf_layer *w, int rows, int columns)
+call_of(pf_tensor *y, const pf_layer *w, int rows)
 {
     call<T> j = {};
     j.y = (T *)y->data;
@@ -411,23 +415,21 @@ call_of(pf_tensor *y, const pf_layer *w, int rows, int columns)
     j.M = (int)(pf_tensor_count(y) / j.N);
     j.steps = (int)((w->C + CHANNELS - 1) / CHANNELS);
     j.tiles = (j.M + rows - 1) / rows;
-    j.columns = (j.N + columns - 1) / columns;
+    j.columns = (j.N + COLUMNS - 1) / COLUMNS;
     return j;
 }
 
-template <typename T, int BN> static pf_err
+template <typename T> static pf_err
 launch(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
-    typedef room<BN> R;
-    enum { BYTES = (int)R::SIGNALS + (int)sizeof(signals<R>) };
-    call<T> j = call_of<T>(y, w, ROWS, BN / 2);
+    enum { BYTES = (int)room::SIGNALS + (int)sizeof(signals) };
+    call<T> j = call_of<T>(y, w, ROWS);
     const int most = dev->cuda->processors / j.columns;
     j.parts = most < 1 ? 1 : most < j.tiles ? most : j.tiles;
-    PF_TRY(make_maps(&j, y->dtype, x, w, ROWS, BN / 2));
-    PF_CUDA_TRY(cudaFuncSetAttribute(gate<T, BN>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                     BYTES),
+    PF_TRY(make_maps(&j, y->dtype, x, w, ROWS));
+    PF_CUDA_TRY(cudaFuncSetAttribute(gate<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
                 "pf_linear_geglu");
-    gate<T, BN><<<j.columns * j.parts, THREADS, BYTES, pf_cuda_stream(dev)>>>(j);
+    gate<T><<<j.columns * j.parts, THREADS, BYTES, pf_cuda_stream(dev)>>>(j);
     return pf_launched(dev, "pf_linear_geglu");
 }
 
@@ -435,10 +437,10 @@ template <typename T> static pf_err
 launch_streams(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
     enum { BYTES = (int)stream_room::SIGNALS + (int)sizeof(streams) };
-    call<T> j = call_of<T>(y, w, PAIR * GROUPS * ROWS, STREAMED / 2);
+    call<T> j = call_of<T>(y, w, PAIR * GROUPS * ROWS);
     const int most = dev->cuda->processors / PAIR, jobs = j.tiles * j.columns,
               pairs = jobs < most ? jobs : most;
-    PF_TRY(make_maps(&j, y->dtype, x, w, GROUPS * ROWS, STREAMED / 2));
+    PF_TRY(make_maps(&j, y->dtype, x, w, GROUPS * ROWS));
     PF_CUDA_TRY(cudaFuncSetAttribute(gate_streams<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                      BYTES),
                 "pf_linear_geglu");
@@ -446,34 +448,41 @@ launch_streams(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
     return pf_launched(dev, "pf_linear_geglu");
 }
 
+static bool
+stays(const pf_layer *w)                // do the weights of a tile fit a block?
+{
+    return w->C <= room::STEPS * CHANNELS;
+}
+
 template <typename T> static pf_err
 launch_for(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
-    return w->C <= room<256>::STEPS * CHANNELS   ? launch<T, 256>(dev, y, x, w)
-           : w->C <= room<128>::STEPS * CHANNELS ? launch<T, 128>(dev, y, x, w)
-                                                 : launch_streams<T>(dev, y, x, w);
+    return stays(w) ? launch<T>(dev, y, x, w) : launch_streams<T>(dev, y, x, w);
 }
 
-/* Does this card run the kernel?  Up to 320 channels, what a card has compared with the CPU; more,
- * which it has only timed (SPEED.md), with PF_GEGLU=all.  PF_GEGLU=old: no, for comparison. */
+/* Does this card run the kernel?  PF_GEGLU=old: no, for comparison. */
 static bool
-is_usable(int64_t channels)
+is_usable(void)
 {
     static int known = -1;
     const char *const wanted = getenv("PF_GEGLU");
     if (known < 0)
-        known = pf_group_compiled((const void *)gate<__nv_bfloat16, 256>) &&
+        known = pf_group_compiled((const void *)gate<__nv_bfloat16>) &&
                 pf_tensor_maps_encoder();
-    return known && (wanted ? strcmp(wanted, "old") != 0 : channels <= 320);
+    return known && !(wanted && !strcmp(wanted, "old"));
 }
+
+/* Streams do not pay for few rows: 512 have 80 jobs for 66 pairs. */
+enum { STREAMED_ROWS = 2048 };
 
 static bool
 suits(const pf_dev *dev, const pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
+    const int64_t rows = pf_tensor_count(y) / (w->K / 2);
     return pf_dtype_size(y->dtype) == 2 && w->C % 8 == 0 && w->K % (2 * RUN) == 0 &&
            pf_tensor_count(y) <= INT_MAX && w->K <= INT_MAX / 2 && w->C <= INT_MAX / 2 &&
-           dev->cuda->processors >= PAIR && pf_is_aligned(y->data) && pf_is_aligned(x->data) &&
-           is_usable(w->C);
+           (stays(w) || (rows >= STREAMED_ROWS && dev->cuda->processors >= PAIR)) &&
+           pf_is_aligned(y->data) && pf_is_aligned(x->data) && is_usable();
 }
 
 pf_err

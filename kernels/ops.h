@@ -71,7 +71,7 @@ PF_OP(pf_layer_norm, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
  *   mask u32 [M, T, ceil(T/32)]  bit k%32 of word k/32 of row q: may q see k; element b uses
  *                                mask b % M.  NULL: all.  Every row must see something.
  *   side                         0, or T = Q = 2 side^2, and the mask's rows and columns are in the
- *                                order of strips.h, which qkv and y are not */
+ *                                order of strips.h; qkv and y are in that of memory */
 PF_OP(pf_attention, pf_tensor *y, const pf_tensor *qkv, int heads, float scale,
       const pf_tensor *mask, int side);
 

@@ -23,6 +23,7 @@
 
 #include "common/camera.h"
 #include "common/hd.h"
+#include "kernels/strips.h"
 
 enum {
     /* the greatest n: twice its square is an int, and lines are exact (pf_spad_line) */
@@ -227,12 +228,14 @@ pf_spad_bits(int n)
     return n >= 32 ? 0xffffffffu : n > 0 ? (1u << n) - 1 : 0;
 }
 
-/* Word w of a row of that many keys, the own view's set: a half of them. */
+/* Word w of a row, the own view's keys set: a half, or every second one. */
 static inline PF_HD uint32_t
-pf_spad_own(int w, int keys, int view)
+pf_spad_own(int w, int side, int view)
 {
-    const int first = view ? keys / 2 : 0, last = view ? keys : keys / 2;
-    return pf_spad_bits(last - 32 * w) & ~pf_spad_bits(first - 32 * w);
+    const int half = side * side, first = view ? half : 0;
+    return pf_in_strips(side)
+               ? pf_spad_bits(first + half - 32 * w) & ~pf_spad_bits(first - 32 * w)
+               : 0x55555555u << view & pf_spad_bits(2 * half - 32 * w);
 }
 
 #endif

@@ -302,7 +302,8 @@ without_strips(const pf_tensor *mask, int side)
     return on_device;
 }
 
-/* Two views of 16 pairs of cameras under their epipolar masks, in strips; "old": as they lie. */
+/* Two views of 16 pairs of cameras under their epipolar masks; where these are in strips, "old" is
+ * with masks in the order of memory. */
 static void
 bench_epipolar_attention(const char *kind, int64_t B, int side, int heads, int64_t d)
 {
@@ -320,18 +321,12 @@ bench_epipolar_attention(const char *kind, int64_t B, int side, int heads, int64
     pf_must(pf_epipolar_mask(dev, &mask, &cameras, 32, side));
     MEASURE(s, pf_attention(dev, &y, &x, heads, 0.2f, &mask, side));
     print_products(name, s, 4.0 * (double)(B * T * T * heads * d));
-    if (d == 40) {
-        setenv("PF_ATTENTION_KEYS", "64", 1);
-        strcat(name, ", tiles of 64 keys");
-        MEASURE(s, pf_attention(dev, &y, &x, heads, 0.2f, &mask, side));
+    if (pf_in_strips(side)) {
+        plain = without_strips(&mask, side);
+        strcat(name, ", old");
+        MEASURE(s, pf_attention(dev, &y, &x, heads, 0.2f, &plain, 0));
         print_products(name, s, 4.0 * (double)(B * T * T * heads * d));
-        unsetenv("PF_ATTENTION_KEYS");
-        *strstr(name, ", tiles") = 0;
     }
-    plain = without_strips(&mask, side);
-    strcat(name, ", old");
-    MEASURE(s, pf_attention(dev, &y, &x, heads, 0.2f, &plain, 0));
-    print_products(name, s, 4.0 * (double)(B * T * T * heads * d));
     pf_dev_reset(dev, mark);
 }
 
