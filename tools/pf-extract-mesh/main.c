@@ -260,7 +260,7 @@ note_closed(pf_batch *batch, const struct pf_mesh *mesh)
 
 /* One field to its mesh.  The device is opened for the first. */
 static pf_err
-extract(const pf_doc *doc, pf_dev **dev, pf_batch *batch, enum pf_mesh_format format)
+extract(const pf_doc *doc, pf_dev *dev, pf_batch *batch, enum pf_mesh_format format)
 {
     struct pf_march_stats stats;
     struct pf_mesh mesh = {0};
@@ -269,9 +269,7 @@ extract(const pf_doc *doc, pf_dev **dev, pf_batch *batch, enum pf_mesh_format fo
     pf_field *field;
     if (opt.world)
         PF_TRY(pf_batch_blame(batch, pf_world_need(&world, doc)));
-    if (!*dev)
-        pf_must(pf_dev_open(dev, pf_common.device, pf_common.precision));
-    PF_TRY(pf_batch_blame(batch, pf_field_load(&field, *dev, doc, &pf_conf.neus)));
+    PF_TRY(pf_batch_blame(batch, pf_field_load(&field, dev, doc, &pf_conf.neus)));
     pf_err err = pf_batch_blame(batch, pf_field_need_surface(field));
     if (!err)
         err = make_mesh(&mesh, &texture, &stats, field, opt.world ? &world : NULL,
@@ -293,7 +291,7 @@ main(int argc, char *argv[])
 {
     enum pf_mesh_format format;
     pf_batch *batch;
-    pf_dev *dev = NULL;
+    pf_dev *dev;
     pf_doc doc = {0};
     pf_err err;
 
@@ -315,8 +313,10 @@ main(int argc, char *argv[])
     pf_must(pf_batch_open(&batch, NULL));
     pf_batch_name(batch, pf_common.out);
     pf_must(pf_batch_input(batch, argc, argv));
+    // Before the first read: in a pipe it starts while others still work.
+    pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     while (!(err = pf_batch_read(batch, &doc)))
-        pf_must(pf_batch_put(batch, &doc, extract(&doc, &dev, batch, format)));
+        pf_must(pf_batch_put(batch, &doc, extract(&doc, dev, batch, format)));
     pf_must(err == PF_END ? PF_OK : err);
     pf_output_abandon(out);
     pf_dev_close(dev);

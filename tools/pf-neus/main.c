@@ -359,16 +359,14 @@ fit_field(struct object *o, pf_dev *dev)
 
 /* The field of an object of which all views are there. */
 static pf_err
-fit(struct object *o, pf_dev **dev)
+fit(struct object *o, pf_dev *dev)
 {
     const int64_t seed = pf_common.seed;
     if (!o->views.object)
         return pf_fail(PF_EFORMAT, "no view shows an object: views.alpha is below 0.5 everywhere");
     pf_err err = set_options(&o->doc);
-    if (!err && !*dev)
-        pf_must(pf_dev_open(dev, pf_common.device, pf_common.precision));
     if (!err)
-        err = fit_field(o, *dev);
+        err = fit_field(o, dev);
     pf_common.seed = seed;
     return err;
 }
@@ -384,12 +382,14 @@ need_patterns(void)
                    places[i]->option, places[i]->pattern);
 }
 
+/* The device is opened before the first read: in a pipe it starts while others still work. */
 static void
 fit_all(pf_batch *batch)
 {
     struct object o = {0};
     pf_doc next = {0};
-    pf_dev *dev = NULL;
+    pf_dev *dev;
+    pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     pf_err err = pf_batch_next(batch, &next);
     while (!err) {
         err = read_object(&o, &next, batch);                        // [V, H, W, 3]
@@ -397,7 +397,7 @@ fit_all(pf_batch *batch)
             need_patterns();
         pf_must(err == PF_END ? PF_OK : err);
         pf_must(pf_merge_put(&o.position, &o.doc));
-        pf_must(pf_batch_put(batch, &o.doc, pf_doc_failed(&o.doc) ? PF_OK : fit(&o, &dev)));
+        pf_must(pf_batch_put(batch, &o.doc, pf_doc_failed(&o.doc) ? PF_OK : fit(&o, dev)));
         object_release(&o);
         o.views = (struct all_views){0};
     }

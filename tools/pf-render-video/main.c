@@ -142,17 +142,15 @@ film_into_output(struct subject of, const struct pf_list *deg, enum pf_video_for
     return PF_OK;
 }
 
-/* One field to its film.  The device is opened for the first. */
+/* One field to its film. */
 static pf_err
-render(const pf_doc *doc, pf_dev **dev, pf_batch *batch, enum pf_video_format format)
+render(const pf_doc *doc, pf_dev *dev, pf_batch *batch, enum pf_video_format format)
 {
     struct pf_list deg = opt.elevation_deg;
     pf_field *field;
     if (!deg.n)
         PF_TRY(pf_batch_blame(batch, default_elevation(&deg, doc)));
-    if (!*dev)
-        pf_must(pf_dev_open(dev, pf_common.device, pf_common.precision));
-    PF_TRY(pf_batch_blame(batch, pf_field_load(&field, *dev, doc, &pf_conf.neus)));
+    PF_TRY(pf_batch_blame(batch, pf_field_load(&field, dev, doc, &pf_conf.neus)));
     struct subject of = {0};
     pf_err err = open_outputs(doc);
     if (!err)
@@ -178,17 +176,16 @@ what_of_mesh(void)
 
 /* A mesh file to its film. */
 static pf_err
-render_mesh(const char *path, pf_dev **dev, enum pf_video_format format)
+render_mesh(const char *path, pf_dev *dev, enum pf_video_format format)
 {
     struct pf_list deg = opt.elevation_deg;
     const struct mesh_show show = what_of_mesh();
     struct subject of = {0};
     if (!deg.n)
         PF_TRY(default_elevation(&deg, NULL));
-    PF_TRY(pf_dev_open(dev, pf_common.device, pf_common.precision));
     if (opt.png)
         snprintf(png_at.path, sizeof png_at.path, "%s", opt.png);
-    PF_TRY(mesh_turn_open(&of.mesh, *dev, path, pf_conf.video.size, &show));
+    PF_TRY(mesh_turn_open(&of.mesh, dev, path, pf_conf.video.size, &show));
     const pf_err err = film_into_output(of, &deg, format);
     mesh_turn_close(of.mesh);
     return err;
@@ -239,7 +236,7 @@ main(int argc, char *argv[])
     static const char nowhere[] = "-";          // to tell no -o from "-o -"
     enum pf_video_format format = PF_VIDEO_Y4M;
     pf_batch *batch;
-    pf_dev *dev = NULL;
+    pf_dev *dev;
     pf_doc doc = {0};
     pf_err err;
 
@@ -251,12 +248,15 @@ main(int argc, char *argv[])
     pf_must(pf_batch_open(&batch, NULL));
     try_outputs(batch);
     pf_sandbox(PF_SANDBOX_DEVICE | (of_mesh() ? PF_SANDBOX_MESH : 0), opt.png);
-    if (of_mesh()) {
-        pf_must(render_mesh(argv[0], &dev, format));
-    } else {
+    if (!of_mesh())
         pf_must(pf_batch_input(batch, argc, argv));
+    // Before the first read: in a pipe it starts while others still work.
+    pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
+    if (of_mesh()) {
+        pf_must(render_mesh(argv[0], dev, format));
+    } else {
         while (!(err = pf_batch_read(batch, &doc)))
-            pf_must(pf_batch_put(batch, &doc, render(&doc, &dev, batch, format)));
+            pf_must(pf_batch_put(batch, &doc, render(&doc, dev, batch, format)));
         pf_must(err == PF_END ? PF_OK : err);
     }
     pf_output_abandon(out);
