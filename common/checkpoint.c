@@ -168,12 +168,11 @@ map_file(pf_checkpoint *w, int fd)
         return pf_fail(PF_EIO, "is neither a file nor a pipe");
     if (st.st_size == 0)
         return pf_fail(PF_EFORMAT, "is empty");
-    void *bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (bytes == MAP_FAILED)
+    if (!pf_map(&w->map, fd, (size_t)st.st_size))
         return pf_fail(PF_EIO, "cannot be mapped: %s", strerror(errno));
     w->kept = PF_MAPPED;
-    w->bytes = bytes;
-    w->size = (size_t)st.st_size;
+    w->bytes = w->map.bytes;
+    w->size = w->map.size;
     return PF_OK;
 }
 
@@ -322,8 +321,7 @@ pf_checkpoint_close(pf_checkpoint *w)
     free(w->skipped);
     pf_st_release(&w->header);
     pf_zip_close(&w->zip);
-    if (w->kept == PF_MAPPED)
-        munmap((void *)w->bytes, w->size);
+    pf_unmap(&w->map);
     if (w->kept == PF_ALLOCATED)
         free((void *)w->bytes);
     free(w->path);

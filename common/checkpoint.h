@@ -53,6 +53,8 @@ pf_err pf_checkpoint_need(pf_checkpoint *w, const char *name, pf_tensor *t, int 
  * The error names the file, the tensor and the first that is not.  Reads everything. */
 pf_err pf_checkpoint_expect_finite(const pf_checkpoint *w, const char *name, const pf_tensor *t)
     PF_MUST_USE;
+/* The same of all tensors of the file, for whom only counted (pf_dev_odd). */
+pf_err pf_checkpoint_expect_all_finite(pf_checkpoint *w) PF_MUST_USE;
 /* Whether there is an average that was not asked for, or has the names of model_ema.* still. */
 bool pf_checkpoint_has_ema(const pf_checkpoint *w);
 /* What was left out of names (module., _orig_mod., model.); "" if nothing. */

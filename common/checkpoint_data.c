@@ -115,50 +115,28 @@ pf_checkpoint_read(pf_checkpoint *w, int i, pf_tensor *t)
     return PF_OK;
 }
 
-/* The bits of an exponent that only NaN and infinity have all of. */
-static uint64_t
-exponent_bits(pf_dtype dtype)
-{
-    switch (dtype) {
-    case PF_F16: return 0x7c00;
-    case PF_BF16: return 0x7f80;
-    case PF_F32: return 0x7f800000;
-    case PF_F64: return UINT64_C(0x7ff0000000000000);
-    default: return 0;                          // no float: finite
-    }
-}
-
-/* Define NAME: how many of n elements of this unsigned type have all bits of the mask. */
-#define COUNT_MASKED(NAME, TYPE)                                                        \
-    static int64_t                                                                      \
-    NAME(const void *data, int64_t n, uint64_t mask)                                    \
-    {                                                                                   \
-        const TYPE *const p = data, m = (TYPE)mask;                                     \
-        int64_t bad = 0;                                                                \
-        _Pragma("omp parallel for simd reduction(+ : bad) if (n > 1 << 16)")            \
-        for (int64_t i = 0; i < n; i++)                                                 \
-            bad += (p[i] & m) == m;                                                     \
-        return bad;                                                                     \
-    }
-COUNT_MASKED(count16, uint16_t)
-COUNT_MASKED(count32, uint32_t)
-COUNT_MASKED(count64, uint64_t)
-
 pf_err
 pf_checkpoint_expect_finite(const pf_checkpoint *w, const char *name, const pf_tensor *t)
 {
-    const uint64_t mask = exponent_bits(t->dtype);
     const size_t item = pf_dtype_size(t->dtype);
-    const int64_t n = pf_tensor_count(t);
-    int64_t (*const count)(const void *, int64_t, uint64_t) =
-        item == 2 ? count16 : item == 4 ? count32 : count64;
-    if (!mask || !count(t->data, n, mask))
-        return PF_OK;
     int64_t first = 0;
-    while (!count((const char *)t->data + (size_t)first * item, 1, mask))
+    if (!pf_count_odd(t->data, t->dtype, pf_tensor_count(t)))
+        return PF_OK;
+    while (!pf_count_odd((const char *)t->data + (size_t)first * item, t->dtype, 1))
         first++;
     return pf_fail(PF_EFORMAT, "%s: tensor %s: element %" PRId64 " is not finite; the file is "
                    "damaged", w->path, name, first);
+}
+
+pf_err
+pf_checkpoint_expect_all_finite(pf_checkpoint *w)
+{
+    pf_tensor t;
+    for (int i = 0; i < w->weights; i++) {
+        PF_TRY(pf_checkpoint_read(w, i, &t));
+        PF_TRY(pf_checkpoint_expect_finite(w, w->weight[i].name, &t));
+    }
+    return PF_OK;
 }
 
 void

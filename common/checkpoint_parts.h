@@ -4,6 +4,7 @@
 #ifndef PF_CHECKPOINT_PARTS_H
 #define PF_CHECKPOINT_PARTS_H
 #include "common/checkpoint.h"
+#include "common/mapped.h"
 #include "common/safetensors.h"
 #include "common/unzip.h"
 
@@ -26,6 +27,7 @@ struct pf_checkpoint {
     const unsigned char *bytes;         /* the file */
     size_t size;
     enum { PF_BORROWED, PF_MAPPED, PF_ALLOCATED } kept;
+    struct pf_mapped map;
     struct pf_weight *weight;           /* in name order once all are there */
     int weights, weight_room;
     uint64_t budget;                    /* left of what the file may cost: budget.h */

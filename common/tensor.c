@@ -330,3 +330,44 @@ pf_from_f32(void *to, const float *from, pf_dtype dtype, int64_t n)
     default: pf_bug("conversion to %s", pf_dtype_name(dtype));
     }
 }
+
+/* The bits of an exponent that only NaN and infinity have all of. */
+static uint64_t
+exponent_bits(pf_dtype dtype)
+{
+    switch (dtype) {
+    case PF_F16: return 0x7c00;
+    case PF_BF16: return 0x7f80;
+    case PF_F32: return 0x7f800000;
+    case PF_F64: return UINT64_C(0x7ff0000000000000);
+    default: return 0;                          // no float: finite
+    }
+}
+
+/* Define NAME: how many of n elements of this unsigned type have all bits of the mask. */
+#define COUNT_MASKED(NAME, TYPE)                                                        \
+    static int64_t                                                                      \
+    NAME(const void *data, int64_t n, uint64_t mask)                                    \
+    {                                                                                   \
+        const TYPE *const p = data, m = (TYPE)mask;                                     \
+        int64_t bad = 0;                                                                \
+        _Pragma("omp parallel for simd reduction(+ : bad) if (n > 1 << 16)")            \
+        for (int64_t i = 0; i < n; i++)                                                 \
+            bad += (p[i] & m) == m;                                                     \
+        return bad;                                                                     \
+    }
+COUNT_MASKED(count16, uint16_t)
+COUNT_MASKED(count32, uint32_t)
+COUNT_MASKED(count64, uint64_t)
+
+int64_t
+pf_count_odd(const void *data, pf_dtype dtype, int64_t n)
+{
+    const uint64_t mask = exponent_bits(dtype);
+    switch (mask ? pf_dtype_size(dtype) : 0) {
+    case 2: return count16(data, n, mask);
+    case 4: return count32(data, n, mask);
+    case 8: return count64(data, n, mask);
+    default: return 0;
+    }
+}

@@ -71,6 +71,9 @@ const char *pf_tensor_describe(char *buf, size_t size, const pf_tensor *t);
  * the way back is for float types alone. */
 void pf_to_f32(float *to, const void *from, pf_dtype dtype, int64_t n);
 void pf_from_f32(void *to, const float *from, pf_dtype dtype, int64_t n);
+/* How many of n numbers are NaN or infinite; 0 where the type is no float's.  By all threads, if
+ * they are many. */
+int64_t pf_count_odd(const void *data, pf_dtype dtype, int64_t n);
 uint16_t pf_f32_to_f16(float v);
 float pf_f16_to_f32(uint16_t v);
 uint16_t pf_f32_to_bf16(float v);

@@ -56,9 +56,9 @@ pf_cuda_stream(const pf_dev *dev)
     return dev->cuda->stream;
 }
 
-/* Bytes from the host to the GPU, in order with all other work; they have left the host's memory
- * on return. */
-pf_err pf_cuda_send(pf_dev *dev, void *to, const void *host, size_t bytes) PF_MUST_USE;
+/* n numbers from the host to the GPU, in order with all other work; they have left the host's memory
+ * on return.  Counts what pf_dev_odd says. */
+pf_err pf_cuda_send(pf_dev *dev, void *to, const void *host, pf_dtype dtype, int64_t n) PF_MUST_USE;
 
 /* After a launch: PF_EDEV "pf_scale: an illegal memory access was encountered". */
 pf_err pf_launched(pf_dev *dev, const char *op) PF_MUST_USE;

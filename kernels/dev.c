@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/mapped.h"
 #include "common/output.h"
 #include "common/text.h"
 #include "kernels/dev_priv.h"
@@ -249,13 +250,25 @@ pf_dev_sync(pf_dev *dev)
     return busy ? pf_cuda_sync(dev) : PF_OK;
 }
 
-void
-pf_copy_bytes(void *to, const void *from, size_t bytes)
+int64_t
+pf_dev_odd(const pf_dev *dev)
 {
-    const size_t piece = 256 << 10;
-#pragma omp parallel for schedule(dynamic) if (bytes > piece)
-    for (size_t i = 0; i < bytes; i += piece)
-        memcpy((char *)to + i, (const char *)from + i, bytes - i < piece ? bytes - i : piece);
+    return dev->odd;
+}
+
+int64_t
+pf_copy_numbers(void *to, const void *from, pf_dtype dtype, int64_t n)
+{
+    const int64_t size = (int64_t)pf_dtype_size(dtype), piece = (256 << 10) / size;
+    int64_t odd = 0;
+#pragma omp parallel for schedule(dynamic) reduction(+ : odd) if (n > piece)
+    for (int64_t i = 0; i < n; i += piece) {
+        const int64_t m = n - i < piece ? n - i : piece;
+        char *const at = (char *)to + i * size;
+        pf_copy_mapped(at, (const char *)from + i * size, (size_t)(m * size));
+        odd += pf_count_odd(at, dtype, m);
+    }
+    return odd;
 }
 
 /* ---- arena ---- */

@@ -231,22 +231,25 @@ has_pinned(struct pf_cuda *c)
 }
 
 pf_err
-pf_cuda_send(pf_dev *dev, void *to, const void *host, size_t bytes)
+pf_cuda_send(pf_dev *dev, void *to, const void *host, pf_dtype dtype, int64_t n)
 {
     struct pf_cuda *const c = dev->cuda;
-    if (bytes < PF_PINNED_BYTES / 8 || !has_pinned(c)) {        // the driver has buffers of its own
-        PF_CUDA_TRY(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, c->stream),
-                    "copy to the GPU");
+    const int64_t size = (int64_t)pf_dtype_size(dtype), most = PF_PINNED_BYTES / size;
+    if (n < most / 8 || !has_pinned(c)) {       // the driver has buffers of its own
+        dev->odd += pf_count_odd(host, dtype, n);
+        PF_CUDA_TRY(
+            cudaMemcpyAsync(to, host, (size_t)(n * size), cudaMemcpyHostToDevice, c->stream),
+            "copy to the GPU");
         return PF_OK;
     }
-    for (size_t i = 0; i < bytes; i += PF_PINNED_BYTES) {
-        const size_t n = bytes - i < PF_PINNED_BYTES ? bytes - i : PF_PINNED_BYTES;
+    for (int64_t i = 0; i < n; i += most) {
+        const int64_t m = n - i < most ? n - i : most;
         const int k = c->turn ^= 1;
         PF_CUDA_TRY(cudaEventSynchronize(c->sent[k]), "copy to the GPU");
-        pf_copy_bytes(c->pinned[k], (const char *)host + i, n);
-        PF_CUDA_TRY(
-            cudaMemcpyAsync((char *)to + i, c->pinned[k], n, cudaMemcpyHostToDevice, c->stream),
-            "copy to the GPU");
+        dev->odd += pf_copy_numbers(c->pinned[k], (const char *)host + i * size, dtype, m);
+        PF_CUDA_TRY(cudaMemcpyAsync((char *)to + i * size, c->pinned[k], (size_t)(m * size),
+                                    cudaMemcpyHostToDevice, c->stream),
+                    "copy to the GPU");
         PF_CUDA_TRY(cudaEventRecord(c->sent[k], c->stream), "copy to the GPU");
     }
     return PF_OK;
@@ -258,11 +261,11 @@ pf_cuda_put(pf_dev *dev, pf_tensor *to, const pf_tensor *host)
     const size_t a = pf_dtype_size(host->dtype), b = pf_dtype_size(to->dtype);
     const int64_t n = pf_tensor_count(to), most = PF_STAGE_BYTES / (int64_t)a;
     if (to->dtype == host->dtype)
-        return pf_cuda_send(dev, to->data, host->data, (size_t)n * a);
+        return pf_cuda_send(dev, to->data, host->data, host->dtype, n);
     for (int64_t i = 0; i < n; i += most) {
         const int64_t m = n - i < most ? n - i : most;
         PF_TRY(pf_cuda_send(dev, dev->cuda->stage, (const char *)host->data + i * (int64_t)a,
-                            (size_t)m * a));
+                            host->dtype, m));
         PF_TRY(convert_any(dev, (char *)to->data + i * (int64_t)b, to->dtype, dev->cuda->stage,
                            host->dtype, m));
     }

@@ -20,6 +20,7 @@ struct pf_dev {
     size_t in_use, peak, kept;
     size_t chunks, most_chunks; /* bytes of the arena's chunks, now and at most */
     size_t workspace;           /* bytes of a GPU's own: copies, cublasLt */
+    int64_t odd;                /* NaN and infinite numbers that were sent to a GPU */
     struct pf_kept *blocks;
     struct dnnl_engine *engine;         /* of the CPU */
     struct dnnl_stream *stream;
@@ -30,9 +31,9 @@ struct pf_dev {
 typedef void pf_release(pf_dev *dev, void *data, size_t size);
 pf_err pf_dev_at_close(pf_dev *dev, pf_release *release, void *data, size_t size) PF_MUST_USE;
 
-/* memcpy by all threads: one does not keep up with a bus, nor with the page faults of a mapped
- * file. */
-void pf_copy_bytes(void *to, const void *from, size_t bytes);
+/* Copy n numbers by all threads, for one does not keep up with a bus, and count those that are NaN or
+ * infinite. */
+int64_t pf_copy_numbers(void *to, const void *from, pf_dtype dtype, int64_t n);
 
 static inline bool
 pf_is_float(pf_dtype t)

@@ -90,7 +90,7 @@ upload(pf_dev *dev, const pf_layer *l, const pf_tensor *to)
     for (int64_t i = 0; i < lines; i += most) {
         const int64_t n = lines - i < most ? lines - i : most;
         PF_TRY(pf_cuda_send(dev, dev->cuda->stage, (const char *)l->weight.data + i * bytes,
-                            (size_t)(n * bytes)));
+                            l->weight.dtype, n * taps));
         PF_FOR_TYPE(to->dtype, T,
                     pack_from(dev, l, (T *)to->data, dev->cuda->stage, i, n, (int)taps));
         PF_TRY(pf_launched(dev, "packing of a weight"));

@@ -49,7 +49,7 @@ copy(pf_raster *r, const T **to, const T *host, int64_t n)
     T *own = NULL;
     if (host) {
         PF_TRY(take((struct held *)r->held, &own, n));
-        PF_TRY(pf_cuda_send(r->dev, own, host, (size_t)n * sizeof(T)));
+        PF_TRY(pf_cuda_send(r->dev, own, host, PF_U8, n * (int64_t)sizeof(T)));
     }
     *to = own;
     return PF_OK;

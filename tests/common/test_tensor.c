@@ -93,6 +93,25 @@ test_errors_keep_one_line(void **state)
     assert_string_equal(pf_error(), "file 7: cannot read a?b");
 }
 
+static void
+test_odd_numbers_are_counted(void **state)
+{
+    static float many[100000];
+    const double f64[] = {NAN, 1, -INFINITY, 1e308};
+    const float f32[] = {0, -NAN, 3e38f};
+    const uint16_t f16[] = {0x7c00, 0x7bff, 0xfe01, 0x8000}, bf16[] = {0x7f7f, 0xff80};
+    const uint32_t whole[] = {UINT32_MAX};
+    (void)state;
+    assert_int_equal(pf_count_odd(f64, PF_F64, 4), 2);
+    assert_int_equal(pf_count_odd(f32, PF_F32, 3), 1);
+    assert_int_equal(pf_count_odd(f16, PF_F16, 4), 2);
+    assert_int_equal(pf_count_odd(bf16, PF_BF16, 2), 1);
+    assert_int_equal(pf_count_odd(whole, PF_U8, 4), 0);
+    many[77777] = many[99999] = INFINITY;
+    assert_int_equal(pf_count_odd(many, PF_F32, 100000), 2);
+    assert_int_equal(pf_count_odd(many, PF_F32, 0), 0);
+}
+
 int
 main(void)
 {
@@ -103,6 +122,7 @@ main(void)
         cmocka_unit_test(test_every_half_survives_f32),
         cmocka_unit_test(test_rounding_is_to_nearest_even),
         cmocka_unit_test(test_integers_convert_by_value),
+        cmocka_unit_test(test_odd_numbers_are_counted),
         cmocka_unit_test(test_errors_keep_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

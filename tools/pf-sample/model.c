@@ -101,5 +101,6 @@ model_load(struct model *m, pf_dev *dev, pf_checkpoint *weights, const struct pf
     PF_TRY(scope_linear(&top, &m->time2, "time_embed.2", E, E, true));
     PF_TRY(scope_linear(&top, &m->context, "cc_projection", ctx, conf->clip.output_dim + 4, true));
     PF_TRY(load_alphas(m, weights));
+    PF_TRY(scope_finite(&top));
     return unet_constants(&m->run, &m->unet, conf->volume.frustum_depth);
 }

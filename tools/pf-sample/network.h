@@ -48,9 +48,10 @@ struct net_stack {              /* linear maps of one input, collected to run as
 
 struct scope scope_in(const struct scope *n, const char *fmt, ...) PF_PRINTF(2, 3);
 /* The tensor of this whole name, as pf_checkpoint_need gives it, and finite: a ReLU behind it could
- * hide a NaN. */
+ * hide a NaN.  On a GPU scope_finite sees that, when all are loaded. */
 pf_err scope_need(const struct scope *n, pf_tensor *t, const char *full, int ndim,
                   const int64_t *dim) PF_MUST_USE;
+pf_err scope_finite(const struct scope *n) PF_MUST_USE;
 bool scope_has(const struct scope *n, const char *prefix);      /* any tensor that begins so? */
 /* The matrix NAME.weight, as [K, C], whichever of [K, C], [K, C, 1, 1], [K, C, 1, 1, 1] it is. */
 pf_err scope_matrix(const struct scope *n, pf_tensor *t, const char *name, int64_t K, int64_t C)
