@@ -1,6 +1,7 @@
 /* blas_load.cu - cublasLt, which is loaded and started with the first product: what runs when its
  * 540 MB are loaded takes as long as everything else that a GPU needs to start, and a hash field or
- * the rasteriser multiplies no matrices by it.
+ * the rasteriser multiplies no matrices by it.  With the first layer of a linear map a thread begins
+ * that, while the weights of the others are on their way.
  *
  * So libpf-cuda.so is not linked with it.  Its functions are defined here, and call those that the
  * loader found, along libpf-cuda.so's own run path. */
@@ -22,32 +23,68 @@ static struct {
     CALLS(POINTER)
 } found;
 
-static pf_err
-load(void)
+/* Find all functions; NULL, or the one that the library, if there is one, has not. */
+static const char *
+load(void **library)
 {
-    void *const library = dlopen(LIBRARY, RTLD_NOW);
-    if (!library)
-        return pf_fail(PF_EDEV, "matrix products on a GPU need cublasLt: %s; use -d cpu",
-                       dlerror());
+    if (!(*library = dlopen(LIBRARY, RTLD_NOW)))
+        return "";
 #define FIND(name)                                                                              \
-    if (!(found.name = (decltype(found.name))dlsym(library, #name)))                            \
-        return pf_fail(PF_EDEV, LIBRARY " has no " #name "; use -d cpu");
+    if (!(found.name = (decltype(found.name))dlsym(*library, #name)))                           \
+        return #name;
     CALLS(FIND)
-    return PF_OK;
+    return NULL;
+}
+
+static bool
+create(struct pf_cuda *cuda)
+{
+    if (cublasLtCreate(&cuda->blas) != CUBLAS_STATUS_SUCCESS)
+        cuda->blas = NULL;
+    return cuda->blas;
+}
+
+/* What fails here fails once more in pf_blas_start, which says why. */
+static void *
+begin(void *ctx)
+{
+    struct pf_cuda *const cuda = (struct pf_cuda *)ctx;
+    void *library;
+    if (cudaSetDevice(cuda->ordinal) == cudaSuccess && !load(&library))
+        create(cuda);
+    return NULL;
+}
+
+void
+pf_blas_begin(struct pf_cuda *cuda)
+{
+    if (!cuda->blas && !cuda->blas_tried)
+        cuda->blas_begun = pthread_create(&cuda->blas_thread, NULL, begin, cuda) == 0;
+    cuda->blas_tried = true;
+}
+
+void
+pf_blas_wait(struct pf_cuda *cuda)
+{
+    if (cuda->blas_begun)
+        pthread_join(cuda->blas_thread, NULL);
+    cuda->blas_begun = false;
 }
 
 pf_err
 pf_blas_start(struct pf_cuda *cuda)
 {
+    void *library;
+    pf_blas_wait(cuda);
     if (cuda->blas)
         return PF_OK;
-    if (!found.cublasLtCreate)
-        PF_TRY(load());
-    if (cublasLtCreate(&cuda->blas) != CUBLAS_STATUS_SUCCESS) {
-        cuda->blas = NULL;
-        return pf_fail(PF_EDEV, "cublasLt cannot be started");
-    }
-    return PF_OK;
+    const char *const lacking = load(&library);
+    if (lacking && !library)
+        return pf_fail(PF_EDEV, "matrix products on a GPU need cublasLt: %s; use -d cpu",
+                       dlerror());
+    if (lacking)
+        return pf_fail(PF_EDEV, LIBRARY " has no %s; use -d cpu", lacking);
+    return create(cuda) ? PF_OK : pf_fail(PF_EDEV, "cublasLt cannot be started");
 }
 
 // ---- the functions; their parameters are those of cublasLt.h ----

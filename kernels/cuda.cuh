@@ -27,6 +27,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
+#include <pthread.h>
 
 #include "kernels/dev_priv.h"
 #include "kernels/ops.h"
@@ -37,7 +38,9 @@ struct pf_cuda {
     int ordinal, processors;    /* multiprocessors */
     size_t shared_bytes;        /* that one block may ask for */
     cudaStream_t stream;        /* all work is in order on this one */
-    cublasLtHandle_t blas;      /* NULL until the first product */
+    cublasLtHandle_t blas;      /* NULL until the first product; blas_load.cu */
+    pthread_t blas_thread;
+    bool blas_tried, blas_begun;        /* a thread was tried, is at work */
     void *blas_work;            /* cublasLt's scratch memory */
     size_t blas_bytes;
     /* PF_STAGE_BYTES on the GPU: what arrives from the host in another type */
@@ -106,7 +109,10 @@ struct pf_blas_shape {          // compared as bytes
     int64_t in_f32;             // the parts of a split sum are added in f32, in order
 };
 
-/* cublasLt, if it has not been started (blas_load.cu). */
+/* cublasLt, if it has not been started (blas_load.cu).  begin lets a thread do it, once; start and
+ * wait wait for that. */
+void pf_blas_begin(struct pf_cuda *cuda);
+void pf_blas_wait(struct pf_cuda *cuda);
 pf_err pf_blas_start(struct pf_cuda *cuda) PF_MUST_USE;
 /* bias and add may be NULL, add may be c.  *possible: cublasLt knows how; else nothing is done.
  * A shape's description and algorithm are found once. */

@@ -119,6 +119,7 @@ pf_cuda_close(pf_dev *dev)
     if (recorded)
         cudaGraphDestroy(recorded);
     cudaGetLastError();                 // of a recording that failed: it has been reported
+    pf_blas_wait(c);
     if (c->blas)
         cublasLtDestroy(c->blas);
     cudaFree(c->blas_work);

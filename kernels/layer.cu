@@ -137,6 +137,8 @@ pf_cuda_layer_new(pf_dev *dev, pf_layer *layer)
     if (!w)
         return pf_fail(PF_ENOMEM, "no memory for a layer");
     layer->priv = w;
+    if (!layer->spatial && !dev->dry)
+        pf_blas_begin(dev->cuda);
     const pf_err err = new_weight(dev, layer, w);
     if (err)
         pf_cuda_layer_free(layer);
