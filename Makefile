@@ -28,7 +28,8 @@ PACKAGES := pkg-config libpng-dev zlib1g-dev libyaml-dev libjansson-dev libavcod
 PC       := libpng zlib yaml-0.1 jansson libavcodec libavformat libavutil libswscale libjpeg libwebp libwebpdemux lcms2 assimp
 
 PF_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -fopenmp -march=$(ARCH:generic=x86-64) -fno-math-errno -fno-trapping-math -ffp-contract=off -pthread \
-             -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas -Wno-maybe-uninitialized
+             -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas
+PF_CFLAGS += $(if $(findstring clang,$(CC)),-Wno-pass-failed,-Wno-maybe-uninitialized)
 ifneq ($(SAN),)
 CFLAGS    := -O1 -g -fno-omit-frame-pointer
 PF_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all
