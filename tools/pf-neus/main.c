@@ -438,6 +438,8 @@ choose_settings(void)
         settings->steps = pf_conf.neus.steps;
     if (pf_given(&pf_conf.neus.lr))
         settings->lr = pf_conf.neus.lr;
+    pf_conf.neus.steps = settings->steps;       // what the history says of them
+    pf_conf.neus.lr = settings->lr;
 }
 
 int

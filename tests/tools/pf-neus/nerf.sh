@@ -19,6 +19,8 @@ ok "the config can say so too" sh -c '(cat nerf.yaml; echo "neus: {method: nerf}
 ok "... and --method beats it" sh -c 'pf-neus -q -d cpu -c both.yaml -c small.yaml --method neus --steps 1 views.pf | pf-stream info | grep -q "\"kind\": *\"mlp\""'
 ok "--steps and --lr are its own" sh -c 'pf-neus -q -d cpu --method nerf -c nerf.yaml --steps 3 --lr 0.5 --log lr.csv -o x.pf views.pf &&
     [ "$(wc -l <lr.csv) $(tail -n 1 lr.csv | cut -d, -f8)" = "4 0.5" ]'
+ok "the history has the section's settings" sh -c 'sed "s/batch_rays/steps: 2, lr: 0.125, batch_rays/" nerf.yaml >own.yaml &&
+    pf-neus -q -d cpu --method nerf -c own.yaml views.pf | pf-stream info | grep -q "\"steps\":2,\"lr\":0.125,"'
 ok "stops and goes on" sh -c 'pf-neus -q -d cpu --method nerf -c nerf.yaml --steps 20 --stop-at 7 --checkpoint part.ck -o x.pf views.pf &&
     pf-neus -q -d cpu --method nerf -c nerf.yaml --steps 20 --resume part.ck views.pf | cmp - field.pf'
 ok "a step's settings are compared" sh -c 'pf-neus -q -d cpu --method nerf -c nerf.yaml --steps 8 --lr 0.02 --resume part.ck -o x.pf views.pf 2>&1 |
