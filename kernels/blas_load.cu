@@ -1,7 +1,7 @@
 /* blas_load.cu - cublasLt, which is loaded and started with the first product: what runs when its
  * 540 MB are loaded takes as long as everything else that a GPU needs to start, and a hash field or
- * the rasteriser multiplies no matrices by it.  With the first layer of a linear map a thread begins
- * that, while the weights of the others are on their way.
+ * the rasteriser multiplies no matrices by it.  A thread begins that with the first layer of a
+ * linear map, while the weights of the others are on their way.
  *
  * So libpf-cuda.so is not linked with it.  Its functions are defined here, and call those that the
  * loader found, along libpf-cuda.so's own run path. */

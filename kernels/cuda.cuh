@@ -59,8 +59,8 @@ pf_cuda_stream(const pf_dev *dev)
     return dev->cuda->stream;
 }
 
-/* n numbers from the host to the GPU, in order with all other work; they have left the host's memory
- * on return.  Counts what pf_dev_odd says. */
+/* n numbers from the host to the GPU, in order with all other work; they have left the host's
+ * memory on return.  Counts what pf_dev_odd says. */
 pf_err pf_cuda_send(pf_dev *dev, void *to, const void *host, pf_dtype dtype, int64_t n) PF_MUST_USE;
 
 /* After a launch: PF_EDEV "pf_scale: an illegal memory access was encountered". */

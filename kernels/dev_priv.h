@@ -31,8 +31,8 @@ struct pf_dev {
 typedef void pf_release(pf_dev *dev, void *data, size_t size);
 pf_err pf_dev_at_close(pf_dev *dev, pf_release *release, void *data, size_t size) PF_MUST_USE;
 
-/* Copy n numbers by all threads, for one does not keep up with a bus, and count those that are NaN or
- * infinite. */
+/* Copy n numbers by all threads, for one does not keep up with a bus, and count those that are NaN
+ * or infinite. */
 int64_t pf_copy_numbers(void *to, const void *from, pf_dtype dtype, int64_t n);
 
 static inline bool
