@@ -13,7 +13,7 @@ static const struct {
     [PF_F32] = {"F32", 4}, [PF_F16] = {"F16", 2}, [PF_BF16] = {"BF16", 2}, [PF_F64] = {"F64", 8},
     [PF_U8] = {"U8", 1},   [PF_I8] = {"I8", 1},   [PF_U16] = {"U16", 2},   [PF_I16] = {"I16", 2},
     [PF_U32] = {"U32", 4}, [PF_I32] = {"I32", 4}, [PF_U64] = {"U64", 8},   [PF_I64] = {"I64", 8},
-    [PF_BOOL] = {"BOOL", 1},
+    [PF_BOOL] = {"BOOL", 1}, [PF_F8] = {"F8_E4M3", 1},
 };
 
 size_t
@@ -33,7 +33,7 @@ pf_dtype_name(pf_dtype dtype)
 bool
 pf_dtype_parse(pf_dtype *dtype, const char *name)
 {
-    for (int i = 0; i < PF_DTYPES; i++)
+    for (int i = 0; i < PF_F8; i++)             /* those that files have */
         if (strcmp(name, dtypes[i].name) == 0) {
             *dtype = (pf_dtype)i;
             return true;
@@ -268,6 +268,37 @@ pf_f32_to_f16(float v)
     return (uint16_t)(sign | (a - 0x38000000 + 0xfff + (a >> 13 & 1)) >> 13);
 }
 
+float
+pf_f8_to_f32(uint8_t v)
+{
+    const uint32_t sign = (uint32_t)(v & 0x80) << 24, e = v >> 3 & 15, m = v & 7;
+
+    if ((v & 0x7f) == 0x7f)
+        return float_of(sign | 0x7fc00000);
+    if (e == 0) {                               /* zero and subnormals: m * 2^-9, exact */
+        const float a = (float)m * 0x1p-9f;
+        return float_of(sign | bits_of(a));
+    }
+    return float_of(sign | (e + 120) << 23 | m << 20);
+}
+
+uint8_t
+pf_f32_to_f8(float v)
+{
+    const uint32_t u = bits_of(v), a = u & 0x7fffffff;
+    const uint8_t sign = (uint8_t)(u >> 24 & 0x80);
+
+    if (a > 0x7f800000)
+        return 0x7f;
+    if (a >= 0x43e00000)                        /* 448 and up */
+        return (uint8_t)(sign | 0x7e);
+    if (a < 0x3c800000) {                       /* subnormal: adding 2^14 rounds at 2^-9 */
+        const float r = float_of(a) + 0x1p14f;
+        return (uint8_t)(sign | (bits_of(r) - bits_of(0x1p14f)));
+    }
+    return (uint8_t)(sign | (a - 0x3c000000 + 0x7ffff + (a >> 20 & 1)) >> 20);
+}
+
 #define CONVERT_FROM(type)                              \
     {                                                   \
         const type *p = from;                           \
@@ -290,6 +321,10 @@ pf_to_f32(float *to, const void *from, pf_dtype dtype, int64_t n)
     case PF_BF16:
         for (int64_t i = 0; i < n; i++)
             to[i] = pf_bf16_to_f32(((const uint16_t *)from)[i]);
+        break;
+    case PF_F8:
+        for (int64_t i = 0; i < n; i++)
+            to[i] = pf_f8_to_f32(((const uint8_t *)from)[i]);
         break;
     case PF_BOOL:
         for (int64_t i = 0; i < n; i++)
@@ -322,6 +357,10 @@ pf_from_f32(void *to, const float *from, pf_dtype dtype, int64_t n)
     case PF_BF16:
         for (int64_t i = 0; i < n; i++)
             ((uint16_t *)to)[i] = pf_f32_to_bf16(from[i]);
+        break;
+    case PF_F8:
+        for (int64_t i = 0; i < n; i++)
+            ((uint8_t *)to)[i] = pf_f32_to_f8(from[i]);
         break;
     case PF_F64:
         for (int64_t i = 0; i < n; i++)

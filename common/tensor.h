@@ -24,6 +24,7 @@ enum { PF_MAX_DIMS = 8 };
 typedef enum pf_dtype {         /* names in files: safetensors' */
     PF_F32, PF_F16, PF_BF16, PF_F64,
     PF_U8, PF_I8, PF_U16, PF_I16, PF_U32, PF_I32, PF_U64, PF_I64, PF_BOOL,
+    PF_F8,                      /* E4M3; a GPU's alone: no file has it */
     PF_DTYPES
 } pf_dtype;
 
@@ -78,6 +79,11 @@ uint16_t pf_f32_to_f16(float v);
 float pf_f16_to_f32(uint16_t v);
 uint16_t pf_f32_to_bf16(float v);
 float pf_bf16_to_f32(uint16_t v);
+/* E4M3: a sign, 4 bits of exponent, 3 of fraction, no infinities, one NaN of each sign.  What is
+ * larger becomes the largest. */
+#define PF_F8_MAX 448.0f
+uint8_t pf_f32_to_f8(float v);
+float pf_f8_to_f32(uint8_t v);
 
 #define PF_DIMS_(...)                                                    \
     (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),           \

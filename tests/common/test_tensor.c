@@ -73,6 +73,52 @@ test_rounding_is_to_nearest_even(void **state)
     assert_int_equal(pf_f32_to_bf16(1.0f + 0x1.8p-7f), 0x3f82);
 }
 
+/* Between neighbours of the 127 numbers of a sign lies their mean: below it the lower one is meant,
+ * above it the upper one, on it the even one. */
+static void
+test_f8_rounds_between_all_its_numbers(void **state)
+{
+    (void)state;
+    assert_true(pf_f8_to_f32(0x7e) == PF_F8_MAX && pf_f8_to_f32(1) == 0x1p-9f);
+    assert_true(pf_f8_to_f32(0x08) == 0x1p-6f && pf_f8_to_f32(0x39) == 1.125f);
+    for (int h = 0; h <= 0x7e; h++) {
+        const float low = pf_f8_to_f32((uint8_t)h), high = pf_f8_to_f32((uint8_t)(h + 1)),
+                    middle = (low + high) / 2;
+        assert_int_equal(pf_f32_to_f8(low), h);
+        assert_int_equal(pf_f32_to_f8(-low), h | 0x80);
+        assert_true(pf_f8_to_f32((uint8_t)(h | 0x80)) == -low);
+        if (h == 0x7e)
+            break;
+        assert_true(low < high);
+        assert_int_equal(pf_f32_to_f8(nextafterf(middle, 0)), h);
+        assert_int_equal(pf_f32_to_f8(nextafterf(middle, 1e3f)), h + 1);
+        assert_int_equal(pf_f32_to_f8(middle), h + (h & 1));
+        assert_int_equal(pf_f32_to_f8(-middle), (h + (h & 1)) | 0x80);
+    }
+    for (int sign = 0; sign < 2; sign++) {
+        const float v = sign ? -1.0f : 1.0f;
+        assert_int_equal(pf_f32_to_f8(v * 465), 0x7e | sign << 7);
+        assert_int_equal(pf_f32_to_f8(v * INFINITY), 0x7e | sign << 7);
+        assert_true(isnan(pf_f8_to_f32((uint8_t)(0x7f | sign << 7))));
+    }
+    assert_int_equal(pf_f32_to_f8(NAN), 0x7f);
+}
+
+/* What files hold has names that are known; E4M3 is in none. */
+static void
+test_f8_is_no_type_of_files(void **state)
+{
+    pf_dtype dtype = PF_F32;
+    float wide[3];
+    uint8_t narrow[3];
+    (void)state;
+    assert_true(pf_dtype_parse(&dtype, "BOOL"));
+    assert_false(pf_dtype_parse(&dtype, pf_dtype_name(PF_F8)));
+    pf_from_f32(narrow, (float[]){-0.0f, 0.3f, -1000}, PF_F8, 3);
+    pf_to_f32(wide, narrow, PF_F8, 3);
+    assert_near(wide, ((float[]){0, 0.3125f, -448}), 3, 0);
+}
+
 static void
 test_integers_convert_by_value(void **state)
 {
@@ -121,6 +167,8 @@ main(void)
         cmocka_unit_test(test_wrong_shape_names_both),
         cmocka_unit_test(test_every_half_survives_f32),
         cmocka_unit_test(test_rounding_is_to_nearest_even),
+        cmocka_unit_test(test_f8_rounds_between_all_its_numbers),
+        cmocka_unit_test(test_f8_is_no_type_of_files),
         cmocka_unit_test(test_integers_convert_by_value),
         cmocka_unit_test(test_odd_numbers_are_counted),
         cmocka_unit_test(test_errors_keep_one_line),
