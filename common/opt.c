@@ -27,7 +27,7 @@ static const struct pf_opt common_opts[] = {
     PF_OPT_STR('w', "weights", pf_common.weights, "FILE",
                "network weights: .safetensors, .ckpt, .pt, .onnx", .alias = "ckpt"),
     PF_OPT_STR('d', "device", pf_common.device, "DEVICE", "auto, cpu, cuda or cuda:N"),
-    PF_OPT_CHOICE(0, "precision", pf_common.precision, "f32|tf32|f16|bf16",
+    PF_OPT_CHOICE(0, "precision", pf_common.precision, "f32|tf32|f16|bf16|f8",
                   "arithmetic; the device's best by default"),
     PF_OPT_(INT64, 0, "seed", pf_common.seed, "N", "of all random numbers", .hi = SEED_MAX),
     PF_OPT_INT(0, "threads", pf_common.threads, "N", "CPU threads; 0: one for each processor", 0,

@@ -64,7 +64,7 @@ struct pf_common {
     const char *config;         /* -c, NULL when not given */
     const char *weights;        /* -w, NULL when not given */
     const char *device;         /* -d, default "auto" */
-    const char *precision;      /* --precision f32|tf32|f16|bf16, NULL: the device's default */
+    const char *precision;      /* --precision f32|tf32|f16|bf16|f8, NULL: the device's default */
     int64_t seed;               /* --seed, default 6033 */
     int threads;                /* --threads, 0: as many as there are processors */
     bool keep_going;            /* -k */

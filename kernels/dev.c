@@ -243,6 +243,12 @@ pf_dev_tf32(const pf_dev *dev)
     return dev->tf32;
 }
 
+bool
+pf_dev_f8(const pf_dev *dev)
+{
+    return dev->f8;
+}
+
 pf_err
 pf_dev_sync(pf_dev *dev)
 {

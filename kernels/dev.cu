@@ -53,16 +53,20 @@ choose_precision(pf_dev *dev, const char *precision, const cudaDeviceProp *p)
         precision = p->major >= 8 ? "bf16" : "f16";
     if (!strcmp(precision, "bf16") && p->major < 8)
         return pf_fail(PF_EDEV, "%s does not compute in bf16; use --precision f16 or f32", p->name);
+    dev->f8 = !strcmp(precision, "f8");
+    if (dev->f8 && p->major != 9)
+        return pf_fail(PF_EDEV, "%s does not compute in f8, which takes a GPU of the Hopper "
+                       "generation; use --precision bf16", p->name);
     dev->tf32 = !strcmp(precision, "tf32");
     if (dev->tf32 || !strcmp(precision, "f32"))
         dev->act = PF_F32;
     else if (!strcmp(precision, "f16"))
         dev->act = PF_F16;
-    else if (!strcmp(precision, "bf16"))
+    else if (dev->f8 || !strcmp(precision, "bf16"))
         dev->act = PF_BF16;
     else
-        return pf_fail(PF_EARG, "there is no precision \"%s\"; known are f32, tf32, f16 and bf16",
-                       precision);
+        return pf_fail(PF_EARG, "there is no precision \"%s\"; known are f32, tf32, f16, bf16 and "
+                       "f8", precision);
     return PF_OK;
 }
 

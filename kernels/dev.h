@@ -31,8 +31,9 @@ extern "C" {
 typedef struct pf_dev pf_dev;   /* opaque, owned by whoever opened it */
 
 /* name: auto (a GPU where there is one), cpu, cuda, cuda:N.  precision: f32 (exact: no tf32), tf32,
- * f16, bf16, or NULL for the default (CPU f32; GPU bf16).  PF_EARG for any other name and
- * for a type that the device cannot compute in, PF_EDEV if the device is not there. */
+ * f16, bf16, f8 (bf16, and on Hopper layers of E4M3), or NULL for the default (CPU f32; GPU bf16).
+ * PF_EARG for any other name and for a type that the device cannot compute in, PF_EDEV if the
+ * device is not there. */
 pf_err pf_dev_open(pf_dev **dev, const char *name, const char *precision) PF_MUST_USE;
 /* The same, dry.  Tensors have addresses that nobody may touch; weights and uploads are not read,
  * downloads are zeros.  It takes none of a GPU's memory, but the GPU must be there. */
@@ -43,6 +44,7 @@ bool pf_dev_is_cuda(const pf_dev *dev);
 bool pf_dev_is_dry(const pf_dev *dev);
 pf_dtype pf_dev_dtype(const pf_dev *dev);       /* of activations */
 bool pf_dev_tf32(const pf_dev *dev);            /* may products of f32 be rounded to tf32 */
+bool pf_dev_f8(const pf_dev *dev);              /* may layers be of E4M3 numbers (layer.h) */
 pf_err pf_dev_sync(pf_dev *dev) PF_MUST_USE;    /* wait; reports what asynchronous work met */
 
 /* Arena.  Memory is 64-byte aligned and not zeroed. */

@@ -15,6 +15,7 @@ struct pf_dev {
     struct pf_cuda *cuda;       /* NULL: the CPU */
     pf_dtype act;               /* of activations */
     bool tf32;
+    bool f8;                    /* layers may be of E4M3 numbers */
     bool dry;                   /* addresses without memory, operators without work */
     struct pf_chunk *first, *current;
     size_t in_use, peak, kept;
@@ -49,7 +50,7 @@ pf_err pf_cuda_load(int ordinal) PF_MUST_USE;
 
 /* ---- dev.cu ---- */
 pf_err pf_cuda_find(int ordinal) PF_MUST_USE;   /* whether there is such a GPU */
-/* Sets name, act, tf32, cuda and workspace; precision NULL: bf16. */
+/* Sets name, act, tf32, f8, cuda and workspace; precision NULL: bf16. */
 pf_err pf_cuda_open(pf_dev *dev, int ordinal, const char *precision) PF_MUST_USE;
 void pf_cuda_close(pf_dev *dev);
 void *pf_cuda_malloc(size_t size);              /* NULL: the GPU has no more */

@@ -211,7 +211,7 @@ test_mistakes_are_named(void **state)
     REFUSE(2, "--flag takes no value", "--flag=1");
     REFUSE(2, "--word is one of auto|alpha, not \"alph\"", "--word", "alph");
     REFUSE(2, "--word needs a value, not an empty word", "--word", "");
-    REFUSE(2, "--precision is one of f32|tf32|f16|bf16", "--precision", "f8");
+    REFUSE(2, "--precision is one of f32|tf32|f16|bf16|f8", "--precision", "f4");
     REFUSE(1, "cannot read /none.yaml", "-c", "/none.yaml");
 }
 
@@ -250,7 +250,8 @@ test_help_and_version(void **state)
                                  "                                    numbers (1,2.5)\n"));
     assert_non_null(strstr(said, "a text (t)\n"));
     assert_non_null(strstr(said, "  -f, --flag                        a flag\n"));
-    assert_non_null(strstr(said, "\n      --precision f32|tf32|f16|bf16 arithmetic"));
+    assert_non_null(strstr(said, "\n      --precision f32|tf32|f16|bf16|f8\n"
+                                 "                                    arithmetic"));
     assert_non_null(strstr(said, "of all random numbers (6033)\n"));
 }
 

@@ -59,5 +59,5 @@ sed -n '/^neus:/,/^nerf:/p' code.yaml | grep '^ ' | sort >code.neus
 ok "configs/neus.yaml has the defaults of config.c" test -z "$(comm -23 neus.yaml code.neus)"
 
 fails "a near miss is named" 2 "did you mean --seed?" pf-crop --sed 1
-fails "a choice is checked" 2 "f32|tf32|f16|bf16" pf-crop --precision f8
+fails "a choice is checked" 2 "f32|tf32|f16|bf16|f8" pf-crop --precision f4
 fails "a range is checked" 2 "out of range" pf-crop --seed -1
