@@ -17,15 +17,16 @@
  *         return pf_launched(dev, "pf_scale");
  *     }
  *
- * Storage is f32, f16 or bf16, arithmetic is f32.  Launches are asynchronous on the device's one
- * stream and may be captured in a graph: an operator must not synchronise, allocate from the
- * driver or copy to the host.  Scratch memory comes from the arena (pf_dev_alloc between mark
- * and reset). */
+ * Storage is f32, f16 or bf16, of the input of some layers E4M3; arithmetic is f32.  Launches are
+ * asynchronous on the device's one stream and may be captured in a graph: an operator must not
+ * synchronise, allocate from the driver or copy to the host.  Scratch memory comes from the arena
+ * (pf_dev_alloc between mark and reset). */
 #ifndef PF_CUDA_CUH
 #define PF_CUDA_CUH
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 #include <cuda_runtime.h>
 #include <pthread.h>
 
@@ -132,6 +133,12 @@ template <> __device__ __forceinline__ __nv_bfloat16
 pf_store(float v)
 {
     return __float2bfloat16_rn(v);
+}
+
+template <> __device__ __forceinline__ __nv_fp8_e4m3
+pf_store(float v)
+{
+    return __nv_fp8_e4m3(v);            // to nearest even, what is too large to the largest
 }
 
 /* N consecutive numbers, moved as one: N * sizeof(T) is 2, 4, 8 or 16, the address a multiple. */

@@ -21,7 +21,7 @@ enum { PART = 32768 };          /* numbers per part */
 pf_err
 pf_group_norm(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
               const pf_tensor *beta, int groups, float eps, enum pf_act act,
-              const pf_tensor *channel)
+              const pf_tensor *channel, const pf_tensor *scale)
 {
     if (x->ndim < 2 || pf_tensor_count(x) == 0)
         return pf_fail(PF_ESHAPE, "group_norm: x needs the shape [B, ..., C], none of them 0");
@@ -32,14 +32,17 @@ pf_group_norm(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor *ga
     if (act < PF_NONE || act > PF_ACT_LAST)
         return pf_fail(PF_EARG, "there is no activation number %d", (int)act);
     PF_TRY(pf_tensor_expect(x, "x", pf_dev_dtype(dev), x->ndim, x->dim));
-    PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), x->ndim, x->dim));
+    PF_TRY(pf_tensor_expect(y, "y", pf_scaled_dtype(dev, scale), x->ndim, x->dim));
     PF_EXPECT(gamma, PF_F32, C);
     PF_EXPECT(beta, PF_F32, C);
+    if (scale)
+        PF_EXPECT(scale, PF_F32, 2);
     if (channel && channel->ndim == 2 && channel->dim[0] != 1)
         PF_EXPECT(channel, PF_F32, B, C);
     else if (channel)
         PF_EXPECT(channel, PF_F32, 1, C);
-    return PF_DISPATCH_SCRATCH(dev, pf_group_norm, y, x, gamma, beta, groups, eps, act, channel);
+    return PF_DISPATCH_SCRATCH(dev, pf_group_norm, y, x, gamma, beta, groups, eps, act, channel,
+                               scale);
 }
 
 /* sums[2][C]: sum of x and of x^2 over these rows. */
@@ -108,12 +111,13 @@ apply_rows(float *y, const float *x, const float *affine, int64_t rows, int64_t 
 pf_err
 pf_group_norm_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
                   const pf_tensor *beta, int groups, float eps, enum pf_act act,
-                  const pf_tensor *channel)
+                  const pf_tensor *channel, const pf_tensor *scale)
 {
     const int64_t B = x->dim[0], C = x->dim[x->ndim - 1], P = pf_tensor_count(x) / (B * C);
     const int64_t rows = C < PART ? PART / C : 1, parts = (P + rows - 1) / rows;
     const size_t mark = pf_dev_mark(dev);
     pf_tensor sums, affine;
+    (void)scale;                /* layers of E4M3 are a GPU's alone */
     PF_TRY(PF_ALLOC(dev, &sums, PF_F64, B * parts, 2, C));
     PF_TRY(PF_ALLOC(dev, &affine, PF_F32, B, 3, C));
     if (pf_dev_is_dry(dev)) {

@@ -9,6 +9,8 @@
  * shift per channel, with the rounding of center in shift; each channel's three numbers are found
  * once in a block: found by every thread, they would be most of the work in maps of 64 pixels.
  *
+ * y may be E4M3 numbers, times the scale of the layer that reads them.
+ *
  *   slab     one block per batch element and slice (whole groups, about 128 bytes of a row) keeps
  *            its numbers in shared memory between summing and writing: one launch, x is read once.
  *            All of the UNet's norms, and small volumes.
@@ -20,6 +22,8 @@
  *   [32, 1024, 320]   42 MB, 13 us; 0.13 GFLOP, 2 us      [1, 65536, 128]     34 MB, 10 us
  *   [32, 256, 640]    21 MB,  6 us                        [16, 49152, 64]    201 MB, 60 us
  *   [32, 64, 1280]    10 MB,  3 us                        [1, 32768, 64]       8 MB,  3 us */
+#include <type_traits>
+
 #include "kernels/vector.cuh"
 
 enum {
@@ -46,9 +50,10 @@ namespace {
  * chunks; a block has one chunk of one tile.  In slab a tile is a slice of whole groups, and
  * there is one chunk. */
 template <typename T> struct call {
-    T *y;
+    void *y;                    // numbers of the kernels' Y: T, or E4M3 times *factor
     const T *x;                 // may be y
     const float *gamma, *beta, *channel;        // channel NULL: none
+    const float *factor;
     int64_t channel_step;       // C, or 0: one row for all of the batch
     int64_t P, C, width;        // rows of a batch element; channels; channels of a group
     int groups;
@@ -251,22 +256,28 @@ read_affine(affine<N> &a, const float *from, int channels, int c)
     pf_read(a.shift, from + 2 * channels + c);
 }
 
-template <typename T, int N> static __device__ __forceinline__ void
-write_normalised(T *y, const pf_run<T, N> &x, const affine<N> &a, enum pf_act act)
+template <typename T, typename Y, int N> static __device__ __forceinline__ void
+write_normalised(Y *y, const pf_run<T, N> &x, const affine<N> &a, const call<T> &j)
 {
     float v[N];
     pf_unpack(v, x);
 #pragma unroll
     for (int k = 0; k < N; k++)
         v[k] = (v[k] - a.center[k]) * a.scale[k] + a.shift[k];
-    pf_activate_run<T>(v, act);
+    pf_activate_run<T>(v, j.act);
+    if constexpr (sizeof(Y) == 1) {
+        const float factor = __ldg(j.factor);
+#pragma unroll
+        for (int k = 0; k < N; k++)
+            v[k] *= factor;
+    }
     pf_write(y, v);
 }
 
 // ---- one kernel ----
 
 /* Shared memory: work, later the affine map; then scalings of the slice's groups, then the slab. */
-template <typename T, int N> static __global__ void __launch_bounds__(MAX_THREADS)
+template <typename T, typename Y, int N> static __global__ void __launch_bounds__(MAX_THREADS)
 slab(const call<T> j)
 {
     extern __shared__ __align__(32) char shared[];
@@ -284,10 +295,9 @@ slab(const call<T> j)
         return;
     affine<N> a;
     read_affine(a, (const float *)shared, at.channels, column * N);
-    T *const y = j.y + at.b * j.P * j.C + at.c0 + column * N;
+    Y *const y = (Y *)j.y + at.b * j.P * j.C + at.c0 + column * N;
     for (int64_t p = row; p < at.rows; p += deep)
-        write_normalised(y + p * j.C, pf_read_run<T, N>(kept + (p * columns + column) * N), a,
-                         j.act);
+        write_normalised(y + p * j.C, pf_read_run<T, N>(kept + (p * columns + column) * N), a, j);
 }
 
 // ---- two kernels ----
@@ -356,7 +366,7 @@ map_bytes(int64_t channels)
 }
 
 /* whole: what merge made, or NULL: every block joins the parts of its groups itself. */
-template <typename T, int N> static __global__ void __launch_bounds__(THREADS)
+template <typename T, typename Y, int N> static __global__ void __launch_bounds__(THREADS)
 apply(const call<T> j, const moments *whole)
 {
     extern __shared__ __align__(32) char shared[];
@@ -386,7 +396,7 @@ apply(const call<T> j, const moments *whole)
     read_affine(a, map, at.channels, column * N);
     const int64_t offset = (at.b * j.P + at.p0) * j.C + at.c0 + column * N;
     const T *const x = j.x + offset;
-    T *const y = j.y + offset;
+    Y *const y = (Y *)j.y + offset;
     for (int64_t p = row; p < at.rows; p += AT_ONCE * deep) {
         pf_run<T, N> v[AT_ONCE];
 #pragma unroll
@@ -396,7 +406,7 @@ apply(const call<T> j, const moments *whole)
 #pragma unroll
         for (int u = 0; u < AT_ONCE; u++)
             if (p + u * deep < at.rows)
-                write_normalised(y + (p + u * deep) * j.C, v[u], a, j.act);
+                write_normalised(y + (p + u * deep) * j.C, v[u], a, j);
     }
 }
 
@@ -442,7 +452,7 @@ plan_slab(const pf_dev *dev, const call<T> &j, int64_t B)
     return plan;
 }
 
-template <typename T, int N> static pf_err
+template <typename T, typename Y, int N> static pf_err
 run_slab(pf_dev *dev, call<T> j, int64_t B, const slab_plan &plan)
 {
     j.tile = plan.channels;
@@ -451,10 +461,10 @@ run_slab(pf_dev *dev, call<T> j, int64_t B, const slab_plan &plan)
     j.chunks = 1;
     // always the same limit: a graph that was captured keeps its launches
     if (plan.shared > 48 << 10)
-        PF_CUDA_TRY(cudaFuncSetAttribute(slab<T, N>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+        PF_CUDA_TRY(cudaFuncSetAttribute(slab<T, Y, N>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                          (int)dev->cuda->shared_bytes),
                     "pf_group_norm");
-    slab<T, N><<<(unsigned)(B * j.tiles), plan.threads, plan.shared, pf_cuda_stream(dev)>>>(j);
+    slab<T, Y, N><<<(unsigned)(B * j.tiles), plan.threads, plan.shared, pf_cuda_stream(dev)>>>(j);
     return pf_launched(dev, "pf_group_norm");
 }
 
@@ -486,7 +496,7 @@ cut(const pf_dev *dev, call<T> &j, int64_t B)
     j.chunks = (int)ceil_div(j.P, j.rows);
 }
 
-template <typename T, int N> static pf_err
+template <typename T, typename Y, int N> static pf_err
 run_parts(pf_dev *dev, call<T> j, int64_t B)
 {
     const int64_t element = j.P * j.C, fit = PART_BYTES / (element * (int64_t)sizeof(T));
@@ -512,10 +522,10 @@ run_parts(pf_dev *dev, call<T> j, int64_t B)
         if (whole)
             merge<T><<<pf_blocks(n * j.groups * PF_WARP, THREADS), THREADS, 0,
                        pf_cuda_stream(dev)>>>(whole, j, n * j.groups);
-        apply<T, N><<<blocks, THREADS, map_bytes(j.tile) + most_groups * sizeof(scaling),
-                      pf_cuda_stream(dev)>>>(j, whole);
+        apply<T, Y, N><<<blocks, THREADS, map_bytes(j.tile) + most_groups * sizeof(scaling),
+                         pf_cuda_stream(dev)>>>(j, whole);
         j.x += n * element;
-        j.y += n * element;
+        j.y = (Y *)j.y + n * element;
         j.channel = j.channel ? j.channel + n * j.channel_step : NULL;
     }
     pf_dev_reset(dev, mark);
@@ -523,34 +533,39 @@ run_parts(pf_dev *dev, call<T> j, int64_t B)
 }
 
 /* In vectors of 16 bytes, or where only that makes a slab small enough 8; else number by number. */
-template <typename T> static pf_err
+template <typename T, typename Y> static pf_err
 run(pf_dev *dev, const call<T> &j, int64_t B)
 {
     constexpr int N = 16 / (int)sizeof(T);
     slab_plan plan;
     if (j.C % N || !pf_is_aligned(j.x) || !pf_is_aligned(j.y)) {
         plan = plan_slab<T, 1>(dev, j, B);
-        return plan.channels ? run_slab<T, 1>(dev, j, B, plan) : run_parts<T, 1>(dev, j, B);
+        return plan.channels ? run_slab<T, Y, 1>(dev, j, B, plan) : run_parts<T, Y, 1>(dev, j, B);
     }
     plan = plan_slab<T, N>(dev, j, B);
     if (plan.channels)
-        return run_slab<T, N>(dev, j, B, plan);
+        return run_slab<T, Y, N>(dev, j, B, plan);
     plan = plan_slab<T, N / 2>(dev, j, B);
-    return plan.channels ? run_slab<T, N / 2>(dev, j, B, plan) : run_parts<T, N>(dev, j, B);
+    return plan.channels ? run_slab<T, Y, N / 2>(dev, j, B, plan)
+                         : run_parts<T, Y, N>(dev, j, B);
 }
 
 pf_err
 pf_group_norm_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
                    const pf_tensor *beta, int groups, float eps, enum pf_act act,
-                   const pf_tensor *channel)
+                   const pf_tensor *channel, const pf_tensor *scale)
 {
     const int64_t B = x->dim[0], C = x->dim[x->ndim - 1], P = pf_tensor_count(x) / (B * C);
-    PF_FOR_TYPE(y->dtype, T, {
-        const call<T> j = {(T *)y->data, (const T *)x->data, (const float *)gamma->data,
+    PF_FOR_TYPE(x->dtype, T, {
+        const call<T> j = {y->data, (const T *)x->data, (const float *)gamma->data,
                           (const float *)beta->data, channel ? (const float *)channel->data : NULL,
+                          scale ? (const float *)scale->data : NULL,
                           channel && channel->dim[0] > 1 ? C : 0, P, C, C / groups, groups, eps,
                           act, 0, 0, 0, 0, NULL, 1};
-        return run(dev, j, B);
+        if constexpr (std::is_same_v<T, __nv_bfloat16>)
+            if (scale)
+                return run<T, __nv_fp8_e4m3>(dev, j, B);
+        return run<T, T>(dev, j, B);
     });
     return PF_OK;
 }

@@ -24,6 +24,13 @@ enum pf_act {
 #define PF_SELU_SCALE 1.05070098f
 #define PF_SELU_ALPHA 1.67326324f
 
+/* The type of what is the input of a layer with this scale (layer.h), or NULL. */
+static inline pf_dtype
+pf_scaled_dtype(const pf_dev *dev, const pf_tensor *scale)
+{
+    return scale ? PF_F8 : pf_dev_dtype(dev);
+}
+
 /* What happens to a product before it is stored, in this order:
  *   y = act(product + bias + channel) + residual */
 struct pf_epilogue {
@@ -54,16 +61,21 @@ PF_OP(pf_conv, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride, 
 PF_OP(pf_conv_dilated, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int dilation,
       const struct pf_epilogue *e);
 
-/* pf_group_norm: y = act(norm(x + channel)), biased variance over a group's channels and all
+/* scale, of both norms: f32 [2] on the device, of a layer of E4M3 numbers (layer.h) that y is the
+ * input of: y is then PF_F8, and holds its numbers times scale[0].  NULL: y is act.
+ *
+ * pf_group_norm: y = act(norm(x + channel)), biased variance over a group's channels and all
  * positions of one batch element; sums in f32 pairs accurate for 65536 x 16 nearly constant values.
  *   y, x act [B, ..., C]   gamma, beta f32 [C]   channel f32 [B, C] or [1, C] or NULL
- *   y may be x. */
+ *   y may be x, unless it is PF_F8. */
 PF_OP(pf_group_norm, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
-      const pf_tensor *beta, int groups, float eps, enum pf_act act, const pf_tensor *channel);
+      const pf_tensor *beta, int groups, float eps, enum pf_act act, const pf_tensor *channel,
+      const pf_tensor *scale);
 
-/* pf_layer_norm over the last axis.  y, x act [..., C]; gamma, beta f32 [C].  y may be x. */
+/* pf_layer_norm over the last axis.  y, x act [..., C]; gamma, beta f32 [C].  y may be
+ * x, unless it is PF_F8. */
 PF_OP(pf_layer_norm, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
-      const pf_tensor *beta, float eps);
+      const pf_tensor *beta, float eps, const pf_tensor *scale);
 
 /* pf_attention: y = softmax(q k^T * scale + mask) v, each head on its own; never holds [T, T].
  *   y   act [B, Q, h*d]          the first Q <= T queries alone are computed

@@ -49,6 +49,7 @@ template <typename T, int N> struct alignas(N * sizeof(T)) pf_run {
 };
 template <> struct pf_run<__half, 1> { uint16_t w[1]; };
 template <> struct pf_run<__nv_bfloat16, 1> { uint16_t w[1]; };
+template <> struct pf_run<__nv_fp8_e4m3, 1> { uint8_t w[1]; };
 
 /* CUDA's own vector types, because the compiler sometimes stores a struct of words word by word. */
 template <typename T, int N> static __device__ __forceinline__ pf_run<T, N>
@@ -109,6 +110,12 @@ pf_paired(float a, float b, __nv_bfloat16)
            __bfloat16_as_ushort(__low2bfloat16(v));
 }
 
+static __device__ __forceinline__ uint32_t
+pf_paired(float a, float b, __nv_fp8_e4m3)
+{
+    return __nv_cvt_float2_to_fp8x2(make_float2(a, b), __NV_SATFINITE, __NV_E4M3);
+}
+
 template <typename T, int N> static __device__ __forceinline__ void
 pf_unpack(float (&v)[N], const pf_run<T, N> &from)
 {
@@ -141,7 +148,11 @@ pf_write(T *p, const float (&v)[N])
         for (int k = 0; k < N; k++)
             to.w[k] = __float_as_uint(v[k]);
     } else if constexpr (N == 1) {
-        to.w[0] = (uint16_t)pf_paired(v[0], 0.0f, T());
+        to.w[0] = pf_paired(v[0], 0.0f, T()) & ((1u << 8 * sizeof(T)) - 1);
+    } else if constexpr (sizeof(T) == 1) {
+#pragma unroll
+        for (int k = 0; k < N; k += 4)
+            to.w[k / 4] = pf_paired(v[k], v[k + 1], T()) | pf_paired(v[k + 2], v[k + 3], T()) << 16;
     } else {
 #pragma unroll
         for (int k = 0; k < N; k += 2)

@@ -184,7 +184,7 @@ alloc(const struct run *r, pf_tensor *t, int64_t H, int64_t W, int64_t C)
 static pf_err
 normalise(const struct run *r, pf_tensor *x, const struct pf_fba_norm *n, enum pf_act act)
 {
-    return pf_group_norm(r->dev, x, x, &n->gamma, &n->beta, GROUPS, EPS, act, NULL);
+    return pf_group_norm(r->dev, x, x, &n->gamma, &n->beta, GROUPS, EPS, act, NULL, NULL);
 }
 
 /* ---- the encoder: 8.2 ---- */

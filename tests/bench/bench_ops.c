@@ -340,12 +340,12 @@ bench_norms(const char *kind, int64_t P, int64_t C)
     snprintf(name, sizeof name, "%s group_norm + silu %lld x %lld", kind, (long long)P,
              (long long)C);
     if (wanted(name)) {
-        MEASURE(s, pf_group_norm(dev, &y, &x, &v, &v, 32, 1e-5f, PF_SILU, NULL));
+        MEASURE(s, pf_group_norm(dev, &y, &x, &v, &v, 32, 1e-5f, PF_SILU, NULL, NULL));
         print_bytes(name, s, 2.0 * (double)(rows * P * C));
     }
     snprintf(name, sizeof name, "%s layer_norm %lld x %lld", kind, (long long)P, (long long)C);
     if (wanted(name)) {
-        MEASURE(s, pf_layer_norm(dev, &y, &x, &v, &v, 1e-5f));
+        MEASURE(s, pf_layer_norm(dev, &y, &x, &v, &v, 1e-5f, NULL));
         print_bytes(name, s, 2.0 * (double)(rows * P * C));
     }
     pf_dev_reset(dev, mark);

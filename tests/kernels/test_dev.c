@@ -185,7 +185,7 @@ run_operator(pf_dev *dev, int i, pf_tensor *y)
     case 3: {
         pf_tensor x = UNIFORM(7, 2, 5000, 40);
         *y = EMPTY(2, 5000, 40);
-        return pf_group_norm(dev, y, &x, &v, &v, 8, 1e-5f, PF_SILU, NULL);
+        return pf_group_norm(dev, y, &x, &v, &v, 8, 1e-5f, PF_SILU, NULL, NULL);
     }
     case 4: {
         pf_tensor x = UNIFORM(7, 2, 300, 120);
@@ -212,7 +212,7 @@ run_operator(pf_dev *dev, int i, pf_tensor *y)
     default: {
         pf_tensor x = UNIFORM(7, 400, 40);
         *y = EMPTY(400, 40);
-        return pf_layer_norm(dev, y, &x, &v, &v, 1e-5f);
+        return pf_layer_norm(dev, y, &x, &v, &v, 1e-5f, NULL);
     }
     }
 }
@@ -278,7 +278,7 @@ test_dry_operators_check_their_shapes(void **state)
     assert_ok(pf_dev_open_dry(&dry, "cpu", NULL));
     assert_ok(pf_layer_new(dry, &l, &w, NULL, false));
     assert_fails(pf_linear(dry, &y, &x, l, NULL), PF_ESHAPE, "x is F32 [4, 6]");
-    assert_fails(pf_layer_norm(dry, &y, &x, &x, &x, 1e-5f), PF_ESHAPE, "");
+    assert_fails(pf_layer_norm(dry, &y, &x, &x, &x, 1e-5f, NULL), PF_ESHAPE, "");
     assert_fails(pf_dev_put(dry, &y, &x), PF_ESHAPE, "cannot copy");
     pf_dev_close(dry);
     assert_fails(pf_dev_open_dry(&dry, "gpu", NULL), PF_EARG, "no device");

@@ -8,7 +8,7 @@ test_worked_example(void **state)
     pf_tensor x = PF_VIEW(in, PF_F32, 1, 2, 2), y = PF_VIEW(out, PF_F32, 1, 2, 2);
     pf_tensor gamma = PF_VIEW(ones, PF_F32, 2), beta = PF_VIEW(shift, PF_F32, 2);
     (void)state;
-    assert_ok(pf_group_norm(cpu, &y, &x, &gamma, &beta, 2, 0, PF_NONE, NULL));
+    assert_ok(pf_group_norm(cpu, &y, &x, &gamma, &beta, 2, 0, PF_NONE, NULL, NULL));
     assert_near(out, ((float[]){-1, 9, 1, 11}), 4, 1e-6);
 }
 
@@ -55,7 +55,7 @@ test_odd_sizes_match_the_formula(void **state)
         const pf_tensor *const channel[] = {NULL, &row, &rows};
         for (int k = 0; k < 15; k++) {
             assert_ok(pf_group_norm(cpu, &y, &x, &gamma, &beta, (int)s[i][3], 1e-5f, k % 5,
-                                    channel[k / 5]));
+                                    channel[k / 5], NULL));
             reference(want.data, &x, gamma.data, beta.data, (int)s[i][3], 1e-5f, k % 5,
                       channel[k / 5]);
             assert_rel(y.data, want.data, B * P * C, 3e-6);
@@ -73,7 +73,7 @@ test_what_is_no_number_stays(void **state)
     (void)state;
     floats(&x)[7 * C + 12] = NAN;                       /* of the third group */
     for (int act = PF_NONE; act <= PF_QUICK_GELU; act++) {
-        assert_ok(pf_group_norm(cpu, &y, &x, &gamma, &beta, GROUPS, 1e-5f, act, NULL));
+        assert_ok(pf_group_norm(cpu, &y, &x, &gamma, &beta, GROUPS, 1e-5f, act, NULL, NULL));
         for (int i = 0; i < P * C; i++)
             assert_true(!isnan(floats(&y)[i]) == (i % C / (C / GROUPS) != 2));
     }
@@ -89,7 +89,7 @@ test_nearly_constant_values_stay_accurate(void **state)
     (void)state;
     for (int64_t i = 0; i < P * C; i++)
         floats(&x)[i] = 37.0f + (i % 97 ? 0 : 0.01f * floats(&x)[i]);
-    assert_ok(pf_group_norm(cpu, &y, &x, &gamma, &beta, 4, 1e-6f, PF_NONE, NULL));
+    assert_ok(pf_group_norm(cpu, &y, &x, &gamma, &beta, 4, 1e-6f, PF_NONE, NULL, NULL));
     reference(want.data, &x, gamma.data, beta.data, 4, 1e-6f, PF_NONE, NULL);
     assert_near(y.data, floats(&want), P * C, 1e-5);
 }
@@ -100,8 +100,8 @@ test_in_place_is_the_same(void **state)
     pf_tensor x = UNIFORM(1, 2, 50, 24), gamma = UNIFORM(2, 24), beta = UNIFORM(3, 24),
               y = EMPTY(2, 50, 24);
     (void)state;
-    assert_ok(pf_group_norm(cpu, &y, &x, &gamma, &beta, 4, 1e-5f, PF_SILU, NULL));
-    assert_ok(pf_group_norm(cpu, &x, &x, &gamma, &beta, 4, 1e-5f, PF_SILU, NULL));
+    assert_ok(pf_group_norm(cpu, &y, &x, &gamma, &beta, 4, 1e-5f, PF_SILU, NULL, NULL));
+    assert_ok(pf_group_norm(cpu, &x, &x, &gamma, &beta, 4, 1e-5f, PF_SILU, NULL, NULL));
     assert_memory_equal(x.data, y.data, pf_tensor_bytes(&x));
 }
 
@@ -111,15 +111,16 @@ test_wrong_shapes_are_refused(void **state)
     pf_tensor x = UNIFORM(1, 2, 3, 24), gamma = UNIFORM(2, 24), short_ = UNIFORM(3, 23),
               rows = UNIFORM(4, 3, 24);
     (void)state;
-    assert_fails(pf_group_norm(cpu, &x, &x, &gamma, &gamma, 5, 0, PF_NONE, NULL), PF_ESHAPE,
+    assert_fails(pf_group_norm(cpu, &x, &x, &gamma, &gamma, 5, 0, PF_NONE, NULL, NULL), PF_ESHAPE,
                  "24 channels do not divide into 5 groups");
-    assert_fails(pf_group_norm(cpu, &x, &x, &gamma, &gamma, 0, 0, PF_NONE, NULL), PF_ESHAPE,
+    assert_fails(pf_group_norm(cpu, &x, &x, &gamma, &gamma, 0, 0, PF_NONE, NULL, NULL), PF_ESHAPE,
                  "0 groups");
-    assert_fails(pf_group_norm(cpu, &x, &x, &gamma, &short_, 4, 0, PF_NONE, NULL), PF_ESHAPE,
+    assert_fails(pf_group_norm(cpu, &x, &x, &gamma, &short_, 4, 0, PF_NONE, NULL, NULL), PF_ESHAPE,
                  "beta");
-    assert_fails(pf_group_norm(cpu, &x, &x, &gamma, &gamma, 4, 0, PF_NONE, &rows), PF_ESHAPE,
+    assert_fails(pf_group_norm(cpu, &x, &x, &gamma, &gamma, 4, 0, PF_NONE, &rows, NULL), PF_ESHAPE,
                  "channel");
-    assert_fails(pf_group_norm(cpu, &gamma, &x, &gamma, &gamma, 4, 0, PF_NONE, NULL), PF_ESHAPE,
+    assert_fails(pf_group_norm(cpu, &gamma, &x, &gamma, &gamma, 4, 0, PF_NONE, NULL, NULL),
+                 PF_ESHAPE,
                  "y is");
 }
 
@@ -147,12 +148,12 @@ test_cuda_matches_cpu(void **state)
                         rows = PAIR_F32(i + 30, B, C), row = PAIR_F32(i + 40, 1, C);
             const struct pair *const channel[] = {&rows, NULL, &row}, *const v = channel[i % 3];
             assert_ok(pf_group_norm(cpu, &y.cpu, &x.cpu, &gamma.cpu, &beta.cpu, groups, 1e-5f,
-                                    i % 5, v ? &v->cpu : NULL));
+                                    i % 5, v ? &v->cpu : NULL, NULL));
             assert_ok(pf_group_norm(gpu, &y.gpu, &x.gpu, &gamma.gpu, &beta.gpu, groups, 1e-5f,
-                                    i % 5, v ? &v->gpu : NULL));
+                                    i % 5, v ? &v->gpu : NULL, NULL));
             assert_pair(&y, p);
             assert_ok(pf_group_norm(gpu, &x.gpu, &x.gpu, &gamma.gpu, &beta.gpu, groups, 1e-5f,
-                                    i % 5, v ? &v->gpu : NULL));
+                                    i % 5, v ? &v->gpu : NULL, NULL));
             x.cpu = y.cpu;
             assert_pair(&x, p);                 /* in place */
         }
@@ -176,9 +177,9 @@ test_cuda_stays_accurate_for_nearly_constant_values(void **state)
                     y = PAIR_EMPTY(1, P, C), v = PAIR_F32(4, 1, C);
         for (int k = 0; k < 2; k++) {
             assert_ok(pf_group_norm(cpu, &y.cpu, &x.cpu, &gamma.cpu, &beta.cpu, groups, 1e-6f,
-                                    PF_NONE, k ? &v.cpu : NULL));
+                                    PF_NONE, k ? &v.cpu : NULL, NULL));
             assert_ok(pf_group_norm(gpu, &y.gpu, &x.gpu, &gamma.gpu, &beta.gpu, groups, 1e-6f,
-                                    PF_NONE, k ? &v.gpu : NULL));
+                                    PF_NONE, k ? &v.gpu : NULL, NULL));
             assert_pair(&y, 0);
         }
     }
@@ -195,9 +196,9 @@ test_cuda_gives_the_same_bytes_twice(void **state)
             struct pair x = PAIR_UNIFORM(1, B, P, C), gamma = PAIR_F32(2, C), beta = PAIR_F32(3, C),
                         y = PAIR_EMPTY(B, P, C), z = PAIR_EMPTY(B, P, C);
             assert_ok(pf_group_norm(gpu, &y.gpu, &x.gpu, &gamma.gpu, &beta.gpu, (int)size[i][3],
-                                    1e-5f, PF_SILU, NULL));
+                                    1e-5f, PF_SILU, NULL, NULL));
             assert_ok(pf_group_norm(gpu, &z.gpu, &x.gpu, &gamma.gpu, &beta.gpu, (int)size[i][3],
-                                    1e-5f, PF_SILU, NULL));
+                                    1e-5f, PF_SILU, NULL, NULL));
             assert_ok(pf_dev_get(gpu, &y.cpu, &y.gpu));
             assert_ok(pf_dev_get(gpu, &z.cpu, &z.gpu));
             assert_memory_equal(y.cpu.data, z.cpu.data, pf_tensor_bytes(&y.cpu));

@@ -7,7 +7,7 @@ test_worked_example(void **state)
     pf_tensor x = PF_VIEW(in, PF_F32, 1, 2), y = PF_VIEW(out, PF_F32, 1, 2);
     pf_tensor gamma = PF_VIEW(scale, PF_F32, 2), beta = PF_VIEW(shift, PF_F32, 2);
     (void)state;
-    assert_ok(pf_layer_norm(cpu, &y, &x, &gamma, &beta, 0));
+    assert_ok(pf_layer_norm(cpu, &y, &x, &gamma, &beta, 0, NULL));
     assert_near(out, ((float[]){-1, 3}), 2, 1e-6f);
 }
 
@@ -20,7 +20,7 @@ test_odd_widths_match_the_formula(void **state)
         const int64_t C = width[i], R = 37;
         pf_tensor x = UNIFORM(i, 1, R, C), gamma = UNIFORM(i + 10, C), beta = UNIFORM(i + 20, C),
                   y = EMPTY(1, R, C);
-        assert_ok(pf_layer_norm(cpu, &y, &x, &gamma, &beta, 1e-5f));
+        assert_ok(pf_layer_norm(cpu, &y, &x, &gamma, &beta, 1e-5f, NULL));
         for (int64_t r = 0; r < R; r++) {
             double mean = 0, var = 0;
             for (int64_t c = 0; c < C; c++)
@@ -47,8 +47,8 @@ test_shift_and_scale_of_a_row_cancel(void **state)
     (void)state;
     for (int i = 0; i < R * C; i++)
         floats(&z)[i] = 2 * floats(&x)[i] + 3;
-    assert_ok(pf_layer_norm(cpu, &y, &x, &gamma, &beta, 0));
-    assert_ok(pf_layer_norm(cpu, &z, &z, &gamma, &beta, 0));
+    assert_ok(pf_layer_norm(cpu, &y, &x, &gamma, &beta, 0, NULL));
+    assert_ok(pf_layer_norm(cpu, &z, &z, &gamma, &beta, 0, NULL));
     assert_near(z.data, floats(&y), R * C, 1e-5);
 }
 
@@ -57,9 +57,9 @@ test_wrong_shapes_are_refused(void **state)
 {
     pf_tensor x = UNIFORM(1, 4, 8), gamma = UNIFORM(2, 8), wrong = UNIFORM(3, 7), y = EMPTY(4, 7);
     (void)state;
-    assert_fails(pf_layer_norm(cpu, &x, &x, &wrong, &gamma, 0), PF_ESHAPE, "gamma");
-    assert_fails(pf_layer_norm(cpu, &x, &x, &gamma, &wrong, 0), PF_ESHAPE, "beta");
-    assert_fails(pf_layer_norm(cpu, &y, &x, &gamma, &gamma, 0), PF_ESHAPE, "y is");
+    assert_fails(pf_layer_norm(cpu, &x, &x, &wrong, &gamma, 0, NULL), PF_ESHAPE, "gamma");
+    assert_fails(pf_layer_norm(cpu, &x, &x, &gamma, &wrong, 0, NULL), PF_ESHAPE, "beta");
+    assert_fails(pf_layer_norm(cpu, &y, &x, &gamma, &gamma, 0, NULL), PF_ESHAPE, "y is");
 }
 
 /* Rows in registers, with 2, 5 and 10 vectors to a lane, and rows that are not. */
@@ -75,10 +75,10 @@ test_cuda_matches_cpu(void **state)
             const int64_t R = size[i][0], C = size[i][1];
             struct pair x = PAIR_UNIFORM(i, R, C), gamma = PAIR_F32(i + 20, C),
                         beta = PAIR_F32(i + 40, C), y = PAIR_EMPTY(R, C);
-            assert_ok(pf_layer_norm(cpu, &y.cpu, &x.cpu, &gamma.cpu, &beta.cpu, 1e-5f));
-            assert_ok(pf_layer_norm(gpu, &y.gpu, &x.gpu, &gamma.gpu, &beta.gpu, 1e-5f));
+            assert_ok(pf_layer_norm(cpu, &y.cpu, &x.cpu, &gamma.cpu, &beta.cpu, 1e-5f, NULL));
+            assert_ok(pf_layer_norm(gpu, &y.gpu, &x.gpu, &gamma.gpu, &beta.gpu, 1e-5f, NULL));
             assert_pair(&y, p);
-            assert_ok(pf_layer_norm(gpu, &x.gpu, &x.gpu, &gamma.gpu, &beta.gpu, 1e-5f));
+            assert_ok(pf_layer_norm(gpu, &x.gpu, &x.gpu, &gamma.gpu, &beta.gpu, 1e-5f, NULL));
             x.cpu = y.cpu;
             assert_pair(&x, p);                 /* in place */
         }

@@ -189,8 +189,8 @@ run_norm(struct run *r, pf_tensor *y, const struct norm *n, const pf_tensor *x, 
     if (!y->data)
         PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
     if (!n->groups)
-        return pf_layer_norm(r->dev, y, x, &n->gamma, &n->beta, n->eps);
-    return pf_group_norm(r->dev, y, x, &n->gamma, &n->beta, n->groups, n->eps, act, channel);
+        return pf_layer_norm(r->dev, y, x, &n->gamma, &n->beta, n->eps, NULL);
+    return pf_group_norm(r->dev, y, x, &n->gamma, &n->beta, n->groups, n->eps, act, channel, NULL);
 }
 
 pf_err
