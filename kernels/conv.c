@@ -47,7 +47,7 @@ pf_conv(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int st
     for (int i = 0; i < n - 1; i++)
         dim[i] = -1;
     dim[n - 1] = w->C;
-    PF_TRY(pf_tensor_expect(x, "x", pf_dev_dtype(dev), n, dim));
+    PF_TRY(pf_tensor_expect(x, "x", pf_scaled_dtype(dev, pf_layer_scale(w)), n, dim));
     dim[0] = x->dim[0];
     for (int i = 1; i < n - 1; i++) {
         const int64_t span = x->dim[i] + before + after - w->kernel[i + 4 - n];

@@ -59,6 +59,8 @@ new_layer(pf_dev *dev, pf_layer **layer, const pf_layer *form, const pf_tensor *
     }
     if (bias && bias->data)
         l->bias = *bias;
+    if (!pf_dev_f8(dev) || l->C % 64 || l->K % 8)       /* what conv_hopper.cu can do */
+        l->bound = 0;
     pf_err err = PF_CUDA && dev->cuda ? pf_cuda_layer_new(dev, l) : pf_onednn_new(dev, l);
     if (err) {
         free(l);
@@ -72,17 +74,25 @@ new_layer(pf_dev *dev, pf_layer **layer, const pf_layer *form, const pf_tensor *
     return PF_OK;
 }
 
-pf_err
-pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
-             bool transposed)
+static pf_err
+new_whole(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
+          bool transposed, float bound)
 {
     *layer = NULL;
     const pf_layer form = {.K = weight->dim[transposed ? 1 : 0],
                            .C = weight->dim[transposed ? 0 : 1],
                            .transposed = transposed,
-                           .weight = *weight};
+                           .weight = *weight,
+                           .bound = bound};
     PF_TRY(check_layer(weight, bias, transposed, form.K));
     return new_layer(dev, layer, &form, bias);
+}
+
+pf_err
+pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
+             bool transposed)
+{
+    return new_whole(dev, layer, weight, bias, transposed, 0);
 }
 
 /* The new layer takes its f32 weight: freed when it has been packed. */
@@ -97,9 +107,9 @@ taken(pf_dev *dev, pf_layer *layer, pf_tensor *weight, pf_err err)
 }
 
 static pf_err
-take_layer(pf_dev *dev, pf_layer **layer, pf_tensor *weight, const pf_tensor *bias)
+take_layer(pf_dev *dev, pf_layer **layer, pf_tensor *weight, const pf_tensor *bias, float bound)
 {
-    const pf_err err = pf_layer_new(dev, layer, weight, bias, false);
+    const pf_err err = new_whole(dev, layer, weight, bias, false, bound);
     return taken(dev, *layer, weight, err);
 }
 
@@ -126,7 +136,7 @@ pf_err
 pf_layer_take(pf_dev *dev, pf_layer **layer, pf_tensor *weight, const pf_tensor *bias)
 {
     *layer = NULL;
-    const pf_err err = take_layer(dev, layer, weight, bias);
+    const pf_err err = take_layer(dev, layer, weight, bias, 0);
     *weight = (pf_tensor){0};
     return err;
 }
@@ -153,12 +163,12 @@ pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const
     for (int64_t k = 0; k < K; k++)
         pf_to_f32((float *)part.data + k * row, (const char *)weight->data +
                   (size_t)((k * C + c0) * taps) * pf_dtype_size(weight->dtype), weight->dtype, row);
-    return take_layer(dev, layer, &part, bias);
+    return take_layer(dev, layer, &part, bias, 0);
 }
 
-pf_err
-pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
-                   const pf_tensor *biases)
+static pf_err
+new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights, const pf_tensor *biases,
+          float bound)
 {
     *layer = NULL;
     int64_t K = 0;
@@ -174,7 +184,7 @@ pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weight
     const int64_t C = weights[0].dim[1];
     pf_tensor all = PF_VIEW(weights[0].data, PF_F32, K, C), bias = PF_VIEW(all.data, PF_F32, K);
     if (dev->dry)                               /* the shapes are all that counts */
-        return pf_layer_new(dev, layer, &all, biases ? &bias : NULL, false);
+        return new_whole(dev, layer, &all, biases ? &bias : NULL, false, bound);
     bias = (pf_tensor){0};
     PF_TRY(pf_tensor_new_unset(&all, PF_F32, 2, (int64_t[]){K, C}));
     pf_err err = biases ? PF_TENSOR_NEW(&bias, PF_F32, K) : PF_OK;
@@ -188,7 +198,22 @@ pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weight
         if (biases && biases[i].data)
             pf_to_f32((float *)bias.data + k, biases[i].data, biases[i].dtype, weights[i].dim[0]);
     }
-    err = take_layer(dev, layer, &all, &bias);
+    err = take_layer(dev, layer, &all, &bias, bound);
     pf_tensor_release(&bias);                   /* the layer has its copy */
     return err;
+}
+
+pf_err
+pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
+                   const pf_tensor *biases)
+{
+    return new_stack(dev, layer, n, weights, biases, 0);
+}
+
+pf_err
+pf_layer_new_f8(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
+                const pf_tensor *biases, float bound)
+{
+    return n == 1 ? new_whole(dev, layer, weights, biases, false, bound)
+                  : new_stack(dev, layer, n, weights, biases, bound);
 }

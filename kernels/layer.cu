@@ -5,7 +5,11 @@
  * thread takes one line, the taps of one pair of channels, converts them and writes each to its
  * place.  Neighbours in a warp have neighbouring channels, so the writes are coalesced; the
  * strided reads meet in the cache.  A full-size model is 1.65 G parameters: 3.3 GB written once,
- * a millisecond beside the bus. */
+ * a millisecond beside the bus.
+ *
+ * A weight of E4M3 numbers is packed as f32 first, in the arena: one scale serves all of it, so that
+ * its largest number becomes the largest there is.  The type's precision is relative down to 2^-15
+ * of that, as is the input's; a scale for each row would tell the same numbers apart. */
 #include <cstdlib>
 
 #include "kernels/layer.cuh"
@@ -98,6 +102,78 @@ upload(pf_dev *dev, const pf_layer *l, const pf_tensor *to)
     return PF_OK;
 }
 
+// ---- E4M3 ----
+
+// *to = the largest |w|, beginning with 0: bits of positive numbers are in the numbers' order.
+static __global__ void
+find_largest(float *to, const float *w, int64_t n)
+{
+    float most = 0;
+    for (int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x; i < n;
+         i += gridDim.x * (int64_t)blockDim.x)
+        most = fmaxf(most, fabsf(w[i]));
+    for (int d = PF_WARP / 2; d; d /= 2)
+        most = fmaxf(most, __shfl_xor_sync(PF_WHOLE_WARP, most, d));
+    if (threadIdx.x % PF_WARP == 0)
+        atomicMax((unsigned *)to, __float_as_uint(most));
+}
+
+static __global__ void
+round_weight(__nv_fp8_e4m3 *to, const float *w, const float *largest, int64_t n)
+{
+    const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+    const float factor = *largest > 0 ? PF_F8_MAX / *largest : 1;
+    if (i < n)
+        to[i] = pf_store<__nv_fp8_e4m3>(w[i] * factor);
+}
+
+// scale[1] is the largest |w|, and becomes the product's factor.
+static __global__ void
+set_scale(float *scale, float input)
+{
+    scale[0] = input;
+    scale[1] = (scale[1] > 0 ? scale[1] / PF_F8_MAX : 1) / input;
+}
+
+// Bounds are in the middle of the range where the type's precision is relative, at a quarter of the
+// largest number: what is beyond some has room.
+static const float AT_BOUND = PF_F8_MAX / 4;
+
+// w: the weight, packed as f32.
+static pf_err
+round_to_f8(pf_dev *dev, const pf_layer *l, pf_tensor *to, const float *w)
+{
+    const int64_t n = pf_tensor_count(to);
+    const cudaStream_t stream = pf_cuda_stream(dev);
+    float *const scale = (float *)l->scale.data;
+    PF_CUDA_TRY(cudaMemsetAsync(scale, 0, 2 * sizeof *scale, stream), "clearing a scale");
+    find_largest<<<4 * dev->cuda->processors, 256, 0, stream>>>(scale + 1, w, n);
+    round_weight<<<pf_blocks(n, 256), 256, 0, stream>>>((__nv_fp8_e4m3 *)to->data, w, scale + 1, n);
+    set_scale<<<1, 1, 0, stream>>>(scale, AT_BOUND / l->bound);
+    return pf_launched(dev, "rounding of a weight");
+}
+
+static pf_err
+new_f8(pf_dev *dev, pf_layer *l, struct pf_weight *w)
+{
+    const size_t mark = pf_dev_mark(dev);
+    const int64_t dim[] = {l->K, l->kernel[0] * l->kernel[1] * l->kernel[2], l->C}, two = 2;
+    pf_tensor packed, exact;
+    PF_TRY(pf_dev_keep(dev, &packed, PF_F8, 3, dim));
+    PF_TRY(pf_dev_keep(dev, &l->scale, PF_F32, 1, &two));
+    PF_TRY(pf_dev_alloc(dev, &exact, PF_F32, 3, dim));
+    w->data = packed.data;
+    w->padded = l->C;
+    if (!dev->dry) {
+        PF_TRY(upload(dev, l, &exact));
+        PF_TRY(round_to_f8(dev, l, &packed, (const float *)exact.data));
+    }
+    pf_dev_reset(dev, mark);
+    return PF_OK;
+}
+
+// ---- layers ----
+
 static pf_err
 new_bias(pf_dev *dev, pf_layer *l, struct pf_weight *w)
 {
@@ -113,7 +189,7 @@ new_bias(pf_dev *dev, pf_layer *l, struct pf_weight *w)
 }
 
 static pf_err
-new_weight(pf_dev *dev, pf_layer *l, struct pf_weight *w)
+new_weight(pf_dev *dev, const pf_layer *l, struct pf_weight *w)
 {
     const int64_t whole = 16 / (int64_t)pf_dtype_size(pf_dev_dtype(dev));
     pf_tensor packed;
@@ -122,12 +198,11 @@ new_weight(pf_dev *dev, pf_layer *l, struct pf_weight *w)
     PF_TRY(pf_dev_keep(dev, &packed, pf_dev_dtype(dev), 3, dim));
     w->data = packed.data;
     if (dev->dry)                       // there is nothing to fill
-        return new_bias(dev, l, w);
+        return PF_OK;
     if (w->padded > l->C)
         PF_CUDA_TRY(cudaMemsetAsync(packed.data, 0, pf_tensor_bytes(&packed), pf_cuda_stream(dev)),
                     "clearing a weight");
-    PF_TRY(upload(dev, l, &packed));
-    return new_bias(dev, l, w);
+    return upload(dev, l, &packed);
 }
 
 pf_err
@@ -139,7 +214,8 @@ pf_cuda_layer_new(pf_dev *dev, pf_layer *layer)
     layer->priv = w;
     if (!layer->spatial && !dev->dry)
         pf_blas_begin(dev->cuda);
-    const pf_err err = new_weight(dev, layer, w);
+    pf_err err = layer->bound > 0 ? new_f8(dev, layer, w) : new_weight(dev, layer, w);
+    err = err ? err : new_bias(dev, layer, w);
     if (err)
         pf_cuda_layer_free(layer);
     return err;

@@ -4,7 +4,7 @@
 #define PF_LAYER_CUH
 #include "kernels/cuda.cuh"
 
-/* A layer's weight on the GPU, in the device's type T.  data is [K, taps, padded]: channels
+/* A layer's weight on the GPU, in the device's type T or E4M3.  data is [K, taps, padded]: channels
  * fastest, padded with zeros to whole 16 bytes; taps row-major.  A linear map has one tap; a
  * depthwise layer has [taps, padded].  A transposed convolution's 27 taps are in eight such arrays,
  * one for each parity of the output's position: parity's bit a says that the position is odd on

@@ -21,6 +21,8 @@ typedef struct pf_layer {
     bool depthwise;             /* each channel by its own kernel: K = C, weight [C, 1, h, w] */
     pf_tensor weight;           /* as given: host */
     pf_tensor bias;             /* f32 [K] on the device; data NULL if none */
+    float bound;                /* of the input of a layer of E4M3 numbers; 0: it is not one */
+    pf_tensor scale;            /* its factors, f32 [2] on the device: the input's, the product's */
     void *priv;                 /* the device's packed form */
 } pf_layer;
 
@@ -43,6 +45,21 @@ pf_err pf_layer_new_depthwise(pf_dev *dev, pf_layer **layer, const pf_tensor *we
  * product); no bias where biases is NULL, else biases[i] for each. */
 pf_err pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
                           const pf_tensor *biases) PF_MUST_USE;
+
+/* pf_layer_new, or for more than one weight pf_layer_new_stack, of E4M3 numbers where the device has
+ * such layers (pf_dev_f8) and both C is whole 64s and K whole 8s; elsewhere, or if bound is 0, of
+ * the device's.  All but a few numbers of the input must be bound at most: an eighth and eight times
+ * as large would do as well.  The input of the new layer is PF_F8, each number times the first of
+ * pf_layer_scale, and so rounded; what it multiplies to is as ever, but for that rounding and the
+ * weight's.  For pf_linear, pf_linear_geglu and pf_conv. */
+pf_err pf_layer_new_f8(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
+                       const pf_tensor *biases, float bound) PF_MUST_USE;
+/* What who makes the input of a layer of E4M3 numbers needs; NULL: it is no such layer. */
+static inline const pf_tensor *
+pf_layer_scale(const pf_layer *l)
+{
+    return l->bound > 0 ? &l->scale : NULL;
+}
 
 /* ---- layer.cu: the weight on the GPU, in the layout that linear.cu and conv.cu want ---- */
 pf_err pf_cuda_layer_new(pf_dev *dev, pf_layer *layer) PF_MUST_USE;     /* sets layer->priv */

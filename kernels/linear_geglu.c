@@ -19,7 +19,7 @@ pf_linear_geglu(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w
     for (int i = 0; i < last; i++)
         dim[i] = x->dim[i];
     dim[last] = w->C;
-    PF_TRY(pf_tensor_expect(x, "x", pf_dev_dtype(dev), x->ndim, dim));
+    PF_TRY(pf_tensor_expect(x, "x", pf_scaled_dtype(dev, pf_layer_scale(w)), x->ndim, dim));
     dim[last] = w->K / 2;
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), x->ndim, dim));
     return PF_DISPATCH_SCRATCH(dev, pf_linear_geglu, y, x, w);
@@ -35,7 +35,7 @@ pf_linear_geglu_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_laye
     for (int i = 0; i < x->ndim; i++)
         dim[i] = x->dim[i];
     dim[x->ndim - 1] = w->K;
-    PF_TRY(pf_dev_alloc(dev, &both, x->dtype, x->ndim, dim));
+    PF_TRY(pf_dev_alloc(dev, &both, y->dtype, x->ndim, dim));
     PF_TRY(pf_linear(dev, &both, x, w, NULL));
     PF_TRY(pf_geglu(dev, y, &both));
     pf_dev_reset(dev, mark);

@@ -41,7 +41,9 @@ struct pf_epilogue {
 /* PF_ESHAPE unless its tensors fit y, whose first size is B.  NULL is fine.  linear.c. */
 pf_err pf_epilogue_check(const struct pf_epilogue *e, const pf_tensor *y) PF_MUST_USE;
 
-/* pf_linear: y = epilogue(x W^T + b) over the last axis.
+/* The x of pf_linear, pf_linear_geglu and pf_conv is PF_F8 where the layer has a scale (layer.h).
+ *
+ * pf_linear: y = epilogue(x W^T + b) over the last axis.
  *   y act [B, ..., K]   x act [B, ..., C]   e may be NULL.  Also 1x1 convolutions. */
 PF_OP(pf_linear, pf_tensor *y, const pf_tensor *x, const pf_layer *w, const struct pf_epilogue *e);
 
