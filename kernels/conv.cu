@@ -525,23 +525,39 @@ join_parts(pf_dev *dev, const struct conv *a, int split)
     return pf_launched(dev, "pf_conv");
 }
 
+// One that conv_hopper.cu does, with numbers of this type in x.
+template <typename T> static pf_err
+product_on_hopper(pf_dev *dev, struct conv *a, const struct hopper_plan *h, pf_dtype type)
+{
+    PF_TRY(take_parts(dev, a, h->split));
+    PF_TRY(pf_conv_hopper(dev, a, h, type));
+    return join_parts<T>(dev, a, h->split);
+}
+
+// One of E4M3 numbers, which nothing else does.
+static pf_err
+product_of_f8(pf_dev *dev, struct conv *a)
+{
+    const struct hopper_plan h = pf_conv_hopper_plan(dev, a, PF_F8);
+    if (h.time == HUGE_VAL)
+        return pf_fail(PF_EDEV, "products in f8 need a library with code for sm_90a, and sizes "
+                       "that it suits; use --precision bf16");
+    return product_on_hopper<__nv_bfloat16>(dev, a, &h, PF_F8);
+}
+
 // Run a product whose sizes and pointers are set.
 template <typename T> static pf_err
 product(pf_dev *dev, struct conv *a, pf_dtype type)
 {
-    const int step = LINE / (int)sizeof(T),
-              R = a->kernel[0] * a->kernel[1] * a->kernel[2] * a->padded;
-    const int steps = ((a->transposed ? R * 8 / 27 : R) + step - 1) / step;
+    const int R = a->kernel[0] * a->kernel[1] * a->kernel[2] * a->padded;
+    const int steps = ((a->transposed ? R * 8 / 27 : R) + a->line - 1) / a->line;
     const bool aligned = a->C == a->padded && pf_is_aligned(a->x),
                exact = sizeof(T) == 4 && !pf_dev_tf32(dev);
     const double unit = sizeof(T) == 2 ? MMA_COST : 1;
     struct plan p = best_plan(dev, a, steps, aligned, exact, unit);
     const struct hopper_plan h = pf_conv_hopper_plan(dev, a, type);
-    if (h.time < p.time) {
-        PF_TRY(take_parts(dev, a, h.split));
-        PF_TRY(pf_conv_hopper(dev, a, &h, type));
-        return join_parts<T>(dev, a, h.split);
-    }
+    if (h.time < p.time)
+        return product_on_hopper<T>(dev, a, &h, type);
     a->steps = a->transposed ? INT_MAX : (steps + p.split - 1) / p.split;
     if (p.split > 1)
         p.split = (steps + a->steps - 1) / a->steps;    // as many as have something to do
@@ -573,6 +589,8 @@ run_product(pf_dev *dev, struct conv *a, pf_tensor *y, const pf_tensor *x, const
     a->C = (int)l->C;
     a->padded = (int)w->padded;
     a->K = (int)l->K;
+    a->line = LINE / (int)pf_dtype_size(x->dtype);
+    a->scale = x->dtype == PF_F8 ? (const float *)l->scale.data + 1 : NULL;
     a->whole = l->K * (int64_t)pf_dtype_size(y->dtype) % PIECE == 0 && l->K % 4 == 0 &&
                pf_is_aligned(y->data);
     if (e) {
@@ -584,7 +602,10 @@ run_product(pf_dev *dev, struct conv *a, pf_tensor *y, const pf_tensor *x, const
     }
     if (l->depthwise)
         return pf_conv_depthwise(dev, a, y->dtype);
-    PF_FOR_TYPE(y->dtype, T, err = product<T>(dev, a, y->dtype));
+    if (x->dtype == PF_F8)
+        err = product_of_f8(dev, a);
+    else
+        PF_FOR_TYPE(y->dtype, T, err = product<T>(dev, a, y->dtype));
     pf_dev_reset(dev, mark);
     return err;
 }

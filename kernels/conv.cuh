@@ -16,6 +16,8 @@ struct conv {                   // what a kernel must know
     int kernel[3], stride[3], before[3];
     int dilation[3];            // pixels from one tap to the next
     int M, C, padded, K;
+    int line;                   // channels of x in a line of 128 bytes
+    const float *scale;         // of E4M3 numbers: the sums' factor; NULL for others
     int pixels;                 // rows of one element of the batch
     int columns;                // tile columns: tiles side by side in y
     int steps;                  // reduction steps of a block
@@ -55,6 +57,7 @@ time_of_parts(const pf_dev *dev, const struct conv *a, int split)
 }
 
 pf_err pf_conv_depthwise(pf_dev *dev, const struct conv *a, pf_dtype type) PF_MUST_USE;
+/* type: of x; y is bf16 where it is PF_F8. */
 struct hopper_plan pf_conv_hopper_plan(const pf_dev *dev, const struct conv *a, pf_dtype type);
 pf_err pf_conv_hopper(pf_dev *dev, const struct conv *a, const struct hopper_plan *p,
                       pf_dtype type) PF_MUST_USE;

@@ -1,5 +1,5 @@
-/* conv_hopper.cu - pf_conv of 16 bits on Hopper: the copy engine (TMA) brings what wgmma
- * multiplies.
+/* conv_hopper.cu - pf_conv of 16 bits, or of E4M3 numbers, on Hopper: the copy engine (TMA) brings
+ * what wgmma multiplies.
  *
  * A group of 4 warps has a patch of 64 * units pixels of y, a box of width x height x depth x
  * elements of the batch whose sides are powers of 2, and BN columns.  Its x at one tap and 64
@@ -8,6 +8,11 @@
  * convolutions the box is higher by the rows from its first tap to its last one, a slab: the taps
  * along y are products with the same slab from another line on (shared).  Rows of such patches are
  * whole multiples of 8 lines.
+ *
+ * Of E4M3 numbers a line holds 128 channels.  All that is counted in bytes is the same, and a step,
+ * which takes as long, does twice as much.  A last step of 64 channels has zeros for the others of
+ * x, and for those of w what follows in its row, which is finite.  The sums are multiplied by the
+ * layer's scale and y is bf16.
  *
  * A block has two groups that work, a warp that brings slabs, one that brings w.  Two blocks are a
  * pair (cluster): their patches differ, their columns do not, and each brings half of w for both.
@@ -27,7 +32,8 @@
  * TB/s.  From shared memory a step reads 112 KB in its 1280 cycles of products, which could be
  * 160 KB; 33 KB arrive meanwhile.  Volumes 64 -> 64, 16 x 48 x 32 x 32: 174 GFLOP, 0.18 ms;
  * wgmma with 64 columns reads 128 bytes a cycle, all that shared memory has, so that with what
- * arrives 0.25 ms are the floor.
+ * arrives 0.25 ms are the floor.  The ResBlock of E4M3 numbers: 0.031 ms at 1980 TFLOP/s, 0.037 of
+ * 3 steps for 320 channels; 33 MB, 0.007 ms; from L2 0.16 GB, 0.03 ms.
  *
  * IS-Net of one picture of 1024 x 1024, 113 convolutions, 84 in whole steps: 319 GFLOP, 0.32 ms;
  * 0.87 GB, 0.18 ms.  Each at the larger of the two, at the 540 TFLOP/s that 64 columns give, and 2
@@ -41,7 +47,6 @@
 #include "kernels/tensor_map.cuh"
 
 enum { GROUPS = 2, UNIT = 64, WARPS = 4 * GROUPS, THREADS = (WARPS + 4) * PF_WARP, PAIR = 2 };
-enum { CHANNELS = 64 };                                         // of a step: a line
 // Three threads, two that work and one that carries, share the 504 registers of the start.
 enum { WORKERS_REGISTERS = 232, CARRIERS_REGISTERS = 40 };
 enum { PARITIES = 8 };
@@ -76,6 +81,7 @@ struct call {
     int pairs, split, slabs;    // slabs of one part
     int batch;                  // elements
     int count;                  // of jobs
+    int blocks;                 // steps for all channels at a tap; the last may have fewer
     bool shared;
 };
 
@@ -116,7 +122,7 @@ job_of(const call &j, int i)
     for (int k = 0; k < 3; k++)
         t.kernel[k] = j.c.transposed ? 1 + (t.parity >> k & 1) : j.c.kernel[k];
     t.taps = j.shared ? t.kernel[1] : 1;
-    const int all = t.kernel[0] * (t.kernel[1] / t.taps) * t.kernel[2] * (j.c.C / CHANNELS);
+    const int all = t.kernel[0] * (t.kernel[1] / t.taps) * t.kernel[2] * j.blocks;
     t.first = t.part * j.slabs;
     t.slabs = min(all - t.first, j.slabs);
     return t;
@@ -130,15 +136,15 @@ struct tap {
 static __device__ __forceinline__ tap
 tap_of(const call &j, const job &t, int slab)
 {
-    const int blocks = j.c.C / CHANNELS, at = slab / blocks, rows = t.kernel[1] / t.taps;
+    const int at = slab / j.blocks, rows = t.kernel[1] / t.taps;
     return {at / t.kernel[2] / rows, at / t.kernel[2] % rows, at % t.kernel[2],
-            slab % blocks * CHANNELS};
+            slab % j.blocks * j.c.line};
 }
 
 static __device__ __forceinline__ void
 pf_advance(tap &p, const call &j, const job &t)
 {
-    if ((p.c += CHANNELS) < j.c.C)
+    if ((p.c += j.c.line) < j.c.C)
         return;
     p.c = 0;
     if (++p.x < t.kernel[2])
@@ -247,9 +253,9 @@ leave_w(signals<R> *s, int place)
         pf_barrier_arrive_at(&s->w_empty[place], threadIdx.x % PF_WARP);
 }
 
-/* sum [64 * UNITS, BN] += one tap and 64 channels; unit: bytes from the first 64 pixels to the
- * next. */
-template <typename T, int UNITS, int BN> static __device__ __forceinline__ void
+/* sum [64 * UNITS, BN] += one tap and a line of channels; unit: bytes from the first 64 pixels to
+ * the next. */
+template <typename In, int UNITS, int BN> static __device__ __forceinline__ void
 multiply(float (&sum)[UNITS * BN / 2], unsigned x, unsigned w, unsigned unit)
 {
     pf_group_begin();
@@ -257,13 +263,13 @@ multiply(float (&sum)[UNITS * BN / 2], unsigned x, unsigned w, unsigned unit)
     for (int k = 0; k < LINE / 32; k++)
 #pragma unroll
         for (int i = 0; i < UNITS; i++)
-            pf_group_mma<T, BN>(&sum[i * BN / 2], pf_group_operand(x + i * unit + k * 32),
-                                pf_group_operand(w + k * 32));
+            pf_group_mma<In, BN>(&sum[i * BN / 2], pf_group_operand(x + i * unit + k * 32),
+                                 pf_group_operand(w + k * 32));
     pf_group_commit();
 }
 
 /* All steps of a job.  A place is left when the next step's products are on their way. */
-template <typename T, typename R, int UNITS, int BN> static __device__ __forceinline__ void
+template <typename In, typename R, int UNITS, int BN> static __device__ __forceinline__ void
 add_up(float (&sum)[UNITS * BN / 2], const call &j, const job &t, unsigned base, signals<R> *s,
        pf_turn<R::SLABS> &slab, pf_turn<R::STEPS> &w)
 {
@@ -280,8 +286,8 @@ add_up(float (&sum)[UNITS * BN / 2], const call &j, const job &t, unsigned base,
             pf_barrier_wait(&s->slab_full[slab.at], slab.odd);
         pf_barrier_wait(&s->w_full[w.at], w.odd);
         __syncwarp();
-        multiply<T, UNITS, BN>(sum, x + slab.at * GROUPS * R::SLAB + y * down,
-                               base + R::W + w.at * R::STEP, unit);
+        multiply<In, UNITS, BN>(sum, x + slab.at * GROUPS * R::SLAB + y * down,
+                                base + R::W + w.at * R::STEP, unit);
         pf_group_wait<1>();     // the step before is done with
         if (n > 0)
             leave_w(s, before(w));
@@ -340,10 +346,10 @@ exchange(float (&v)[8], const float *s)
 }
 
 /* Row m of y, of which this thread gets 8 columns from n on, 8 that are 32 further, and so on;
- * s: its sums of the first 8 columns, 4 further those of the next.  m = -1: there is no such
- * row, but others want its sums. */
+ * s: its sums of the first 8 columns, 4 further those of the next, all to be multiplied by scale.
+ * m = -1: there is no such row, but others want its sums. */
 template <typename T, int BN, bool ACTS> static __device__ __forceinline__ void
-store_row(const float *s, const struct conv &a, const job &t, int m, int n)
+store_row(const float *s, const struct conv &a, const job &t, int m, int n, float scale)
 {
     const int64_t at = m < 0 ? 0 : row_of(a, m, t.parity) + n;
     const bool add = m >= 0 && a.residual && !a.part;
@@ -356,6 +362,9 @@ store_row(const float *s, const struct conv &a, const job &t, int m, int n)
     for (int q = 0; q < BN / 32; q++) {
         float v[8];
         exchange(v, s + 16 * q);
+#pragma unroll
+        for (int k = 0; k < 8; k++)
+            v[k] *= scale;
         if (m < 0 || n + 32 * q >= a.K)
             continue;
         if (a.part) {
@@ -371,7 +380,8 @@ store_row(const float *s, const struct conv &a, const job &t, int m, int n)
 
 /* Stores all sums of this thread in job i.  Of the job nothing else is kept until here: registers
  * are scarce. */
-template <typename T, int UNITS, int BN, bool ACTS> static __device__ __forceinline__ void
+template <typename In, typename T, int UNITS, int BN, bool ACTS>
+static __device__ __forceinline__ void
 store(const float (&sum)[UNITS * BN / 2], const call &j, int i)
 {
     asm volatile("" : "+r"(i));
@@ -379,13 +389,14 @@ store(const float (&sum)[UNITS * BN / 2], const call &j, int i)
     const corner k = corner_of(j, t.patch + threadIdx.x / 128);
     const int row = threadIdx.x % 128 / PF_WARP * 16 + threadIdx.x % PF_WARP / 4,
               n = t.n0 + threadIdx.x % 4 * 8;
+    const float scale = sizeof(In) == 1 ? __ldg(j.c.scale) : 1.0f;
 #pragma unroll
     for (int r = 0; r < 2 * UNITS; r++)         // rows row, row + 8, row + 64, row + 72
         store_row<T, BN, ACTS>(&sum[r / 2 * (BN / 2) + r % 2 * 2], j.c, t,
-                               pixel_of<UNITS>(j, k, row + r / 2 * UNIT + r % 2 * 8), n);
+                               pixel_of<UNITS>(j, k, row + r / 2 * UNIT + r % 2 * 8), n, scale);
 }
 
-template <typename T, typename R, int UNITS, int BN, bool ACTS>
+template <typename In, typename T, typename R, int UNITS, int BN, bool ACTS>
 static __device__ __forceinline__ void
 work(const call &j, unsigned base, signals<R> *s)
 {
@@ -394,8 +405,8 @@ work(const call &j, unsigned base, signals<R> *s)
     float sum[UNITS * BN / 2];
 #pragma unroll 1
     for (int i = blockIdx.x / PAIR; i < j.count; i += gridDim.x / PAIR) {
-        add_up<T, R, UNITS, BN>(sum, j, job_of<BN>(j, i), base, s, slab, w);
-        store<T, UNITS, BN, ACTS>(sum, j, i);
+        add_up<In, R, UNITS, BN>(sum, j, job_of<BN>(j, i), base, s, slab, w);
+        store<In, T, UNITS, BN, ACTS>(sum, j, i);
     }
 }
 
@@ -417,7 +428,8 @@ set_up(signals<R> *s)
 #else
 #define IN_PAIRS __cluster_dims__(PAIR, 1, 1)
 #endif
-template <typename T, int UNITS, int BN, bool ACTS>
+/* x and w of In, y of T. */
+template <typename In, typename T, int UNITS, int BN, bool ACTS>
 static __global__ void IN_PAIRS __launch_bounds__(THREADS, 1)
 convolve(const __grid_constant__ struct call j)
 {
@@ -439,7 +451,7 @@ convolve(const __grid_constant__ struct call j)
         __syncwarp();
     } else {
         pf_registers_more<WORKERS_REGISTERS>();
-        work<T, R, UNITS, BN, ACTS>(j, base, s);
+        work<In, T, R, UNITS, BN, ACTS>(j, base, s);
     }
     pf_cluster_sync();            // nobody leaves whose barriers or memory the other one still uses
 }
@@ -493,7 +505,7 @@ make_maps(struct call *j, const struct hopper_plan *p, pf_dtype type)
         (cuuint32_t)(p->shared ? rows_for(a, 1 << p->shift[1]) : 1 << p->shift[1]);
     const cuuint32_t step[] = {1, (cuuint32_t)a->stride[2], (cuuint32_t)a->stride[1],
                                (cuuint32_t)a->stride[0], 1};
-    const cuuint32_t box[] = {CHANNELS, step[1] << p->shift[2], step[2] * high,
+    const cuuint32_t box[] = {(cuuint32_t)a->line, step[1] << p->shift[2], step[2] * high,
                               step[3] << p->shift[0], 1u << log_batch(p)};
     PF_TRY(make_map(&j->x, type, a->x, 5, dim, box, step));
     for (int i = 0; i < (a->transposed ? PARITIES : 1); i++) {
@@ -502,8 +514,10 @@ make_maps(struct call *j, const struct hopper_plan *p, pf_dtype type)
             R *= a->transposed ? 1 + (i >> k & 1) : a->kernel[k];
         const int64_t at = a->transposed ? (int64_t)pf_parity_start(i) * a->K * a->C : 0;
         const cuuint64_t w_dim[] = {(cuuint64_t)R, (cuuint64_t)a->K};
-        const cuuint32_t w_box[] = {CHANNELS, (cuuint32_t)p->columns / PAIR}, ones[] = {1, 1};
-        PF_TRY(make_map(&j->w[i], type, (const uint16_t *)a->w + at, 2, w_dim, w_box, ones));
+        const cuuint32_t w_box[] = {(cuuint32_t)a->line, (cuuint32_t)p->columns / PAIR},
+                         ones[] = {1, 1};
+        const char *const w = (const char *)a->w + at * (int64_t)pf_dtype_size(type);
+        PF_TRY(make_map(&j->w[i], type, w, 2, w_dim, w_box, ones));
     }
     return PF_OK;
 }
@@ -517,7 +531,8 @@ is_usable(void)
     static int known = -1;
     if (known < 0)
         known =
-            pf_group_compiled((const void *)convolve<__nv_bfloat16, 2, 160, false>) &&
+            pf_group_compiled(
+                (const void *)convolve<__nv_bfloat16, __nv_bfloat16, 2, 160, false>) &&
             pf_tensor_maps_encoder();
     return known;
 }
@@ -571,11 +586,18 @@ choose_patch(const struct conv *a, struct hopper_plan *p)
     return least < INT_MAX;
 }
 
-/* Slabs of the whole reduction: a slab is 64 channels at as many taps. */
+/* Steps for all channels at a tap. */
+static int
+blocks_of(const struct conv *a)
+{
+    return (a->C + a->line - 1) / a->line;
+}
+
+/* Slabs of the whole reduction: a slab is a line of channels at as many taps. */
 static int
 slabs_of(const struct conv *a, int taps)
 {
-    return a->kernel[0] * a->kernel[1] * a->kernel[2] / taps * (a->C / CHANNELS);
+    return a->kernel[0] * a->kernel[1] * a->kernel[2] / taps * blocks_of(a);
 }
 
 /* What a multiprocessor does in a unit of conv.cuh, 0.48 us. */
@@ -583,12 +605,13 @@ slabs_of(const struct conv *a, int taps)
 static const double SHARED_BYTES = 104e3;
 // What the L2 cache gives one multiprocessor in a unit: all together get 5.5 TB/s.
 static const double L2_BYTES = 20e3;
-/* Units that wgmma takes for 128 x 128 of y and 64 channels: 0.58 at 990 TFLOP/s; fitted. */
+/* Units that wgmma takes for 128 x 128 of y and a line of channels: 0.58 at 990 TFLOP/s of 16 bits,
+ * 1980 of E4M3; fitted to the former. */
 static const double PRODUCTS = 0.74;
 static const double STORE = 2.5;         // units for each 64 rows of a group at a job's end; fitted
 
-/* One step, one tap and 64 channels of a block's tile: as long as its products, shared memory or
- * L2 need. */
+/* One step, one tap and a line of channels of a block's tile: as long as its products, shared
+ * memory or L2 need. */
 static double
 time_of_step(const struct conv *a, const struct hopper_plan *p)
 {
@@ -609,7 +632,7 @@ time_of(const pf_dev *dev, const struct conv *a, const struct hopper_plan *p)
     const int taps = p->shared ? taps_down(a) : 1, BN = p->columns;
     const int64_t pairs = (p->patches + PAIR * GROUPS - 1) / (PAIR * GROUPS);
     const int64_t jobs = pairs * ((a->K + BN - 1) / BN) * p->split * (a->transposed ? PARITIES : 1);
-    const double all = a->transposed ? 27.0 / 8 * (a->C / CHANNELS) : slabs_of(a, taps) * taps;
+    const double all = a->transposed ? 27.0 / 8 * blocks_of(a) : slabs_of(a, taps) * taps;
     const double turns = ceil((double)jobs / (dev->cuda->processors / PAIR));
     return turns * (time_of_step(a, p) * (all / p->split + 1) + STORE * p->units) +
            time_of_parts(dev, a, p->split);
@@ -641,7 +664,7 @@ pf_conv_hopper_plan(const pf_dev *dev, const struct conv *a, pf_dtype type)
     struct hopper_plan best = {};
     best.split = 1;
     best.time = HUGE_VAL;
-    if (pf_dtype_size(type) != 2 || a->C % CHANNELS || !a->whole || !pf_is_aligned(a->x))
+    if (type == PF_F32 || a->C % 64 || !a->whole || !pf_is_aligned(a->x))
         return best;
     if (!is_usable() || dev->cuda->processors < PAIR)
         return best;
@@ -667,6 +690,7 @@ call_of(const struct conv *a, const struct hopper_plan *p)
     struct call j = {};
     j.c = *a;
     j.c.columns = (a->K + p->columns - 1) / p->columns;
+    j.blocks = blocks_of(a);
     j.shared = p->shared;
     for (int i = 0; i < 3; i++) {
         j.shift[i] = p->shift[i];
@@ -683,27 +707,27 @@ call_of(const struct conv *a, const struct hopper_plan *p)
     return j;
 }
 
-template <typename T, int UNITS, int BN> static pf_err
+template <typename In, typename T, int UNITS, int BN> static pf_err
 launch(pf_dev *dev, const struct call *j)
 {
     typedef room<UNITS, BN> R;
     enum { BYTES = (int)R::SIGNALS + (int)sizeof(signals<R>) };
     const int most = dev->cuda->processors / PAIR, pairs = j->count < most ? j->count : most;
     void (*const kernel)(struct call) =
-        j->c.act == PF_NONE ? convolve<T, UNITS, BN, false> : convolve<T, UNITS, BN, true>;
+        j->c.act == PF_NONE ? convolve<In, T, UNITS, BN, false> : convolve<In, T, UNITS, BN, true>;
     PF_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
                 "convolution");
     kernel<<<pairs * PAIR, THREADS, BYTES, pf_cuda_stream(dev)>>>(*j);
     return pf_launched(dev, "pf_conv");
 }
 
-template <typename T> static pf_err
+template <typename In, typename T> static pf_err
 launch_for(pf_dev *dev, const struct call *j, const struct hopper_plan *p)
 {
-    return p->units == 1        ? launch<T, 1, 160>(dev, j)
-           : p->columns == 160 ? launch<T, 2, 160>(dev, j)
-           : p->columns == 128 ? launch<T, 2, 128>(dev, j)
-                               : launch<T, 2, 64>(dev, j);
+    return p->units == 1        ? launch<In, T, 1, 160>(dev, j)
+           : p->columns == 160 ? launch<In, T, 2, 160>(dev, j)
+           : p->columns == 128 ? launch<In, T, 2, 128>(dev, j)
+                               : launch<In, T, 2, 64>(dev, j);
 }
 
 pf_err
@@ -720,5 +744,7 @@ pf_conv_hopper(pf_dev *dev, const struct conv *a, const struct hopper_plan *p, p
     if (dev->dry)               // its memory has no addresses
         return PF_OK;
     PF_TRY(make_maps(&j, p, type));
-    return type == PF_F16 ? launch_for<__half>(dev, &j, p) : launch_for<__nv_bfloat16>(dev, &j, p);
+    return type == PF_F8    ? launch_for<__nv_fp8_e4m3, __nv_bfloat16>(dev, &j, p)
+           : type == PF_F16 ? launch_for<__half, __half>(dev, &j, p)
+                            : launch_for<__nv_bfloat16, __nv_bfloat16>(dev, &j, p);
 }

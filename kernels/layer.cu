@@ -7,9 +7,9 @@
  * strided reads meet in the cache.  A full-size model is 1.65 G parameters: 3.3 GB written once,
  * a millisecond beside the bus.
  *
- * A weight of E4M3 numbers is packed as f32 first, in the arena: one scale serves all of it, so that
- * its largest number becomes the largest there is.  The type's precision is relative down to 2^-15
- * of that, as is the input's; a scale for each row would tell the same numbers apart. */
+ * A weight of E4M3 numbers is packed as f32 first, in the arena.  One scale serves all of it, so
+ * that its largest number becomes the largest there is.  The type's precision is relative down to
+ * 2^-14 of that, as is the input's: a scale for each row would tell hardly more numbers apart. */
 #include <cstdlib>
 
 #include "kernels/layer.cuh"

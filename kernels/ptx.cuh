@@ -16,6 +16,7 @@
 #include <cstring>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 #include <type_traits>
 
 /* Operands lie in shared memory as lines of 128 bytes, in pieces of 16. */
@@ -228,19 +229,22 @@ pf_group_operand(unsigned address)
     "%92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, "                  \
     "%104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, "          \
     "%116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
-#define PF_WGMMA_(shape, type, names, operands, ...)                                \
+#define PF_WGMMA_(shape, type, modes, names, operands, ...)                         \
     asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; "                            \
                  "wgmma.mma_async.sync.aligned." shape ".f32." type "." type " {"   \
-                 names "}, " operands ", p, 1, 1, 0, 0; }" : __VA_ARGS__ : "l"(a), "l"(b))
-#define PF_WGMMA_64_(type) PF_WGMMA_("m64n64k16", type, PF_NAMES_32_, "%32, %33", PF_SUMS_32_)
-#define PF_WGMMA_128_(type) PF_WGMMA_("m64n128k16", type, PF_NAMES_64_, "%64, %65", PF_SUMS_64_)
-#define PF_WGMMA_160_(type)                                                                 \
-    PF_WGMMA_("m64n160k16", type, PF_NAMES_80_, "%80, %81", PF_SUMS_64_, PF_SUMS_8_(64),    \
+                 names "}, " operands ", p, 1, 1" modes "; }"                       \
+                 : __VA_ARGS__ : "l"(a), "l"(b))
+#define PF_WGMMA_64_(k, type, modes)    \
+    PF_WGMMA_("m64n64" k, type, modes, PF_NAMES_32_, "%32, %33", PF_SUMS_32_)
+#define PF_WGMMA_128_(k, type, modes)   \
+    PF_WGMMA_("m64n128" k, type, modes, PF_NAMES_64_, "%64, %65", PF_SUMS_64_)
+#define PF_WGMMA_160_(k, type, modes)                                                           \
+    PF_WGMMA_("m64n160" k, type, modes, PF_NAMES_80_, "%80, %81", PF_SUMS_64_, PF_SUMS_8_(64),  \
               PF_SUMS_8_(72))
-#define PF_WGMMA_256_(type)                                                                     \
-    PF_WGMMA_("m64n256k16", type, PF_NAMES_128_, "%128, %129", PF_SUMS_64_, PF_SUMS_8_(64),     \
-              PF_SUMS_8_(72), PF_SUMS_8_(80), PF_SUMS_8_(88), PF_SUMS_8_(96), PF_SUMS_8_(104),  \
-              PF_SUMS_8_(112), PF_SUMS_8_(120))
+#define PF_WGMMA_256_(k, type, modes)                                                           \
+    PF_WGMMA_("m64n256" k, type, modes, PF_NAMES_128_, "%128, %129", PF_SUMS_64_,               \
+              PF_SUMS_8_(64), PF_SUMS_8_(72), PF_SUMS_8_(80), PF_SUMS_8_(88), PF_SUMS_8_(96),   \
+              PF_SUMS_8_(104), PF_SUMS_8_(112), PF_SUMS_8_(120))
 
 /* instruction(type) for T, __half or __nv_bfloat16. */
 #define PF_ON_HOPPER_FOR_(T, instruction)           \
@@ -251,18 +255,30 @@ pf_group_operand(unsigned address)
             PF_ON_HOPPER_(instruction("bf16"));     \
     } while (0)
 
+/* instruction(numbers in 32 bytes, type, modes) for T, E4M3 among them: whose operands cannot be
+ * transposed, and of whose sums the tensor cores keep some 14 bits from one product to the next. */
+#define PF_ON_HOPPER_FOR_ANY_(T, instruction)                   \
+    do {                                                        \
+        if constexpr (std::is_same_v<T, __nv_fp8_e4m3>)         \
+            PF_ON_HOPPER_(instruction("k32", "e4m3", ""));      \
+        else if constexpr (std::is_same_v<T, __half>)           \
+            PF_ON_HOPPER_(instruction("k16", "f16", ", 0, 0")); \
+        else                                                    \
+            PF_ON_HOPPER_(instruction("k16", "bf16", ", 0, 0"));\
+    } while (0)
+
 template <typename T, int N> static __device__ __forceinline__ void
 pf_group_mma(float *d, uint64_t a, uint64_t b)
 {
     static_assert(N == 64 || N == 128 || N == 160 || N == 256, "these are there");
     if constexpr (N == 64)
-        PF_ON_HOPPER_FOR_(T, PF_WGMMA_64_);
+        PF_ON_HOPPER_FOR_ANY_(T, PF_WGMMA_64_);
     else if constexpr (N == 128)
-        PF_ON_HOPPER_FOR_(T, PF_WGMMA_128_);
+        PF_ON_HOPPER_FOR_ANY_(T, PF_WGMMA_128_);
     else if constexpr (N == 160)
-        PF_ON_HOPPER_FOR_(T, PF_WGMMA_160_);
+        PF_ON_HOPPER_FOR_ANY_(T, PF_WGMMA_160_);
     else
-        PF_ON_HOPPER_FOR_(T, PF_WGMMA_256_);
+        PF_ON_HOPPER_FOR_ANY_(T, PF_WGMMA_256_);
 }
 
 /* The same, or d = a b^T if add is 0, else 1. */

@@ -1,5 +1,5 @@
 /* tensor_map.cuh - descriptions of tensors by which the copy engine (TMA) brings boxes of 16-bit
- * numbers: for conv_hopper.cu and linear_geglu.cu.
+ * and E4M3 numbers: for conv_hopper.cu and linear_geglu.cu.
  *
  *     if (pf_tensor_maps_encoder())                   // this driver has them
  *         PF_TRY(pf_tensor_map(&map, PF_BF16, x, n, dim, stride, box, step));
@@ -43,8 +43,9 @@ static inline pf_err
 pf_tensor_map(CUtensorMap *map, pf_dtype type, const void *data, int n, const cuuint64_t *dim,
               const cuuint64_t *stride, const cuuint32_t *box, const cuuint32_t *step)
 {
-    const CUtensorMapDataType number = type == PF_F16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                                      : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+    const CUtensorMapDataType number = type == PF_F8    ? CU_TENSOR_MAP_DATA_TYPE_UINT8
+                                       : type == PF_F16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                                        : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
     const CUresult e = pf_tensor_maps_encoder()(
         map, number, (cuuint32_t)n, (void *)data, dim, stride, box, step,
         CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
