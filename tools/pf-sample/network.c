@@ -1,4 +1,5 @@
 /* network.c - parameters by name, operators that allocate. */
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,14 @@ scope_in(const struct scope *n, const char *fmt, ...)
     if (len < 0 || (size_t)len >= sizeof in.prefix - used)
         pf_bug("prefix %s is too long", in.prefix);
     return in;
+}
+
+struct scope
+scope_behind(const struct scope *n, const struct norm *norm)
+{
+    struct scope behind = *n;
+    behind.bound = norm->bound;
+    return behind;
 }
 
 static const char *
@@ -74,7 +83,7 @@ scope_linear(const struct scope *n, pf_layer **w, const char *name, int64_t K, i
     PF_TRY(scope_matrix(n, &weight, name, K, C));
     if (bias)
         PF_TRY(scope_bias(n, &b, name, K));
-    return pf_layer_new(n->dev, w, &weight, bias ? &b : NULL, false);
+    return pf_layer_new_f8(n->dev, w, 1, &weight, bias ? &b : NULL, n->bound);
 }
 
 pf_err
@@ -87,7 +96,7 @@ scope_conv(const struct scope *n, pf_layer **w, const char *name, int64_t K, int
                       (int64_t[]){K, C, kernel, kernel, kernel}));
     if (bias)
         PF_TRY(scope_bias(n, &b, name, K));
-    return pf_layer_new(n->dev, w, &weight, bias ? &b : NULL, false);
+    return pf_layer_new_f8(n->dev, w, 1, &weight, bias ? &b : NULL, n->bound);
 }
 
 pf_err
@@ -101,6 +110,22 @@ scope_conv_up(const struct scope *n, pf_layer **w, const char *name, int64_t K, 
     return pf_layer_new(n->dev, w, &weight, &b, true);
 }
 
+/* Eight standard deviations, of the channel that has the most. */
+static float
+bound_of(const pf_tensor *gamma, const pf_tensor *beta)
+{
+    float bound = 0;
+    for (int64_t c = 0; c < gamma->dim[0]; c++) {
+        float g, b;
+        pf_to_f32(&g, (const char *)gamma->data + (size_t)c * pf_dtype_size(gamma->dtype),
+                  gamma->dtype, 1);
+        pf_to_f32(&b, (const char *)beta->data + (size_t)c * pf_dtype_size(beta->dtype),
+                  beta->dtype, 1);
+        bound = fmaxf(bound, fabsf(b) + 8 * fabsf(g));
+    }
+    return bound;
+}
+
 pf_err
 scope_norm(const struct scope *n, struct norm *norm, const char *name, int64_t C, int groups,
            float eps)
@@ -111,6 +136,7 @@ scope_norm(const struct scope *n, struct norm *norm, const char *name, int64_t C
     norm->eps = eps;
     PF_TRY(scope_need(n, &gamma, full_name(full, n, name, ".weight"), 1, &C));
     PF_TRY(scope_bias(n, &beta, name, C));
+    norm->bound = pf_dev_is_dry(n->dev) ? 1 : bound_of(&gamma, &beta);  // weights are not read then
     PF_TRY(pf_dev_vector(n->dev, &norm->gamma, &gamma));
     return pf_dev_vector(n->dev, &norm->beta, &beta);
 }
@@ -134,7 +160,7 @@ net_stack_add(const struct scope *n, struct net_stack *s, int64_t *offset, const
 pf_err
 net_stack_layer(const struct scope *n, pf_layer **w, const struct net_stack *s, bool bias)
 {
-    return pf_layer_new_stack(n->dev, w, s->n, s->weight, bias ? s->bias : NULL);
+    return pf_layer_new_f8(n->dev, w, s->n, s->weight, bias ? s->bias : NULL, n->bound);
 }
 
 pf_err
@@ -145,7 +171,7 @@ run_linear(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x,
         int64_t dim[PF_MAX_DIMS];
         memcpy(dim, x->dim, sizeof dim);
         dim[x->ndim - 1] = w->K;
-        PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, dim));
+        PF_TRY(pf_dev_alloc(r->dev, y, pf_dev_dtype(r->dev), x->ndim, dim));
     }
     return pf_linear(r->dev, y, x, w, e);
 }
@@ -161,7 +187,7 @@ alloc_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x, i
         dim[1 + i] = w->transposed ? 2 * x->dim[1 + i]
                    : (x->dim[1 + i] + before + after - w->kernel[3 - spatial + i]) / stride + 1;
     dim[x->ndim - 1] = w->K;
-    return pf_dev_alloc(r->dev, y, x->dtype, x->ndim, dim);
+    return pf_dev_alloc(r->dev, y, pf_dev_dtype(r->dev), x->ndim, dim);
 }
 
 pf_err
@@ -183,14 +209,15 @@ run_upsample_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tenso
 }
 
 pf_err
-run_norm(struct run *r, pf_tensor *y, const struct norm *n, const pf_tensor *x, enum pf_act act,
-         const pf_tensor *channel)
+run_norm(struct run *r, pf_tensor *y, const struct norm *n, const pf_layer *to, const pf_tensor *x,
+         enum pf_act act, const pf_tensor *channel)
 {
+    const pf_tensor *const scale = to ? pf_layer_scale(to) : NULL;
     if (!y->data)
-        PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
+        PF_TRY(pf_dev_alloc(r->dev, y, pf_scaled_dtype(r->dev, scale), x->ndim, x->dim));
     if (!n->groups)
-        return pf_layer_norm(r->dev, y, x, &n->gamma, &n->beta, n->eps, NULL);
-    return pf_group_norm(r->dev, y, x, &n->gamma, &n->beta, n->groups, n->eps, act, channel, NULL);
+        return pf_layer_norm(r->dev, y, x, &n->gamma, &n->beta, n->eps, scale);
+    return pf_group_norm(r->dev, y, x, &n->gamma, &n->beta, n->groups, n->eps, act, channel, scale);
 }
 
 pf_err
@@ -201,7 +228,7 @@ run_norm_conv(struct run *r, pf_tensor *y, const struct norm *n, const pf_layer 
     if (!y->data)
         PF_TRY(alloc_conv(r, y, w, x, stride, 1, 1));
     const size_t mark = pf_dev_mark(r->dev);
-    PF_TRY(run_norm(r, &t, n, x, PF_SILU, channel));
+    PF_TRY(run_norm(r, &t, n, w, x, PF_SILU, channel));
     PF_TRY(run_conv(r, y, w, &t, stride, 1, 1, e));
     pf_dev_reset(r->dev, mark);
     return PF_OK;

@@ -12,14 +12,15 @@ load_block(struct transformer_block *w, const struct scope *n, int c, int E)
     struct net_stack qkv = {0};
     PF_TRY(scope_norm(n, &w->norm1, "norm1", c, 0, 1e-5f));
     PF_TRY(scope_norm(n, &w->norm3, "norm3", c, 0, 1e-5f));
+    const struct scope behind1 = scope_behind(n, &w->norm1), behind3 = scope_behind(n, &w->norm3);
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_q", c, c, false));
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_k", c, c, false));
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_v", c, c, false));
-    PF_TRY(net_stack_layer(n, &w->qkv, &qkv, false));
+    PF_TRY(net_stack_layer(&behind1, &w->qkv, &qkv, false));
     PF_TRY(scope_linear(n, &w->out, "attn1.to_out.0", c, c, true));
     PF_TRY(scope_linear(n, &w->ctx_v, "attn2.to_v", c, E, false));
     PF_TRY(scope_linear(n, &w->ctx_out, "attn2.to_out.0", c, c, true));
-    PF_TRY(scope_linear(n, &w->ff_in, "ff.net.0.proj", 8 * c, c, true));
+    PF_TRY(scope_linear(&behind3, &w->ff_in, "ff.net.0.proj", 8 * c, c, true));
     return scope_linear(n, &w->ff_out, "ff.net.2", c, 4 * c, true);
 }
 
@@ -98,7 +99,8 @@ load_spatial(struct spatial *w, const struct scope *n, int c, int E, float facto
 {
     const struct scope tb = scope_in(n, "transformer_blocks.0.");
     PF_TRY(scope_norm(n, &w->norm, "norm", c, 32, 1e-6f));
-    PF_TRY(scope_linear(n, &w->proj_in, "proj_in", c, c, true));
+    const struct scope behind = scope_behind(n, &w->norm);
+    PF_TRY(scope_linear(&behind, &w->proj_in, "proj_in", c, c, true));
     PF_TRY(load_block(&w->block, &tb, c, E));
     return load_scaled(n, &w->proj_out, "proj_out", c, c, factor);
 }
@@ -153,17 +155,19 @@ transformer_block(struct run *r, pf_tensor *u, const struct transformer_block *w
 {
     const size_t mark = pf_dev_mark(r->dev);
     const pf_tensor context = rows(&w->context, c->branches * c->first, u->dim[0]);
-    pf_tensor n = {0}, qkv = {0}, ff = {0};
-    PF_TRY(run_norm(r, &n, &w->norm1, u, PF_NONE, NULL));               // [B, T, c]
+    pf_tensor n, qkv = {0}, ff = {0}, a;
+    PF_TRY(pf_dev_alloc(r->dev, &a, u->dtype, u->ndim, u->dim));
+    n = pf_tensor_view(a.data, pf_scaled_dtype(r->dev, pf_layer_scale(w->qkv)), u->ndim, u->dim);
+    PF_TRY(run_norm(r, &n, &w->norm1, w->qkv, u, PF_NONE, NULL));       // [B, T, c]
     PF_TRY(run_linear(r, &qkv, w->qkv, &n, NULL));                      // [B, T, 3c]
-    PF_TRY(pf_attention(r->dev, &n, &qkv, heads, 1.0f / sqrtf((float)(u->dim[2] / heads)), mask,
-                        side));
-    PF_TRY(run_linear(r, u, w->out, &n, &(struct pf_epilogue){.channel = &context, .residual = u}));
+    PF_TRY(pf_attention(r->dev, &a, &qkv, heads, 1.0f / sqrtf((float)(u->dim[2] / heads)), mask,
+                        side));                                         // where n was
+    PF_TRY(run_linear(r, u, w->out, &a, &(struct pf_epilogue){.channel = &context, .residual = u}));
     pf_dev_reset(r->dev, mark);
 
     n = (pf_tensor){0};
     PF_TRY(PF_ALLOC(r->dev, &ff, u->dtype, u->dim[0], u->dim[1], w->ff_out->C));
-    PF_TRY(run_norm(r, &n, &w->norm3, u, PF_NONE, NULL));
+    PF_TRY(run_norm(r, &n, &w->norm3, w->ff_in, u, PF_NONE, NULL));
     PF_TRY(pf_linear_geglu(r->dev, &ff, &n, w->ff_in));                 // [B, T, 4c]
     PF_TRY(run_linear(r, u, w->ff_out, &ff, &(struct pf_epilogue){.residual = u}));
     pf_dev_reset(r->dev, mark);
@@ -183,7 +187,7 @@ spad(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_t
         PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
     const size_t mark = pf_dev_mark(r->dev);
     PF_TRY(PF_ALLOC(r->dev, &u, x->dtype, B, T, w->c));
-    PF_TRY(run_norm(r, &n, &s->norm, x, PF_NONE, NULL));
+    PF_TRY(run_norm(r, &n, &s->norm, NULL, x, PF_NONE, NULL));
     n = RESHAPE(&n, B, T, half);
     for (int64_t b = 0; b < B; b += c->n) {     // each branch has the same Pluecker maps
         pf_tensor ub = rows(&u, b, c->n);
@@ -212,7 +216,7 @@ spatial(struct run *r, pf_tensor *y, const struct double_transformer *w, const p
     if (!y->data)
         PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
     const size_t mark = pf_dev_mark(r->dev);
-    PF_TRY(run_norm(r, &n, &s->norm, &in, PF_NONE, NULL));
+    PF_TRY(run_norm(r, &n, &s->norm, s->proj_in, &in, PF_NONE, NULL));
     PF_TRY(run_linear(r, &u, s->proj_in, &n, NULL));
     PF_TRY(transformer_block(r, &u, &s->block, w->heads, c, NULL, 0));
     out = tokens(y);
