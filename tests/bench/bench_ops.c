@@ -65,6 +65,29 @@ weight(int ndim, const int64_t *dim)
 }
 #define WEIGHT(...) weight(PF_DIMS_(__VA_ARGS__))
 
+/* A layer of E4M3 numbers in *l, and an input for it in the shape of x.  False: the device has none
+ * such. */
+static bool
+has_f8(pf_layer **l, pf_tensor *x8, const pf_tensor *x, const pf_tensor *w, const pf_tensor *b)
+{
+    const int64_t n = pf_tensor_count(x);
+    static uint8_t some[SOME];
+    if (!pf_dev_f8(dev))
+        return false;
+    pf_must(pf_layer_new_f8(dev, l, 1, w, b, 1));
+    if (!pf_layer_scale(*l))
+        return false;
+    pf_from_f32(some, numbers(), PF_F8, SOME);
+    pf_must(pf_dev_alloc(dev, x8, PF_F8, x->ndim, x->dim));
+    for (int64_t i = 0; i < n; i += SOME) {
+        const int64_t m = n - i < SOME ? n - i : SOME;
+        const pf_tensor from = PF_VIEW(some, PF_F8, m);
+        pf_tensor to = PF_VIEW((char *)x8->data + i, PF_F8, m);
+        pf_must(pf_dev_put(dev, &to, &from));
+    }
+    return true;
+}
+
 static pf_tensor
 constant(const pf_tensor *host)
 {
@@ -158,6 +181,11 @@ bench_conv(const char *kind, int64_t B, int64_t D, int64_t side, int64_t C, int6
     pf_must(pf_layer_new(dev, &l, &w, NULL, false));
     MEASURE(s, pf_conv(dev, &y, &x, l, stride, 1, 1, residual ? &e : NULL));
     print_products(name, s, 2.0 * (double)(B * d * h * h * C * K) * (D ? 27 : 9));
+    if (has_f8(&l, &x, &x, &w, NULL)) {
+        strcat(name, ", f8");
+        MEASURE(s, pf_conv(dev, &y, &x, l, stride, 1, 1, residual ? &e : NULL));
+        print_products(name, s, 2.0 * (double)(B * d * h * h * C * K) * (D ? 27 : 9));
+    }
     pf_dev_reset(dev, mark);
 }
 
@@ -199,6 +227,14 @@ bench_linear(const char *kind, int64_t M, int64_t C, int64_t K, enum pf_act act)
     pf_must(pf_layer_new(dev, &l, &w, NULL, false));
     MEASURE(s, pf_linear(dev, &y, &x, l, &e));
     print_products(name, s, 2.0 * (double)(M * C * K));
+    if (has_f8(&l, &x, &x, &w, NULL))
+        for (int kernel = 0; kernel < 2; kernel++) {
+            strcat(name, kernel ? " by conv.cu" : ", f8");
+            setenv("PF_LINEAR", kernel ? "kernel" : "", 1);
+            MEASURE(s, pf_linear(dev, &y, &x, l, &e));
+            print_products(name, s, 2.0 * (double)(M * C * K));
+        }
+    unsetenv("PF_LINEAR");
     pf_dev_reset(dev, mark);
 }
 
@@ -216,6 +252,7 @@ bench_linear_geglu(const char *kind, int64_t M, int64_t C, int64_t N)
     pf_layer *l;
     double s;
     pf_must(pf_layer_new(dev, &l, &w, &b, false));
+    const size_t length = strlen(name);
     for (int old = 0; old < (pf_dev_is_cuda(dev) ? 2 : 1); old++) {
         setenv("PF_GEGLU", old ? "old" : "all", 1);
         if (old)
@@ -224,6 +261,11 @@ bench_linear_geglu(const char *kind, int64_t M, int64_t C, int64_t N)
         print_products(name, s, 4.0 * (double)(M * C * N));
     }
     unsetenv("PF_GEGLU");
+    if (has_f8(&l, &x, &x, &w, &b)) {
+        strcpy(name + length, ", f8");
+        MEASURE(s, pf_linear_geglu(dev, &y, &x, l));
+        print_products(name, s, 4.0 * (double)(M * C * N));
+    }
     pf_dev_reset(dev, mark);
 }
 
@@ -456,6 +498,7 @@ bench_unet(const char *kind, const int64_t channels[4], int heads)
         bench_conv(kind, rows, 0, side, C, C, 1, true);
         bench_conv(kind, rows, 0, side, 2 * C, C, 1, false);
         bench_linear(kind, rows * P, C, C, PF_NONE);
+        bench_linear(kind, rows * P, C, 3 * C, PF_NONE);
         bench_linear(kind, rows * P, C, 8 * C, PF_NONE);
         bench_linear(kind, rows * P, 4 * C, C, PF_NONE);
         bench_linear_geglu(kind, rows * P, C, 4 * C);

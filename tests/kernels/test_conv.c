@@ -392,6 +392,52 @@ test_cuda_epilogues_match(void **state)
         }
 }
 
+/* Of E4M3 numbers: channels in whole steps of 128 and with half a step at the end; tiles of every
+ * width, parts of the sums, each epilogue. */
+static void
+test_cuda_f8_matches_cpu(void **state)
+{
+    static const struct conv_case s[] = {
+        {1, {1, 16, 16}, 64, 64, {1, 3, 3}, 2, 1, 1, 1, false},
+        {3, {1, 32, 32}, 128, 160, {1, 3, 3}, 2, 1, 1, 1, false},
+        {5, {1, 8, 8}, 192, 136, {1, 3, 3}, 2, 1, 1, 1, false},
+        {3, {1, 4, 4}, 1280, 136, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 24, 40}, 64, 72, {1, 3, 3}, 2, 1, 1, 1, false},
+        {2, {1, 16, 16}, 64, 64, {1, 3, 3}, 2, 2, 1, 1, false},
+        {2, {6, 8, 8}, 64, 64, {3, 3, 3}, 3, 1, 1, 1, false},
+        {67, {1, 16, 16}, 64, 160, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 121, 250}, 64, 168, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 200, 200}, 64, 64, {1, 3, 3}, 2, 1, 1, 1, false},
+        {32, {1, 16, 16}, 320, 320, {1, 3, 3}, 2, 1, 1, 1, false},
+        {32, {1, 4, 4}, 1280, 640, {1, 3, 3}, 2, 1, 1, 1, false},
+        {9, {1, 16, 16}, 960, 320, {1, 3, 3}, 2, 1, 1, 1, false},
+    };
+    enum { ACTS = PF_ACT_LAST + 1 };
+    (void)state;
+    need_f8();
+    for (int i = 0; i < (sanitized() ? 7 : (int)(sizeof s / sizeof *s)); i++) {
+        int64_t xd[5], yd[5], wd[5], out[3];
+        const int axes = shapes(&s[i], xd, yd, wd, out);
+        const int64_t R = s[i].C * s[i].kernel[0] * s[i].kernel[1] * s[i].kernel[2];
+        const pf_tensor bias = UNIFORM((uint64_t)i, s[i].K);
+        pf_layer *layer[2];
+        layer_pair_f8(layer, (uint64_t)i + 50, axes, wd, i % 4 ? &bias : NULL);
+        const struct pair x = pair_f8(uniform((uint64_t)i + 100, axes, xd), layer[1]),
+                          other = pair_of(uniform(2, axes, yd), pf_dev_dtype(gpu)),
+                          channel = PAIR_F32(3, i % 2 ? 1 : s[i].B, s[i].K);
+        struct pair y = pair_of(shaped(axes, yd), pf_dev_dtype(gpu));
+        for (int k = 0; k < 4; k++) {
+            const enum pf_act act = k == 3 ? (enum pf_act)(i % ACTS) : PF_NONE;
+            const struct pf_epilogue e[] = {
+                {k & 1 ? &channel.cpu : NULL, act, k & 2 ? &other.cpu : NULL},
+                {k & 1 ? &channel.gpu : NULL, act, k & 2 ? &other.gpu : NULL}};
+            assert_ok(pf_conv(cpu, &y.cpu, &x.cpu, layer[0], s[i].stride, 1, 1, &e[0]));
+            assert_ok(pf_conv(gpu, &y.gpu, &x.gpu, layer[1], s[i].stride, 1, 1, &e[1]));
+            assert_product_f8(&y, R);
+        }
+    }
+}
+
 /* A transposed convolution adds its residual where it stores. */
 static void
 test_cuda_transposed_epilogue_matches(void **state)
@@ -655,6 +701,7 @@ main(void)
         cmocka_unit_test(test_cuda_matches_cpu_at_production_sizes),
         cmocka_unit_test(test_cuda_matches_cpu_in_large_tiles),
         cmocka_unit_test(test_cuda_epilogues_match),
+        cmocka_unit_test(test_cuda_f8_matches_cpu),
         cmocka_unit_test(test_cuda_transposed_epilogue_matches),
         cmocka_unit_test(test_cuda_dilated_matches_cpu),
         cmocka_unit_test(test_cuda_depthwise_matches_cpu),

@@ -205,6 +205,33 @@ test_cuda_gives_the_same_bytes_twice(void **state)
         }
 }
 
+/* E4M3 numbers for a layer, by all ways. */
+static void
+test_cuda_f8_matches_cpu(void **state)
+{
+    (void)state;
+    need_f8();
+    pf_tensor scale = EMPTY(2);
+    floats(&scale)[0] = 8;
+    const struct pair s = pair_of(scale, PF_F32);
+    for (size_t i = 0; i < sizeof gpu_sizes / sizeof *gpu_sizes; i++) {
+        const int64_t B = gpu_sizes[i][0], P = gpu_sizes[i][1], C = gpu_sizes[i][2];
+        const int groups = (int)gpu_sizes[i][3];
+        const enum pf_act act = i % 3 ? PF_SILU : PF_NONE;
+        if (B == 5)
+            continue;
+        const struct pair x = PAIR_UNIFORM(i, B, P, C), gamma = PAIR_F32(i + 10, C),
+                          beta = PAIR_F32(i + 20, C), v = PAIR_F32(i + 30, 1, C);
+        struct pair y = {.cpu = EMPTY(B, P, C)};
+        assert_ok(PF_KEEP(gpu, &y.gpu, PF_F8, B, P, C));
+        assert_ok(pf_group_norm(cpu, &y.cpu, &x.cpu, &gamma.cpu, &beta.cpu, groups, 1e-5f, act,
+                                i % 2 ? &v.cpu : NULL, NULL));
+        assert_ok(pf_group_norm(gpu, &y.gpu, &x.gpu, &gamma.gpu, &beta.gpu, groups, 1e-5f, act,
+                                i % 2 ? &v.gpu : NULL, &s.gpu));
+        assert_norm_f8(&y);
+    }
+}
+
 int
 main(void)
 {
@@ -216,6 +243,7 @@ main(void)
         cmocka_unit_test(test_in_place_is_the_same),
         cmocka_unit_test(test_wrong_shapes_are_refused),
         cmocka_unit_test(test_cuda_matches_cpu),
+        cmocka_unit_test(test_cuda_f8_matches_cpu),
         cmocka_unit_test(test_cuda_stays_accurate_for_nearly_constant_values),
         cmocka_unit_test(test_cuda_gives_the_same_bytes_twice),
     };

@@ -84,6 +84,28 @@ test_cuda_matches_cpu(void **state)
         }
 }
 
+/* E4M3 numbers for a layer: rows in registers and others. */
+static void
+test_cuda_f8_matches_cpu(void **state)
+{
+    static const int64_t size[][2] = {{37, 5}, {1000, 320}, {300, 640}, {61, 1280}, {3, 2568}};
+    (void)state;
+    need_f8();
+    pf_tensor scale = EMPTY(2);
+    floats(&scale)[0] = 8;
+    const struct pair s = pair_of(scale, PF_F32);
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
+        const int64_t R = size[i][0], C = size[i][1];
+        const struct pair x = PAIR_UNIFORM(i, R, C), gamma = PAIR_F32(i + 20, C),
+                          beta = PAIR_F32(i + 40, C);
+        struct pair y = {.cpu = EMPTY(R, C)};
+        assert_ok(PF_KEEP(gpu, &y.gpu, PF_F8, R, C));
+        assert_ok(pf_layer_norm(cpu, &y.cpu, &x.cpu, &gamma.cpu, &beta.cpu, 1e-5f, NULL));
+        assert_ok(pf_layer_norm(gpu, &y.gpu, &x.gpu, &gamma.gpu, &beta.gpu, 1e-5f, &s.gpu));
+        assert_norm_f8(&y);
+    }
+}
+
 int
 main(void)
 {
@@ -93,6 +115,7 @@ main(void)
         cmocka_unit_test(test_shift_and_scale_of_a_row_cancel),
         cmocka_unit_test(test_wrong_shapes_are_refused),
         cmocka_unit_test(test_cuda_matches_cpu),
+        cmocka_unit_test(test_cuda_f8_matches_cpu),
     };
     return RUN_OPERATOR_TESTS(tests);
 }
