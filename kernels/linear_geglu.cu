@@ -33,9 +33,9 @@
  * KB in 1024 cycles, 7.2 TB/s at full rate, of which it has 5.5: 0.070 ms; measured 0.081.
  *
  * Of E4M3 numbers a step has 128 channels, so that up to 640 stay; the sums are multiplied by the
- * layer's scale, y is bf16.  The first of these sizes takes 3 steps: 0.033 ms at 1980 TFLOP/s, and
- * 10.5 + 83.9 + 0.8 MB, 0.020 ms; but gating a tile takes as long as its 1536 cycles of products.
- * The last: 0.027 ms, by the L2 0.035. */
+ * layer's scale, y is bf16 or, for the next layer, E4M3 too.  The first of these sizes takes 3
+ * steps: 0.033 ms at 1980 TFLOP/s, and 10.5 + 41.9 + 0.8 MB, 0.011 ms; but gating a tile takes as
+ * long as its 1536 cycles of products.  The last: 0.027 ms, by the L2 0.035. */
 #include <climits>
 #include <cstdlib>
 #include <cstring>
@@ -78,7 +78,7 @@ template <typename In, typename T> struct call {
     CUtensorMap x, w;
     T *y;
     const float *bias;          // [2N], or NULL
-    const float *scale;         // of E4M3 numbers
+    const float *scale, *factor;        // of E4M3 numbers: the sums', y's
     int M, N;                   // rows and columns of y
     int steps, tiles, columns;  // tiles down and across
     int parts;                  // gate(): blocks that share a column of tiles
@@ -180,7 +180,8 @@ read_bias(float (&v)[8], const float *bias, int n)
 template <typename In, typename T> static __device__ __forceinline__ void
 store(const float (&sum)[LINES / 2], const call<In, T> &j, int row, int n)
 {
-    const float scale = sizeof(In) == 1 ? __ldg(j.scale) : 1.0f;
+    const float scale = sizeof(In) == 1 ? __ldg(j.scale) : 1.0f,
+                factor = sizeof(T) == 1 ? __ldg(j.factor) : 1.0f;
 #pragma unroll
     for (int q = 0; q < COLUMNS / RUN; q++, n += RUN) {
         float a[8] = {}, g[8] = {};
@@ -194,8 +195,8 @@ store(const float (&sum)[LINES / 2], const call<In, T> &j, int row, int n)
 #pragma unroll
             for (int k = 0; k < 8; k++) {
                 const int at = 16 * q + k / 2 * 4 + 2 * half + k % 2;
-                v[k] = (scale * sum[at] + a[k]) *
-                       pf_activated_as<T>(scale * sum[LINES / 4 + at] + g[k], PF_GELU);
+                v[k] = (scale * sum[at] + a[k]) * factor *
+                       pf_gelu_16(scale * sum[LINES / 4 + at] + g[k]);
             }
             if (row + 8 * half < j.M)
                 pf_write(j.y + (int64_t)(row + 8 * half) * j.N + n, v);
@@ -418,12 +419,13 @@ make_maps(call<In, T> *j, const pf_tensor *x, const pf_layer *w, int rows)
 
 /* A call of tiles of so many rows. */
 template <typename In, typename T> static call<In, T>
-call_of(pf_tensor *y, const pf_layer *w, int rows)
+call_of(pf_tensor *y, const pf_layer *w, const pf_tensor *scale, int rows)
 {
     call<In, T> j = {};
     j.y = (T *)y->data;
     j.bias = (const float *)w->bias.data;
     j.scale = sizeof(In) == 1 ? (const float *)w->scale.data + 1 : NULL;
+    j.factor = scale ? (const float *)scale->data : NULL;
     j.N = (int)(w->K / 2);
     j.M = (int)(pf_tensor_count(y) / j.N);
     j.steps = (int)((w->C + step<In>::CHANNELS - 1) / step<In>::CHANNELS);
@@ -433,10 +435,11 @@ call_of(pf_tensor *y, const pf_layer *w, int rows)
 }
 
 template <typename In, typename T> static pf_err
-launch(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
+launch(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
+       const pf_tensor *scale)
 {
     enum { BYTES = (int)room::SIGNALS + (int)sizeof(signals) };
-    call<In, T> j = call_of<In, T>(y, w, ROWS);
+    call<In, T> j = call_of<In, T>(y, w, scale, ROWS);
     const int most = dev->cuda->processors / j.columns;
     j.parts = most < 1 ? 1 : most < j.tiles ? most : j.tiles;
     PF_TRY(make_maps(&j, x, w, ROWS));
@@ -448,10 +451,11 @@ launch(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 }
 
 template <typename In, typename T> static pf_err
-launch_streams(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
+launch_streams(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
+       const pf_tensor *scale)
 {
     enum { BYTES = (int)stream_room::SIGNALS + (int)sizeof(streams) };
-    call<In, T> j = call_of<In, T>(y, w, PAIR * GROUPS * ROWS);
+    call<In, T> j = call_of<In, T>(y, w, scale, PAIR * GROUPS * ROWS);
     const int most = dev->cuda->processors / PAIR, jobs = j.tiles * j.columns,
               pairs = jobs < most ? jobs : most;
     PF_TRY(make_maps(&j, x, w, GROUPS * ROWS));
@@ -470,47 +474,57 @@ stays(const pf_tensor *x, const pf_layer *w)
 }
 
 template <typename In, typename T> static pf_err
-launch_for(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
+launch_for(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
+           const pf_tensor *scale)
 {
-    return stays(x, w) ? launch<In, T>(dev, y, x, w) : launch_streams<In, T>(dev, y, x, w);
+    return stays(x, w) ? launch<In, T>(dev, y, x, w, scale)
+                       : launch_streams<In, T>(dev, y, x, w, scale);
 }
 
-/* Does this card run the kernel?  PF_GEGLU=old: no, for comparison. */
+/* Does this card run the kernel? */
 static bool
 is_usable(void)
 {
     static int known = -1;
-    const char *const wanted = getenv("PF_GEGLU");
     if (known < 0)
         known = pf_group_compiled((const void *)gate<__nv_bfloat16, __nv_bfloat16>) &&
                 pf_tensor_maps_encoder();
-    return known && !(wanted && !strcmp(wanted, "old"));
+    return known;
 }
 
-/* Streams do not pay for few rows: 512 have 80 jobs for 66 pairs. */
-enum { STREAMED_ROWS = 2048 };
+/* Streams do not pay for few rows: 512 have 80 jobs for 66 pairs.  PF_GEGLU=old: nor does anything,
+ * for comparison. */
+static bool
+pays(const pf_tensor *y, const pf_tensor *x, const pf_layer *w)
+{
+    enum { STREAMED_ROWS = 2048 };
+    const char *const wanted = getenv("PF_GEGLU");
+    return !(wanted && !strcmp(wanted, "old")) &&
+           (stays(x, w) || pf_tensor_count(y) / (w->K / 2) >= STREAMED_ROWS);
+}
 
 static bool
 suits(const pf_dev *dev, const pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
-    const int64_t rows = pf_tensor_count(y) / (w->K / 2);
-    return pf_dtype_size(y->dtype) == 2 && w->C * (int64_t)pf_dtype_size(x->dtype) % PIECE == 0 &&
-           w->K % (2 * RUN) == 0 &&
-           pf_tensor_count(y) <= INT_MAX && w->K <= INT_MAX / 2 && w->C <= INT_MAX / 2 &&
-           (stays(x, w) || (rows >= STREAMED_ROWS && dev->cuda->processors >= PAIR)) &&
-           pf_is_aligned(y->data) && pf_is_aligned(x->data) && is_usable();
+    return x->dtype != PF_F32 && w->C * (int64_t)pf_dtype_size(x->dtype) % PIECE == 0 &&
+           w->K % (2 * RUN) == 0 && pf_tensor_count(y) <= INT_MAX && w->K <= INT_MAX / 2 &&
+           w->C <= INT_MAX / 2 && dev->cuda->processors >= PAIR && pf_is_aligned(y->data) &&
+           pf_is_aligned(x->data) && is_usable();
 }
 
 pf_err
-pf_linear_geglu_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
+pf_linear_geglu_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
+                     const pf_tensor *scale)
 {
     if (pf_tensor_count(y) == 0)
         return PF_OK;
-    if (!suits(dev, y, x, w))
-        return pf_linear_geglu_cpu(dev, y, x, w);
+    if (!suits(dev, y, x, w) || (scale ? x->dtype != PF_F8 : !pays(y, x, w)))
+        return pf_linear_geglu_cpu(dev, y, x, w, scale);
     if (dev->dry)               // its memory has no addresses
         return PF_OK;
-    return x->dtype == PF_F8    ? launch_for<__nv_fp8_e4m3, __nv_bfloat16>(dev, y, x, w)
-           : x->dtype == PF_F16 ? launch_for<__half, __half>(dev, y, x, w)
-                                : launch_for<__nv_bfloat16, __nv_bfloat16>(dev, y, x, w);
+    if (scale)
+        return launch_for<__nv_fp8_e4m3, __nv_fp8_e4m3>(dev, y, x, w, scale);
+    return x->dtype == PF_F8    ? launch_for<__nv_fp8_e4m3, __nv_bfloat16>(dev, y, x, w, NULL)
+           : x->dtype == PF_F16 ? launch_for<__half, __half>(dev, y, x, w, NULL)
+                                : launch_for<__nv_bfloat16, __nv_bfloat16>(dev, y, x, w, NULL);
 }

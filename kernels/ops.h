@@ -100,8 +100,10 @@ PF_OP(pf_geglu, pf_tensor *y, const pf_tensor *x);
 
 /* pf_linear_geglu: y = a * gelu(g), [a | g] = x W^T + b over the last axis, in one pass where the
  * device can: [a | g] is then neither stored nor rounded.
+ * scale: as of pf_group_norm, but only where x is PF_F8, too.
  *   y act [B, ..., K/2]   x act [B, ..., C] */
-PF_OP(pf_linear_geglu, pf_tensor *y, const pf_tensor *x, const pf_layer *w);
+PF_OP(pf_linear_geglu, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
+      const pf_tensor *scale);
 
 /* pf_activate: y = act(x) elementwise; y may be x.  Any shape. */
 PF_OP(pf_activate, pf_tensor *y, const pf_tensor *x, enum pf_act act);

@@ -257,13 +257,14 @@ bench_linear_geglu(const char *kind, int64_t M, int64_t C, int64_t N)
         setenv("PF_GEGLU", old ? "old" : "all", 1);
         if (old)
             strcat(name, ", old");
-        MEASURE(s, pf_linear_geglu(dev, &y, &x, l));
+        MEASURE(s, pf_linear_geglu(dev, &y, &x, l, NULL));
         print_products(name, s, 4.0 * (double)(M * C * N));
     }
     unsetenv("PF_GEGLU");
     if (has_f8(&l, &x, &x, &w, &b)) {
         strcpy(name + length, ", f8");
-        MEASURE(s, pf_linear_geglu(dev, &y, &x, l));
+        y = PF_VIEW(y.data, PF_F8, M, N);
+        MEASURE(s, pf_linear_geglu(dev, &y, &x, l, pf_layer_scale(l)));
         print_products(name, s, 4.0 * (double)(M * C * N));
     }
     pf_dev_reset(dev, mark);

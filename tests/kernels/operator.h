@@ -234,32 +234,41 @@ pair_f8(pf_tensor t, const pf_layer *l)
     return p;
 }
 
-/* y is rounded to bf16; and a sum of R terms is cut off below its 14th bit with each 32 of them. */
+/* The last rounding, to bf16; and a sum of R terms is cut off below its 14th bit with each 32. */
+static inline double
+tolerance_f8(int64_t R)
+{
+    return 4e-3 + (double)R / 32 * 0x1p-14;
+}
+
 static inline void
 assert_product_f8(const struct pair *y, int64_t R)
 {
-    const double error = pair_error(y), most = 4e-3 + (double)R / 32 * 0x1p-14;
-    if (!(error <= most))
-        fail_msg("f8: relative error %.3g, at most %.3g", error, most);
+    const double error = pair_error(y);
+    if (!(error <= tolerance_f8(R)))
+        fail_msg("f8: relative error %.3g, at most %.3g", error, tolerance_f8(R));
 }
 
-/* A norm's result for such a layer, times 8; y.cpu: what the CPU made of the same x. */
+/* y.gpu is for a layer of E4M3 numbers: times factor and rounded.  y.cpu: what the CPU made of the
+ * same x; it is rounded here.  An error before the rounding moves its share of 2^-4 of the numbers
+ * to the next one, by 2^-4. */
 static inline void
-assert_norm_f8(struct pair *y)
+assert_rounded_f8(struct pair *y, float factor, double before)
 {
     pf_tensor got = {0};
     double sum = 0, all = 0;
     assert_ok(pf_dev_keep(cpu, &got, PF_F8, y->cpu.ndim, y->cpu.dim));
     assert_ok(pf_dev_get(gpu, &got, &y->gpu));
-    rounded_to_f8(&y->cpu, 8);
+    rounded_to_f8(&y->cpu, factor);
     for (int64_t i = 0; i < pf_tensor_count(&got); i++) {
-        const double a = pf_f8_to_f32(((const uint8_t *)got.data)[i]) / 8, b = floats(&y->cpu)[i];
+        const double a = pf_f8_to_f32(((const uint8_t *)got.data)[i]) / factor,
+                     b = floats(&y->cpu)[i];
         sum += (a - b) * (a - b);
         all += b * b;
     }
-    /* A number that lies on the border between two may be rounded to the other one. */
-    if (!(sqrt(sum / all) <= 2e-3))
-        fail_msg("f8: relative error %.3g, at most 2e-3", sqrt(sum / all));
+    const double error = sqrt(sum / all), most = sqrt(before * 0x1p-4);
+    if (!(error <= most))
+        fail_msg("f8: relative error %.3g, at most %.3g", error, most);
 }
 
 #define RUN_OPERATOR_TESTS(tests) cmocka_run_group_tests(tests, open_cpu, close_cpu)

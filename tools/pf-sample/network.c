@@ -21,11 +21,11 @@ scope_in(const struct scope *n, const char *fmt, ...)
 }
 
 struct scope
-scope_behind(const struct scope *n, const struct norm *norm)
+scope_bounded(const struct scope *n, float bound)
 {
-    struct scope behind = *n;
-    behind.bound = norm->bound;
-    return behind;
+    struct scope bounded = *n;
+    bounded.bound = bound;
+    return bounded;
 }
 
 static const char *

@@ -33,7 +33,7 @@ struct scope {                  /* a place in the checkpoint */
     pf_dev *dev;
     pf_checkpoint *weights;
     char prefix[160];           /* "model.diffusion_model.input_blocks.1.0." */
-    float bound;                /* of what layers get: scope_behind; 0: not known */
+    float bound;                /* of what layers get: scope_bounded; 0: not known */
 };
 struct norm {
     pf_tensor gamma, beta;      /* f32 [C] */
@@ -49,9 +49,10 @@ struct net_stack {              /* linear maps of one input, collected to run as
 };
 
 struct scope scope_in(const struct scope *n, const char *fmt, ...) PF_PRINTF(2, 3);
-/* The same place, for layers whose input is made by run_norm of this norm for them, with or without
- * an activation that makes nothing larger: they may be of E4M3 numbers (layer.h). */
-struct scope scope_behind(const struct scope *n, const struct norm *norm);
+/* The same place, for layers whose input is made for them and, but for a few numbers, is this large
+ * at most (a norm's bound, with or without an activation behind it that makes nothing larger): they
+ * may be of E4M3 numbers (layer.h). */
+struct scope scope_bounded(const struct scope *n, float bound);
 /* The tensor of this whole name, as pf_checkpoint_need gives it, and finite: a ReLU behind it could
  * hide a NaN.  On a GPU scope_finite sees that, when all are loaded. */
 pf_err scope_need(const struct scope *n, pf_tensor *t, const char *full, int ndim,
@@ -87,8 +88,8 @@ pf_err run_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor 
 /* y = conv(x with every pixel doubled along both sides), kernel 3, padding 1. */
 pf_err run_upsample_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x)
     PF_MUST_USE;
-/* Group or layer norm; channel may be NULL.  to: the layer that takes y, or NULL: one that was not
- * loaded behind this norm. */
+/* Group or layer norm; channel may be NULL.  to: the layer that takes y, or NULL: one whose
+ * scope had no bound. */
 pf_err run_norm(struct run *r, pf_tensor *y, const struct norm *n, const pf_layer *to,
                 const pf_tensor *x, enum pf_act act, const pf_tensor *channel) PF_MUST_USE;
 /* y = epilogue(conv(silu(norm(x + channel)))), kernel 3, padding 1: what most blocks are made of.

@@ -6,13 +6,66 @@
 #include "tools/pf-sample/dump.h"
 #include "tools/pf-sample/transformer.h"
 
+/* The most that row k of a map can make of a layer norm's result, gamma u + beta: u has mean 0 and
+ * the length sqrt(c). */
+static double
+row_bound(const pf_tensor *weight, int64_t k, const float *gamma, const float *beta, double bias)
+{
+    enum { PART = 64 };
+    const int64_t c = weight->dim[1];
+    double squares = 0, shift = bias;
+    float part[PART];
+    for (int64_t from = 0; from < c; from += PART) {
+        const int64_t n = c - from < PART ? c - from : PART;
+        pf_to_f32(part, (const char *)weight->data +
+                  (size_t)(k * c + from) * pf_dtype_size(weight->dtype), weight->dtype, n);
+        for (int64_t i = 0; i < n; i++) {
+            const double g = part[i] * gamma[from + i];
+            squares += g * g;
+            shift += part[i] * beta[from + i];
+        }
+    }
+    return fabs(shift) + sqrt(squares * (double)c);
+}
+
+/* The most that the gate makes of norm3's result: |a gelu(g)| <= |a| |g|.  No number is larger, so
+ * a quarter of it is the bound: four times that is still told apart (layer.h). */
+static pf_err
+find_gate_bound(const struct scope *n, float *bound, int c)
+{
+    char name[256];
+    pf_tensor weight, bias, norm[2], host = {0};
+    *bound = 1;
+    if (pf_dev_is_dry(n->dev))                  // weights are not read then
+        return PF_OK;
+    snprintf(name, sizeof name, "%snorm3.weight", n->prefix);
+    PF_TRY(scope_need(n, &norm[0], name, 1, (int64_t[]){c}));
+    PF_TRY(scope_bias(n, &norm[1], "norm3", c));
+    PF_TRY(scope_matrix(n, &weight, "ff.net.0.proj", 8 * c, c));
+    PF_TRY(scope_bias(n, &bias, "ff.net.0.proj", 8 * c));
+    PF_TRY(PF_TENSOR_NEW(&host, PF_F32, 10 * c));
+    float *const b = host.data, *const gamma = b + 8 * c, *const beta = gamma + c;
+    double most = 0;
+    pf_to_f32(b, bias.data, bias.dtype, 8 * c);
+    pf_to_f32(gamma, norm[0].data, norm[0].dtype, c);
+    pf_to_f32(beta, norm[1].data, norm[1].dtype, c);
+#pragma omp parallel for reduction(max : most)
+    for (int k = 0; k < 4 * c; k++)
+        most = fmax(most, row_bound(&weight, k, gamma, beta, b[k]) *
+                              row_bound(&weight, 4 * c + k, gamma, beta, b[4 * c + k]));
+    *bound = (float)(most / 4);
+    pf_tensor_release(&host);
+    return PF_OK;
+}
+
 static pf_err
 load_block(struct transformer_block *w, const struct scope *n, int c, int E)
 {
     struct net_stack qkv = {0};
     PF_TRY(scope_norm(n, &w->norm1, "norm1", c, 0, 1e-5f));
     PF_TRY(scope_norm(n, &w->norm3, "norm3", c, 0, 1e-5f));
-    const struct scope behind1 = scope_behind(n, &w->norm1), behind3 = scope_behind(n, &w->norm3);
+    const struct scope behind1 = scope_bounded(n, w->norm1.bound),
+                       behind3 = scope_bounded(n, w->norm3.bound);
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_q", c, c, false));
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_k", c, c, false));
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_v", c, c, false));
@@ -21,7 +74,11 @@ load_block(struct transformer_block *w, const struct scope *n, int c, int E)
     PF_TRY(scope_linear(n, &w->ctx_v, "attn2.to_v", c, E, false));
     PF_TRY(scope_linear(n, &w->ctx_out, "attn2.to_out.0", c, c, true));
     PF_TRY(scope_linear(&behind3, &w->ff_in, "ff.net.0.proj", 8 * c, c, true));
-    return scope_linear(n, &w->ff_out, "ff.net.2", c, 4 * c, true);
+    float bound = 0;
+    if (pf_layer_scale(w->ff_in))
+        PF_TRY(find_gate_bound(n, &bound, c));
+    const struct scope gated = scope_bounded(n, bound);
+    return scope_linear(&gated, &w->ff_out, "ff.net.2", c, 4 * c, true);
 }
 
 static bool
@@ -99,7 +156,7 @@ load_spatial(struct spatial *w, const struct scope *n, int c, int E, float facto
 {
     const struct scope tb = scope_in(n, "transformer_blocks.0.");
     PF_TRY(scope_norm(n, &w->norm, "norm", c, 32, 1e-6f));
-    const struct scope behind = scope_behind(n, &w->norm);
+    const struct scope behind = scope_bounded(n, w->norm.bound);
     PF_TRY(scope_linear(&behind, &w->proj_in, "proj_in", c, c, true));
     PF_TRY(load_block(&w->block, &tb, c, E));
     return load_scaled(n, &w->proj_out, "proj_out", c, c, factor);
@@ -166,9 +223,11 @@ transformer_block(struct run *r, pf_tensor *u, const struct transformer_block *w
     pf_dev_reset(r->dev, mark);
 
     n = (pf_tensor){0};
-    PF_TRY(PF_ALLOC(r->dev, &ff, u->dtype, u->dim[0], u->dim[1], w->ff_out->C));
+    const pf_tensor *const scale = pf_layer_scale(w->ff_out);
+    PF_TRY(PF_ALLOC(r->dev, &ff, pf_scaled_dtype(r->dev, scale), u->dim[0], u->dim[1],
+                    w->ff_out->C));
     PF_TRY(run_norm(r, &n, &w->norm3, w->ff_in, u, PF_NONE, NULL));
-    PF_TRY(pf_linear_geglu(r->dev, &ff, &n, w->ff_in));                 // [B, T, 4c]
+    PF_TRY(pf_linear_geglu(r->dev, &ff, &n, w->ff_in, scale));          // [B, T, 4c]
     PF_TRY(run_linear(r, u, w->ff_out, &ff, &(struct pf_epilogue){.residual = u}));
     pf_dev_reset(r->dev, mark);
     return PF_OK;

@@ -12,8 +12,8 @@ resblock_load(struct resblock *w, struct net_stack *emb, const struct scope *n, 
 {
     PF_TRY(scope_norm(n, &w->in_norm, "in_layers.0", C, 32, 1e-5f));
     PF_TRY(scope_norm(n, &w->out_norm, "out_layers.0", K, 32, 1e-5f));
-    const struct scope behind_in = scope_behind(n, &w->in_norm),
-                       behind_out = scope_behind(n, &w->out_norm);
+    const struct scope behind_in = scope_bounded(n, w->in_norm.bound),
+                       behind_out = scope_bounded(n, w->out_norm.bound);
     PF_TRY(scope_conv(&behind_in, &w->in_conv, "in_layers.2", K, C, 2, 3, true));
     PF_TRY(net_stack_add(n, emb, &w->emb, "emb_layers.1", K, E, true));
     PF_TRY(scope_conv(&behind_out, &w->out_conv, "out_layers.3", K, K, 2, 3, true));
