@@ -189,6 +189,7 @@ need_f8(void)
         skip();
     }
     assert_ok(err);
+    assert_true(pf_dev_f8(gpu) && pf_dev_dtype(gpu) == PF_BF16);
 }
 
 /* Numbers times factor, rounded, of t; which becomes what they are worth. */

@@ -19,6 +19,7 @@ test_only_known_devices_and_precisions_open(void **state)
     assert_fails(pf_dev_open(&dev, "cuda:1x", NULL), PF_EARG, "no device \"cuda:1x\"");
     assert_fails(pf_dev_open(&dev, "cuda:1000", NULL), PF_EDEV, "cuda:1000");
     assert_fails(pf_dev_open(&dev, "cpu", "bf16"), PF_EARG, "f32 alone");
+    assert_fails(pf_dev_open(&dev, "cpu", "f8"), PF_EARG, "f32 alone");
     assert_null(dev);
     pf_dev_close(NULL);
 }
