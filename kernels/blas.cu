@@ -65,6 +65,8 @@ describe(struct plan *p)
     PF_TRY(set(p, CUBLASLT_MATMUL_DESC_TRANSB, s->ta ? CUBLAS_OP_T : CUBLAS_OP_N));
     PF_TRY(set(p, CUBLASLT_MATMUL_DESC_EPILOGUE,
                s->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT));
+    if (s->type == CUDA_R_8F_E4M3)      // sums as conv_hopper.cu has them (ptx.cuh)
+        PF_TRY(set(p, CUBLASLT_MATMUL_DESC_FAST_ACCUM, (int8_t)1));
     PF_TRY(lay_out(&p->b, s->type, s->tb ? s->n : s->k, s->tb ? s->k : s->n, s->ldb));
     PF_TRY(lay_out(&p->a, s->type, s->ta ? s->k : s->m, s->ta ? s->m : s->k,
                    s->ta ? s->m : s->k));
