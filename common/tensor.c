@@ -307,8 +307,8 @@ pf_f32_to_f8(float v)
     }                                                   \
     break
 
-void
-pf_to_f32(float *to, const void *from, pf_dtype dtype, int64_t n)
+static void
+to_f32(float *to, const void *from, pf_dtype dtype, int64_t n)
 {
     switch (dtype) {
     case PF_F32:
@@ -341,6 +341,15 @@ pf_to_f32(float *to, const void *from, pf_dtype dtype, int64_t n)
     case PF_I64: CONVERT_FROM(int64_t);
     default: pf_bug("conversion from dtype %d", (int)dtype);
     }
+}
+
+void
+pf_to_f32(float *to, const void *from, pf_dtype dtype, int64_t n)
+{
+    const int64_t piece = 1 << 16, size = (int64_t)pf_dtype_size(dtype);
+#pragma omp parallel for if (n > 2 * piece)
+    for (int64_t i = 0; i < n; i += piece)
+        to_f32(to + i, (const char *)from + i * size, dtype, n - i < piece ? n - i : piece);
 }
 
 void

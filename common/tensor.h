@@ -68,8 +68,8 @@ pf_err pf_tensor_expect_range(const pf_tensor *t, const char *name, double lo, d
 /* "F32 [2, 3]" into buf, and buf back. */
 const char *pf_tensor_describe(char *buf, size_t size, const pf_tensor *t);
 
-/* Convert n numbers to f32 and back (round to nearest even).  Integers and bool convert by value;
- * the way back is for float types alone. */
+/* Convert n numbers to f32, many by all threads, and back (round to nearest even).  Integers and
+ * bool convert by value; the way back is for float types alone. */
 void pf_to_f32(float *to, const void *from, pf_dtype dtype, int64_t n);
 void pf_from_f32(void *to, const float *from, pf_dtype dtype, int64_t n);
 /* How many of n numbers are NaN or infinite; 0 where the type is no float's.  By all threads, if

@@ -186,15 +186,21 @@ new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights, const 
     if (dev->dry)                               /* the shapes are all that counts */
         return new_whole(dev, layer, &all, biases ? &bias : NULL, false, bound);
     bias = (pf_tensor){0};
-    PF_TRY(pf_tensor_new_unset(&all, PF_F32, 2, (int64_t[]){K, C}));
+    pf_dtype type = weights[0].dtype;           /* of all of them, else F32 */
+    for (int i = 1; i < n; i++)
+        type = weights[i].dtype == type ? type : PF_F32;
+    PF_TRY(pf_tensor_new_unset(&all, type, 2, (int64_t[]){K, C}));
     pf_err err = biases ? PF_TENSOR_NEW(&bias, PF_F32, K) : PF_OK;
     if (err) {
         pf_tensor_release(&all);
         return err;
     }
     for (int64_t i = 0, k = 0; i < n; k += weights[i++].dim[0]) {
-        pf_to_f32((float *)all.data + k * C, weights[i].data, weights[i].dtype,
-                  weights[i].dim[0] * C);
+        char *const to = (char *)all.data + (size_t)(k * C) * pf_dtype_size(type);
+        if (weights[i].dtype == type)
+            pf_copy_numbers(to, weights[i].data, type, weights[i].dim[0] * C);
+        else
+            pf_to_f32((float *)to, weights[i].data, weights[i].dtype, weights[i].dim[0] * C);
         if (biases && biases[i].data)
             pf_to_f32((float *)bias.data + k, biases[i].data, biases[i].dtype, weights[i].dim[0]);
     }

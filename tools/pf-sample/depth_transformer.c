@@ -16,7 +16,7 @@ load_floats(const struct scope *n, pf_tensor *to, const char *name, int64_t K, i
 {
     pf_tensor t;
     PF_TRY(scope_matrix(n, &t, name, K, C));
-    PF_TRY(PF_TENSOR_NEW(to, PF_F32, K, C));
+    PF_TRY(pf_tensor_new_unset(to, PF_F32, 2, (int64_t[]){K, C}));
     if (!pf_dev_is_dry(n->dev))                 // weights are not read then
         pf_to_f32(to->data, t.data, t.dtype, K * C);
     return PF_OK;

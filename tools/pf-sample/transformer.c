@@ -135,7 +135,7 @@ load_scaled(const struct scope *n, pf_layer **w, const char *name, int64_t K, in
     pf_tensor weight, bias, scaled = {0}, b = {0};
     PF_TRY(scope_matrix(n, &weight, name, K, C));
     PF_TRY(scope_bias(n, &bias, name, K));
-    pf_err err = PF_TENSOR_NEW(&scaled, PF_F32, K, C);
+    pf_err err = pf_tensor_new_unset(&scaled, PF_F32, 2, (int64_t[]){K, C});
     if (!err)
         err = PF_TENSOR_NEW(&b, PF_F32, K);
     if (!err && !pf_dev_is_dry(n->dev)) {       // weights are not read then
