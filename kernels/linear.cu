@@ -36,14 +36,6 @@ type_of(const pf_tensor *x)
     }
 }
 
-/* PF_LINEAR=kernel: conv.cu's kernel alone, for comparison. */
-static bool
-wants_kernel(void)
-{
-    const char *const wanted = getenv("PF_LINEAR");
-    return wanted && !strcmp(wanted, "kernel");
-}
-
 pf_err
 pf_linear_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
                const struct pf_epilogue *e)
@@ -56,7 +48,7 @@ pf_linear_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
         .compute = pf_dev_tf32(dev) ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
         .in_f32 = true};
     const pf_tensor *const scale = pf_layer_scale(w);
-    bool possible = suits(y, x, w, e) && !wants_kernel();
+    bool possible = x->dtype != PF_F8 && suits(y, x, w, e);
     if (s.m == 0)
         return PF_OK;
     if (possible)

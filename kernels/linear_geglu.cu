@@ -57,7 +57,7 @@ enum {
 
 namespace {
 
-/* Shared memory of gate(), in bytes: the weights, places for x, then struct signals. */
+/* Shared memory of gate(), in bytes: the weights, places for x, the biases, then struct signals. */
 struct room {
     enum {
         STEPS = 5,                      // at most
@@ -65,7 +65,8 @@ struct room {
         STEP = LINES * LINE,
         PLACE = ROWS * LINE,
         X = STEPS * STEP,               // offset
-        SIGNALS = X + PLACES * PLACE,
+        BIAS = X + PLACES * PLACE,      // LINES floats
+        SIGNALS = BIAS + LINES * 4,
     };
 };
 
@@ -169,16 +170,26 @@ add_up(float (&sum)[LINES / 2], int steps, unsigned n, unsigned base, signals *s
     arrive(&s->x_empty[(n - 1) % room::PLACES]);
 }
 
-static __device__ __forceinline__ void
-read_bias(float (&v)[8], const float *bias, int n)
+/* KEPT: in shared memory. */
+template <bool KEPT> static __device__ __forceinline__ void
+read_bias(float (&v)[8], const float *bias)
 {
-    if (bias)
-        pf_read_floats(v, bias + n);
+    if (!KEPT) {
+        pf_read_floats(v, bias);
+        return;
+    }
+#pragma unroll
+    for (int k = 0; k < 8; k += 4) {
+        const float4 part = *(const float4 *)(bias + k);
+        v[k] = part.x, v[k + 1] = part.y, v[k + 2] = part.z, v[k + 3] = part.w;
+    }
 }
 
-/* y from the sums of a tile: rows row and row + 8, of each 32 columns 8 from n on. */
-template <typename In, typename T> static __device__ __forceinline__ void
-store(const float (&sum)[LINES / 2], const call<In, T> &j, int row, int n)
+/* y from the sums of a tile: rows row and row + 8, of each 32 columns 8 from n on.  bias: a's from
+ * column n on, g's are `gates` further; NULL: none. */
+template <bool KEPT, typename In, typename T> static __device__ __forceinline__ void
+store(const float (&sum)[LINES / 2], const call<In, T> &j, int row, int n, const float *bias,
+      int gates)
 {
     const float scale = sizeof(In) == 1 ? __ldg(j.scale) : 1.0f,
                 factor = sizeof(T) == 1 ? __ldg(j.factor) : 1.0f;
@@ -187,8 +198,10 @@ store(const float (&sum)[LINES / 2], const call<In, T> &j, int row, int n)
         float a[8] = {}, g[8] = {};
         if (n >= j.N)
             return;
-        read_bias(a, j.bias, n);
-        read_bias(g, j.bias, j.N + n);
+        if (bias) {
+            read_bias<KEPT>(a, bias + q * RUN);
+            read_bias<KEPT>(g, bias + gates + q * RUN);
+        }
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             float v[8];
@@ -206,7 +219,7 @@ store(const float (&sum)[LINES / 2], const call<In, T> &j, int row, int n)
 
 /* A group's tiles: every second one of the block's. */
 template <typename In, typename T> static __device__ __forceinline__ void
-work(const call<In, T> &j, unsigned base, signals *s)
+work(const call<In, T> &j, unsigned base, signals *s, const float *bias)
 {
     const int group = threadIdx.x / 128, lane = threadIdx.x % PF_WARP;
     const int row = threadIdx.x % 128 / PF_WARP * 16 + lane / 4,
@@ -218,9 +231,19 @@ work(const call<In, T> &j, unsigned base, signals *s)
          tile += GROUPS * j.parts) {
         pf_barrier_wait(&s->turn[group], odd);
         add_up<In>(sum, j.steps, n, base, s, &s->turn[1 - group]);
-        store(sum, j, tile * ROWS + row, column);
+        store<true>(sum, j, tile * ROWS + row, column, bias + lane % 4 * 8, COLUMNS);
         n += GROUPS * j.steps;
         odd ^= 1;
+    }
+}
+
+/* The biases of the block's columns: to [LINES], zeros where there are none. */
+template <typename In, typename T> static __device__ __forceinline__ void
+keep_bias(float *to, const call<In, T> &j)
+{
+    for (int i = threadIdx.x; i < LINES; i += blockDim.x) {
+        const int n = blockIdx.x % j.columns * COLUMNS + i % COLUMNS;
+        to[i] = j.bias && n < j.N ? j.bias[i / COLUMNS * j.N + n] : 0.0f;
     }
 }
 
@@ -249,6 +272,7 @@ gate(const __grid_constant__ call<In, T> j)
         set_up(s);
         pf_group_sees_copies(); // the copy engine sees the barriers
     }
+    keep_bias((float *)(shared + room::BIAS), j);
     __syncthreads();
     if (threadIdx.x / PF_WARP >= WARPS) {
         pf_registers_fewer<CARRIERS_REGISTERS>();
@@ -256,7 +280,7 @@ gate(const __grid_constant__ call<In, T> j)
             bring(j, base, s);
     } else {
         pf_registers_more<WORKERS_REGISTERS>();
-        work(j, base, s);
+        work(j, base, s, (const float *)(shared + room::BIAS));
     }
 }
 
@@ -361,8 +385,9 @@ work_on_streams(const call<In, T> &j, unsigned base, streams *s, int rank)
         }
         take(sum);
         leave(s, at.at ? at.at - 1 : R::PLACES - 1);
-        store(sum, j, i % j.tiles * (PAIR * GROUPS * ROWS) + row,
-              i / j.tiles * COLUMNS + lane % 4 * 8);
+        store<false>(sum, j, i % j.tiles * (PAIR * GROUPS * ROWS) + row,
+              i / j.tiles * COLUMNS + lane % 4 * 8,
+              j.bias ? j.bias + i / j.tiles * COLUMNS + lane % 4 * 8 : NULL, j.N);
     }
 }
 

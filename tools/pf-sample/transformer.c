@@ -1,6 +1,7 @@
 /* transformer.c - DoubleTransformer (networks.md, 6.1-6.3). */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/pf-sample/dump.h"
@@ -58,14 +59,22 @@ find_gate_bound(const struct scope *n, float *bound, int c)
     return PF_OK;
 }
 
+/* PF_F8=all, to be measured: the transformers' layers, too. */
+static float
+for_all(float bound)
+{
+    const char *const wanted = getenv("PF_F8");
+    return wanted && !strcmp(wanted, "all") ? bound : 0;
+}
+
 static pf_err
 load_block(struct transformer_block *w, const struct scope *n, int c, int E)
 {
     struct net_stack qkv = {0};
     PF_TRY(scope_norm(n, &w->norm1, "norm1", c, 0, 1e-5f));
     PF_TRY(scope_norm(n, &w->norm3, "norm3", c, 0, 1e-5f));
-    const struct scope behind1 = scope_bounded(n, w->norm1.bound),
-                       behind3 = scope_bounded(n, w->norm3.bound);
+    const struct scope behind1 = scope_bounded(n, for_all(w->norm1.bound)),
+                       behind3 = scope_bounded(n, for_all(w->norm3.bound));
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_q", c, c, false));
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_k", c, c, false));
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_v", c, c, false));
@@ -156,7 +165,7 @@ load_spatial(struct spatial *w, const struct scope *n, int c, int E, float facto
 {
     const struct scope tb = scope_in(n, "transformer_blocks.0.");
     PF_TRY(scope_norm(n, &w->norm, "norm", c, 32, 1e-6f));
-    const struct scope behind = scope_bounded(n, w->norm.bound);
+    const struct scope behind = scope_bounded(n, for_all(w->norm.bound));
     PF_TRY(scope_linear(&behind, &w->proj_in, "proj_in", c, c, true));
     PF_TRY(load_block(&w->block, &tb, c, E));
     return load_scaled(n, &w->proj_out, "proj_out", c, c, factor);
