@@ -174,14 +174,14 @@ add_up(float (&sum)[LINES / 2], int steps, unsigned n, unsigned base, signals *s
 template <bool KEPT> static __device__ __forceinline__ void
 read_bias(float (&v)[8], const float *bias)
 {
-    if (!KEPT) {
-        pf_read_floats(v, bias);
-        return;
-    }
+    if constexpr (KEPT) {
 #pragma unroll
-    for (int k = 0; k < 8; k += 4) {
-        const float4 part = *(const float4 *)(bias + k);
-        v[k] = part.x, v[k + 1] = part.y, v[k + 2] = part.z, v[k + 3] = part.w;
+        for (int k = 0; k < 8; k += 4) {
+            const float4 part = *(const float4 *)(bias + k);
+            v[k] = part.x, v[k + 1] = part.y, v[k + 2] = part.z, v[k + 3] = part.w;
+        }
+    } else {
+        pf_read_floats(v, bias);
     }
 }
 

@@ -227,14 +227,11 @@ bench_linear(const char *kind, int64_t M, int64_t C, int64_t K, enum pf_act act)
     pf_must(pf_layer_new(dev, &l, &w, NULL, false));
     MEASURE(s, pf_linear(dev, &y, &x, l, &e));
     print_products(name, s, 2.0 * (double)(M * C * K));
-    if (has_f8(&l, &x, &x, &w, NULL))
-        for (int kernel = 0; kernel < 2; kernel++) {
-            strcat(name, kernel ? " by conv.cu" : ", f8");
-            setenv("PF_LINEAR", kernel ? "kernel" : "", 1);
-            MEASURE(s, pf_linear(dev, &y, &x, l, &e));
-            print_products(name, s, 2.0 * (double)(M * C * K));
-        }
-    unsetenv("PF_LINEAR");
+    if (has_f8(&l, &x, &x, &w, NULL)) {
+        strcat(name, ", f8");
+        MEASURE(s, pf_linear(dev, &y, &x, l, &e));
+        print_products(name, s, 2.0 * (double)(M * C * K));
+    }
     pf_dev_reset(dev, mark);
 }
 
