@@ -5,6 +5,7 @@
  *
  * So libpf-cuda.so is not linked with it.  Its functions are defined here, and call those that the
  * loader found, along libpf-cuda.so's own run path. */
+#include <cstdlib>
 #include <dlfcn.h>
 
 #include "kernels/cuda.cuh"
@@ -55,20 +56,36 @@ begin(void *ctx)
     return NULL;
 }
 
+static struct pf_cuda *at_work;         // whose thread has begun
+
+/* A tool that fails ends without closing its device, and what exit tears down the thread would
+ * still use. */
+static void
+wait_at_exit(void)
+{
+    if (at_work)
+        pf_blas_wait(at_work);
+}
+
 void
 pf_blas_begin(struct pf_cuda *cuda)
 {
-    if (!cuda->blas && !cuda->blas_tried)
-        cuda->blas_begun = pthread_create(&cuda->blas_thread, NULL, begin, cuda) == 0;
+    static bool known;
+    if (cuda->blas || cuda->blas_tried || at_work)
+        return;
     cuda->blas_tried = true;
+    known = known || !atexit(wait_at_exit);
+    if (known && pthread_create(&cuda->blas_thread, NULL, begin, cuda) == 0)
+        at_work = cuda;
 }
 
 void
 pf_blas_wait(struct pf_cuda *cuda)
 {
-    if (cuda->blas_begun)
-        pthread_join(cuda->blas_thread, NULL);
-    cuda->blas_begun = false;
+    if (at_work != cuda)
+        return;
+    pthread_join(cuda->blas_thread, NULL);
+    at_work = NULL;
 }
 
 pf_err

@@ -41,7 +41,7 @@ struct pf_cuda {
     cudaStream_t stream;        /* all work is in order on this one */
     cublasLtHandle_t blas;      /* NULL until the first product; blas_load.cu */
     pthread_t blas_thread;
-    bool blas_tried, blas_begun;        /* a thread was tried, is at work */
+    bool blas_tried;            /* by a thread */
     void *blas_work;            /* cublasLt's scratch memory */
     size_t blas_bytes;
     /* PF_STAGE_BYTES on the GPU: what arrives from the host in another type */
