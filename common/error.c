@@ -72,13 +72,29 @@ pf_program(void)
     return program;
 }
 
+static void (*before_end)(void);
+
+void
+pf_before_end(void (*wait)(void))
+{
+    before_end = wait;
+}
+
+static _Noreturn void
+end(void)
+{
+    if (before_end)
+        before_end();
+    exit(1);                    /* exit, not _exit: output.c removes what is not complete */
+}
+
 void
 pf_must(pf_err err)
 {
     if (err == PF_OK)
         return;
     fprintf(stderr, "%s: %s\n", program, err == PF_END ? "the input ends too early" : sentence);
-    exit(1);                    /* exit, not _exit: output.c removes what is not complete */
+    end();
 }
 
 /* "PROGRAM: <sentence>" on stderr. */
@@ -99,7 +115,7 @@ pf_die(const char *fmt, ...)
     va_start(ap, fmt);
     say(fmt, ap);
     va_end(ap);
-    exit(1);
+    end();
 }
 
 void

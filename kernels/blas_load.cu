@@ -5,7 +5,6 @@
  *
  * So libpf-cuda.so is not linked with it.  Its functions are defined here, and call those that the
  * loader found, along libpf-cuda.so's own run path. */
-#include <cstdlib>
 #include <dlfcn.h>
 
 #include "kernels/cuda.cuh"
@@ -59,9 +58,9 @@ begin(void *ctx)
 static struct pf_cuda *at_work;         // whose thread has begun
 
 /* A tool that fails ends without closing its device, and what exit tears down the thread would
- * still use. */
+ * still use: atexit would be too late, for cublasLt's own handlers are younger. */
 static void
-wait_at_exit(void)
+wait_for_it(void)
 {
     if (at_work)
         pf_blas_wait(at_work);
@@ -70,12 +69,11 @@ wait_at_exit(void)
 void
 pf_blas_begin(struct pf_cuda *cuda)
 {
-    static bool known;
     if (cuda->blas || cuda->blas_tried || at_work)
         return;
     cuda->blas_tried = true;
-    known = known || !atexit(wait_at_exit);
-    if (known && pthread_create(&cuda->blas_thread, NULL, begin, cuda) == 0)
+    pf_before_end(wait_for_it);
+    if (pthread_create(&cuda->blas_thread, NULL, begin, cuda) == 0)
         at_work = cuda;
 }
 
