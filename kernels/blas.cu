@@ -48,10 +48,11 @@ set(struct plan *p, cublasLtMatmulDescAttributes_t attribute, T value)
 
 // rows x columns as they are stored, `step` numbers from a row to the next.
 static pf_err
-lay_out(cublasLtMatrixLayoutOpaque_t *to, int64_t type, int64_t rows, int64_t columns, int64_t step)
+lay_out(const struct plan *p, cublasLtMatrixLayoutOpaque_t *to, int64_t rows, int64_t columns,
+        int64_t step)
 {
-    TRY_BLAS(cublasLtMatrixLayoutInit(to, (cudaDataType_t)type, (uint64_t)columns, (uint64_t)rows,
-                                      step), "describe a matrix");
+    TRY_BLAS(cublasLtMatrixLayoutInit(to, (cudaDataType_t)p->shape.type, (uint64_t)columns,
+                                      (uint64_t)rows, step), "describe a matrix");
     return PF_OK;
 }
 
@@ -65,12 +66,9 @@ describe(struct plan *p)
     PF_TRY(set(p, CUBLASLT_MATMUL_DESC_TRANSB, s->ta ? CUBLAS_OP_T : CUBLAS_OP_N));
     PF_TRY(set(p, CUBLASLT_MATMUL_DESC_EPILOGUE,
                s->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT));
-    if (s->type == CUDA_R_8F_E4M3)      // sums as conv_hopper.cu has them (ptx.cuh)
-        PF_TRY(set(p, CUBLASLT_MATMUL_DESC_FAST_ACCUM, (int8_t)1));
-    PF_TRY(lay_out(&p->b, s->type, s->tb ? s->n : s->k, s->tb ? s->k : s->n, s->ldb));
-    PF_TRY(lay_out(&p->a, s->type, s->ta ? s->k : s->m, s->ta ? s->m : s->k,
-                   s->ta ? s->m : s->k));
-    return lay_out(&p->c, s->type == CUDA_R_8F_E4M3 ? CUDA_R_16BF : s->type, s->m, s->n, s->n);
+    PF_TRY(lay_out(p, &p->b, s->tb ? s->n : s->k, s->tb ? s->k : s->n, s->ldb));
+    PF_TRY(lay_out(p, &p->a, s->ta ? s->k : s->m, s->ta ? s->m : s->k, s->ta ? s->m : s->k));
+    return lay_out(p, &p->c, s->m, s->n, s->n);
 }
 
 static pf_err
@@ -135,7 +133,7 @@ find_plan(struct pf_cuda *cuda, const struct pf_blas_shape *s, struct plan **out
 
 pf_err
 pf_blas_product(pf_dev *dev, const struct pf_blas_shape *s, void *c, const void *a, const void *b,
-                const float *scale, const void *bias, const void *add, bool *possible)
+                const void *bias, const void *add, bool *possible)
 {
     struct pf_cuda *const cuda = dev->cuda;
     const float one = 1, beta = add ? 1 : 0;
@@ -147,8 +145,6 @@ pf_blas_product(pf_dev *dev, const struct pf_blas_shape *s, void *c, const void 
         return PF_OK;
     if (s->bias)
         PF_TRY(set(p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias));
-    if (scale)
-        PF_TRY(set(p, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, scale));
     TRY_BLAS(cublasLtMatmul(cuda->blas, &p->product, &one, b, &p->b, a, &p->a, &beta, add ? add : c,
                             &p->c, c, &p->c, &p->algorithm, cuda->blas_work, cuda->blas_bytes,
                             cuda->stream), "multiply");

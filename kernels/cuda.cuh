@@ -17,8 +17,8 @@
  *         return pf_launched(dev, "pf_scale");
  *     }
  *
- * Storage is f32, f16 or bf16, of the input of some layers E4M3; arithmetic is f32.  Launches are
- * asynchronous on the device's one stream and may be captured in a graph: an operator must not
+ * Storage is f32, f16 or bf16, of the input of some convolutions E4M3; arithmetic is f32.  Launches
+ * are asynchronous on the device's one stream and may be captured in a graph: an operator must not
  * synchronise, allocate from the driver or copy to the host.  Scratch memory comes from the arena
  * (pf_dev_alloc between mark and reset). */
 #ifndef PF_CUDA_CUH
@@ -99,8 +99,8 @@ pf_is_aligned(const void *p, size_t bytes = 16)
 
 /* ---- matrix products by cublasLt: blas.cu ----
  *
- * c [m, n] = scale a [m, k] b [k, n] (+ bias [n]) (+ add [m, n]), all row-major and at multiples of
- * 16 bytes.  Where a and b are E4M3 the others are bf16; else the scale is 1. */
+ * c [m, n] = a [m, k] b [k, n] (+ bias [n]) (+ add [m, n]), all row-major and at multiples of 16
+ * bytes. */
 struct pf_blas_shape {          // compared as bytes
     int64_t m, n, k;
     int64_t ta, tb;             // a is stored [k, m]; b is stored [n, k]
@@ -115,10 +115,10 @@ struct pf_blas_shape {          // compared as bytes
 void pf_blas_begin(struct pf_cuda *cuda);
 void pf_blas_wait(struct pf_cuda *cuda);
 pf_err pf_blas_start(struct pf_cuda *cuda) PF_MUST_USE;
-/* scale: on the device, NULL: 1.  bias and add may be NULL, add may be c.  *possible: cublasLt
- * knows how; else nothing is done.  A shape's description and algorithm are found once. */
+/* bias and add may be NULL, add may be c.  *possible: cublasLt knows how; else nothing is done.
+ * A shape's description and algorithm are found once. */
 pf_err pf_blas_product(pf_dev *dev, const struct pf_blas_shape *s, void *c, const void *a,
-                       const void *b, const float *scale, const void *bias, const void *add,
+                       const void *b, const void *bias, const void *add,
                        bool *possible) PF_MUST_USE;
 
 /* ---- numbers ---- */

@@ -59,7 +59,7 @@ new_layer(pf_dev *dev, pf_layer **layer, const pf_layer *form, const pf_tensor *
     }
     if (bias && bias->data)
         l->bias = *bias;
-    if (!pf_dev_f8(dev) || l->C % 64 || l->K % 8)       /* what conv_hopper.cu can do */
+    if (!pf_dev_f8(dev) || !l->spatial || l->C % 64 || l->K % 8)    /* what conv_hopper.cu can do */
         l->bound = 0;
     pf_err err = PF_CUDA && dev->cuda ? pf_cuda_layer_new(dev, l) : pf_onednn_new(dev, l);
     if (err) {
@@ -95,6 +95,13 @@ pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_te
     return new_whole(dev, layer, weight, bias, transposed, 0);
 }
 
+pf_err
+pf_layer_new_f8(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
+                float bound)
+{
+    return new_whole(dev, layer, weight, bias, false, bound);
+}
+
 /* The new layer takes its f32 weight: freed when it has been packed. */
 static pf_err
 taken(pf_dev *dev, pf_layer *layer, pf_tensor *weight, pf_err err)
@@ -107,9 +114,9 @@ taken(pf_dev *dev, pf_layer *layer, pf_tensor *weight, pf_err err)
 }
 
 static pf_err
-take_layer(pf_dev *dev, pf_layer **layer, pf_tensor *weight, const pf_tensor *bias, float bound)
+take_layer(pf_dev *dev, pf_layer **layer, pf_tensor *weight, const pf_tensor *bias)
 {
-    const pf_err err = new_whole(dev, layer, weight, bias, false, bound);
+    const pf_err err = pf_layer_new(dev, layer, weight, bias, false);
     return taken(dev, *layer, weight, err);
 }
 
@@ -136,7 +143,7 @@ pf_err
 pf_layer_take(pf_dev *dev, pf_layer **layer, pf_tensor *weight, const pf_tensor *bias)
 {
     *layer = NULL;
-    const pf_err err = take_layer(dev, layer, weight, bias, 0);
+    const pf_err err = take_layer(dev, layer, weight, bias);
     *weight = (pf_tensor){0};
     return err;
 }
@@ -163,12 +170,12 @@ pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const
     for (int64_t k = 0; k < K; k++)
         pf_to_f32((float *)part.data + k * row, (const char *)weight->data +
                   (size_t)((k * C + c0) * taps) * pf_dtype_size(weight->dtype), weight->dtype, row);
-    return take_layer(dev, layer, &part, bias, 0);
+    return take_layer(dev, layer, &part, bias);
 }
 
-static pf_err
-new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights, const pf_tensor *biases,
-          float bound)
+pf_err
+pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
+                   const pf_tensor *biases)
 {
     *layer = NULL;
     int64_t K = 0;
@@ -184,7 +191,7 @@ new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights, const 
     const int64_t C = weights[0].dim[1];
     pf_tensor all = PF_VIEW(weights[0].data, PF_F32, K, C), bias = PF_VIEW(all.data, PF_F32, K);
     if (dev->dry)                               /* the shapes are all that counts */
-        return new_whole(dev, layer, &all, biases ? &bias : NULL, false, bound);
+        return pf_layer_new(dev, layer, &all, biases ? &bias : NULL, false);
     bias = (pf_tensor){0};
     pf_dtype type = weights[0].dtype;           /* of all of them, else F32 */
     for (int i = 1; i < n; i++)
@@ -204,22 +211,7 @@ new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights, const 
         if (biases && biases[i].data)
             pf_to_f32((float *)bias.data + k, biases[i].data, biases[i].dtype, weights[i].dim[0]);
     }
-    err = take_layer(dev, layer, &all, &bias, bound);
+    err = take_layer(dev, layer, &all, &bias);
     pf_tensor_release(&bias);                   /* the layer has its copy */
     return err;
-}
-
-pf_err
-pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
-                   const pf_tensor *biases)
-{
-    return new_stack(dev, layer, n, weights, biases, 0);
-}
-
-pf_err
-pf_layer_new_f8(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
-                const pf_tensor *biases, float bound)
-{
-    return n == 1 ? new_whole(dev, layer, weights, biases, false, bound)
-                  : new_stack(dev, layer, n, weights, biases, bound);
 }

@@ -46,15 +46,14 @@ pf_err pf_layer_new_depthwise(pf_dev *dev, pf_layer **layer, const pf_tensor *we
 pf_err pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
                           const pf_tensor *biases) PF_MUST_USE;
 
-/* pf_layer_new, or for more than one weight pf_layer_new_stack, of E4M3 numbers where the device
- * has such layers (pf_dev_f8) and both C is whole 64s and K whole 8s; elsewhere, or if bound is 0,
- * of the device's.  All but a few numbers of the input must be bound at most, and none much more
- * than four times that: E4M3's largest is there, and it is as precise to a 7000th of bound.  The
- * input of the new layer is PF_F8, each number times the first of pf_layer_scale, and so rounded;
- * what it multiplies to is as ever, but for that rounding and the weight's.  For pf_linear,
- * pf_linear_geglu and pf_conv. */
-pf_err pf_layer_new_f8(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
-                       const pf_tensor *biases, float bound) PF_MUST_USE;
+/* pf_layer_new of a convolution with E4M3 numbers, for pf_conv, where the device has such layers
+ * (pf_dev_f8) and both C is whole 64s and K whole 8s; elsewhere, or if bound is 0, with the
+ * device's.  All but a few numbers of the input must be bound at most, and few more than four times
+ * that, where E4M3's largest is; it is as precise to a 7000th of bound.  The input of the new layer
+ * is PF_F8, each number times the first of pf_layer_scale, and so rounded; what it multiplies to is
+ * as ever, but for that rounding and the weight's. */
+pf_err pf_layer_new_f8(pf_dev *dev, pf_layer **layer, const pf_tensor *weight,
+                       const pf_tensor *bias, float bound) PF_MUST_USE;
 /* What who makes the input of a layer of E4M3 numbers needs; NULL: it is no such layer. */
 static inline const pf_tensor *
 pf_layer_scale(const pf_layer *l)

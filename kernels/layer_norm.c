@@ -10,18 +10,16 @@
 
 pf_err
 pf_layer_norm(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
-              const pf_tensor *beta, float eps, const pf_tensor *scale)
+              const pf_tensor *beta, float eps)
 {
     if (x->ndim < 1 || x->dim[x->ndim - 1] < 1)
         return pf_fail(PF_ESHAPE, "layer_norm: x has no channels");
     const int64_t C = x->dim[x->ndim - 1];
     PF_TRY(pf_tensor_expect(x, "x", pf_dev_dtype(dev), x->ndim, x->dim));
-    PF_TRY(pf_tensor_expect(y, "y", pf_scaled_dtype(dev, scale), x->ndim, x->dim));
+    PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), x->ndim, x->dim));
     PF_EXPECT(gamma, PF_F32, C);
     PF_EXPECT(beta, PF_F32, C);
-    if (scale)
-        PF_EXPECT(scale, PF_F32, 2);
-    return PF_DISPATCH(dev, pf_layer_norm, y, x, gamma, beta, eps, scale);
+    return PF_DISPATCH(dev, pf_layer_norm, y, x, gamma, beta, eps);
 }
 
 static void
@@ -43,10 +41,10 @@ normalise_row(float *y, const float *x, const float *gamma, const float *beta, i
 
 pf_err
 pf_layer_norm_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
-                  const pf_tensor *beta, float eps, const pf_tensor *scale)
+                  const pf_tensor *beta, float eps)
 {
     const int64_t C = x->dim[x->ndim - 1], rows = pf_tensor_count(x) / C;
-    (void)dev, (void)scale;     /* layers of E4M3 are a GPU's alone */
+    (void)dev;
 #pragma omp parallel for if (rows * C > 8192)
     for (int64_t r = 0; r < rows; r++)
         normalise_row((float *)y->data + r * C, (const float *)x->data + r * C, gamma->data,

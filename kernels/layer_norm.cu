@@ -9,16 +9,9 @@
 
 enum { THREADS = 256, ROWS = THREADS / PF_WARP };
 
-/* E4M3 numbers are times a factor. */
-template <typename Y> static __device__ __forceinline__ float
-scaled(float v, const float *factor)
-{
-    return sizeof(Y) == 1 ? v * __ldg(factor) : v;
-}
-
-template <typename T, typename Y, int N, int K> static __global__ void __launch_bounds__(THREADS)
-normalise_held(Y *y, const T *x, const float *gamma, const float *beta,
-               int64_t rows, int C, float eps, const float *factor)
+template <typename T, int N, int K> static __global__ void __launch_bounds__(THREADS)
+normalise_held(T *y, const T *x, const float *gamma, const float *beta,
+               int64_t rows, int C, float eps)
 {
     const int64_t row = blockIdx.x * (int64_t)ROWS + threadIdx.x / PF_WARP;
     const int lane = threadIdx.x % PF_WARP;
@@ -55,14 +48,14 @@ normalise_held(Y *y, const T *x, const float *gamma, const float *beta,
         pf_read_floats(b, beta + c);
 #pragma unroll
         for (int k = 0; k < N; k++)
-            v[i][k] = scaled<Y>(v[i][k] * scale * g[k] + b[k], factor);
+            v[i][k] = v[i][k] * scale * g[k] + b[k];
         pf_write(y + c, v[i]);
     }
 }
 
-template <typename T, typename Y> static __global__ void __launch_bounds__(THREADS)
-normalise_any(Y *y, const T *x, const float *gamma, const float *beta,
-              int64_t rows, int64_t C, float eps, const float *factor)
+template <typename T> static __global__ void __launch_bounds__(THREADS)
+normalise_any(T *y, const T *x, const float *gamma, const float *beta,
+              int64_t rows, int64_t C, float eps)
 {
     const int64_t row = blockIdx.x * (int64_t)ROWS + threadIdx.x / PF_WARP;
     const int lane = threadIdx.x % PF_WARP;
@@ -80,13 +73,12 @@ normalise_any(Y *y, const T *x, const float *gamma, const float *beta,
     }
     const float scale = 1.0f / sqrtf(pf_warp_sum(squares) / (float)C + eps);
     for (int64_t c = lane; c < C; c += PF_WARP)
-        y[c] = pf_store<Y>(
-            scaled<Y>((pf_load(x[c]) - mean) * scale * gamma[c] + beta[c], factor));
+        y[c] = pf_store<T>((pf_load(x[c]) - mean) * scale * gamma[c] + beta[c]);
 }
 
-template <typename T, typename Y> static void
-launch(pf_dev *dev, Y *y, const T *x, const float *gamma, const float *beta, int64_t rows,
-       int64_t C, float eps, const float *factor)
+template <typename T> static void
+launch(pf_dev *dev, T *y, const T *x, const float *gamma, const float *beta, int64_t rows,
+       int64_t C, float eps)
 {
     constexpr int N = 16 / (int)sizeof(T);
     const bool aligned =
@@ -96,32 +88,27 @@ launch(pf_dev *dev, Y *y, const T *x, const float *gamma, const float *beta, int
     const unsigned blocks = pf_blocks(rows, ROWS);
     const cudaStream_t stream = pf_cuda_stream(dev);
     if (vectors <= 2)
-        normalise_held<T, Y, N, 2><<<blocks, THREADS, 0, stream>>>(
-            y, x, gamma, beta, rows, (int)C, eps, factor);
+        normalise_held<T, N, 2><<<blocks, THREADS, 0, stream>>>(
+            y, x, gamma, beta, rows, (int)C, eps);
     else if (vectors <= 5)
-        normalise_held<T, Y, N, 5><<<blocks, THREADS, 0, stream>>>(
-            y, x, gamma, beta, rows, (int)C, eps, factor);
+        normalise_held<T, N, 5><<<blocks, THREADS, 0, stream>>>(
+            y, x, gamma, beta, rows, (int)C, eps);
     else if (vectors <= 10)
-        normalise_held<T, Y, N, 10><<<blocks, THREADS, 0, stream>>>(
-            y, x, gamma, beta, rows, (int)C, eps, factor);
+        normalise_held<T, N, 10><<<blocks, THREADS, 0, stream>>>(
+            y, x, gamma, beta, rows, (int)C, eps);
     else
-        normalise_any<T, Y><<<blocks, THREADS, 0, stream>>>(y, x, gamma, beta, rows, C, eps,
-                                                            factor);
+        normalise_any<T><<<blocks, THREADS, 0, stream>>>(y, x, gamma, beta, rows, C, eps);
 }
 
 pf_err
 pf_layer_norm_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
-                   const pf_tensor *beta, float eps, const pf_tensor *scale)
+                   const pf_tensor *beta, float eps)
 {
     const int64_t C = x->dim[x->ndim - 1], rows = pf_tensor_count(x) / C;
-    const float *const g = (const float *)gamma->data, *const b = (const float *)beta->data;
     if (rows == 0)
         return PF_OK;
-    if (scale)
-        launch(dev, (__nv_fp8_e4m3 *)y->data, (const __nv_bfloat16 *)x->data, g, b, rows, C, eps,
-               (const float *)scale->data);
-    else
-        PF_FOR_TYPE(y->dtype, T,
-                    launch(dev, (T *)y->data, (const T *)x->data, g, b, rows, C, eps, NULL));
+    PF_FOR_TYPE(y->dtype, T,
+                launch(dev, (T *)y->data, (const T *)x->data, (const float *)gamma->data,
+                       (const float *)beta->data, rows, C, eps));
     return pf_launched(dev, "pf_layer_norm");
 }

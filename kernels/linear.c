@@ -38,7 +38,7 @@ pf_linear(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
     for (int i = 0; i < last; i++)
         dim[i] = x->dim[i];
     dim[last] = w->C;
-    PF_TRY(pf_tensor_expect(x, "x", pf_scaled_dtype(dev, pf_layer_scale(w)), x->ndim, dim));
+    PF_TRY(pf_tensor_expect(x, "x", pf_dev_dtype(dev), x->ndim, dim));
     dim[last] = w->K;
     PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), x->ndim, dim));
     PF_TRY(pf_epilogue_check(e, y));

@@ -7,33 +7,18 @@
  * a split sum stay f32.
  *
  * q, k, v of the UNet's first level, 32768 x 960 x 320: 20.1 GFLOP, 0.020 ms at 990 TFLOP/s;
- * 21.0 + 62.9 + 0.6 MB, 0.025 ms at 3.35 TB/s; of E4M3 numbers 0.010 ms, and 10.5 + 62.9 + 0.3 MB,
- * 0.022 ms.  GEGLU's 32768 x 2560 x 320: 53.7 GFLOP, 0.054
+ * 21.0 + 62.9 + 0.6 MB, 0.025 ms at 3.35 TB/s.  GEGLU's 32768 x 2560 x 320: 53.7 GFLOP, 0.054
  * ms; 189 MB, 0.057 ms. */
-#include <cstdlib>
-#include <cstring>
-
 #include "kernels/layer.cuh"
 
 // Does cublasLt's epilogue do this, and do all rows lie on 16 bytes?
 static bool
 suits(const pf_tensor *y, const pf_tensor *x, const pf_layer *w, const struct pf_epilogue *e)
 {
-    const int64_t in = (int64_t)pf_dtype_size(x->dtype), out = (int64_t)pf_dtype_size(y->dtype);
-    return !(e && (e->act != PF_NONE || e->channel)) && w->C * in % 16 == 0 &&
-           w->K * out % 16 == 0 && pf_is_aligned(y->data) && pf_is_aligned(x->data) &&
+    const int64_t size = (int64_t)pf_dtype_size(y->dtype);
+    return !(e && (e->act != PF_NONE || e->channel)) && w->C * size % 16 == 0 &&
+           w->K * size % 16 == 0 && pf_is_aligned(y->data) && pf_is_aligned(x->data) &&
            !(e && e->residual && !pf_is_aligned(e->residual->data));
-}
-
-static cudaDataType_t
-type_of(const pf_tensor *x)
-{
-    switch (x->dtype) {
-    case PF_F8: return CUDA_R_8F_E4M3;
-    case PF_F16: return CUDA_R_16F;
-    case PF_BF16: return CUDA_R_16BF;
-    default: return CUDA_R_32F;
-    }
 }
 
 pf_err
@@ -41,19 +26,18 @@ pf_linear_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
                const struct pf_epilogue *e)
 {
     const struct pf_weight *const weight = pf_weight_of(w);
+    const pf_dtype type = pf_dev_dtype(dev);
     const struct pf_blas_shape s = {
         .m = pf_tensor_count(y) / w->K, .n = w->K, .k = w->C, .ta = false, .tb = true,
         .ldb = weight->padded, .bias = weight->bias != NULL,
-        .type = type_of(x),
+        .type = type == PF_F16 ? CUDA_R_16F : type == PF_BF16 ? CUDA_R_16BF : CUDA_R_32F,
         .compute = pf_dev_tf32(dev) ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
         .in_f32 = true};
-    const pf_tensor *const scale = pf_layer_scale(w);
-    bool possible = x->dtype != PF_F8 && suits(y, x, w, e);
+    bool possible = suits(y, x, w, e);
     if (s.m == 0)
         return PF_OK;
     if (possible)
-        PF_TRY(pf_blas_product(dev, &s, y->data, x->data, weight->data,
-                               scale ? (const float *)scale->data + 1 : NULL, weight->bias,
+        PF_TRY(pf_blas_product(dev, &s, y->data, x->data, weight->data, weight->bias,
                                e && e->residual ? e->residual->data : NULL, &possible));
     return possible ? PF_OK : pf_linear_kernel(dev, y, x, w, e);
 }

@@ -7,8 +7,7 @@
 #include "kernels/ops.h"
 
 pf_err
-pf_linear_geglu(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
-                const pf_tensor *scale)
+pf_linear_geglu(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
     int64_t dim[PF_MAX_DIMS];
     const int last = x->ndim - 1;
@@ -20,30 +19,23 @@ pf_linear_geglu(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w
     for (int i = 0; i < last; i++)
         dim[i] = x->dim[i];
     dim[last] = w->C;
-    PF_TRY(pf_tensor_expect(x, "x", pf_scaled_dtype(dev, pf_layer_scale(w)), x->ndim, dim));
+    PF_TRY(pf_tensor_expect(x, "x", pf_dev_dtype(dev), x->ndim, dim));
     dim[last] = w->K / 2;
-    PF_TRY(pf_tensor_expect(y, "y", pf_scaled_dtype(dev, scale), x->ndim, dim));
-    if (scale)
-        PF_EXPECT(scale, PF_F32, 2);
-    return PF_DISPATCH_SCRATCH(dev, pf_linear_geglu, y, x, w, scale);
+    PF_TRY(pf_tensor_expect(y, "y", pf_dev_dtype(dev), x->ndim, dim));
+    return PF_DISPATCH_SCRATCH(dev, pf_linear_geglu, y, x, w);
 }
 
-/* By operators alone, so that a GPU takes this way too where its kernel does not do the sizes; but
- * these do not make E4M3 numbers. */
+/* By operators alone, so that a GPU takes this way too where its kernel does not do the sizes. */
 pf_err
-pf_linear_geglu_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
-                    const pf_tensor *scale)
+pf_linear_geglu_cpu(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
     int64_t dim[PF_MAX_DIMS];
     pf_tensor both;
     const size_t mark = pf_dev_mark(dev);
-    if (scale)
-        return pf_fail(PF_EDEV, "a gate of numbers in f8 needs a library with code for sm_90a, and "
-                       "sizes that it suits; use --precision bf16");
     for (int i = 0; i < x->ndim; i++)
         dim[i] = x->dim[i];
     dim[x->ndim - 1] = w->K;
-    PF_TRY(pf_dev_alloc(dev, &both, y->dtype, x->ndim, dim));
+    PF_TRY(pf_dev_alloc(dev, &both, x->dtype, x->ndim, dim));
     PF_TRY(pf_linear(dev, &both, x, w, NULL));
     PF_TRY(pf_geglu(dev, y, &both));
     pf_dev_reset(dev, mark);

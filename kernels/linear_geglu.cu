@@ -1,5 +1,5 @@
-/* linear_geglu.cu - pf_linear_geglu on a GPU: on Hopper, of 16 bits or of E4M3 numbers, one of two
- * kernels; else pf_linear and pf_geglu.
+/* linear_geglu.cu - pf_linear_geglu on a GPU: on Hopper, in 16 bits, one of two kernels; else
+ * pf_linear and pf_geglu.
  *
  * Up to 320 channels: gate().  A block keeps the weights of 256 columns of [a | g] in shared
  * memory, all channels of them: 128 columns of a and those of g that gate them.  Rows of x stream
@@ -30,12 +30,7 @@
  * times from the L2, which took longer than two kernels (SPEED.md).
  * M = 2048, K = 1280, N = 5120: 53.7 GFLOP again; 320 jobs of 20480 cycles for 66 pairs, 5 each,
  * 0.058 ms, and 5 times some 2000 cycles in which both groups gate, 0.006 ms.  From the L2 come 32
- * KB in 1024 cycles, 7.2 TB/s at full rate, of which it has 5.5: 0.070 ms; measured 0.081.
- *
- * Of E4M3 numbers a step has 128 channels, so that up to 640 stay; the sums are multiplied by the
- * layer's scale, y is bf16 or, for the next layer, E4M3 too.  The first of these sizes takes 3
- * steps: 0.033 ms at 1980 TFLOP/s, and 10.5 + 41.9 + 0.8 MB, 0.011 ms; but gating a tile takes as
- * long as its 1536 cycles of products.  The last: 0.027 ms, by the L2 0.035. */
+ * KB in 1024 cycles, 7.2 TB/s at full rate, of which it has 5.5: 0.070 ms; measured 0.081. */
 #include <climits>
 #include <cstdlib>
 #include <cstring>
@@ -52,12 +47,13 @@ enum {
     ROWS = 64,                  // of a group's tile
     COLUMNS = 128,              // of a tile, of a and of g
     LINES = 2 * COLUMNS,        // of the weights of a tile
+    CHANNELS = 64,              // of a step: a line
     RUN = 32,                   // columns whose lines are in another order
 };
 
 namespace {
 
-/* Shared memory of gate(), in bytes: the weights, places for x, the biases, then struct signals. */
+/* Shared memory of gate(), in bytes: the weights, places for x, then struct signals. */
 struct room {
     enum {
         STEPS = 5,                      // at most
@@ -65,8 +61,7 @@ struct room {
         STEP = LINES * LINE,
         PLACE = ROWS * LINE,
         X = STEPS * STEP,               // offset
-        BIAS = X + PLACES * PLACE,      // LINES floats
-        SIGNALS = BIAS + LINES * 4,
+        SIGNALS = X + PLACES * PLACE,
     };
 };
 
@@ -74,26 +69,20 @@ struct signals {
     uint64_t w_full[room::STEPS], x_full[room::PLACES], x_empty[room::PLACES], turn[GROUPS];
 };
 
-/* x and w of In, y of T. */
-template <typename In, typename T> struct call {
+template <typename T> struct call {
     CUtensorMap x, w;
     T *y;
     const float *bias;          // [2N], or NULL
-    const float *scale, *factor;        // of E4M3 numbers: the sums', y's
     int M, N;                   // rows and columns of y
     int steps, tiles, columns;  // tiles down and across
     int parts;                  // gate(): blocks that share a column of tiles
 };
 
-template <typename In> struct step {
-    enum { CHANNELS = LINE / (int)sizeof(In) };
-};
-
 }
 
 /* One thread brings the weights, and x as far ahead as there are places. */
-template <typename In, typename T> static __device__ __forceinline__ void
-bring(const call<In, T> &j, unsigned base, signals *s)
+template <typename T> static __device__ __forceinline__ void
+bring(const call<T> &j, unsigned base, signals *s)
 {
     const int run = blockIdx.x % j.columns * (COLUMNS / RUN);
     unsigned n = 0;
@@ -101,7 +90,7 @@ bring(const call<In, T> &j, unsigned base, signals *s)
     for (int tile = blockIdx.x / j.columns; tile < j.tiles; tile += j.parts)
 #pragma unroll 1
         for (int k = 0; k < j.steps; k++, n++) {
-            const int at = n % room::PLACES, c = k * step<In>::CHANNELS;
+            const int at = n % room::PLACES, c = k * CHANNELS;
             if (n < (unsigned)j.steps) {
                 const unsigned to = base + k * room::STEP;
                 pf_barrier_expect(&s->w_full[k], room::STEP);
@@ -123,14 +112,14 @@ arrive(uint64_t *barrier)
         pf_barrier_arrive(barrier);
 }
 
-/* sum [64, LINES] += a step's channels. */
-template <typename In> static __device__ __forceinline__ void
+/* sum [64, LINES] += 64 channels. */
+template <typename T> static __device__ __forceinline__ void
 multiply(float (&sum)[LINES / 2], unsigned x, unsigned w)
 {
     pf_group_begin();
 #pragma unroll
     for (int i = 0; i < LINE / 32; i++)
-        pf_group_mma<In, LINES>(sum, pf_group_operand(x + i * 32), pf_group_operand(w + i * 32));
+        pf_group_mma<T, LINES>(sum, pf_group_operand(x + i * 32), pf_group_operand(w + i * 32));
     pf_group_commit();
 }
 
@@ -146,7 +135,7 @@ take(float (&sum)[LINES / 2])
 
 /* sum [64, LINES] = a tile; n: its first step, counted over all of the block's.  next: the barrier
  * of who multiplies after this. */
-template <typename In> static __device__ __forceinline__ void
+template <typename T> static __device__ __forceinline__ void
 add_up(float (&sum)[LINES / 2], int steps, unsigned n, unsigned base, signals *s, uint64_t *next)
 {
 #pragma unroll
@@ -159,7 +148,7 @@ add_up(float (&sum)[LINES / 2], int steps, unsigned n, unsigned base, signals *s
         pf_barrier_wait(&s->w_full[k], 0);      // of the first tile; then it has come
         pf_barrier_wait(&s->x_full[n % room::PLACES], n / room::PLACES & 1);
         __syncwarp();
-        multiply<In>(sum, x, w);
+        multiply<T>(sum, x, w);
         if (k == steps - 1)
             arrive(next);
         pf_group_wait<1>();                     // the step before is done with
@@ -170,46 +159,32 @@ add_up(float (&sum)[LINES / 2], int steps, unsigned n, unsigned base, signals *s
     arrive(&s->x_empty[(n - 1) % room::PLACES]);
 }
 
-/* KEPT: in shared memory. */
-template <bool KEPT> static __device__ __forceinline__ void
-read_bias(float (&v)[8], const float *bias)
+static __device__ __forceinline__ void
+read_bias(float (&v)[8], const float *bias, int n)
 {
-    if constexpr (KEPT) {
-#pragma unroll
-        for (int k = 0; k < 8; k += 4) {
-            const float4 part = *(const float4 *)(bias + k);
-            v[k] = part.x, v[k + 1] = part.y, v[k + 2] = part.z, v[k + 3] = part.w;
-        }
-    } else {
-        pf_read_floats(v, bias);
-    }
+    if (bias)
+        pf_read_floats(v, bias + n);
 }
 
-/* y from the sums of a tile: rows row and row + 8, of each 32 columns 8 from n on.  bias: a's from
- * column n on, g's are `gates` further; NULL: none. */
-template <bool KEPT, typename In, typename T> static __device__ __forceinline__ void
-store(const float (&sum)[LINES / 2], const call<In, T> &j, int row, int n, const float *bias,
-      int gates)
+/* y from the sums of a tile: rows row and row + 8, of each 32 columns 8 from n on. */
+template <typename T> static __device__ __forceinline__ void
+store(const float (&sum)[LINES / 2], const call<T> &j, int row, int n)
 {
-    const float scale = sizeof(In) == 1 ? __ldg(j.scale) : 1.0f,
-                factor = sizeof(T) == 1 ? __ldg(j.factor) : 1.0f;
 #pragma unroll
     for (int q = 0; q < COLUMNS / RUN; q++, n += RUN) {
         float a[8] = {}, g[8] = {};
         if (n >= j.N)
             return;
-        if (bias) {
-            read_bias<KEPT>(a, bias + q * RUN);
-            read_bias<KEPT>(g, bias + gates + q * RUN);
-        }
+        read_bias(a, j.bias, n);
+        read_bias(g, j.bias, j.N + n);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             float v[8];
 #pragma unroll
             for (int k = 0; k < 8; k++) {
                 const int at = 16 * q + k / 2 * 4 + 2 * half + k % 2;
-                v[k] = (scale * sum[at] + a[k]) * factor *
-                       pf_gelu_16(scale * sum[LINES / 4 + at] + g[k]);
+                v[k] = (sum[at] + a[k]) *
+                       pf_activated_as<T>(sum[LINES / 4 + at] + g[k], PF_GELU);
             }
             if (row + 8 * half < j.M)
                 pf_write(j.y + (int64_t)(row + 8 * half) * j.N + n, v);
@@ -218,8 +193,8 @@ store(const float (&sum)[LINES / 2], const call<In, T> &j, int row, int n, const
 }
 
 /* A group's tiles: every second one of the block's. */
-template <typename In, typename T> static __device__ __forceinline__ void
-work(const call<In, T> &j, unsigned base, signals *s, const float *bias)
+template <typename T> static __device__ __forceinline__ void
+work(const call<T> &j, unsigned base, signals *s)
 {
     const int group = threadIdx.x / 128, lane = threadIdx.x % PF_WARP;
     const int row = threadIdx.x % 128 / PF_WARP * 16 + lane / 4,
@@ -230,20 +205,10 @@ work(const call<In, T> &j, unsigned base, signals *s, const float *bias)
     for (int tile = blockIdx.x / j.columns + group * j.parts; tile < j.tiles;
          tile += GROUPS * j.parts) {
         pf_barrier_wait(&s->turn[group], odd);
-        add_up<In>(sum, j.steps, n, base, s, &s->turn[1 - group]);
-        store<true>(sum, j, tile * ROWS + row, column, bias + lane % 4 * 8, COLUMNS);
+        add_up<T>(sum, j.steps, n, base, s, &s->turn[1 - group]);
+        store<T>(sum, j, tile * ROWS + row, column);
         n += GROUPS * j.steps;
         odd ^= 1;
-    }
-}
-
-/* The biases of the block's columns: to [LINES], zeros where there are none. */
-template <typename In, typename T> static __device__ __forceinline__ void
-keep_bias(float *to, const call<In, T> &j)
-{
-    for (int i = threadIdx.x; i < LINES; i += blockDim.x) {
-        const int n = blockIdx.x % j.columns * COLUMNS + i % COLUMNS;
-        to[i] = j.bias && n < j.N ? j.bias[i / COLUMNS * j.N + n] : 0.0f;
     }
 }
 
@@ -260,8 +225,8 @@ set_up(signals *s)
         pf_barrier_init(&s->turn[i], WARPS / GROUPS);
 }
 
-template <typename In, typename T> static __global__ void __launch_bounds__(THREADS, 1)
-gate(const __grid_constant__ call<In, T> j)
+template <typename T> static __global__ void __launch_bounds__(THREADS, 1)
+gate(const __grid_constant__ call<T> j)
 {
     extern __shared__ __align__(1024) unsigned char shared[];
     signals *const s = (signals *)(shared + room::SIGNALS);
@@ -272,7 +237,6 @@ gate(const __grid_constant__ call<In, T> j)
         set_up(s);
         pf_group_sees_copies(); // the copy engine sees the barriers
     }
-    keep_bias((float *)(shared + room::BIAS), j);
     __syncthreads();
     if (threadIdx.x / PF_WARP >= WARPS) {
         pf_registers_fewer<CARRIERS_REGISTERS>();
@@ -280,7 +244,7 @@ gate(const __grid_constant__ call<In, T> j)
             bring(j, base, s);
     } else {
         pf_registers_more<WORKERS_REGISTERS>();
-        work(j, base, s, (const float *)(shared + room::BIAS));
+        work(j, base, s);
     }
 }
 
@@ -319,11 +283,10 @@ bring_to_blocks(unsigned to, const void *map, uint64_t *barrier, int c, int x, i
 }
 
 /* Jobs are rows of a pair and columns; rows are fastest, as neighbours share weights. */
-template <typename In, typename T> static __device__ __forceinline__ void
-bring_streams(const call<In, T> &j, unsigned base, streams *s, int rank)
+template <typename T> static __device__ __forceinline__ void
+bring_streams(const call<T> &j, unsigned base, streams *s, int rank)
 {
     typedef stream_room R;
-    enum { CHANNELS = step<In>::CHANNELS };
     pf_turn<R::PLACES> at = {0, 0};
 #pragma unroll 1
     for (int i = blockIdx.x / PAIR; i < j.tiles * j.columns; i += gridDim.x / PAIR) {
@@ -352,8 +315,8 @@ leave(streams *s, int place)
         pf_barrier_arrive_at(&s->empty[place], threadIdx.x % PF_WARP);
 }
 
-template <typename In, typename T> static __device__ __forceinline__ void
-work_on_streams(const call<In, T> &j, unsigned base, streams *s, int rank)
+template <typename T> static __device__ __forceinline__ void
+work_on_streams(const call<T> &j, unsigned base, streams *s, int rank)
 {
     typedef stream_room R;
     const int group = threadIdx.x / 128, lane = threadIdx.x % PF_WARP;
@@ -375,7 +338,7 @@ work_on_streams(const call<In, T> &j, unsigned base, streams *s, int rank)
                            w = base + at.at * R::PLACE + R::W;
             pf_barrier_wait(&s->full[at.at], at.odd);
             __syncwarp();
-            multiply<In>(sum, x, w);
+            multiply<T>(sum, x, w);
             if (group == 0 && k == 0)
                 arrive(&s->ahead);
             pf_group_wait<1>();                 // the step before is done with
@@ -385,9 +348,8 @@ work_on_streams(const call<In, T> &j, unsigned base, streams *s, int rank)
         }
         take(sum);
         leave(s, at.at ? at.at - 1 : R::PLACES - 1);
-        store<false>(sum, j, i % j.tiles * (PAIR * GROUPS * ROWS) + row,
-              i / j.tiles * COLUMNS + lane % 4 * 8,
-              j.bias ? j.bias + i / j.tiles * COLUMNS + lane % 4 * 8 : NULL, j.N);
+        store(sum, j, i % j.tiles * (PAIR * GROUPS * ROWS) + row,
+              i / j.tiles * COLUMNS + lane % 4 * 8);
     }
 }
 
@@ -396,8 +358,8 @@ work_on_streams(const call<In, T> &j, unsigned base, streams *s, int rank)
 #else
 #define IN_PAIRS __cluster_dims__(PAIR, 1, 1)
 #endif
-template <typename In, typename T> static __global__ void IN_PAIRS __launch_bounds__(THREADS, 1)
-gate_streams(const __grid_constant__ call<In, T> j)
+template <typename T> static __global__ void IN_PAIRS __launch_bounds__(THREADS, 1)
+gate_streams(const __grid_constant__ call<T> j)
 {
     extern __shared__ __align__(1024) unsigned char shared[];
     streams *const s = (streams *)(shared + stream_room::SIGNALS);
@@ -428,128 +390,110 @@ gate_streams(const __grid_constant__ call<In, T> j)
 // ---- launches ----
 
 /* Boxes of x have so many rows, those of the weights COLUMNS lines. */
-template <typename In, typename T> static pf_err
-make_maps(call<In, T> *j, const pf_tensor *x, const pf_layer *w, int rows)
+template <typename T> static pf_err
+make_maps(call<T> *j, pf_dtype type, const pf_tensor *x, const pf_layer *w, int rows)
 {
-    const cuuint64_t C = (cuuint64_t)w->C, M = (cuuint64_t)j->M, line = C * sizeof(In);
+    const cuuint64_t C = (cuuint64_t)w->C, M = (cuuint64_t)j->M, line = C * sizeof(T);
     const cuuint32_t ones[] = {1, 1, 1, 1, 1};
     const cuuint64_t x_dim[] = {C, M, 1, 1, 1}, x_stride[] = {line, M * line, M * line, M * line};
     const cuuint64_t w_dim[] = {C, 2, 4, 4, (cuuint64_t)w->K / RUN},    // i, t, j, q
                      w_stride[] = {line, 8 * line, 2 * line, RUN * line};
-    const cuuint32_t x_box[] = {step<In>::CHANNELS, (cuuint32_t)rows, 1, 1, 1},
-                     w_box[] = {step<In>::CHANNELS, 2, 4, 4, COLUMNS / RUN};
-    PF_TRY(pf_tensor_map(&j->x, x->dtype, x->data, 5, x_dim, x_stride, x_box, ones));
-    return pf_tensor_map(&j->w, x->dtype, pf_weight_of(w)->data, 5, w_dim, w_stride, w_box, ones);
+    const cuuint32_t x_box[] = {CHANNELS, (cuuint32_t)rows, 1, 1, 1},
+                     w_box[] = {CHANNELS, 2, 4, 4, COLUMNS / RUN};
+    PF_TRY(pf_tensor_map(&j->x, type, x->data, 5, x_dim, x_stride, x_box, ones));
+    return pf_tensor_map(&j->w, type, pf_weight_of(w)->data, 5, w_dim, w_stride, w_box, ones);
 }
 
 /* A call of tiles of so many rows. */
-template <typename In, typename T> static call<In, T>
-call_of(pf_tensor *y, const pf_layer *w, const pf_tensor *scale, int rows)
+template <typename T> static call<T>
+call_of(pf_tensor *y, const pf_layer *w, int rows)
 {
-    call<In, T> j = {};
+    call<T> j = {};
     j.y = (T *)y->data;
     j.bias = (const float *)w->bias.data;
-    j.scale = sizeof(In) == 1 ? (const float *)w->scale.data + 1 : NULL;
-    j.factor = scale ? (const float *)scale->data : NULL;
     j.N = (int)(w->K / 2);
     j.M = (int)(pf_tensor_count(y) / j.N);
-    j.steps = (int)((w->C + step<In>::CHANNELS - 1) / step<In>::CHANNELS);
+    j.steps = (int)((w->C + CHANNELS - 1) / CHANNELS);
     j.tiles = (j.M + rows - 1) / rows;
     j.columns = (j.N + COLUMNS - 1) / COLUMNS;
     return j;
 }
 
-template <typename In, typename T> static pf_err
-launch(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
-       const pf_tensor *scale)
+template <typename T> static pf_err
+launch(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
     enum { BYTES = (int)room::SIGNALS + (int)sizeof(signals) };
-    call<In, T> j = call_of<In, T>(y, w, scale, ROWS);
+    call<T> j = call_of<T>(y, w, ROWS);
     const int most = dev->cuda->processors / j.columns;
     j.parts = most < 1 ? 1 : most < j.tiles ? most : j.tiles;
-    PF_TRY(make_maps(&j, x, w, ROWS));
-    void (*const kernel)(call<In, T>) = gate<In, T>;
-    PF_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
+    PF_TRY(make_maps(&j, y->dtype, x, w, ROWS));
+    PF_CUDA_TRY(cudaFuncSetAttribute(gate<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
                 "pf_linear_geglu");
-    kernel<<<j.columns * j.parts, THREADS, BYTES, pf_cuda_stream(dev)>>>(j);
+    gate<T><<<j.columns * j.parts, THREADS, BYTES, pf_cuda_stream(dev)>>>(j);
     return pf_launched(dev, "pf_linear_geglu");
 }
 
-template <typename In, typename T> static pf_err
-launch_streams(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
-       const pf_tensor *scale)
+template <typename T> static pf_err
+launch_streams(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
     enum { BYTES = (int)stream_room::SIGNALS + (int)sizeof(streams) };
-    call<In, T> j = call_of<In, T>(y, w, scale, PAIR * GROUPS * ROWS);
+    call<T> j = call_of<T>(y, w, PAIR * GROUPS * ROWS);
     const int most = dev->cuda->processors / PAIR, jobs = j.tiles * j.columns,
               pairs = jobs < most ? jobs : most;
-    PF_TRY(make_maps(&j, x, w, GROUPS * ROWS));
-    void (*const kernel)(call<In, T>) = gate_streams<In, T>;
-    PF_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
+    PF_TRY(make_maps(&j, y->dtype, x, w, GROUPS * ROWS));
+    PF_CUDA_TRY(cudaFuncSetAttribute(gate_streams<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     BYTES),
                 "pf_linear_geglu");
-    kernel<<<pairs * PAIR, THREADS, BYTES, pf_cuda_stream(dev)>>>(j);
+    gate_streams<T><<<pairs * PAIR, THREADS, BYTES, pf_cuda_stream(dev)>>>(j);
     return pf_launched(dev, "pf_linear_geglu");
 }
 
-/* Do the weights of a tile fit a block? */
 static bool
-stays(const pf_tensor *x, const pf_layer *w)
+stays(const pf_layer *w)                // do the weights of a tile fit a block?
 {
-    return w->C * (int64_t)pf_dtype_size(x->dtype) <= room::STEPS * LINE;
+    return w->C <= room::STEPS * CHANNELS;
 }
 
-template <typename In, typename T> static pf_err
-launch_for(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
-           const pf_tensor *scale)
+template <typename T> static pf_err
+launch_for(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
-    return stays(x, w) ? launch<In, T>(dev, y, x, w, scale)
-                       : launch_streams<In, T>(dev, y, x, w, scale);
+    return stays(w) ? launch<T>(dev, y, x, w) : launch_streams<T>(dev, y, x, w);
 }
 
-/* Does this card run the kernel? */
+/* Does this card run the kernel?  PF_GEGLU=old: no, for comparison. */
 static bool
 is_usable(void)
 {
     static int known = -1;
+    const char *const wanted = getenv("PF_GEGLU");
     if (known < 0)
-        known = pf_group_compiled((const void *)gate<__nv_bfloat16, __nv_bfloat16>) &&
+        known = pf_group_compiled((const void *)gate<__nv_bfloat16>) &&
                 pf_tensor_maps_encoder();
-    return known;
+    return known && !(wanted && !strcmp(wanted, "old"));
 }
 
-/* Streams do not pay for few rows: 512 have 80 jobs for 66 pairs.  PF_GEGLU=old: nor does anything,
- * for comparison. */
-static bool
-pays(const pf_tensor *y, const pf_tensor *x, const pf_layer *w)
-{
-    enum { STREAMED_ROWS = 2048 };
-    const char *const wanted = getenv("PF_GEGLU");
-    return !(wanted && !strcmp(wanted, "old")) &&
-           (stays(x, w) || pf_tensor_count(y) / (w->K / 2) >= STREAMED_ROWS);
-}
+/* Streams do not pay for few rows: 512 have 80 jobs for 66 pairs. */
+enum { STREAMED_ROWS = 2048 };
 
 static bool
 suits(const pf_dev *dev, const pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
-    return x->dtype != PF_F32 && w->C * (int64_t)pf_dtype_size(x->dtype) % PIECE == 0 &&
-           w->K % (2 * RUN) == 0 && pf_tensor_count(y) <= INT_MAX && w->K <= INT_MAX / 2 &&
-           w->C <= INT_MAX / 2 && dev->cuda->processors >= PAIR && pf_is_aligned(y->data) &&
-           pf_is_aligned(x->data) && is_usable();
+    const int64_t rows = pf_tensor_count(y) / (w->K / 2);
+    return pf_dtype_size(y->dtype) == 2 && w->C % 8 == 0 && w->K % (2 * RUN) == 0 &&
+           pf_tensor_count(y) <= INT_MAX && w->K <= INT_MAX / 2 && w->C <= INT_MAX / 2 &&
+           (stays(w) || (rows >= STREAMED_ROWS && dev->cuda->processors >= PAIR)) &&
+           pf_is_aligned(y->data) && pf_is_aligned(x->data) && is_usable();
 }
 
 pf_err
-pf_linear_geglu_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
-                     const pf_tensor *scale)
+pf_linear_geglu_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w)
 {
     if (pf_tensor_count(y) == 0)
         return PF_OK;
-    if (!suits(dev, y, x, w) || (scale ? x->dtype != PF_F8 : !pays(y, x, w)))
-        return pf_linear_geglu_cpu(dev, y, x, w, scale);
+    if (!suits(dev, y, x, w))
+        return pf_linear_geglu_cpu(dev, y, x, w);
     if (dev->dry)               // its memory has no addresses
         return PF_OK;
-    if (scale)
-        return launch_for<__nv_fp8_e4m3, __nv_fp8_e4m3>(dev, y, x, w, scale);
-    return x->dtype == PF_F8    ? launch_for<__nv_fp8_e4m3, __nv_bfloat16>(dev, y, x, w, NULL)
-           : x->dtype == PF_F16 ? launch_for<__half, __half>(dev, y, x, w, NULL)
-                                : launch_for<__nv_bfloat16, __nv_bfloat16>(dev, y, x, w, NULL);
+    return y->dtype == PF_F16 ? launch_for<__half>(dev, y, x, w)
+                              : launch_for<__nv_bfloat16>(dev, y, x, w);
 }

@@ -24,7 +24,7 @@ enum pf_act {
 #define PF_SELU_SCALE 1.05070098f
 #define PF_SELU_ALPHA 1.67326324f
 
-/* The type of what is the input of a layer with this scale (layer.h), or NULL. */
+/* The type of what is the input of a layer with this scale (pf_layer_scale), or NULL. */
 static inline pf_dtype
 pf_scaled_dtype(const pf_dev *dev, const pf_tensor *scale)
 {
@@ -41,14 +41,13 @@ struct pf_epilogue {
 /* PF_ESHAPE unless its tensors fit y, whose first size is B.  NULL is fine.  linear.c. */
 pf_err pf_epilogue_check(const struct pf_epilogue *e, const pf_tensor *y) PF_MUST_USE;
 
-/* The x of pf_linear, pf_linear_geglu and pf_conv is PF_F8 where the layer has a scale (layer.h).
- *
- * pf_linear: y = epilogue(x W^T + b) over the last axis.
+/* pf_linear: y = epilogue(x W^T + b) over the last axis.
  *   y act [B, ..., K]   x act [B, ..., C]   e may be NULL.  Also 1x1 convolutions. */
 PF_OP(pf_linear, pf_tensor *y, const pf_tensor *x, const pf_layer *w, const struct pf_epilogue *e);
 
 /* pf_conv: convolution with zero padding, 2-D or 3-D by the layer.
- *   y act [B, H', W', K] or [B, D', H', W', K]   x act [B, H, W, C] or [B, D, H, W, C]
+ *   y act [B, H', W', K] or [B, D', H', W', K]   x act [B, H, W, C] or [B, D, H, W, C], or PF_F8
+ *   where the layer has a scale (layer.h)
  *   H' = (H + before + after - kernel) / stride + 1; the same on every axis.
  * Transposed layers (k3 s2 p1, output padding 1 on each axis) double every axis: stride 2,
  * before 1, after 1 are then the only values taken.  Depthwise layers, 2-D, convolve each channel
@@ -63,21 +62,19 @@ PF_OP(pf_conv, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride, 
 PF_OP(pf_conv_dilated, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int dilation,
       const struct pf_epilogue *e);
 
-/* scale, of both norms: f32 [2] on the device, of a layer of E4M3 numbers (layer.h) that y is the
- * input of: y is then PF_F8, and holds its numbers times scale[0].  NULL: y is act.
- *
- * pf_group_norm: y = act(norm(x + channel)), biased variance over a group's channels and all
+/* pf_group_norm: y = act(norm(x + channel)), biased variance over a group's channels and all
  * positions of one batch element; sums in f32 pairs accurate for 65536 x 16 nearly constant values.
  *   y, x act [B, ..., C]   gamma, beta f32 [C]   channel f32 [B, C] or [1, C] or NULL
+ *   scale f32 [2] or NULL: that of the layer whose input y is (layer.h); y is then PF_F8, and holds
+ *   its numbers times scale[0]
  *   y may be x, unless it is PF_F8. */
 PF_OP(pf_group_norm, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
       const pf_tensor *beta, int groups, float eps, enum pf_act act, const pf_tensor *channel,
       const pf_tensor *scale);
 
-/* pf_layer_norm over the last axis.  y, x act [..., C]; gamma, beta f32 [C].  y may be
- * x, unless it is PF_F8. */
+/* pf_layer_norm over the last axis.  y, x act [..., C]; gamma, beta f32 [C].  y may be x. */
 PF_OP(pf_layer_norm, pf_tensor *y, const pf_tensor *x, const pf_tensor *gamma,
-      const pf_tensor *beta, float eps, const pf_tensor *scale);
+      const pf_tensor *beta, float eps);
 
 /* pf_attention: y = softmax(q k^T * scale + mask) v, each head on its own; never holds [T, T].
  *   y   act [B, Q, h*d]          the first Q <= T queries alone are computed
@@ -100,10 +97,8 @@ PF_OP(pf_geglu, pf_tensor *y, const pf_tensor *x);
 
 /* pf_linear_geglu: y = a * gelu(g), [a | g] = x W^T + b over the last axis, in one pass where the
  * device can: [a | g] is then neither stored nor rounded.
- * scale: as of pf_group_norm, but only where x is PF_F8, too.
  *   y act [B, ..., K/2]   x act [B, ..., C] */
-PF_OP(pf_linear_geglu, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
-      const pf_tensor *scale);
+PF_OP(pf_linear_geglu, pf_tensor *y, const pf_tensor *x, const pf_layer *w);
 
 /* pf_activate: y = act(x) elementwise; y may be x.  Any shape. */
 PF_OP(pf_activate, pf_tensor *y, const pf_tensor *x, enum pf_act act);

@@ -169,15 +169,9 @@ assert_product(const struct pair *y, int p, int64_t R)
         fail_msg("%s: relative error %.3g, at most %.3g", precisions[p].name, error, most);
 }
 
-/* ---- layers of E4M3 numbers ----
- *
- *     need_f8();                              // skips without a GPU that has them
- *     layer_pair_f8(layer, 1, PF_DIMS_(K, C), &bias);
- *     struct pair x = pair_f8(UNIFORM(2, M, C), layer[1]), y = PAIR_EMPTY(M, K);
- *     ... pf_linear on both ...
- *     assert_product_f8(&y, C);
- *
- * The CPU computes in f32 with what the rounded numbers are worth. */
+/* ---- E4M3 numbers ---- */
+
+/* Open gpu for them; skips where there is none that has them. */
 static void __attribute__((unused))
 need_f8(void)
 {
@@ -192,7 +186,7 @@ need_f8(void)
     assert_true(pf_dev_f8(gpu) && pf_dev_dtype(gpu) == PF_BF16);
 }
 
-/* Numbers times factor, rounded, of t; which becomes what they are worth. */
+/* The numbers of t times factor, rounded; t becomes what they are worth. */
 static inline pf_tensor
 rounded_to_f8(pf_tensor *t, float factor)
 {
@@ -206,70 +200,6 @@ rounded_to_f8(pf_tensor *t, float factor)
     for (int64_t i = 0; i < n; i++)
         floats(t)[i] /= factor;
     return bytes;
-}
-
-/* A layer whose input is times 8, an exact factor: the bound of such a layer is 14. */
-static inline void
-layer_pair_f8(pf_layer *l[2], uint64_t seed, int ndim, const int64_t *dim, const pf_tensor *bias)
-{
-    pf_tensor w = uniform(seed, ndim, dim);
-    float most = 0;
-    assert_ok(pf_layer_new_f8(gpu, &l[1], 1, &w, bias, 14));
-    assert_non_null(pf_layer_scale(l[1]));
-    for (int64_t i = 0; i < pf_tensor_count(&w); i++)
-        most = fmaxf(most, fabsf(floats(&w)[i]));
-    rounded_to_f8(&w, PF_F8_MAX / most);
-    assert_ok(pf_layer_new(cpu, &l[0], &w, bias, false));
-}
-
-static inline struct pair
-pair_f8(pf_tensor t, const pf_layer *l)
-{
-    pf_tensor scale = EMPTY(2);
-    assert_ok(pf_dev_get(gpu, &scale, pf_layer_scale(l)));
-    assert_true(floats(&scale)[0] == 8);
-    const pf_tensor bytes = rounded_to_f8(&t, 8);
-    struct pair p = {.cpu = t};
-    assert_ok(pf_dev_keep(gpu, &p.gpu, PF_F8, t.ndim, t.dim));
-    assert_ok(pf_dev_put(gpu, &p.gpu, &bytes));
-    return p;
-}
-
-/* The last rounding, to bf16; and a sum of R terms is cut off below its 14th bit with each 32. */
-static inline double
-tolerance_f8(int64_t R)
-{
-    return 4e-3 + (double)R / 32 * 0x1p-14;
-}
-
-static inline void
-assert_product_f8(const struct pair *y, int64_t R)
-{
-    const double error = pair_error(y);
-    if (!(error <= tolerance_f8(R)))
-        fail_msg("f8: relative error %.3g, at most %.3g", error, tolerance_f8(R));
-}
-
-/* y.gpu is for a layer of E4M3 numbers: times factor and rounded.  y.cpu: what the CPU made of the
- * same x; it is rounded here.  An error before the rounding moves its share of 2^-4 of the numbers
- * to the next one, by 2^-4. */
-static inline void
-assert_rounded_f8(struct pair *y, float factor, double before)
-{
-    pf_tensor got = {0};
-    double sum = 0, all = 0;
-    assert_ok(pf_dev_keep(cpu, &got, PF_F8, y->cpu.ndim, y->cpu.dim));
-    assert_ok(pf_dev_get(gpu, &got, &y->gpu));
-    rounded_to_f8(&y->cpu, factor);
-    for (int64_t i = 0; i < pf_tensor_count(&got); i++) {
-        const double a = pf_f8_to_f32(((const uint8_t *)got.data)[i]) / factor,
-                     b = floats(&y->cpu)[i];
-        sum += (a - b) * (a - b);
-        all += b * b;
-    }
-    const double error = sqrt(sum / all), most = sqrt(before * 0x1p-4);
-    if (!(error <= most))
-        fail_msg("f8: relative error %.3g, at most %.3g", error, most);
 }
 
 #define RUN_OPERATOR_TESTS(tests) cmocka_run_group_tests(tests, open_cpu, close_cpu)

@@ -392,7 +392,45 @@ test_cuda_epilogues_match(void **state)
         }
 }
 
-/* Of E4M3 numbers: channels in whole steps of 128 and with half a step at the end; tiles of every
+/* ---- E4M3 numbers: the CPU computes in f32 with what they are worth ---- */
+
+/* A layer whose input is times 8, an exact factor: the bound of such a layer is 14. */
+static void
+layer_pair_f8(pf_layer *l[2], uint64_t seed, int ndim, const int64_t *dim, const pf_tensor *bias)
+{
+    pf_tensor w = uniform(seed, ndim, dim);
+    float most = 0;
+    assert_ok(pf_layer_new_f8(gpu, &l[1], &w, bias, 14));
+    assert_non_null(pf_layer_scale(l[1]));
+    for (int64_t i = 0; i < pf_tensor_count(&w); i++)
+        most = fmaxf(most, fabsf(floats(&w)[i]));
+    rounded_to_f8(&w, PF_F8_MAX / most);
+    assert_ok(pf_layer_new(cpu, &l[0], &w, bias, false));
+}
+
+static struct pair
+pair_f8(pf_tensor t, const pf_layer *l)
+{
+    pf_tensor scale = EMPTY(2);
+    assert_ok(pf_dev_get(gpu, &scale, pf_layer_scale(l)));
+    assert_true(floats(&scale)[0] == 8);
+    const pf_tensor bytes = rounded_to_f8(&t, 8);
+    struct pair p = {.cpu = t};
+    assert_ok(pf_dev_keep(gpu, &p.gpu, PF_F8, t.ndim, t.dim));
+    assert_ok(pf_dev_put(gpu, &p.gpu, &bytes));
+    return p;
+}
+
+/* y is rounded to bf16; and a sum of R terms is cut off below its 14th bit with each 32. */
+static void
+assert_product_f8(const struct pair *y, int64_t R)
+{
+    const double error = pair_error(y), most = 4e-3 + (double)R / 32 * 0x1p-14;
+    if (!(error <= most))
+        fail_msg("f8: relative error %.3g, at most %.3g", error, most);
+}
+
+/* Channels in whole steps of 128 and with half a step at the end; tiles of every
  * width, parts of the sums, each epilogue. */
 static void
 test_cuda_f8_matches_cpu(void **state)
@@ -436,6 +474,41 @@ test_cuda_f8_matches_cpu(void **state)
             assert_product_f8(&y, R);
         }
     }
+}
+
+/* Of widths that do not suit, without a bound, and if it is no convolution, such a layer is an
+ * ordinary one. */
+static void
+test_f8_is_for_layers_that_suit(void **state)
+{
+    const pf_tensor w = UNIFORM(1, 8, 64, 3, 3), flat = UNIFORM(1, 8, 64),
+                    narrow = UNIFORM(1, 8, 32, 3, 3), few = UNIFORM(1, 4, 64, 3, 3);
+    const pf_tensor *const weight[] = {&flat, &narrow, &few, &w, &w};
+    (void)state;
+    need_f8();
+    for (int i = 0; i < 5; i++) {
+        pf_layer *l;
+        assert_ok(pf_layer_new_f8(gpu, &l, weight[i], NULL, i == 3 ? 0 : 14));
+        assert_true(!pf_layer_scale(l) == (i < 4));
+    }
+}
+
+/* On the CPU it always is. */
+static void
+test_f8_is_f32_on_the_cpu(void **state)
+{
+    const pf_tensor w = UNIFORM(1, 8, 64, 3, 3);
+    pf_tensor x = UNIFORM(2, 1, 5, 5, 64), y = EMPTY(1, 5, 5, 8), want = EMPTY(1, 5, 5, 8);
+    pf_layer *l, *plain;
+    (void)state;
+    assert_ok(pf_layer_new_f8(cpu, &l, &w, NULL, 14));
+    assert_ok(pf_layer_new(cpu, &plain, &w, NULL, false));
+    assert_null(pf_layer_scale(l));
+    assert_ok(pf_conv(cpu, &y, &x, l, 1, 1, 1, NULL));
+    assert_ok(pf_conv(cpu, &want, &x, plain, 1, 1, 1, NULL));
+    assert_memory_equal(y.data, want.data, pf_tensor_bytes(&y));
+    x.dtype = PF_F8;
+    assert_fails(pf_conv(cpu, &y, &x, l, 1, 1, 1, NULL), PF_ESHAPE, "x is F8_E4M3 [1, 5, 5, 64]");
 }
 
 /* A transposed convolution adds its residual where it stores. */
@@ -702,6 +775,8 @@ main(void)
         cmocka_unit_test(test_cuda_matches_cpu_in_large_tiles),
         cmocka_unit_test(test_cuda_epilogues_match),
         cmocka_unit_test(test_cuda_f8_matches_cpu),
+        cmocka_unit_test(test_f8_is_for_layers_that_suit),
+        cmocka_unit_test(test_f8_is_f32_on_the_cpu),
         cmocka_unit_test(test_cuda_transposed_epilogue_matches),
         cmocka_unit_test(test_cuda_dilated_matches_cpu),
         cmocka_unit_test(test_cuda_depthwise_matches_cpu),

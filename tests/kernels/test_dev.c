@@ -213,7 +213,7 @@ run_operator(pf_dev *dev, int i, pf_tensor *y)
     default: {
         pf_tensor x = UNIFORM(7, 400, 40);
         *y = EMPTY(400, 40);
-        return pf_layer_norm(dev, y, &x, &v, &v, 1e-5f, NULL);
+        return pf_layer_norm(dev, y, &x, &v, &v, 1e-5f);
     }
     }
 }
@@ -279,7 +279,7 @@ test_dry_operators_check_their_shapes(void **state)
     assert_ok(pf_dev_open_dry(&dry, "cpu", NULL));
     assert_ok(pf_layer_new(dry, &l, &w, NULL, false));
     assert_fails(pf_linear(dry, &y, &x, l, NULL), PF_ESHAPE, "x is F32 [4, 6]");
-    assert_fails(pf_layer_norm(dry, &y, &x, &x, &x, 1e-5f, NULL), PF_ESHAPE, "");
+    assert_fails(pf_layer_norm(dry, &y, &x, &x, &x, 1e-5f), PF_ESHAPE, "");
     assert_fails(pf_dev_put(dry, &y, &x), PF_ESHAPE, "cannot copy");
     pf_dev_close(dry);
     assert_fails(pf_dev_open_dry(&dry, "gpu", NULL), PF_EARG, "no device");

@@ -303,76 +303,6 @@ test_cuda_gives_the_same_bytes_twice(void **state)
         }
 }
 
-/* Of E4M3 numbers. */
-static void
-test_cuda_f8_matches_cpu(void **state)
-{
-    static const int64_t MKC[][3] = {{16, 64, 64},      {257, 40, 192},   {1, 320, 320},
-                                     {2048, 960, 320},  {100, 1280, 640}, {512, 1920, 640},
-                                     {2049, 320, 1280}, {512, 3840, 1280}};
-    (void)state;
-    need_f8();
-    for (size_t i = 0; i < sizeof MKC / sizeof *MKC; i++) {
-        const int64_t M = MKC[i][0], K = MKC[i][1], C = MKC[i][2];
-        const pf_tensor bias = UNIFORM(i + 50, K);
-        pf_layer *layer[2];
-        layer_pair_f8(layer, i + 100, PF_DIMS_(K, C), i % 3 ? &bias : NULL);
-        const struct pair x = pair_f8(UNIFORM(i, 1, M, C), layer[1]),
-                          other = PAIR_UNIFORM(2, 1, M, K);
-        struct pair y = PAIR_EMPTY(1, M, K);
-        for (int k = 0; k < 2; k++) {
-            const struct pf_epilogue e[] = {{.residual = &other.cpu}, {.residual = &other.gpu}};
-            assert_ok(pf_linear(cpu, &y.cpu, &x.cpu, layer[0], k ? &e[0] : NULL));
-            assert_ok(pf_linear(gpu, &y.gpu, &x.gpu, layer[1], k ? &e[1] : NULL));
-            assert_product_f8(&y, C);
-        }
-    }
-}
-
-/* q, k, v: one scale for all, and what comes first is not lost. */
-static void
-test_cuda_f8_stacks(void **state)
-{
-    enum { M = 64, C = 64, K = 72 };
-    (void)state;
-    need_f8();
-    pf_tensor w[2] = {UNIFORM(1, 64, C), UNIFORM(2, 8, C)}, all = EMPTY(K, C);
-    memcpy(all.data, w[0].data, pf_tensor_bytes(&w[0]));
-    memcpy(floats(&all) + 64 * C, w[1].data, pf_tensor_bytes(&w[1]));
-    pf_layer *stack, *one;
-    assert_ok(pf_layer_new_f8(gpu, &stack, 2, w, NULL, 14));
-    assert_ok(pf_layer_new_f8(gpu, &one, 1, &all, NULL, 14));
-    const struct pair x = pair_f8(UNIFORM(3, M, C), stack);
-    struct pair y = PAIR_EMPTY(M, K), z = PAIR_EMPTY(M, K);
-    assert_ok(pf_linear(gpu, &y.gpu, &x.gpu, stack, NULL));
-    assert_ok(pf_linear(gpu, &z.gpu, &x.gpu, one, NULL));
-    assert_ok(pf_dev_get(gpu, &y.cpu, &y.gpu));
-    assert_ok(pf_dev_get(gpu, &z.cpu, &z.gpu));
-    assert_memory_equal(y.cpu.data, z.cpu.data, pf_tensor_bytes(&y.cpu));
-    assert_ok(pf_layer_new_f8(gpu, &one, 2, w, NULL, 0));
-    assert_null(pf_layer_scale(one));           /* an ordinary one, as of widths that do not suit */
-    assert_ok(pf_layer_new_f8(gpu, &one, 1, &y.cpu, NULL, 14));
-    assert_null(pf_layer_scale(one));
-}
-
-/* Elsewhere such a layer is an ordinary one. */
-static void
-test_f8_is_f32_on_the_cpu(void **state)
-{
-    enum { M = 3, C = 64, K = 8 };
-    pf_tensor w = UNIFORM(1, K, C), x = UNIFORM(2, M, C), y = EMPTY(M, K), want = EMPTY(M, K);
-    pf_layer *f8, *plain;
-    (void)state;
-    assert_ok(pf_layer_new_f8(cpu, &f8, 1, &w, NULL, 14));
-    assert_ok(pf_layer_new(cpu, &plain, &w, NULL, false));
-    assert_null(pf_layer_scale(f8));
-    assert_ok(pf_linear(cpu, &y, &x, f8, NULL));
-    assert_ok(pf_linear(cpu, &want, &x, plain, NULL));
-    assert_memory_equal(y.data, want.data, pf_tensor_bytes(&y));
-    x.dtype = PF_F8;
-    assert_fails(pf_linear(cpu, &y, &x, f8, NULL), PF_ESHAPE, "x is F8_E4M3 [3, 64], expected F32");
-}
-
 int
 main(void)
 {
@@ -390,9 +320,6 @@ main(void)
         cmocka_unit_test(test_cuda_takes_any_address),
         cmocka_unit_test(test_cuda_takes_weights_of_any_type),
         cmocka_unit_test(test_cuda_gives_the_same_bytes_twice),
-        cmocka_unit_test(test_cuda_f8_matches_cpu),
-        cmocka_unit_test(test_cuda_f8_stacks),
-        cmocka_unit_test(test_f8_is_f32_on_the_cpu),
     };
     return RUN_OPERATOR_TESTS(tests);
 }

@@ -265,7 +265,7 @@ embed_patches(pf_dev *dev, pf_tensor *x, const struct vit *v, const pf_tensor *i
     PF_TRY(err);
     PF_TRY(pf_linear(dev, x, &patches, v->patches,
                      &(struct pf_epilogue){.residual = &v->position}));
-    return pf_layer_norm(dev, x, x, &v->ln_pre[0], &v->ln_pre[1], 1e-5f, NULL);
+    return pf_layer_norm(dev, x, x, &v->ln_pre[0], &v->ln_pre[1], 1e-5f);
 }
 
 /* Run a ResidualAttentionBlock for the first Q tokens: all, or in the last block the class token
@@ -281,12 +281,12 @@ block(pf_dev *dev, pf_tensor *x, const struct vit_block *b, int heads, int64_t Q
     PF_TRY(PF_ALLOC(dev, &qkv, x->dtype, 1, T, 3 * W));
     PF_TRY(PF_ALLOC(dev, &a, x->dtype, 1, Q, W));
     PF_TRY(PF_ALLOC(dev, &h, x->dtype, 1, Q, 4 * W));
-    PF_TRY(pf_layer_norm(dev, &n, x, &b->ln1[0], &b->ln1[1], 1e-5f, NULL));
+    PF_TRY(pf_layer_norm(dev, &n, x, &b->ln1[0], &b->ln1[1], 1e-5f));
     PF_TRY(pf_linear(dev, &qkv, &n, b->qkv, NULL));                     // [1, T, 3W]
     PF_TRY(pf_attention(dev, &a, &qkv, heads, scale, NULL, 0));              // [1, Q, W]
     x->dim[1] = Q;
     PF_TRY(pf_linear(dev, x, &a, b->out, &(struct pf_epilogue){.residual = x}));
-    PF_TRY(pf_layer_norm(dev, &a, x, &b->ln2[0], &b->ln2[1], 1e-5f, NULL));
+    PF_TRY(pf_layer_norm(dev, &a, x, &b->ln2[0], &b->ln2[1], 1e-5f));
     PF_TRY(pf_linear(dev, &h, &a, b->fc,
                      &(struct pf_epilogue){.act = PF_QUICK_GELU}));     // [1, Q, 4W]
     PF_TRY(pf_linear(dev, x, &h, b->proj, &(struct pf_epilogue){.residual = x}));
@@ -303,7 +303,7 @@ vit_embed(pf_dev *dev, pf_tensor *embedding, const struct vit *v, const pf_tenso
     PF_TRY(embed_patches(dev, &x, v, input));                           // [1, T, W]
     for (int i = 0; i < v->layers; i++)
         PF_TRY(block(dev, &x, &v->block[i], v->heads, i + 1 < v->layers ? x.dim[1] : 1));
-    PF_TRY(pf_layer_norm(dev, &x, &x, &v->ln_post[0], &v->ln_post[1], 1e-5f, NULL));
+    PF_TRY(pf_layer_norm(dev, &x, &x, &v->ln_post[0], &v->ln_post[1], 1e-5f));
     PF_TRY(pf_linear(dev, &y, &x, v->proj, NULL));                      // [1, 1, dim]
     y.ndim = 2;
     y.dim[1] = v->dim;

@@ -107,10 +107,10 @@ depth_attention(struct run *r, pf_tensor *y, const struct depth_transformer *w, 
 {
     pf_tensor t = {0}, q = {0}, ctx = {0};
     PF_TRY(run_linear(r, &t, w->proj_in, x, NULL));                     // [B, h, w, m]
-    PF_TRY(run_norm(r, &t, &w->in_norm, NULL, &t, PF_SILU, NULL));
+    PF_TRY(run_norm(r, &t, &w->in_norm, &t, PF_SILU, NULL));
     PF_TRY(run_linear(r, &q, w->to_q, &t, NULL));                       // [B, h, w, HEADS n]
     PF_TRY(run_linear(r, &ctx, w->proj_context, volume, NULL));         // [B, D, h, w, n]
-    PF_TRY(run_norm(r, &ctx, &w->context_norm, NULL, &ctx, PF_RELU, NULL));
+    PF_TRY(run_norm(r, &ctx, &w->context_norm, &ctx, PF_RELU, NULL));
     return pf_depth_attention(r->dev, y, &q, &ctx, HEADS,
                               1.0f / sqrtf((float)(2 * w->n / HEADS)));
 }
@@ -126,9 +126,9 @@ depth_transformer(struct run *r, pf_tensor *x, const struct depth_transformer *w
     PF_TRY(depth_attention(r, &a, w, x, volume));                       // [B, h, w, HEADS n]
     pf_dev_reset(r->dev, inner);
     PF_TRY(run_linear(r, &o, w->to_out, &a, NULL));                     // [B, h, w, m]
-    PF_TRY(run_norm(r, &o, &w->norm0, NULL, &o, PF_RELU, NULL));
+    PF_TRY(run_norm(r, &o, &w->norm0, &o, PF_RELU, NULL));
     PF_TRY(run_conv(r, &h, w->conv2, &o, 1, 1, 1, NULL));               // [B, h, w, m]
-    PF_TRY(run_norm(r, &h, &w->norm3, NULL, &h, PF_RELU, NULL));
+    PF_TRY(run_norm(r, &h, &w->norm3, &h, PF_RELU, NULL));
     PF_TRY(run_conv(r, x, w->conv5, &h, 1, 1, 1, &(struct pf_epilogue){.residual = x}));
     pf_dev_reset(r->dev, mark);
     return PF_OK;

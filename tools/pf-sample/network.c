@@ -20,14 +20,6 @@ scope_in(const struct scope *n, const char *fmt, ...)
     return in;
 }
 
-struct scope
-scope_bounded(const struct scope *n, float bound)
-{
-    struct scope bounded = *n;
-    bounded.bound = bound;
-    return bounded;
-}
-
 static const char *
 full_name(char buf[256], const struct scope *n, const char *name, const char *suffix)
 {
@@ -83,12 +75,12 @@ scope_linear(const struct scope *n, pf_layer **w, const char *name, int64_t K, i
     PF_TRY(scope_matrix(n, &weight, name, K, C));
     if (bias)
         PF_TRY(scope_bias(n, &b, name, K));
-    return pf_layer_new_f8(n->dev, w, 1, &weight, bias ? &b : NULL, n->bound);
+    return pf_layer_new(n->dev, w, &weight, bias ? &b : NULL, false);
 }
 
-pf_err
-scope_conv(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C, int spatial,
-           int kernel, bool bias)
+static pf_err
+load_conv(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C, int spatial,
+          int kernel, bool bias, float bound)
 {
     char full[256];
     pf_tensor weight, b;
@@ -96,7 +88,21 @@ scope_conv(const struct scope *n, pf_layer **w, const char *name, int64_t K, int
                       (int64_t[]){K, C, kernel, kernel, kernel}));
     if (bias)
         PF_TRY(scope_bias(n, &b, name, K));
-    return pf_layer_new_f8(n->dev, w, 1, &weight, bias ? &b : NULL, n->bound);
+    return pf_layer_new_f8(n->dev, w, &weight, bias ? &b : NULL, bound);
+}
+
+pf_err
+scope_conv(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C, int spatial,
+           int kernel, bool bias)
+{
+    return load_conv(n, w, name, K, C, spatial, kernel, bias, 0);
+}
+
+pf_err
+scope_conv_behind(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C,
+                  const struct norm *norm)
+{
+    return load_conv(n, w, name, K, C, 2, 3, true, norm->bound);
 }
 
 pf_err
@@ -160,7 +166,7 @@ net_stack_add(const struct scope *n, struct net_stack *s, int64_t *offset, const
 pf_err
 net_stack_layer(const struct scope *n, pf_layer **w, const struct net_stack *s, bool bias)
 {
-    return pf_layer_new_f8(n->dev, w, s->n, s->weight, bias ? s->bias : NULL, n->bound);
+    return pf_layer_new_stack(n->dev, w, s->n, s->weight, bias ? s->bias : NULL);
 }
 
 pf_err
@@ -171,7 +177,7 @@ run_linear(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x,
         int64_t dim[PF_MAX_DIMS];
         memcpy(dim, x->dim, sizeof dim);
         dim[x->ndim - 1] = w->K;
-        PF_TRY(pf_dev_alloc(r->dev, y, pf_dev_dtype(r->dev), x->ndim, dim));
+        PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, dim));
     }
     return pf_linear(r->dev, y, x, w, e);
 }
@@ -187,7 +193,7 @@ alloc_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x, i
         dim[1 + i] = w->transposed ? 2 * x->dim[1 + i]
                    : (x->dim[1 + i] + before + after - w->kernel[3 - spatial + i]) / stride + 1;
     dim[x->ndim - 1] = w->K;
-    return pf_dev_alloc(r->dev, y, pf_dev_dtype(r->dev), x->ndim, dim);
+    return pf_dev_alloc(r->dev, y, x->dtype, x->ndim, dim);
 }
 
 pf_err
@@ -209,26 +215,28 @@ run_upsample_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tenso
 }
 
 pf_err
-run_norm(struct run *r, pf_tensor *y, const struct norm *n, const pf_layer *to, const pf_tensor *x,
-         enum pf_act act, const pf_tensor *channel)
+run_norm(struct run *r, pf_tensor *y, const struct norm *n, const pf_tensor *x, enum pf_act act,
+         const pf_tensor *channel)
 {
-    const pf_tensor *const scale = to ? pf_layer_scale(to) : NULL;
     if (!y->data)
-        PF_TRY(pf_dev_alloc(r->dev, y, pf_scaled_dtype(r->dev, scale), x->ndim, x->dim));
+        PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
     if (!n->groups)
-        return pf_layer_norm(r->dev, y, x, &n->gamma, &n->beta, n->eps, scale);
-    return pf_group_norm(r->dev, y, x, &n->gamma, &n->beta, n->groups, n->eps, act, channel, scale);
+        return pf_layer_norm(r->dev, y, x, &n->gamma, &n->beta, n->eps);
+    return pf_group_norm(r->dev, y, x, &n->gamma, &n->beta, n->groups, n->eps, act, channel, NULL);
 }
 
 pf_err
 run_norm_conv(struct run *r, pf_tensor *y, const struct norm *n, const pf_layer *w,
               const pf_tensor *x, const pf_tensor *channel, int stride, const struct pf_epilogue *e)
 {
+    const pf_tensor *const scale = pf_layer_scale(w);
     pf_tensor t = {0};
     if (!y->data)
         PF_TRY(alloc_conv(r, y, w, x, stride, 1, 1));
     const size_t mark = pf_dev_mark(r->dev);
-    PF_TRY(run_norm(r, &t, n, w, x, PF_SILU, channel));
+    PF_TRY(pf_dev_alloc(r->dev, &t, pf_scaled_dtype(r->dev, scale), x->ndim, x->dim));
+    PF_TRY(pf_group_norm(r->dev, &t, x, &n->gamma, &n->beta, n->groups, n->eps, PF_SILU, channel,
+                         scale));
     PF_TRY(run_conv(r, y, w, &t, stride, 1, 1, e));
     pf_dev_reset(r->dev, mark);
     return PF_OK;

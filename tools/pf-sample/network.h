@@ -33,7 +33,6 @@ struct scope {                  /* a place in the checkpoint */
     pf_dev *dev;
     pf_checkpoint *weights;
     char prefix[160];           /* "model.diffusion_model.input_blocks.1.0." */
-    float bound;                /* of what layers get: scope_bounded; 0: not known */
 };
 struct norm {
     pf_tensor gamma, beta;      /* f32 [C] */
@@ -49,10 +48,6 @@ struct net_stack {              /* linear maps of one input, collected to run as
 };
 
 struct scope scope_in(const struct scope *n, const char *fmt, ...) PF_PRINTF(2, 3);
-/* The same place, for layers whose input is made for them and, but for a few numbers, is this large
- * at most (a norm's bound, with or without an activation behind it that makes nothing larger): they
- * may be of E4M3 numbers (layer.h). */
-struct scope scope_bounded(const struct scope *n, float bound);
 /* The tensor of this whole name, as pf_checkpoint_need gives it, and finite: a ReLU behind it could
  * hide a NaN.  On a GPU scope_finite sees that, when all are loaded. */
 pf_err scope_need(const struct scope *n, pf_tensor *t, const char *full, int ndim,
@@ -68,6 +63,10 @@ pf_err scope_linear(const struct scope *n, pf_layer **w, const char *name, int64
                     bool bias) PF_MUST_USE;
 pf_err scope_conv(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C,
                   int spatial, int kernel, bool bias) PF_MUST_USE;
+/* A flat 3 x 3 one with a bias that run_norm_conv runs behind this norm alone: of E4M3 numbers
+ * where the device may have them (layer.h). */
+pf_err scope_conv_behind(const struct scope *n, pf_layer **w, const char *name, int64_t K,
+                         int64_t C, const struct norm *norm) PF_MUST_USE;
 /* The transposed 3x3x3 convolution that doubles every axis, weight [C, K, 3, 3, 3]. */
 pf_err scope_conv_up(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C)
     PF_MUST_USE;
@@ -88,12 +87,11 @@ pf_err run_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor 
 /* y = conv(x with every pixel doubled along both sides), kernel 3, padding 1. */
 pf_err run_upsample_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x)
     PF_MUST_USE;
-/* Group or layer norm; channel may be NULL.  to: the layer that takes y, or NULL: one whose
- * scope had no bound. */
-pf_err run_norm(struct run *r, pf_tensor *y, const struct norm *n, const pf_layer *to,
-                const pf_tensor *x, enum pf_act act, const pf_tensor *channel) PF_MUST_USE;
-/* y = epilogue(conv(silu(norm(x + channel)))), kernel 3, padding 1: what most blocks are made of.
- * Leaves nothing but y on the arena. */
+/* Group or layer norm; channel may be NULL. */
+pf_err run_norm(struct run *r, pf_tensor *y, const struct norm *n, const pf_tensor *x,
+                enum pf_act act, const pf_tensor *channel) PF_MUST_USE;
+/* y = epilogue(conv(silu(norm(x + channel)))), a group norm, kernel 3, padding 1: what most blocks
+ * are made of.  Leaves nothing but y on the arena. */
 pf_err run_norm_conv(struct run *r, pf_tensor *y, const struct norm *n, const pf_layer *w,
                      const pf_tensor *x, const pf_tensor *channel, int stride,
                      const struct pf_epilogue *e) PF_MUST_USE;

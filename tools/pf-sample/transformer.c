@@ -1,71 +1,10 @@
 /* transformer.c - DoubleTransformer (networks.md, 6.1-6.3). */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tools/pf-sample/dump.h"
 #include "tools/pf-sample/transformer.h"
-
-/* The most that row k of a map can make of a layer norm's result, gamma u + beta: u has mean 0 and
- * the length sqrt(c). */
-static double
-row_bound(const pf_tensor *weight, int64_t k, const float *gamma, const float *beta, double bias)
-{
-    enum { PART = 64 };
-    const int64_t c = weight->dim[1];
-    double squares = 0, shift = bias;
-    float part[PART];
-    for (int64_t from = 0; from < c; from += PART) {
-        const int64_t n = c - from < PART ? c - from : PART;
-        pf_to_f32(part, (const char *)weight->data +
-                  (size_t)(k * c + from) * pf_dtype_size(weight->dtype), weight->dtype, n);
-        for (int64_t i = 0; i < n; i++) {
-            const double g = part[i] * gamma[from + i];
-            squares += g * g;
-            shift += part[i] * beta[from + i];
-        }
-    }
-    return fabs(shift) + sqrt(squares * (double)c);
-}
-
-/* The most that the gate makes of norm3's result: |a gelu(g)| <= |a| |g|.  No number is larger, so
- * a quarter of it is the bound: four times that is still told apart (layer.h). */
-static pf_err
-find_gate_bound(const struct scope *n, float *bound, int c)
-{
-    char name[256];
-    pf_tensor weight, bias, norm[2], host = {0};
-    *bound = 1;
-    if (pf_dev_is_dry(n->dev))                  // weights are not read then
-        return PF_OK;
-    snprintf(name, sizeof name, "%snorm3.weight", n->prefix);
-    PF_TRY(scope_need(n, &norm[0], name, 1, (int64_t[]){c}));
-    PF_TRY(scope_bias(n, &norm[1], "norm3", c));
-    PF_TRY(scope_matrix(n, &weight, "ff.net.0.proj", 8 * c, c));
-    PF_TRY(scope_bias(n, &bias, "ff.net.0.proj", 8 * c));
-    PF_TRY(PF_TENSOR_NEW(&host, PF_F32, 10 * c));
-    float *const b = host.data, *const gamma = b + 8 * c, *const beta = gamma + c;
-    double most = 0;
-    pf_to_f32(b, bias.data, bias.dtype, 8 * c);
-    pf_to_f32(gamma, norm[0].data, norm[0].dtype, c);
-    pf_to_f32(beta, norm[1].data, norm[1].dtype, c);
-#pragma omp parallel for reduction(max : most)
-    for (int k = 0; k < 4 * c; k++)
-        most = fmax(most, row_bound(&weight, k, gamma, beta, b[k]) *
-                              row_bound(&weight, 4 * c + k, gamma, beta, b[4 * c + k]));
-    *bound = (float)(most / 4);
-    pf_tensor_release(&host);
-    return PF_OK;
-}
-
-/* PF_F8=all, to be measured: the transformers' layers, too. */
-static float
-for_all(float bound)
-{
-    const char *const wanted = getenv("PF_F8");
-    return wanted && !strcmp(wanted, "all") ? bound : 0;
-}
 
 static pf_err
 load_block(struct transformer_block *w, const struct scope *n, int c, int E)
@@ -73,21 +12,15 @@ load_block(struct transformer_block *w, const struct scope *n, int c, int E)
     struct net_stack qkv = {0};
     PF_TRY(scope_norm(n, &w->norm1, "norm1", c, 0, 1e-5f));
     PF_TRY(scope_norm(n, &w->norm3, "norm3", c, 0, 1e-5f));
-    const struct scope behind1 = scope_bounded(n, for_all(w->norm1.bound)),
-                       behind3 = scope_bounded(n, for_all(w->norm3.bound));
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_q", c, c, false));
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_k", c, c, false));
     PF_TRY(net_stack_add(n, &qkv, NULL, "attn1.to_v", c, c, false));
-    PF_TRY(net_stack_layer(&behind1, &w->qkv, &qkv, false));
+    PF_TRY(net_stack_layer(n, &w->qkv, &qkv, false));
     PF_TRY(scope_linear(n, &w->out, "attn1.to_out.0", c, c, true));
     PF_TRY(scope_linear(n, &w->ctx_v, "attn2.to_v", c, E, false));
     PF_TRY(scope_linear(n, &w->ctx_out, "attn2.to_out.0", c, c, true));
-    PF_TRY(scope_linear(&behind3, &w->ff_in, "ff.net.0.proj", 8 * c, c, true));
-    float bound = 0;
-    if (pf_layer_scale(w->ff_in))
-        PF_TRY(find_gate_bound(n, &bound, c));
-    const struct scope gated = scope_bounded(n, bound);
-    return scope_linear(&gated, &w->ff_out, "ff.net.2", c, 4 * c, true);
+    PF_TRY(scope_linear(n, &w->ff_in, "ff.net.0.proj", 8 * c, c, true));
+    return scope_linear(n, &w->ff_out, "ff.net.2", c, 4 * c, true);
 }
 
 static bool
@@ -165,8 +98,7 @@ load_spatial(struct spatial *w, const struct scope *n, int c, int E, float facto
 {
     const struct scope tb = scope_in(n, "transformer_blocks.0.");
     PF_TRY(scope_norm(n, &w->norm, "norm", c, 32, 1e-6f));
-    const struct scope behind = scope_bounded(n, for_all(w->norm.bound));
-    PF_TRY(scope_linear(&behind, &w->proj_in, "proj_in", c, c, true));
+    PF_TRY(scope_linear(n, &w->proj_in, "proj_in", c, c, true));
     PF_TRY(load_block(&w->block, &tb, c, E));
     return load_scaled(n, &w->proj_out, "proj_out", c, c, factor);
 }
@@ -221,22 +153,18 @@ transformer_block(struct run *r, pf_tensor *u, const struct transformer_block *w
 {
     const size_t mark = pf_dev_mark(r->dev);
     const pf_tensor context = rows(&w->context, c->branches * c->first, u->dim[0]);
-    pf_tensor n, qkv = {0}, ff = {0}, a;
-    PF_TRY(pf_dev_alloc(r->dev, &a, u->dtype, u->ndim, u->dim));
-    n = pf_tensor_view(a.data, pf_scaled_dtype(r->dev, pf_layer_scale(w->qkv)), u->ndim, u->dim);
-    PF_TRY(run_norm(r, &n, &w->norm1, w->qkv, u, PF_NONE, NULL));       // [B, T, c]
+    pf_tensor n = {0}, qkv = {0}, ff = {0};
+    PF_TRY(run_norm(r, &n, &w->norm1, u, PF_NONE, NULL));               // [B, T, c]
     PF_TRY(run_linear(r, &qkv, w->qkv, &n, NULL));                      // [B, T, 3c]
-    PF_TRY(pf_attention(r->dev, &a, &qkv, heads, 1.0f / sqrtf((float)(u->dim[2] / heads)), mask,
-                        side));                                         // where n was
-    PF_TRY(run_linear(r, u, w->out, &a, &(struct pf_epilogue){.channel = &context, .residual = u}));
+    PF_TRY(pf_attention(r->dev, &n, &qkv, heads, 1.0f / sqrtf((float)(u->dim[2] / heads)), mask,
+                        side));
+    PF_TRY(run_linear(r, u, w->out, &n, &(struct pf_epilogue){.channel = &context, .residual = u}));
     pf_dev_reset(r->dev, mark);
 
     n = (pf_tensor){0};
-    const pf_tensor *const scale = pf_layer_scale(w->ff_out);
-    PF_TRY(PF_ALLOC(r->dev, &ff, pf_scaled_dtype(r->dev, scale), u->dim[0], u->dim[1],
-                    w->ff_out->C));
-    PF_TRY(run_norm(r, &n, &w->norm3, w->ff_in, u, PF_NONE, NULL));
-    PF_TRY(pf_linear_geglu(r->dev, &ff, &n, w->ff_in, scale));          // [B, T, 4c]
+    PF_TRY(PF_ALLOC(r->dev, &ff, u->dtype, u->dim[0], u->dim[1], w->ff_out->C));
+    PF_TRY(run_norm(r, &n, &w->norm3, u, PF_NONE, NULL));
+    PF_TRY(pf_linear_geglu(r->dev, &ff, &n, w->ff_in));                 // [B, T, 4c]
     PF_TRY(run_linear(r, u, w->ff_out, &ff, &(struct pf_epilogue){.residual = u}));
     pf_dev_reset(r->dev, mark);
     return PF_OK;
@@ -255,7 +183,7 @@ spad(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_t
         PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
     const size_t mark = pf_dev_mark(r->dev);
     PF_TRY(PF_ALLOC(r->dev, &u, x->dtype, B, T, w->c));
-    PF_TRY(run_norm(r, &n, &s->norm, NULL, x, PF_NONE, NULL));
+    PF_TRY(run_norm(r, &n, &s->norm, x, PF_NONE, NULL));
     n = RESHAPE(&n, B, T, half);
     for (int64_t b = 0; b < B; b += c->n) {     // each branch has the same Pluecker maps
         pf_tensor ub = rows(&u, b, c->n);
@@ -284,7 +212,7 @@ spatial(struct run *r, pf_tensor *y, const struct double_transformer *w, const p
     if (!y->data)
         PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
     const size_t mark = pf_dev_mark(r->dev);
-    PF_TRY(run_norm(r, &n, &s->norm, s->proj_in, &in, PF_NONE, NULL));
+    PF_TRY(run_norm(r, &n, &s->norm, &in, PF_NONE, NULL));
     PF_TRY(run_linear(r, &u, s->proj_in, &n, NULL));
     PF_TRY(transformer_block(r, &u, &s->block, w->heads, c, NULL, 0));
     out = tokens(y);

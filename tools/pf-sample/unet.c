@@ -11,12 +11,10 @@ pf_err
 resblock_load(struct resblock *w, struct net_stack *emb, const struct scope *n, int K, int C, int E)
 {
     PF_TRY(scope_norm(n, &w->in_norm, "in_layers.0", C, 32, 1e-5f));
-    PF_TRY(scope_norm(n, &w->out_norm, "out_layers.0", K, 32, 1e-5f));
-    const struct scope behind_in = scope_bounded(n, w->in_norm.bound),
-                       behind_out = scope_bounded(n, w->out_norm.bound);
-    PF_TRY(scope_conv(&behind_in, &w->in_conv, "in_layers.2", K, C, 2, 3, true));
+    PF_TRY(scope_conv_behind(n, &w->in_conv, "in_layers.2", K, C, &w->in_norm));
     PF_TRY(net_stack_add(n, emb, &w->emb, "emb_layers.1", K, E, true));
-    PF_TRY(scope_conv(&behind_out, &w->out_conv, "out_layers.3", K, K, 2, 3, true));
+    PF_TRY(scope_norm(n, &w->out_norm, "out_layers.0", K, 32, 1e-5f));
+    PF_TRY(scope_conv_behind(n, &w->out_conv, "out_layers.3", K, K, &w->out_norm));
     w->skip = NULL;
     return K == C ? PF_OK : scope_linear(n, &w->skip, "skip_connection", K, C, true);
 }

@@ -127,7 +127,7 @@ attention(struct run *r, pf_tensor *y, const struct vae_attention *w, const pf_t
     pf_tensor h = {0}, qkv = {0}, o = {0};
     PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
     const size_t mark = pf_dev_mark(r->dev);
-    PF_TRY(run_norm(r, &h, &w->norm, NULL, x, PF_NONE, NULL));
+    PF_TRY(run_norm(r, &h, &w->norm, x, PF_NONE, NULL));
     h = tokens(&h);                                                             // [B, T, C]
     PF_TRY(run_linear(r, &qkv, w->qkv, &h, NULL));                              // [B, T, 3C]
     PF_TRY(pf_dev_alloc(r->dev, &o, x->dtype, 3, h.dim));

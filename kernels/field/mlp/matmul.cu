@@ -13,7 +13,7 @@ pf_matmul(pf_dev *dev, bool rough, float *c, const float *a, bool ta, const floa
         .type = CUDA_R_32F,
         .compute = rough ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, .in_f32 = false};
     bool possible;
-    PF_TRY(pf_blas_product(dev, &s, c, a, b, NULL, NULL, add ? c : NULL, &possible));
+    PF_TRY(pf_blas_product(dev, &s, c, a, b, NULL, add ? c : NULL, &possible));
     if (!possible)
         return pf_fail(PF_EDEV, "cublasLt refused a product of [%lld, %lld] and [%lld, %lld]",
                        (long long)m, (long long)k, (long long)k, (long long)n);
