@@ -339,10 +339,10 @@ render_slice(pf_field *f, struct view *v, const float *origin, const float *dir,
     PF_TRY(pf_field_sample(f, f->occupancy, &v->s, origin, dir, rays, NULL, 0, 0));
     const int64_t n = v->s.n;
     PF_TRY(pf_neus_out_reserve(&v->out, rays, n));
-    if (n > v->room) {
+    if (n > v->room || !v->value) {
         free(v->value);
         v->room = 0;
-        v->value = malloc((size_t)n * 7 * sizeof(float));
+        v->value = malloc((size_t)(n ? n : 1) * 7 * sizeof(float));
         if (!v->value)
             return pf_fail(PF_ENOMEM, "no memory to render %lld points", (long long)n);
         v->room = n;
