@@ -134,36 +134,53 @@ axes_of(const pf_layer *l)
     return 2 + l->spatial;
 }
 
+/* A linear map is a convolution of width 1 over its rows where oneDNN's matrix product is not its
+ * blocked one, for AVX-512, but sgemm: there a row's last bits depend on how many rows and threads
+ * there are. */
+static bool
+as_convolution(const pf_layer *l)
+{
+    const int wide = dnnl_cpu_isa_avx512_core;
+    return !l->spatial && ((int)dnnl_get_effective_cpu_isa() & wide) != wide;
+}
+
 /* oneDNN has the channels of a depthwise weight as an axis of groups, before [K, C] of one each. */
 static int
 weight_axes(const pf_layer *l)
 {
-    return axes_of(l) + l->depthwise;
+    return axes_of(l) + l->depthwise + as_convolution(l);
 }
 
-/* A channels-last tensor of logical sizes [B, C, ...]. */
+/* A layer's channels-last tensor of logical sizes [B, C, ...]. */
 static dnnl_status_t
-describe_activation(dnnl_memory_desc_t *d, const int64_t *size, int axes)
+describe_activation(dnnl_memory_desc_t *d, const pf_layer *l, const int64_t *size)
 {
     dnnl_dims_t dim, stride;
+    const int axes = axes_of(l) + as_convolution(l);
     int64_t step = size[1];
-    memcpy(dim, size, (size_t)axes * sizeof *dim);
+    memcpy(dim, size, (size_t)axes_of(l) * sizeof *dim);
+    if (as_convolution(l)) {
+        dim[2] = dim[0];
+        dim[0] = 1;
+    }
     stride[1] = 1;
     for (int i = axes - 1; i > 1; i--) {
         stride[i] = step;
-        step *= size[i];
+        step *= dim[i];
     }
     stride[0] = step;
     return dnnl_memory_desc_init_by_strides(d, axes, dim, dnnl_f32, stride);
 }
 
-/* The weight's logical sizes: [C, K] for linear maps (a matrix product), else [K, C, ...] or
- * [groups, 1, 1, ...]; and the strides of PyTorch's layout. */
+/* The weight's logical sizes: [C, K] for matrix products, else [K, C, ...] or [groups, 1, 1, ...];
+ * and the strides of PyTorch's layout. */
 static void
 weight_layout(const pf_layer *l, dnnl_dims_t dim, dnnl_dims_t stride)
 {
     const int axes = weight_axes(l);
     int64_t taps = 1;
+    if (as_convolution(l))
+        dim[2] = stride[2] = 1;
     for (int i = axes - 1; i > axes - 1 - l->spatial; i--) {
         dim[i] = l->kernel[i + 3 - axes];
         stride[i] = taps;
@@ -175,7 +192,7 @@ weight_layout(const pf_layer *l, dnnl_dims_t dim, dnnl_dims_t stride)
         stride[0] = stride[1] = stride[2] = taps;
         return;
     }
-    const int k = l->spatial ? 0 : 1, c = 1 - k;
+    const int k = l->spatial || as_convolution(l) ? 0 : 1, c = 1 - k;
     dim[k] = l->K;
     dim[c] = l->C;
     stride[k] = l->C * taps;
@@ -186,16 +203,15 @@ static dnnl_status_t
 describe_operation(void *op, const pf_layer *l, const struct pf_product *s,
                    const dnnl_memory_desc_t *weight)
 {
-    const int axes = axes_of(l);
     dnnl_memory_desc_t src, dst, bias;
-    dnnl_dims_t bias_dim = {l->K}, strides, gaps, before, after;
+    dnnl_dims_t bias_dim = {l->K}, strides = {1}, gaps = {0}, before = {0}, after = {0};
     const int64_t apart = s->dilation ? s->dilation : 1;
-    dnnl_status_t st = describe_activation(&src, s->src, axes);
+    dnnl_status_t st = describe_activation(&src, l, s->src);
     if (st == dnnl_success)
-        st = describe_activation(&dst, s->dst, axes);
+        st = describe_activation(&dst, l, s->dst);
     if (st != dnnl_success)
         return st;
-    if (!l->spatial) {
+    if (!l->spatial && !as_convolution(l)) {
         dnnl_dims_t row = {1, l->K};
         st = dnnl_memory_desc_init_by_tag(&bias, 2, row, dnnl_f32, dnnl_ab);
         return st != dnnl_success
@@ -253,7 +269,7 @@ describe_epilogue(dnnl_primitive_attr_t attr, const pf_layer *l, const struct pf
     if (st == dnnl_success && s->residual == PF_PLUS_ITSELF)
         st = dnnl_post_ops_append_sum(ops, 1);
     if (st == dnnl_success && s->residual == PF_PLUS_OTHER) {
-        st = describe_activation(&like_y, s->dst, axes_of(l));
+        st = describe_activation(&like_y, l, s->dst);
         if (st == dnnl_success)
             st = dnnl_post_ops_append_binary(ops, dnnl_binary_add, &like_y);
     }
@@ -461,8 +477,8 @@ make_memories(pf_dev *dev, struct primitive *e, const pf_layer *l, dnnl_primitiv
     void *const none = DNNL_MEMORY_NONE;
     const dnnl_memory_desc_t *const scratch =
         dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-    TRY_DNNL(describe_activation(&src, e->shape.src, axes_of(l)), "a tensor");
-    TRY_DNNL(describe_activation(&dst, e->shape.dst, axes_of(l)), "a tensor");
+    TRY_DNNL(describe_activation(&src, l, e->shape.src), "a tensor");
+    TRY_DNNL(describe_activation(&dst, l, e->shape.dst), "a tensor");
     TRY_DNNL(dnnl_memory_create(&e->src, &src, dev->engine, none), "a tensor");
     TRY_DNNL(dnnl_memory_create(&e->dst, &dst, dev->engine, none), "a tensor");
     TRY_DNNL(dnnl_memory_create(&e->residual, &dst, dev->engine, none), "a tensor");
@@ -592,7 +608,7 @@ run_in_scratch(pf_dev *dev, const pf_layer *layer, const struct pf_product *shap
     int64_t n = 1;
     for (int i = 0; i < axes_of(layer); i++)
         n *= s.dst[i];
-    if (layer->spatial && residual && residual != y && act == PF_NONE) {
+    if ((layer->spatial || as_convolution(layer)) && residual && residual != y && act == PF_NONE) {
         if (!dev->dry)        /* oneDNN's fast convolution adds to its output, not another tensor */
             copy(y, residual, n);
         residual = y;
