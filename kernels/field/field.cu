@@ -6,6 +6,7 @@
  * floor for the mesh extractor's grids) and 0.1 ms of kernel. */
 #include <cstdlib>
 
+#include "common/camera.h"
 #include "kernels/field/net.cuh"
 #include "kernels/field/rays/density.h"
 
@@ -240,15 +241,24 @@ struct rays {                   // on the device, [n, ...]
 };
 
 static pf_err
-render_slice(pf_field *f, const struct rays *v, float *rgb, float *opacity, float *normal,
-          const float *origin, const float *dir, int64_t n)
+take_rays(pf_dev *dev, struct rays *v, int64_t n)
+{
+    PF_TRY(take(dev, &v->origin, 13 * n));
+    v->dir = v->origin + 3 * n;
+    v->rgb = v->dir + 3 * n;
+    v->normal = v->rgb + 3 * n;
+    v->opacity = v->normal + 3 * n;
+    return PF_OK;
+}
+
+// From v's first n origins and directions to the rest of v.
+static pf_err
+render_rays(pf_field *f, const struct rays *v, int64_t n)
 {
     struct pf_net_cuda *const net = f->cuda->net;
     struct pf_cuda_samples *const s = &f->cuda->samples;
     const float inv_s = pf_field_inv_s(f);
     float *value;
-    PF_TRY(put(f->dev, v->origin, origin, 3 * n));
-    PF_TRY(put(f->dev, v->dir, dir, 3 * n));
     PF_TRY(pf_cuda_sample(net, s, &f->conf,
                           f->cuda->grid_known ? pf_cuda_data<float>(&f->cuda->grid) : NULL,
                           v->origin, v->dir, n, inv_s, NULL, 0, 0));
@@ -259,7 +269,16 @@ render_slice(pf_field *f, const struct rays *v, float *rgb, float *opacity, floa
     const struct pf_ray_points points = {s->dir, s->dist, sdf, grad, color, s->skipped, inv_s, 1};
     blend<<<pf_blocks(n, 128), 128, 0, pf_cuda_stream(f->dev)>>>(v->rgb, v->opacity, v->normal,
                                                                  s->first, n, points);
-    PF_TRY(pf_launched(f->dev, "rendering"));
+    return pf_launched(f->dev, "rendering");
+}
+
+static pf_err
+render_slice(pf_field *f, const struct rays *v, float *rgb, float *opacity, float *normal,
+             const float *origin, const float *dir, int64_t n)
+{
+    PF_TRY(put(f->dev, v->origin, origin, 3 * n));
+    PF_TRY(put(f->dev, v->dir, dir, 3 * n));
+    PF_TRY(render_rays(f, v, n));
     PF_TRY(get(f->dev, rgb, v->rgb, 3 * n));
     PF_TRY(get(f->dev, opacity, v->opacity, n));
     return get(f->dev, normal, v->normal, 3 * n);
@@ -296,12 +315,8 @@ pf_field_cuda_render(pf_field *f, float *rgb, float *opacity, float *normal, con
     if (n == 0)
         return PF_OK;
     PF_TRY(update_grid(f));
-    if ((err = take(f->dev, &v.origin, 13 * room)) != PF_OK)
+    if ((err = take_rays(f->dev, &v, room)) != PF_OK)
         goto out;
-    v.dir = v.origin + 3 * room;
-    v.rgb = v.dir + 3 * room;
-    v.normal = v.rgb + 3 * room;
-    v.opacity = v.normal + 3 * room;
     for (int64_t i = 0; i < n && err == PF_OK; i += room) {
         const size_t inner = pf_dev_mark(f->dev);
         err = render_slice(f, &v, rgb ? rgb + 3 * i : NULL, opacity ? opacity + i : NULL,
@@ -312,6 +327,74 @@ pf_field_cuda_render(pf_field *f, float *rgb, float *opacity, float *normal, con
     if (err == PF_OK)
         err = pf_cuda_sync(f->dev);
 out:
+    pf_dev_reset(f->dev, mark);
+    return err;
+}
+
+// ---- a view ----
+
+struct camera {
+    double pose[12], K[9];
+    int size;
+};
+
+// The rays of pixels from..from+n-1.
+static __global__ void
+aim(const struct rays v, const __grid_constant__ camera c, int64_t from, int64_t n)
+{
+    const int64_t r = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, pixel = from + r;
+    if (r < n)
+        pf_camera_ray(v.origin + 3 * r, v.dir + 3 * r, c.pose, c.K, (double)(pixel % c.size),
+                      (double)(pixel / c.size));
+}
+
+static __global__ void
+to_bytes(uint8_t *to, const float *from, int64_t n)
+{
+    const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+    if (i < n)
+        to[i] = pf_ray_byte(from[i]);
+}
+
+static pf_err
+view_slice(pf_field *f, const struct rays *v, uint8_t *device, uint8_t *rgb,
+           const struct camera *c, int64_t from, int64_t n)
+{
+    const cudaStream_t stream = pf_cuda_stream(f->dev);
+    aim<<<pf_blocks(n, 128), 128, 0, stream>>>(*v, *c, from, n);
+    PF_TRY(pf_launched(f->dev, "rendering"));
+    PF_TRY(render_rays(f, v, n));
+    to_bytes<<<pf_blocks(3 * n, 256), 256, 0, stream>>>(device, v->rgb, 3 * n);
+    PF_TRY(pf_launched(f->dev, "rendering"));
+    PF_CUDA_TRY(cudaMemcpyAsync(rgb, device, 3 * (size_t)n, cudaMemcpyDeviceToHost, stream),
+                "copy from the GPU");
+    return PF_OK;
+}
+
+pf_err
+pf_field_cuda_view(pf_field *f, uint8_t *rgb, const double pose[12], const double K[9], int size)
+{
+    const int64_t n = (int64_t)size * size, most = rays_together(f), room = n < most ? n : most;
+    const int64_t bytes = 3 * room;
+    const size_t mark = pf_dev_mark(f->dev);
+    struct camera c = {};
+    struct rays v = {};
+    pf_tensor device;
+    memcpy(c.pose, pose, sizeof c.pose);
+    memcpy(c.K, K, sizeof c.K);
+    c.size = size;
+    PF_TRY(update_grid(f));
+    pf_err err = take_rays(f->dev, &v, room);
+    if (err == PF_OK)
+        err = pf_dev_alloc(f->dev, &device, PF_U8, 1, &bytes);
+    for (int64_t i = 0; i < n && err == PF_OK; i += room) {
+        const size_t inner = pf_dev_mark(f->dev);
+        err = view_slice(f, &v, (uint8_t *)device.data, rgb + 3 * i, &c, i,
+                         n - i < room ? n - i : room);
+        pf_dev_reset(f->dev, inner);
+    }
+    if (err == PF_OK)
+        err = pf_cuda_sync(f->dev);
     pf_dev_reset(f->dev, mark);
     return err;
 }

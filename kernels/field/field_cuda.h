@@ -29,6 +29,9 @@ pf_err pf_field_cuda_eval(pf_field *f, float *sdf, float *grad, float *rgb, cons
                           const float *dir, int64_t n) PF_MUST_USE;
 pf_err pf_field_cuda_render(pf_field *f, float *rgb, float *opacity, float *normal,
                             const float *origin, const float *dir, int64_t n) PF_MUST_USE;
+/* rgb [size, size, 3], on the host: what a camera sees (field_view.h). */
+pf_err pf_field_cuda_view(pf_field *f, uint8_t *rgb, const double pose[12], const double K[9],
+                          int size) PF_MUST_USE;
 /* As pf_field_march. */
 pf_err pf_field_cuda_march(struct pf_mesh *mesh, struct pf_march_stats *stats, pf_field *f,
                            const struct pf_march_options *options) PF_MUST_USE;

@@ -13,9 +13,9 @@
 #include "common/progress.h"
 #include "common/sandbox.h"
 #include "kernels/dev.h"
+#include "kernels/field/field_view.h"
 #include "tools/pf-render-video/frames.h"
 #include "tools/pf-render-video/mesh_turn.h"
-#include "tools/pf-render-video/turntable.h"
 #include "tools/pf-render-video/video.h"
 
 static struct {
@@ -69,7 +69,7 @@ of_mesh(void)
 
 /* What is filmed: one of the two, the other NULL. */
 struct subject {
-    struct turntable *field;
+    pf_field_view *field;
     struct mesh_turn *mesh;
 };
 
@@ -86,7 +86,7 @@ film(pf_video *video, struct frames *frames, struct subject of, const struct pf_
         const double elevation = deg->v[k / turn] * (PF_PI / 180);
         const double azimuth = 2 * PF_PI * (k % turn) / turn;
         err = of.mesh ? mesh_turn_view(&image, of.mesh, elevation, azimuth)
-                      : turntable_view(&image, of.field, elevation, azimuth);
+                      : pf_field_view_see(of.field, image.pixel, elevation, azimuth);
         if (!err && video)
             err = pf_video_add(video, image.pixel);             // [S, S, 3]
         if (!err && frames)
@@ -154,10 +154,10 @@ render(const pf_doc *doc, pf_dev *dev, pf_batch *batch, enum pf_video_format for
     struct subject of = {0};
     pf_err err = open_outputs(doc);
     if (!err)
-        err = turntable_open(&of.field, field, pf_conf.video.size);
+        err = pf_field_view_open(&of.field, field, pf_conf.video.size);
     if (!err)
         err = film_into_output(of, &deg, format);
-    turntable_close(of.field);
+    pf_field_view_close(of.field);
     pf_field_free(field);
     return err;
 }

@@ -432,6 +432,13 @@ pf_ray_cut_backward(float *d_sdf, float d_grad[3], float d_alpha, const struct p
     return (double)d_from * c.from + (double)d_to * c.to;
 }
 
+/* A colour as a byte; the original lets what is above 1 wrap. */
+PF_FN uint8_t
+pf_ray_byte(float v)
+{
+    return (uint8_t)(255 * (v > 0 ? v < 1 ? v : 1 : 0));
+}
+
 /* Cotangents of the points from those of the ray's colour and mask; returns inv_s's. */
 PF_FN double
 pf_ray_blend_backward(float *d_sdf, float *d_grad, float *d_rgb, const struct pf_ray_points *s,

@@ -1,14 +1,19 @@
-#include "tools/pf-render-video/turntable.h"
+/* field_view.c - a camera's view of a field: its rays on the CPU, or all of it on a GPU
+ * (field_view.h). */
+#include "kernels/field/field_view.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/camera.h"
+#include "kernels/field/field_cuda.h"
+#include "kernels/field/rays/ray.h"
 
-struct turntable {
+struct pf_field_view {
     pf_field *field;
     int size;
+    /* On the CPU alone: */
     int64_t n;                  /* rays of a view that can meet the object */
     float *origin, *dir, *rgb;  /* [n, 3], with room for all pixels */
     int64_t *pixel;             /* [n] where they belong */
@@ -33,7 +38,7 @@ hits_cube(const float o[3], const float d[3], double bound)
 
 /* Bring a row's rays, which begin at its first pixel, to place to. */
 static void
-pull(struct turntable *t, int row, int64_t to)
+pull(pf_field_view *t, int row, int64_t to)
 {
     const int64_t from = (int64_t)row * t->size, n = t->hits[row];
     memmove(t->origin + 3 * to, t->origin + 3 * from, 3 * (size_t)n * sizeof *t->origin);
@@ -43,12 +48,9 @@ pull(struct turntable *t, int row, int64_t to)
 
 /* The rays of a view that can meet the object; the others are exactly white. */
 static void
-aim(struct turntable *t, double elevation, double azimuth)
+aim(pf_field_view *t, const double pose[12], const double K[9])
 {
     const double bound = pf_field_bound(t->field);
-    double pose[12], K[9];
-    pf_camera_pose(pose, elevation, azimuth);
-    pf_camera_intrinsics(K, t->size);
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < t->size; i++) {
         int64_t to = (int64_t)i * t->size;
@@ -67,29 +69,29 @@ aim(struct turntable *t, double elevation, double azimuth)
     }
 }
 
-static uint8_t
-to_byte(float v)
+static bool
+allocate(pf_field_view *t)
 {
-    return (uint8_t)(255 * (v > 0 ? v < 1 ? v : 1 : 0));    // the original lets values over 1 wrap
+    const size_t pixels = (size_t)t->size * (size_t)t->size;
+    t->origin = malloc(pixels * 3 * sizeof *t->origin);
+    t->dir = malloc(pixels * 3 * sizeof *t->dir);
+    t->rgb = malloc(pixels * 3 * sizeof *t->rgb);
+    t->pixel = malloc(pixels * sizeof *t->pixel);
+    t->hits = malloc((size_t)t->size * sizeof *t->hits);
+    return t->origin && t->dir && t->rgb && t->pixel && t->hits;
 }
 
 pf_err
-turntable_open(struct turntable **out, pf_field *field, int size)
+pf_field_view_open(pf_field_view **out, pf_field *field, int size)
 {
-    const size_t pixels = (size_t)size * (size_t)size;
-    struct turntable *const t = calloc(1, sizeof *t);
+    pf_field_view *const t = calloc(1, sizeof *t);
     *out = NULL;
     if (t) {
         t->field = field;
         t->size = size;
-        t->origin = malloc(pixels * 3 * sizeof *t->origin);
-        t->dir = malloc(pixels * 3 * sizeof *t->dir);
-        t->rgb = malloc(pixels * 3 * sizeof *t->rgb);
-        t->pixel = malloc(pixels * sizeof *t->pixel);
-        t->hits = malloc((size_t)size * sizeof *t->hits);
     }
-    if (!t || !t->origin || !t->dir || !t->rgb || !t->pixel || !t->hits) {
-        turntable_close(t);
+    if (!t || (!field->cuda && !allocate(t))) {
+        pf_field_view_close(t);
         return pf_fail(PF_ENOMEM, "no memory for a frame of %d x %d", size, size);
     }
     *out = t;
@@ -97,19 +99,24 @@ turntable_open(struct turntable **out, pf_field *field, int size)
 }
 
 pf_err
-turntable_view(pf_image *image, struct turntable *t, double elevation, double azimuth)
+pf_field_view_see(pf_field_view *t, uint8_t *rgb, double elevation, double azimuth)
 {
-    aim(t, elevation, azimuth);
+    double pose[12], K[9];
+    pf_camera_pose(pose, elevation, azimuth);
+    pf_camera_intrinsics(K, t->size);
+    if (PF_CUDA && t->field->cuda)
+        return pf_field_cuda_view(t->field, rgb, pose, K, t->size);
+    aim(t, pose, K);
     PF_TRY(pf_field_render(t->field, t->rgb, NULL, NULL, t->origin, t->dir, t->n));
-    memset(image->pixel, 255, pf_image_bytes(image));
+    memset(rgb, 255, 3 * (size_t)t->size * (size_t)t->size);
     for (int64_t k = 0; k < t->n; k++)
         for (int c = 0; c < 3; c++)
-            image->pixel[3 * t->pixel[k] + c] = to_byte(t->rgb[3 * k + c]);
+            rgb[3 * t->pixel[k] + c] = pf_ray_byte(t->rgb[3 * k + c]);
     return PF_OK;
 }
 
 void
-turntable_close(struct turntable *t)
+pf_field_view_close(pf_field_view *t)
 {
     if (!t)
         return;
