@@ -49,7 +49,8 @@ struct pf_cuda {
     /* PF_PINNED_BYTES on the host: what is on its way; NULL until something is */
     void *pinned[2];
     cudaEvent_t sent[2];        /* it has arrived */
-    int turn;
+    int turn;                   /* the one that is being filled */
+    int64_t filled;             /* bytes of it */
     bool wait;                  /* PF_SYNC=1: every operator waits, so that errors name it */
     void *plans;                /* blas.cu: cublasLt algorithms by shape */
 };

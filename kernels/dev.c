@@ -2,7 +2,10 @@
  *
  * The arena is a list of chunks.  A mark is a position in the line that the chunks form end to end;
  * an allocation that does not fit the rest of a chunk goes to the next one.  Once everything is
- * free and there are several chunks they are replaced by one as large as the peak. */
+ * free and there are several chunks they are replaced by one as large as the peak.
+ *
+ * What is kept is memory of its own on the CPU, where sanitizers see its ends, and on a GPU out of
+ * large pieces (shelf.h): a model has 1800 weights, and cudaMalloc takes its time for each. */
 #include <dlfcn.h>
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
@@ -39,6 +42,13 @@ round_up(size_t n)
     return (n + ALIGN - 1) / ALIGN * ALIGN;
 }
 
+/* Bytes of what is kept, and of the unused ends of its pieces. */
+static size_t
+kept_bytes(const pf_dev *dev)
+{
+    return dev->kept + dev->shelf.bytes - dev->shelf.used;
+}
+
 static pf_err
 no_memory(size_t bytes, const char *what)
 {
@@ -51,7 +61,7 @@ no_device_memory(const pf_dev *dev, size_t bytes, const char *what)
 {
     if (!PF_CUDA || !dev->cuda)
         return no_memory(bytes, what);
-    const size_t held = dev->kept + dev->chunks + dev->workspace;
+    const size_t held = kept_bytes(dev) + dev->chunks + dev->workspace;
     return pf_fail(
         PF_ENOMEM, "the GPU has no %.1f MB for %s: this run holds %.1f MB, %.1f MB are free",
         (double)bytes / 1e6, what, (double)held / 1e6, (double)pf_cuda_free_bytes() / 1e6);
@@ -197,12 +207,19 @@ free_kept(pf_dev *dev)
     dev->blocks = NULL;
 }
 
+static void
+free_board(void *dev, void *data, size_t size)
+{
+    free_memory(dev, data, size);
+}
+
 void
 pf_dev_close(pf_dev *dev)
 {
     if (!dev)
         return;
     free_kept(dev);
+    pf_shelf_release(&dev->shelf, free_board, dev);
     free_chunks(dev);
     if (dev->stream)
         dnnl_stream_destroy(dev->stream);
@@ -381,7 +398,7 @@ pf_dev_kept(const pf_dev *dev)
 size_t
 pf_dev_need(const pf_dev *dev)
 {
-    return dev->kept + dev->most_chunks + dev->workspace;
+    return kept_bytes(dev) + dev->most_chunks + dev->workspace;
 }
 
 /* What Linux thinks can be had without swapping. */
@@ -417,20 +434,47 @@ pf_dev_at_close(pf_dev *dev, pf_release *release, void *data, size_t size)
     return PF_OK;
 }
 
+/* Of the GPU's shelf.  Near its memory's end a board may be no larger than what is wanted. */
+static pf_err
+keep_on_shelf(pf_dev *dev, void **data, size_t size)
+{
+    if ((*data = pf_shelf_take(&dev->shelf, size))) {
+        dev->kept += size;
+        return PF_OK;
+    }
+    size_t board = pf_shelf_next(&dev->shelf, size);
+    void *more = get_memory(dev, board);
+    if (!more && board > size)
+        more = get_memory(dev, board = size);
+    if (!more)
+        return no_device_memory(dev, size, "weights and constants");
+    const pf_err err = pf_shelf_add(&dev->shelf, more, board);
+    if (err) {
+        free_memory(dev, more, board);
+        return err;
+    }
+    return keep_on_shelf(dev, data, size);
+}
+
+static pf_err
+keep_alone(pf_dev *dev, void **data, size_t size)
+{
+    if (!(*data = get_memory(dev, size)))
+        return no_memory(size, "weights and constants");
+    const pf_err err = pf_dev_at_close(dev, free_memory, *data, size);
+    if (err)
+        free_memory(dev, *data, size);
+    return err;
+}
+
 pf_err
 pf_dev_keep(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *dim)
 {
     size_t bytes;
+    void *data;
     PF_TRY(pf_shape_bytes(&bytes, dtype, ndim, dim));
     const size_t size = round_up(bytes ? bytes : 1);
-    void *const data = get_memory(dev, size);
-    if (!data)
-        return no_device_memory(dev, size, "weights and constants");
-    const pf_err err = pf_dev_at_close(dev, free_memory, data, size);
-    if (err) {
-        free_memory(dev, data, size);
-        return err;
-    }
+    PF_TRY(PF_CUDA && dev->cuda ? keep_on_shelf(dev, &data, size) : keep_alone(dev, &data, size));
     *t = pf_tensor_view(data, dtype, ndim, dim);
     return PF_OK;
 }

@@ -3,7 +3,8 @@
  * The arena and kept memory are dev.c's lists of pieces, here of cudaMalloc.  Weights come straight
  * from the mapped file: raw bytes through two pinned buffers, one of which threads fill while the
  * other is on the bus, into a staging buffer, piece by piece; a kernel converts them on their way
- * to their place.
+ * to their place.  Small ones follow each other in a buffer: the driver, which has pinned memory of
+ * its own, fills it by one thread and may wait for the stream meanwhile.
  *
  * A dry device's stream records from beginning to end and what it recorded is thrown away, so
  * nothing that is launched on it ever runs; copies, and cublasLt's own launches, are left out by
@@ -235,27 +236,44 @@ has_pinned(struct pf_cuda *c)
     return true;
 }
 
+/* Room for more numbers in the buffer that is being filled, or else in the other one, as soon as
+ * that one has arrived. */
+static pf_err
+make_room(struct pf_cuda *c)
+{
+    c->filled = (c->filled + 63) / 64 * 64;
+    if (c->filled < PF_PINNED_BYTES)
+        return PF_OK;
+    PF_CUDA_TRY(cudaEventRecord(c->sent[c->turn], c->stream), "copy to the GPU");
+    c->turn ^= 1;
+    c->filled = 0;
+    PF_CUDA_TRY(cudaEventSynchronize(c->sent[c->turn]), "copy to the GPU");
+    return PF_OK;
+}
+
 pf_err
 pf_cuda_send(pf_dev *dev, void *to, const void *host, pf_dtype dtype, int64_t n)
 {
     struct pf_cuda *const c = dev->cuda;
-    const int64_t size = (int64_t)pf_dtype_size(dtype), most = PF_PINNED_BYTES / size;
-    if (n < most / 8 || !has_pinned(c)) {       // the driver has buffers of its own
+    const int64_t size = (int64_t)pf_dtype_size(dtype);
+    const bool few = n < PF_PINNED_BYTES / size / 8;
+    if ((few && !c->pinned[1]) || !has_pinned(c)) {     // the driver has buffers of its own
         dev->odd += pf_count_odd(host, dtype, n);
         PF_CUDA_TRY(
             cudaMemcpyAsync(to, host, (size_t)(n * size), cudaMemcpyHostToDevice, c->stream),
             "copy to the GPU");
         return PF_OK;
     }
-    for (int64_t i = 0; i < n; i += most) {
-        const int64_t m = n - i < most ? n - i : most;
-        const int k = c->turn ^= 1;
-        PF_CUDA_TRY(cudaEventSynchronize(c->sent[k]), "copy to the GPU");
-        dev->odd += pf_copy_numbers(c->pinned[k], (const char *)host + i * size, dtype, m);
-        PF_CUDA_TRY(cudaMemcpyAsync((char *)to + i * size, c->pinned[k], (size_t)(m * size),
+    for (int64_t i = 0, m; i < n; i += m) {
+        PF_TRY(make_room(c));
+        const int64_t room = ((int64_t)PF_PINNED_BYTES - c->filled) / size;
+        char *const at = (char *)c->pinned[c->turn] + c->filled;
+        m = n - i < room ? n - i : room;
+        dev->odd += pf_copy_numbers(at, (const char *)host + i * size, dtype, m);
+        c->filled += m * size;
+        PF_CUDA_TRY(cudaMemcpyAsync((char *)to + i * size, at, (size_t)(m * size),
                                     cudaMemcpyHostToDevice, c->stream),
                     "copy to the GPU");
-        PF_CUDA_TRY(cudaEventRecord(c->sent[k], c->stream), "copy to the GPU");
     }
     return PF_OK;
 }

@@ -60,8 +60,8 @@ pf_err pf_dev_keep(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const in
 #define PF_KEEP(dev, t, dtype, ...) pf_dev_keep(dev, t, dtype, PF_DIMS_(__VA_ARGS__))
 size_t pf_dev_peak(const pf_dev *dev);          /* most bytes of arena in use at once so far */
 size_t pf_dev_kept(const pf_dev *dev);          /* bytes of weights and constants */
-/* Bytes that would have done so far: what is kept, the arena with the unused ends of its pieces at
- * its largest, a GPU's workspace. */
+/* Bytes that would have done so far: what is kept and the arena at its largest, both with the
+ * unused ends of their pieces, a GPU's workspace. */
 size_t pf_dev_need(const pf_dev *dev);
 size_t pf_dev_free_bytes(const pf_dev *dev);    /* to be had now; 0 where nobody knows */
 

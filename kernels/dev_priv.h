@@ -2,6 +2,7 @@
 #ifndef PF_DEV_PRIV_H
 #define PF_DEV_PRIV_H
 #include "kernels/dev.h"
+#include "kernels/shelf.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,6 +24,7 @@ struct pf_dev {
     size_t workspace;           /* bytes of a GPU's own: copies, cublasLt */
     int64_t odd;                /* NaN and infinite numbers that were sent to a GPU */
     struct pf_kept *blocks;
+    struct pf_shelf shelf;      /* of a GPU: what pf_dev_keep gave */
     struct dnnl_engine *engine;         /* of the CPU */
     struct dnnl_stream *stream;
 };

@@ -357,6 +357,40 @@ test_need_counts_pieces_at_their_most(void **state)
     pf_dev_close(dev);
 }
 
+/* Weights of all sizes, in any order, come back as they were put: on boards of the shelf, and
+ * through the buffers of the bus, of which small ones share one and large ones fill several.  A dry
+ * GPU counts the same. */
+static void
+test_cuda_keeps_what_was_put(void **state)
+{
+    enum { N = 600, MB = 1 << 20 };
+    static pf_tensor host[N], there[N];
+    pf_dev *dry;
+    (void)state;
+    gpu_opened(F32);
+    assert_ok(pf_dev_open_dry(&dry, "cuda", "f32"));
+    const size_t before = pf_dev_need(gpu);
+    for (int i = 0; i < N; i++) {
+        const int64_t n = i % 100 == 7    ? MB / 4 + i
+                          : i % 100 == 53 ? 3 * MB + i
+                                          : 1 + i * 37 % 9000;
+        pf_tensor t;
+        host[i] = uniform((uint64_t)i, 1, &n);
+        assert_ok(PF_KEEP(gpu, &there[i], PF_F32, n));
+        assert_ok(pf_dev_put(gpu, &there[i], &host[i]));
+        assert_ok(PF_KEEP(dry, &t, PF_F32, n));
+    }
+    for (int i = 0; i < N; i++) {
+        pf_tensor back = shaped(1, host[i].dim);
+        assert_ok(pf_dev_get(gpu, &back, &there[i]));
+        assert_memory_equal(back.data, host[i].data, pf_tensor_bytes(&back));
+    }
+    assert_int_equal(pf_dev_kept(gpu), pf_dev_kept(dry));
+    assert_int_equal(pf_dev_need(gpu), pf_dev_need(dry));
+    assert_true(pf_dev_need(gpu) - before - pf_dev_kept(gpu) < 16 * MB);
+    pf_dev_close(dry);
+}
+
 int
 main(void)
 {
@@ -373,6 +407,7 @@ main(void)
         cmocka_unit_test(test_dry_operators_check_their_shapes),
         cmocka_unit_test(test_dry_memory_is_addresses_alone),
         cmocka_unit_test(test_need_counts_pieces_at_their_most),
+        cmocka_unit_test(test_cuda_keeps_what_was_put),
     };
     return RUN_OPERATOR_TESTS(tests);
 }
