@@ -16,7 +16,7 @@
  * bias, channel, activation and residual in f32.  Where C is no multiple of 16 bytes pieces are put
  * together from single numbers.  Small M: the steps are split among blocks, f32 parts go to the
  * arena and a second kernel adds them in order.  A transposed convolution is eight products, one
- * for each parity of the output's position, in one launch.
+ * for each parity of the output's position, one of doubled pixels four, in one launch.
  *
  * On Hopper conv_hopper.cu does what it takes and is expected to be faster at.  What is left
  * there for by_mma has channels that are no multiple of 64 (the first convolutions of the
@@ -52,7 +52,7 @@ struct __align__(16) origin {    // of a row's pixel in x, at tap 0
 }
 
 template <int BM> static __device__ void
-find_origins(struct origin *to, const struct conv &a, int m0)
+find_origins(struct origin *to, const struct conv &a, int m0, int parity)
 {
     for (int i = threadIdx.x; i < BM; i += blockDim.x) {
         struct origin p = {FAR, 0, 0, 0};
@@ -60,9 +60,9 @@ find_origins(struct origin *to, const struct conv &a, int m0)
             const int x = (m0 + i) % a.out[2], rows = (m0 + i) / a.out[2];
             const int y = rows % a.out[1], planes = rows / a.out[1];
             const int z = planes % a.out[0], b = planes / a.out[0];
-            p.z = z * a.stride[0] - a.before[0];
-            p.y = y * a.stride[1] - a.before[1];
-            p.x = x * a.stride[2] - a.before[2];
+            p.z = z * a.stride[0] - before_of(a, parity, 0);
+            p.y = y * a.stride[1] - before_of(a, parity, 1);
+            p.x = x * a.stride[2] - before_of(a, parity, 2);
             p.pixel = ((b * a.in[0] + p.z) * a.in[1] + p.y) * a.in[2] + p.x;
         }
         to[i] = p;
@@ -341,19 +341,17 @@ convolve(const __grid_constant__ struct conv a)
     extern __shared__ __align__(1024) unsigned char shared[];
     struct origin *const origins = (struct origin *)(shared + B::ORIGINS);
     const int n0 = blockIdx.x % a.columns * BN, m0 = blockIdx.x / a.columns * BM;
-    const int parity = a.transposed ? 7 - (int)blockIdx.z : 0;
-    const T *w = (const T *)a.w;
+    const int parity = parity_of(a, blockIdx.z);
+    const T *const w = (const T *)a.w + start_of(a, parity);
     struct loader<Machine, ALIGNED> l;
     float sum[Machine::SUMS];
     for (int i = 0; i < 3; i++)
-        l.kernel[i] = a.transposed ? 1 + (parity >> i & 1) : a.kernel[i];
-    if (a.transposed)
-        w += (int64_t)pf_parity_start(parity) * a.K * a.padded;
+        l.kernel[i] = taps_of(a, parity, i);
     const int R = l.kernel[0] * l.kernel[1] * l.kernel[2] * a.padded;
     const int all = (R + l.STEP - 1) / l.STEP, first = blockIdx.y * a.steps;
     const int steps = all - first < a.steps ? all - first : a.steps;
     const unsigned address = pf_shared_address(shared);
-    find_origins<BM>(origins, a, m0);
+    find_origins<BM>(origins, a, m0, parity);
     __syncthreads();
     start(l, a, origins, w + (int64_t)n0 * R, n0, first, address);
 #pragma unroll
@@ -420,7 +418,7 @@ launch(pf_dev *dev, struct conv *a, int split)
                        a->K);
     PF_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
                 "convolution");
-    const dim3 grid((unsigned)(rows * a->columns), (unsigned)split, a->transposed ? 8 : 1);
+    const dim3 grid((unsigned)(rows * a->columns), (unsigned)split, a->parities);
     kernel<<<grid, THREADS, BYTES, pf_cuda_stream(dev)>>>(*a);
     return pf_launched(dev, "pf_conv");
 }
@@ -455,7 +453,7 @@ time_of(const pf_dev *dev, const struct conv *a, int steps, const struct tile &t
 {
     const double tiles =
         (double)((a->M + t.rows - 1) / t.rows) * ((a->K + t.columns - 1) / t.columns);
-    const double turns = ceil(tiles * split * (a->transposed ? 8 : 1) / dev->cuda->processors);
+    const double turns = ceil(tiles * split * a->parities / dev->cuda->processors);
     const double each = t.cost * unit * ((steps + split - 1) / split + FILL_STEPS);
     return (turns > t.least ? turns : t.least) * each + time_of_parts(dev, a, split);
 }
@@ -469,7 +467,7 @@ try_tile(const pf_dev *dev, struct plan *best, const struct conv *a, int steps,
     for (int split = 1; split <= MAX_PARTS && split <= (steps + MIN_STEPS - 1) / MIN_STEPS;
          split++) {
         const double time = time_of(dev, a, steps, t, unit, split);
-        if ((split == 1 || (!a->transposed && (int64_t)split * a->M * a->K < MAX_SUMS)) &&
+        if ((split == 1 || (a->parities == 1 && (int64_t)split * a->M * a->K < MAX_SUMS)) &&
             time < best->time)
             *best = {t.rows, t.columns, split, time};
     }
@@ -620,11 +618,13 @@ take_sizes(struct conv *a, const pf_tensor *y, const pf_tensor *x, const pf_laye
             return pf_fail(PF_ESHAPE,
                            "convolution: an axis of more than 2^30 is not done on a GPU");
         a->in[i] = axis >= 0 ? (int)x->dim[1 + axis] : 1;
-        a->out[i] = axis < 0 ? 1 : w->transposed ? a->in[i] : (int)y->dim[1 + axis];
-        a->kernel[i] = (int)w->kernel[i];
+        a->out[i] = axis < 0                        ? 1
+                    : w->transposed || w->doubled ? a->in[i]
+                                                  : (int)y->dim[1 + axis];
+        a->kernel[i] = w->doubled && axis >= 0 ? 2 : (int)w->kernel[i];
         a->stride[i] = a->dilation[i] = 1;
     }
-    a->transposed = w->transposed;
+    set_parities(a, w->transposed, w->doubled);
     const int64_t pixels = (int64_t)a->out[0] * a->out[1] * a->out[2];
     if (pixels * x->dim[0] > MAX_PIXELS)
         return pf_fail(PF_ESHAPE, "convolution: more than 2^30 pixels are not done on a GPU");
@@ -667,6 +667,7 @@ pf_linear_kernel(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *
 {
     const int64_t rows = pf_tensor_count(y) / w->K;
     struct conv a = {};
+    set_parities(&a, false, false);
     if (rows > MAX_PIXELS)
         return pf_fail(PF_ESHAPE, "linear map: more than 2^30 rows are not done on a GPU");
     for (int i = 0; i < 3; i++)

@@ -12,7 +12,7 @@ struct conv {                   // what a kernel must know
     float *part;                // [split, M, K] instead of y, or NULL
     const float *bias, *channel;
     int64_t channel_step;       // from one element of the batch to the next: K or 0
-    int in[3], out[3];          // depth, height, width; transposed: out is in, of one parity
+    int in[3], out[3];          // depth, height, width; by parity: out is in, of one of them
     int kernel[3], stride[3], before[3];
     int dilation[3];            // pixels from one tap to the next
     int M, C, padded, K;
@@ -22,9 +22,53 @@ struct conv {                   // what a kernel must know
     int columns;                // tile columns: tiles side by side in y
     int steps;                  // reduction steps of a block
     enum pf_act act;
-    bool transposed;
+    bool transposed, doubled;   // y is made by parity
+    int parities, parity_step;  // how many there are, and the numbers from one to the next
     bool whole;                 // y's rows, residual and channel are whole aligned 16 bytes
 };
+
+/* ---- products by parity ----
+ *
+ * A transposed layer, and one that doubles the pixels of x first, is a product for each parity of
+ * y's position, whose bit a says that the position is odd on axis a (layer.cuh).  Others have one,
+ * parity 0. */
+
+static inline void
+set_parities(struct conv *a, bool transposed, bool doubled)
+{
+    a->transposed = transposed;
+    a->doubled = doubled;
+    a->parities = transposed ? 8 : doubled ? 4 : 1;
+    a->parity_step = doubled ? 2 : 1;           // its depth is even
+}
+
+/* The i-th of them: those with the most taps first. */
+static inline __host__ __device__ int
+parity_of(const struct conv &a, int i)
+{
+    return (a.parities - 1 - i) * a.parity_step;
+}
+
+static inline __host__ __device__ int
+taps_of(const struct conv &a, int parity, int axis)
+{
+    return a.transposed ? 1 + (parity >> axis & 1) : a.kernel[axis];
+}
+
+/* Pixels of x before the first tap of y's first pixel. */
+static inline __host__ __device__ int
+before_of(const struct conv &a, int parity, int axis)
+{
+    return a.doubled ? a.before[axis] - (parity >> axis & 1) : a.before[axis];
+}
+
+/* Numbers of w before this parity's: taps of those that are stored before it. */
+static inline __host__ __device__ int64_t
+start_of(const struct conv &a, int parity)
+{
+    const int taps = a.transposed ? pf_parity_start(parity) : PF_DOUBLED_TAPS * (parity / 2);
+    return (int64_t)taps * a.K * a.padded;
+}
 
 /* conv_hopper.cu's way to do a call: groups of 64 * units rows, columns of a tile, parts of the
  * sums; and what is written there about patches.  time: as in conv.cu; HUGE_VAL if it does not
@@ -115,15 +159,16 @@ finish(const struct conv &a, float (&v)[N], int m, int64_t at, int n)
     *(struct pf_pack<T, N> *)y = finished<true, T>(a, v, r, m, n);
 }
 
-/* Where row m of y begins; there are at most 2^30 rows. */
+/* Where row m of y begins; there are at most 2^30 rows.  By parity, m is pixel (x, y) of a plane of
+ * W x H and becomes (2 x + odd, 2 y + odd) of 2 W x 2 H: of 4 m, 2 x are too many, and where planes
+ * are doubled too, 4 times those before this one are lacking. */
 static __device__ __forceinline__ int64_t
 row_of(const struct conv &a, int m, int parity)
 {
-    if (a.transposed) {
-        const int x = m % a.out[2], rows = m / a.out[2], y = rows % a.out[1],
-                  planes = rows / a.out[1];
-        const int row = (2 * planes + (parity & 1)) * 2 * a.out[1] + 2 * y + (parity >> 1 & 1);
-        m = row * 2 * a.out[2] + 2 * x + (parity >> 2);
+    if (a.parities > 1) {
+        const int W = a.out[2], H = a.out[1], before = a.transposed ? m - m % (H * W) : 0;
+        const int odd = ((parity & 1) * 2 * H + (parity >> 1 & 1)) * 2 * W + (parity >> 2);
+        m = 4 * (m + before) - 2 * (m % W) + odd;
     }
     return (int64_t)m * a.K;
 }

@@ -20,11 +20,11 @@
  * counts bytes) and that nobody reads it any more (empty; w's waits for both blocks).  A pair does
  * job after job, the rings run on.  Sums stay in registers; four threads exchange theirs so that
  * each has 16 bytes of y, which are finished as in conv.cu.  The parities of a transposed
- * convolution are jobs too, most taps first.  Calls with an activation have kernels of their own,
- * so that the others, which every network's convolutions are, keep their registers.  Channels that
- * are no whole steps of 64, and rows of y that are no whole 16 bytes, stay with conv.cu: its
- * gathering and its single numbers do not fit here, and no network has such a convolution that
- * would be worth it.
+ * convolution, most taps first, or of one of doubled pixels are jobs too.  Calls with an activation
+ * have kernels of their own, so that the others, which every network's convolutions are, keep their
+ * registers.  Channels that are no whole steps of 64, and rows of y that are no whole 16 bytes,
+ * stay with conv.cu: its gathering and its single numbers do not fit here, and no network has such
+ * a convolution that would be worth it.
  *
  * ResBlock 320 -> 320, 3 x 3, 32 x 32, batch 32: 256 tiles of 256 x 160, two for most
  * multiprocessors.  60.4 GFLOP, 0.061 ms at 990 TFLOP/s; 44 MB, 0.009 ms at 4.8 TB/s.  From L2
@@ -34,6 +34,9 @@
  * wgmma with 64 columns reads 128 bytes a cycle, all that shared memory has, so that with what
  * arrives 0.25 ms are the floor.  The ResBlock of E4M3 numbers: 0.031 ms at 1980 TFLOP/s, 0.037 of
  * 3 steps for 320 channels; 33 MB, 0.007 ms; from L2 0.16 GB, 0.03 ms.
+ *
+ * Doubled pixels 640 -> 640, from 16 x 16, batch 32: 107 GFLOP, 0.108 ms at 990 TFLOP/s, in 256
+ * jobs of 40 steps, four for most pairs; 66 MB, 0.014 ms.  9 taps of 32 x 32 would be 242 GFLOP.
  *
  * IS-Net of one picture of 1024 x 1024, 113 convolutions, 84 in whole steps: 319 GFLOP, 0.32 ms;
  * 0.87 GB, 0.18 ms.  Each at the larger of the two, at the 540 TFLOP/s that 64 columns give, and 2
@@ -118,9 +121,9 @@ job_of(const call &j, int i)
     t.patch = (i % j.pairs * PAIR + rank()) * GROUPS;
     i /= j.pairs;
     t.part = i % j.split;
-    t.parity = j.c.transposed ? PARITIES - 1 - i / j.split : 0;
+    t.parity = parity_of(j.c, i / j.split);
     for (int k = 0; k < 3; k++)
-        t.kernel[k] = j.c.transposed ? 1 + (t.parity >> k & 1) : j.c.kernel[k];
+        t.kernel[k] = taps_of(j.c, t.parity, k);
     t.taps = j.shared ? t.kernel[1] : 1;
     const int all = t.kernel[0] * (t.kernel[1] / t.taps) * t.kernel[2] * j.blocks;
     t.first = t.part * j.slabs;
@@ -188,8 +191,9 @@ bring_slabs(const call &j, unsigned base, signals<R> *s)
         corner from[GROUPS];
         for (int g = 0; g < GROUPS; g++) {
             const corner k = corner_of(j, t.patch + g);
-            from[g] = {k.z * j.c.stride[0] - j.c.before[0], k.y * j.c.stride[1] - j.c.before[1],
-                       k.x * j.c.stride[2] - j.c.before[2], k.b << log_batch};
+            from[g] = {k.z * j.c.stride[0] - before_of(j.c, t.parity, 0),
+                       k.y * j.c.stride[1] - before_of(j.c, t.parity, 1),
+                       k.x * j.c.stride[2] - before_of(j.c, t.parity, 2), k.b << log_batch};
         }
 #pragma unroll 1
         for (int q = 0; q < t.slabs; q++) {
@@ -508,16 +512,17 @@ make_maps(struct call *j, const struct hopper_plan *p, pf_dtype type)
     const cuuint32_t box[] = {(cuuint32_t)a->line, step[1] << p->shift[2], step[2] * high,
                               step[3] << p->shift[0], 1u << log_batch(p)};
     PF_TRY(make_map(&j->x, type, a->x, 5, dim, box, step));
-    for (int i = 0; i < (a->transposed ? PARITIES : 1); i++) {
+    for (int i = 0; i < a->parities; i++) {
+        const int parity = parity_of(*a, i);
         int64_t R = a->C;
         for (int k = 0; k < 3; k++)
-            R *= a->transposed ? 1 + (i >> k & 1) : a->kernel[k];
-        const int64_t at = a->transposed ? (int64_t)pf_parity_start(i) * a->K * a->C : 0;
+            R *= taps_of(*a, parity, k);
         const cuuint64_t w_dim[] = {(cuuint64_t)R, (cuuint64_t)a->K};
         const cuuint32_t w_box[] = {(cuuint32_t)a->line, (cuuint32_t)p->columns / PAIR},
                          ones[] = {1, 1};
-        const char *const w = (const char *)a->w + at * (int64_t)pf_dtype_size(type);
-        PF_TRY(make_map(&j->w[i], type, w, 2, w_dim, w_box, ones));
+        const char *const w =
+            (const char *)a->w + start_of(*a, parity) * (int64_t)pf_dtype_size(type);
+        PF_TRY(make_map(&j->w[parity], type, w, 2, w_dim, w_box, ones));
     }
     return PF_OK;
 }
@@ -631,7 +636,7 @@ time_of(const pf_dev *dev, const struct conv *a, const struct hopper_plan *p)
 {
     const int taps = p->shared ? taps_down(a) : 1, BN = p->columns;
     const int64_t pairs = (p->patches + PAIR * GROUPS - 1) / (PAIR * GROUPS);
-    const int64_t jobs = pairs * ((a->K + BN - 1) / BN) * p->split * (a->transposed ? PARITIES : 1);
+    const int64_t jobs = pairs * ((a->K + BN - 1) / BN) * p->split * a->parities;
     const double all = a->transposed ? 27.0 / 8 * blocks_of(a) : slabs_of(a, taps) * taps;
     const double turns = ceil((double)jobs / (dev->cuda->processors / PAIR));
     return turns * (time_of_step(a, p) * (all / p->split + 1) + STORE * p->units) +
@@ -646,7 +651,7 @@ try_plan(const pf_dev *dev, const struct conv *a, struct hopper_plan *best, int 
     const int slabs = slabs_of(a, shared ? taps_down(a) : 1);
     if (!choose_patch(a, &p))
         return;
-    for (int split = 1; split <= 16 && (split == 1 || (split <= slabs && !a->transposed));
+    for (int split = 1; split <= 16 && (split == 1 || (split <= slabs && a->parities == 1));
          split++) {
         p.split = split;
         if (split > 1 && (int64_t)split * a->M * a->K >= 64 << 20)
@@ -735,7 +740,7 @@ pf_conv_hopper(pf_dev *dev, const struct conv *a, const struct hopper_plan *p, p
 {
     struct call j = call_of(a, p);
     const int64_t count =
-        (int64_t)j.pairs * j.c.columns * p->split * (a->transposed ? PARITIES : 1);
+        (int64_t)j.pairs * j.c.columns * p->split * a->parities;
     if (count > INT_MAX / 2)
         return pf_fail(PF_ESHAPE,
                        "convolution: %d pixels of %d channels are too many for one launch", a->M,

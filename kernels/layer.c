@@ -140,6 +140,20 @@ pf_layer_new_depthwise(pf_dev *dev, pf_layer **layer, const pf_tensor *weight,
 }
 
 pf_err
+pf_layer_new_doubled(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias)
+{
+    const pf_layer form = {.K = weight->dim[0], .C = weight->dim[1], .doubled = true,
+                           .weight = *weight};
+    char a[128];
+    *layer = NULL;
+    PF_TRY(check_layer(weight, bias, false, form.K));
+    if (weight->ndim != 4 || weight->dim[2] != 3 || weight->dim[3] != 3)
+        return pf_fail(PF_ESHAPE, "weight is %s, that of doubled pixels is [K, C, 3, 3]",
+                       pf_tensor_describe(a, sizeof a, weight));
+    return new_layer(dev, layer, &form, bias);
+}
+
+pf_err
 pf_layer_take(pf_dev *dev, pf_layer **layer, pf_tensor *weight, const pf_tensor *bias)
 {
     *layer = NULL;

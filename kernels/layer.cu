@@ -50,12 +50,36 @@ pack_parts(T *to, const From *from, int64_t first, int64_t n, int64_t K, int64_t
     }
 }
 
+// Of [K, C, 3, 3], for doubled pixels: to the four kernels that are sums of it.
+template <typename T, typename From> static __global__ void
+pack_doubled(T *to, const From *from, int64_t first, int64_t n, int64_t K, int64_t C,
+             int64_t padded)
+{
+    const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+    if (i >= n)
+        return;
+    const int64_t k = (first + i) / C, c = (first + i) % C;
+    float w[9];
+#pragma unroll
+    for (int t = 0; t < 9; t++)
+        w[t] = pf_load(from[i * 9 + t]);
+#pragma unroll
+    for (int p = 0; p < PF_DOUBLED_PARITIES; p++)
+#pragma unroll
+        for (int t = 0; t < PF_DOUBLED_TAPS; t++)
+            to[((p * K + k) * PF_DOUBLED_TAPS + t) * padded + c] =
+                pf_store<T>(pf_doubled_weight(w, p, t));
+}
+
 template <typename T, typename From> static void
 pack_piece(pf_dev *dev, const pf_layer *l, T *to, const From *from, int64_t first, int64_t n,
            int taps)
 {
     const int64_t padded = pf_weight_of(l)->padded;
-    if (l->transposed)
+    if (l->doubled)
+        pack_doubled<T, From><<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(dev)>>>(
+            to, from, first, n, l->K, l->C, padded);
+    else if (l->transposed)
         pack_parts<T, From><<<pf_blocks(n, 256), 256, 0, pf_cuda_stream(dev)>>>(
             to, from, first, n, l->K, padded);
     else
@@ -194,7 +218,10 @@ new_weight(pf_dev *dev, const pf_layer *l, struct pf_weight *w)
     const int64_t whole = 16 / (int64_t)pf_dtype_size(pf_dev_dtype(dev));
     pf_tensor packed;
     w->padded = (l->C + whole - 1) / whole * whole;
-    const int64_t dim[] = {rows_of(l), l->kernel[0] * l->kernel[1] * l->kernel[2], w->padded};
+    const int64_t dim[] = {rows_of(l),
+                           l->doubled ? PF_DOUBLED_PARITIES * PF_DOUBLED_TAPS
+                                      : l->kernel[0] * l->kernel[1] * l->kernel[2],
+                           w->padded};
     PF_TRY(pf_dev_keep(dev, &packed, pf_dev_dtype(dev), 3, dim));
     w->data = packed.data;
     if (dev->dry)                       // there is nothing to fill

@@ -3,13 +3,15 @@
 #ifndef PF_LAYER_CUH
 #define PF_LAYER_CUH
 #include "kernels/cuda.cuh"
+#include "kernels/doubled.h"
 
 /* A layer's weight on the GPU, in the device's type T or E4M3.  data is [K, taps, padded]: channels
  * fastest, padded with zeros to whole 16 bytes; taps row-major.  A linear map has one tap; a
  * depthwise layer has [taps, padded].  A transposed convolution's 27 taps are in eight such arrays,
  * one for each parity of the output's position: parity's bit a says that the position is odd on
  * axis a; taps_a = 1 + bit.  On an even axis the tap is W[1], on an odd one the taps are W[2] for
- * x[i], then W[0] for x[i + 1]. */
+ * x[i], then W[0] for x[i + 1].  A layer of doubled pixels has four arrays, of 2 x 2 taps, for even
+ * and for odd rows of even columns, then of odd ones (doubled.h). */
 struct pf_weight {
     void *data, *bias;          /* bias: T [K], or NULL; layer->bias is the same in f32 */
     int64_t padded;

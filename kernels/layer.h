@@ -18,6 +18,7 @@ typedef struct pf_layer {
     int64_t kernel[3];          /* depth, height, width; 1 1 1 for linear */
     int spatial;                /* 0 linear, 2 or 3 */
     bool transposed;
+    bool doubled;               /* x's pixels are doubled first, along both sides: 3 x 3 */
     bool depthwise;             /* each channel by its own kernel: K = C, weight [C, 1, h, w] */
     pf_tensor weight;           /* as given: host */
     pf_tensor bias;             /* f32 [K] on the device; data NULL if none */
@@ -45,6 +46,12 @@ pf_err pf_layer_new_depthwise(pf_dev *dev, pf_layer **layer, const pf_tensor *we
  * product); no bias where biases is NULL, else biases[i] for each. */
 pf_err pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
                           const pf_tensor *biases) PF_MUST_USE;
+
+/* The same of [K, C, 3, 3], for pf_conv of x with each pixel doubled along both sides (nearest
+ * upsampling), which nobody makes: y's pixels of one parity see 2 x 2 of x's, whose weights are
+ * sums of one, two or four of these.  Added as f32, then rounded. */
+pf_err pf_layer_new_doubled(pf_dev *dev, pf_layer **layer, const pf_tensor *weight,
+                            const pf_tensor *bias) PF_MUST_USE;
 
 /* pf_layer_new of a convolution with E4M3 numbers, for pf_conv, where the device has such layers
  * (pf_dev_f8) and both C is whole 64s and K whole 8s; elsewhere, or if bound is 0, with the

@@ -34,7 +34,7 @@ struct onednn {                 /* a layer's private part */
     struct packed *packed;
     struct primitive *primitives;
     float *bias;                /* f32 copy, or NULL */
-    pf_layer *parts[8];         /* of a transposed convolution: dev's */
+    pf_layer *parts[8];         /* of a convolution by parity: dev's */
     bool owns_weight;
 };
 

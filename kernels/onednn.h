@@ -20,8 +20,8 @@ void pf_onednn_free(pf_layer *layer);
 /* The layer's weight (f32) is its own from now on: freed as soon as it is packed. */
 void pf_onednn_take_weight(pf_layer *layer);
 
-/* The eight convolutions that make up a transposed one (conv.c), NULL until they are set; freed
- * like all layers when the device closes. */
+/* The convolutions that make up one by parity (conv.c), eight of a transposed layer, four of one of
+ * doubled pixels: NULL until they are set; freed like all layers when the device closes. */
 pf_layer **pf_onednn_parts(const pf_layer *layer);
 
 /* Run shape, whose src[0] counts rows of all B elements, with this epilogue (NULL: none).  shape

@@ -50,8 +50,9 @@ PF_OP(pf_linear, pf_tensor *y, const pf_tensor *x, const pf_layer *w, const stru
  *   where the layer has a scale (layer.h)
  *   H' = (H + before + after - kernel) / stride + 1; the same on every axis.
  * Transposed layers (k3 s2 p1, output padding 1 on each axis) double every axis: stride 2,
- * before 1, after 1 are then the only values taken.  Depthwise layers, 2-D, convolve each channel
- * for itself. */
+ * before 1, after 1 are then the only values taken.  Layers of doubled pixels (layer.h) double
+ * height and width: stride 1, before 1, after 1.  Depthwise layers, 2-D, convolve each channel for
+ * itself. */
 PF_OP(pf_conv, pf_tensor *y, const pf_tensor *x, const pf_layer *w, int stride, int before,
       int after, const struct pf_epilogue *e);
 
@@ -118,8 +119,6 @@ PF_OP(pf_concat, pf_tensor *y, const pf_tensor *a, const pf_tensor *b);
 /* pf_slice: y [..., c1 - c0] = channels c0..c1-1 of x [..., C]. */
 PF_OP(pf_slice, pf_tensor *y, const pf_tensor *x, int64_t c0, int64_t c1);
 
-/* pf_upsample: nearest, twice as high and wide.   y act [B, 2H, 2W, C]   x act [B, H, W, C] */
-PF_OP(pf_upsample, pf_tensor *y, const pf_tensor *x);
 
 /* pf_max_pool: the largest of size x size pixels at every second one; odd sides round up.  Size 1
  * takes every second pixel, 2 windows that do not overlap, 3 windows around every second pixel.

@@ -6,7 +6,7 @@
  *     pf_write(y + i, v);
  *
  * An operator runs in vectors of 16 bytes where every row and every pointer is a multiple of that,
- * and number by number elsewhere: PF_FOR_WIDTH.  Copies (concat, upsample) move bytes in the widest
+ * and number by number elsewhere: PF_FOR_WIDTH.  Copies (concat) move bytes in the widest
  * unit that divides all addresses and lengths: pf_unit_bytes. */
 #ifndef PF_VECTOR_CUH
 #define PF_VECTOR_CUH

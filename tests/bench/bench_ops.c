@@ -208,6 +208,27 @@ bench_transposed(const char *kind, int64_t B, int64_t D, int64_t side, int64_t C
     pf_dev_reset(dev, mark);
 }
 
+/* Doubled pixels by parity, in the products of 9 taps that it replaces; and those. */
+static void
+bench_doubled(const char *kind, int64_t B, int64_t side, int64_t C)
+{
+    char name[100];
+    snprintf(name, sizeof name, "%s conv doubled %lldx%lld %lld -> %lld", kind, (long long)side,
+             (long long)side, (long long)C, (long long)C);
+    if (wanted(name)) {
+        const size_t mark = pf_dev_mark(dev);
+        pf_tensor x = TENSOR(B, side, side, C), y = TENSOR(B, 2 * side, 2 * side, C),
+                  w = WEIGHT(C, C, 3, 3);
+        pf_layer *l;
+        double s;
+        pf_must(pf_layer_new_doubled(dev, &l, &w, NULL));
+        MEASURE(s, pf_conv(dev, &y, &x, l, 1, 1, 1, NULL));
+        print_products(name, s, 2.0 * (double)(B * 4 * side * side * C * C) * 9);
+        pf_dev_reset(dev, mark);
+    }
+    bench_conv(kind, B, 0, 2 * side, C, C, 1, false);
+}
+
 static void
 bench_linear(const char *kind, int64_t M, int64_t C, int64_t K, enum pf_act act)
 {
@@ -501,8 +522,8 @@ bench_unet(const char *kind, const int64_t channels[4], int heads)
     bench_conv(kind, views, 0, 32, channels[0], 4, 1, false);
     for (int i = 0; i < 3; i++)
         bench_conv(kind, rows, 0, 32 >> i, channels[i], channels[i], 2, false);
-    for (int i = 2; i >= 0; i--)                        // after the upsampling
-        bench_conv(kind, rows, 0, 32 >> i, channels[i + 1], channels[i + 1], 1, false);
+    for (int i = 2; i >= 0; i--)
+        bench_doubled(kind, rows, 16 >> i, channels[i + 1]);
 }
 
 static void
@@ -640,8 +661,10 @@ main(int argc, char *argv[])
         bench_epipolar("full", h);
     bench_conv("vae", views, 0, 256, 128, 128, 1, true);
     bench_conv("vae", views, 0, 256, 128, 3, 1, false);
+    bench_doubled("vae", views, 128, 256);
+    bench_doubled("vae", views, 64, 512);
+    bench_doubled("vae", views, 32, 512);
     bench_conv("vae", views, 0, 128, 256, 256, 1, false);
-    bench_conv("vae", views, 0, 64, 512, 512, 1, false);
     bench_conv("vae", views, 0, 32, 512, 512, 1, false);
     bench_norms("vae", 65536, 128);
     bench_attention("vae", 1, 1024, 1, 512, false);

@@ -176,6 +176,86 @@ test_epilogue_keeps_what_is_no_number(void **state)
     }
 }
 
+/* ---- doubled pixels ---- */
+
+/* x [B, H, W, C] with each pixel doubled along both sides. */
+static pf_tensor
+twice(const pf_tensor *x)
+{
+    const int64_t H = x->dim[1], W = x->dim[2], C = x->dim[3];
+    pf_tensor y = EMPTY(x->dim[0], 2 * H, 2 * W, C);
+    for (int64_t p = 0; p < x->dim[0] * 2 * H * 2 * W; p++) {
+        const int64_t b = p / (4 * H * W), i = p / (2 * W) % (2 * H), j = p % (2 * W);
+        memcpy(floats(&y) + p * C, floats(x) + ((b * H + i / 2) * W + j / 2) * C,
+               (size_t)C * sizeof(float));
+    }
+    return y;
+}
+
+/* All ones, kernel and pixels: what a pixel of y is counts the taps inside. */
+static void
+test_doubled_worked_example(void **state)
+{
+    float one[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1}, in[2] = {1, 10}, out[8];
+    pf_tensor w = PF_VIEW(one, PF_F32, 1, 1, 3, 3), x = PF_VIEW(in, PF_F32, 1, 1, 2, 1),
+              y = PF_VIEW(out, PF_F32, 1, 2, 4, 1);
+    pf_layer *l;
+    (void)state;
+    assert_ok(pf_layer_new_doubled(cpu, &l, &w, NULL));
+    assert_ok(pf_conv(cpu, &y, &x, l, 1, 1, 1, NULL));
+    assert_near(out, ((float[]){4, 24, 42, 40, 4, 24, 42, 40}), 8, 0);
+}
+
+/* It is the convolution of the doubled pixels, with every epilogue and from F16 weights, too. */
+static void
+test_doubled_is_what_the_steps_would_do(void **state)
+{
+    static const int64_t s[][5] = {                     /* B, H, W, C, K */
+        {1, 1, 1, 3, 2}, {2, 5, 7, 8, 4}, {1, 4, 3, 33, 17}, {3, 2, 9, 64, 40},
+        {1, 16, 16, 40, 72}};
+    (void)state;
+    for (int i = 0; i < 5 * 12; i++) {
+        const int64_t *const n = s[i / 12], B = n[0], H = n[1], W = n[2], C = n[3], K = n[4];
+        pf_tensor x = UNIFORM(1, B, H, W, C), w = UNIFORM(2, K, C, 3, 3), bias = UNIFORM(3, K),
+                  rows = UNIFORM(4, i % 2 ? B : 1, K), y = UNIFORM(5, B, 2 * H, 2 * W, K),
+                  other = UNIFORM(5, B, 2 * H, 2 * W, K), want = EMPTY(B, 2 * H, 2 * W, K),
+                  half = {0}, large = twice(&x);
+        const int residual = i / 2 % 3;
+        const struct pf_epilogue plain = {i % 4 ? &rows : NULL, i % 12 < 6 ? PF_NONE : PF_SILU,
+                                          residual ? &other : NULL};
+        struct pf_epilogue e = plain;
+        pf_layer *doubled, *same;
+        if (residual == 2)
+            e.residual = &y;
+        if (i % 12 > 3) {
+            assert_ok(PF_KEEP(cpu, &half, PF_F16, K, C, 3, 3));
+            assert_ok(pf_dev_put(cpu, &half, &w));
+            w = half;
+        }
+        assert_ok(pf_layer_new_doubled(cpu, &doubled, &w, i % 5 ? &bias : NULL));
+        assert_ok(pf_layer_new(cpu, &same, &w, i % 5 ? &bias : NULL, false));
+        assert_ok(pf_conv(cpu, &want, &large, same, 1, 1, 1, &plain));
+        assert_ok(pf_conv(cpu, &y, &x, doubled, 1, 1, 1, &e));
+        assert_rel(y.data, want.data, pf_tensor_count(&y), 3e-6);
+    }
+}
+
+static void
+test_doubled_takes_one_shape_alone(void **state)
+{
+    pf_tensor w = UNIFORM(1, 5, 6, 3, 3), five = UNIFORM(1, 5, 6, 5, 5), flat = UNIFORM(1, 5, 6),
+              x = UNIFORM(2, 1, 4, 4, 6), y = EMPTY(1, 8, 8, 5), small = EMPTY(1, 4, 4, 5);
+    pf_layer *l;
+    (void)state;
+    assert_fails(pf_layer_new_doubled(cpu, &l, &five, NULL), PF_ESHAPE, "[K, C, 3, 3]");
+    assert_fails(pf_layer_new_doubled(cpu, &l, &flat, NULL), PF_ESHAPE, "[K, C, 3, 3]");
+    assert_ok(pf_layer_new_doubled(cpu, &l, &w, NULL));
+    assert_fails(pf_conv(cpu, &y, &x, l, 2, 1, 1, NULL), PF_ESHAPE, "not 2 and 1, 1");
+    assert_fails(pf_conv(cpu, &y, &x, l, 1, 0, 1, NULL), PF_ESHAPE, "not 1 and 0, 1");
+    assert_fails(pf_conv(cpu, &small, &x, l, 1, 1, 1, NULL), PF_ESHAPE, "[1, 8, 8, 5]");
+    assert_fails(pf_conv_dilated(cpu, &small, &x, l, 1, NULL), PF_ESHAPE, "dilated");
+}
+
 static void
 test_convolution_commutes_with_shifts(void **state)
 {
@@ -511,6 +591,62 @@ test_f8_is_f32_on_the_cpu(void **state)
     assert_fails(pf_conv(cpu, &y, &x, l, 1, 1, 1, NULL), PF_ESHAPE, "x is F8_E4M3 [1, 5, 5, 64]");
 }
 
+/* Without an epilogue, with one, and with an activation. */
+static void
+check_doubled_on_gpu(const int64_t n[5], int i, double tolerance)
+{
+    const int64_t B = n[0], H = n[1], W = n[2], C = n[3], K = n[4];
+    const struct pair x = PAIR_UNIFORM(1, B, H, W, C), channel = PAIR_F32(2, i % 2 ? 1 : B, K),
+                      weight = PAIR_UNIFORM(3, K, C, 3, 3);
+    struct pair y = PAIR_UNIFORM(4, B, 2 * H, 2 * W, K);
+    const pf_tensor bias = UNIFORM(5, K);
+    pf_layer *layer[2];
+    assert_ok(pf_layer_new_doubled(cpu, &layer[0], &weight.cpu, i % 3 ? &bias : NULL));
+    assert_ok(pf_layer_new_doubled(gpu, &layer[1], &weight.cpu, i % 3 ? &bias : NULL));
+    assert_null(pf_layer_scale(layer[1]));
+    for (int k = 0; k < 3; k++) {
+        const struct pf_epilogue e[] = {
+            {k ? &channel.cpu : NULL, k > 1 ? PF_SILU : PF_NONE, k ? &y.cpu : NULL},
+            {k ? &channel.gpu : NULL, k > 1 ? PF_SILU : PF_NONE, k ? &y.gpu : NULL}};
+        assert_ok(pf_conv(cpu, &y.cpu, &x.cpu, layer[0], 1, 1, 1, &e[0]));
+        assert_ok(pf_conv(gpu, &y.gpu, &x.gpu, layer[1], 1, 1, 1, &e[1]));
+        const double error = pair_error(&y);
+        if (!(error <= tolerance))
+            fail_msg("case %d, epilogue %d: relative error %.3g, at most %.3g", i, k, error,
+                     tolerance);
+    }
+}
+
+/* Channels that fill 16 bytes and that do not, whole steps for Hopper's tiles of each width,
+ * patches of several images, columns and rows that are not all there, more jobs than pairs; the
+ * networks' own. */
+static const int64_t doubled_cases[][5] = {             /* B, H, W, C, K */
+    {1, 1, 1, 1, 1},      {2, 5, 7, 8, 4},     {1, 3, 3, 6, 5},      {2, 4, 6, 24, 33},
+    {3, 4, 4, 64, 64},    {1, 11, 13, 192, 40}, {5, 8, 8, 128, 200}, {1, 1, 1, 64, 64},
+    {2, 16, 16, 64, 160}, {67, 8, 8, 64, 72},  {1, 60, 121, 64, 168}, {3, 4, 4, 1280, 136},
+    {32, 4, 4, 1280, 1280}, {32, 8, 8, 1280, 1280}, {32, 16, 16, 640, 640}, {2, 64, 64, 512, 512}};
+
+static void
+test_cuda_doubled_matches_cpu(void **state)
+{
+    const int n = sanitized() ? 10 : (int)(sizeof doubled_cases / sizeof *doubled_cases);
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < n; i++) {
+            const double f32 = 6e-8 * sqrt((double)(9 * doubled_cases[i][3]));
+            check_doubled_on_gpu(doubled_cases[i], i, fmax(precisions[p].tolerance, f32));
+        }
+}
+
+/* With f8 such a layer stays bf16: its input is no norm's. */
+static void
+test_doubled_is_never_f8(void **state)
+{
+    (void)state;
+    need_f8();
+    check_doubled_on_gpu(doubled_cases[8], 8, precisions[BF16].tolerance);
+}
+
 /* A transposed convolution adds its residual where it stores. */
 static void
 test_cuda_transposed_epilogue_matches(void **state)
@@ -762,6 +898,9 @@ main(void)
         cmocka_unit_test(test_every_kind_matches_the_definition),
         cmocka_unit_test(test_epilogue_is_what_the_steps_would_do),
         cmocka_unit_test(test_epilogue_keeps_what_is_no_number),
+        cmocka_unit_test(test_doubled_worked_example),
+        cmocka_unit_test(test_doubled_is_what_the_steps_would_do),
+        cmocka_unit_test(test_doubled_takes_one_shape_alone),
         cmocka_unit_test(test_convolution_commutes_with_shifts),
         cmocka_unit_test(test_wrong_shapes_are_refused),
         cmocka_unit_test(test_dilated_matches_a_kernel_with_gaps),
@@ -777,6 +916,8 @@ main(void)
         cmocka_unit_test(test_cuda_f8_matches_cpu),
         cmocka_unit_test(test_f8_is_for_layers_that_suit),
         cmocka_unit_test(test_f8_is_f32_on_the_cpu),
+        cmocka_unit_test(test_cuda_doubled_matches_cpu),
+        cmocka_unit_test(test_doubled_is_never_f8),
         cmocka_unit_test(test_cuda_transposed_epilogue_matches),
         cmocka_unit_test(test_cuda_dilated_matches_cpu),
         cmocka_unit_test(test_cuda_depthwise_matches_cpu),

@@ -155,7 +155,7 @@ test_put_and_get_convert(void **state)
 
 /* ---- every operator gives the same bytes with 1, 2 and 3 threads ---- */
 
-enum { OPERATORS = 9 };
+enum { OPERATORS = 10 };
 
 static pf_err
 run_operator(pf_dev *dev, int i, pf_tensor *y)
@@ -209,6 +209,12 @@ run_operator(pf_dev *dev, int i, pf_tensor *y)
         *y = EMPTY(1, 24);
         PF_TRY(pf_layer_new(dev, &l, &deep, NULL, false));
         return pf_linear(dev, y, &x, l, NULL);
+    }
+    case 8: {
+        pf_tensor x = UNIFORM(7, 2, 9, 8, 40);          /* doubled pixels */
+        *y = EMPTY(2, 18, 16, 48);
+        PF_TRY(pf_layer_new_doubled(dev, &l, &k2, NULL));
+        return pf_conv(dev, y, &x, l, 1, 1, 1, NULL);
     }
     default: {
         pf_tensor x = UNIFORM(7, 400, 40);

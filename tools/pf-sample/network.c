@@ -106,6 +106,17 @@ scope_conv_behind(const struct scope *n, pf_layer **w, const char *name, int64_t
 }
 
 pf_err
+scope_conv_doubled(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C)
+{
+    char full[256];
+    pf_tensor weight, b;
+    PF_TRY(scope_need(n, &weight, full_name(full, n, name, ".weight"), 4,
+                      (int64_t[]){K, C, 3, 3}));
+    PF_TRY(scope_bias(n, &b, name, K));
+    return pf_layer_new_doubled(n->dev, w, &weight, &b);
+}
+
+pf_err
 scope_conv_up(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C)
 {
     char full[256];
@@ -190,7 +201,7 @@ alloc_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x, i
     int64_t dim[PF_MAX_DIMS] = {x->dim[0]};
     const int spatial = x->ndim - 2;
     for (int i = 0; i < spatial; i++)
-        dim[1 + i] = w->transposed ? 2 * x->dim[1 + i]
+        dim[1 + i] = w->transposed || w->doubled ? 2 * x->dim[1 + i]
                    : (x->dim[1 + i] + before + after - w->kernel[3 - spatial + i]) / stride + 1;
     dim[x->ndim - 1] = w->K;
     return pf_dev_alloc(r->dev, y, x->dtype, x->ndim, dim);
@@ -203,15 +214,6 @@ run_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x, int
     if (!y->data)
         PF_TRY(alloc_conv(r, y, w, x, stride, before, after));
     return pf_conv(r->dev, y, x, w, stride, before, after, e);
-}
-
-pf_err
-run_upsample_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x)
-{
-    pf_tensor twice = {0};
-    PF_TRY(PF_ALLOC(r->dev, &twice, x->dtype, x->dim[0], 2 * x->dim[1], 2 * x->dim[2], x->dim[3]));
-    PF_TRY(pf_upsample(r->dev, &twice, x));
-    return run_conv(r, y, w, &twice, 1, 1, 1, NULL);
 }
 
 pf_err

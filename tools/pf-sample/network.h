@@ -67,6 +67,10 @@ pf_err scope_conv(const struct scope *n, pf_layer **w, const char *name, int64_t
  * where the device may have them (layer.h). */
 pf_err scope_conv_behind(const struct scope *n, pf_layer **w, const char *name, int64_t K,
                          int64_t C, const struct norm *norm) PF_MUST_USE;
+/* The flat 3 x 3 one with a bias of an input whose pixels are doubled along both sides first, which
+ * run_conv does by itself: y is twice as high and wide. */
+pf_err scope_conv_doubled(const struct scope *n, pf_layer **w, const char *name, int64_t K,
+                          int64_t C) PF_MUST_USE;
 /* The transposed 3x3x3 convolution that doubles every axis, weight [C, K, 3, 3, 3]. */
 pf_err scope_conv_up(const struct scope *n, pf_layer **w, const char *name, int64_t K, int64_t C)
     PF_MUST_USE;
@@ -84,9 +88,6 @@ pf_err run_linear(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tenso
                   const struct pf_epilogue *e) PF_MUST_USE;
 pf_err run_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x, int stride,
                 int before, int after, const struct pf_epilogue *e) PF_MUST_USE;
-/* y = conv(x with every pixel doubled along both sides), kernel 3, padding 1. */
-pf_err run_upsample_conv(struct run *r, pf_tensor *y, const pf_layer *w, const pf_tensor *x)
-    PF_MUST_USE;
 /* Group or layer norm; channel may be NULL. */
 pf_err run_norm(struct run *r, pf_tensor *y, const struct norm *n, const pf_tensor *x,
                 enum pf_act act, const pf_tensor *channel) PF_MUST_USE;

@@ -108,7 +108,7 @@ load_outputs(struct unet *u, struct loader *l, const struct scope *n)
             C = K;
             if (level && i == blocks) {
                 const struct scope at = scope_in(n, "output_blocks.%d.%d.", k, b->has_dt ? 2 : 1);
-                PF_TRY(scope_conv(&at, &b->up, "conv", K, K, 2, 3, true));
+                PF_TRY(scope_conv_doubled(&at, &b->up, "conv", K, K));
             }
             b->has_dep = k > blocks;
             if (b->has_dep) {
@@ -281,7 +281,7 @@ block(struct run *r, pf_tensor *y, const struct unet_block *b, const pf_tensor *
     if (b->down)
         PF_TRY(run_conv(r, y, b->down, &in, 2, 1, 1, NULL));
     if (b->up)
-        PF_TRY(run_upsample_conv(r, y, b->up, &in));
+        PF_TRY(run_conv(r, y, b->up, &in, 1, 1, 1, NULL));
     pf_dev_reset(r->dev, mark);
     return dump_row(r, y, "%s", b->name);
 }

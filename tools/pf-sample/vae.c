@@ -45,8 +45,7 @@ load_middle(struct vae_middle *m, const struct scope *n, int C)
 }
 
 static pf_err
-load_level(struct vae_level *l, const struct scope *n, const char *resample, int blocks, int K,
-           int C)
+load_level(struct vae_level *l, const struct scope *n, int blocks, int K, int C)
 {
     l->blocks = blocks;
     for (int i = 0; i < blocks; i++) {
@@ -54,7 +53,7 @@ load_level(struct vae_level *l, const struct scope *n, const char *resample, int
         PF_TRY(load_resblock(&l->block[i], &b, K, i ? K : C));
     }
     l->resample = NULL;
-    return resample ? scope_conv(n, &l->resample, resample, K, K, 2, 3, true) : PF_OK;
+    return PF_OK;
 }
 
 static pf_err
@@ -64,8 +63,10 @@ load_encoder(struct vae_half *h, const struct scope *n, int ch, const int *mult,
     PF_TRY(scope_conv(n, &h->conv_in, "conv_in", ch, 3, 2, 3, true));
     for (int i = 0; i <= last; i++) {
         const struct scope l = scope_in(n, "down.%d.", i);
-        PF_TRY(load_level(&h->level[i], &l, i < last ? "downsample.conv" : NULL, blocks,
-                          ch * mult[i], ch * (i ? mult[i - 1] : 1)));
+        const int K = ch * mult[i];
+        PF_TRY(load_level(&h->level[i], &l, blocks, K, ch * (i ? mult[i - 1] : 1)));
+        if (i < last)
+            PF_TRY(scope_conv(&l, &h->level[i].resample, "downsample.conv", K, K, 2, 3, true));
     }
     PF_TRY(load_middle(&h->mid, n, ch * mult[last]));
     PF_TRY(load_norm(&h->norm_out, n, "norm_out", ch * mult[last]));
@@ -80,8 +81,10 @@ load_decoder(struct vae_half *h, const struct scope *n, int ch, const int *mult,
     PF_TRY(load_middle(&h->mid, n, ch * mult[last]));
     for (int i = last; i >= 0; i--) {
         const struct scope l = scope_in(n, "up.%d.", i);
-        PF_TRY(load_level(&h->level[i], &l, i ? "upsample.conv" : NULL, blocks + 1, ch * mult[i],
-                          ch * mult[i < last ? i + 1 : last]));
+        const int K = ch * mult[i];
+        PF_TRY(load_level(&h->level[i], &l, blocks + 1, K, ch * mult[i < last ? i + 1 : last]));
+        if (i)
+            PF_TRY(scope_conv_doubled(&l, &h->level[i].resample, "upsample.conv", K, K));
     }
     PF_TRY(load_norm(&h->norm_out, n, "norm_out", ch * mult[0]));
     return scope_conv(n, &h->conv_out, "conv_out", 3, ch * mult[0], 2, 3, true);
@@ -199,7 +202,7 @@ vae_decode(struct run *r, pf_tensor *image, const struct vae *v, const pf_tensor
         PF_TRY(level(r, &h, &w->level[i]));
         if (w->level[i].resample) {
             pf_tensor y = {0};
-            PF_TRY(run_upsample_conv(r, &y, w->level[i].resample, &h));
+            PF_TRY(run_conv(r, &y, w->level[i].resample, &h, 1, 1, 1, NULL));
             h = y;
         }
     }

@@ -267,8 +267,8 @@ test_upsample(void **state)
     (void)state;
     block_open(&b, "upsample_1280_4");
     pf_tensor x = input(&b, "x");
-    assert_ok(scope_conv(&b.net, &w, "conv", 1280, 1280, 2, 3, true));
-    assert_ok(run_upsample_conv(&b.run, &y, w, &x));
+    assert_ok(scope_conv_doubled(&b.net, &w, "conv", 1280, 1280));
+    assert_ok(run_conv(&b.run, &y, w, &x, 1, 1, 1, NULL));
     compare(&b, &y, "y", tolerance);
     block_close(&b);
 }
