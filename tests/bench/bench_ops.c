@@ -250,6 +250,35 @@ bench_linear(const char *kind, int64_t M, int64_t C, int64_t K, enum pf_act act)
 }
 
 /* A transformer block's first product, gated; and, "old", by two operators. */
+/* What the first product of a shape costs beside later ones: cublasLt's choice of an algorithm. */
+static void
+bench_choice(const char *kind, int64_t C)
+{
+    enum { N = 64, ROWS = 512, MORE = 16 };
+    char name[100];
+    snprintf(name, sizeof name, "%s choice of a product, one of %d", kind, N);
+    if (!wanted(name) || !pf_dev_is_cuda(dev))
+        return;
+    const size_t mark = pf_dev_mark(dev);
+    pf_tensor x = TENSOR(ROWS + MORE * N, C), y = TENSOR(ROWS + MORE * N, C), w = WEIGHT(C, C);
+    double s[2] = {0};
+    pf_layer *l;
+    pf_must(pf_layer_new(dev, &l, &w, NULL, false));
+    pf_must(pf_linear(dev, &y, &x, l, NULL));           /* starts cublasLt */
+    for (int again = 0; again < 2; again++) {
+        pf_must(pf_dev_sync(dev));
+        const double start = pf_seconds();
+        for (int i = 0; i < N; i++) {
+            x.dim[0] = y.dim[0] = ROWS + MORE * i;
+            pf_must(pf_linear(dev, &y, &x, l, NULL));
+        }
+        pf_must(pf_dev_sync(dev));
+        s[again] = (pf_seconds() - start) / N;
+    }
+    print(name, s[0] - s[1], 1e9, "choices/s", 0);
+    pf_dev_reset(dev, mark);
+}
+
 static void
 bench_linear_geglu(const char *kind, int64_t M, int64_t C, int64_t N)
 {
@@ -516,6 +545,7 @@ bench_unet(const char *kind, const int64_t channels[4], int heads)
             bench_epipolar_attention(kind, rows, (int)side, heads, C / heads);
         }
     }
+    bench_choice(kind, channels[0]);
     bench_linear(kind, 1, channels[0], 4 * channels[0], PF_SILU);
     bench_linear(kind, 1, 4 * channels[0], channels[3], PF_NONE);
     bench_conv(kind, views, 0, 32, 4, channels[0], 1, false);
