@@ -187,6 +187,37 @@ pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const
     return take_layer(dev, layer, &part, bias);
 }
 
+/* Of the shape of all, whose memory is nobody's: a GPU packs one after the other. */
+static pf_err
+stack_on_gpu(pf_dev *dev, pf_layer **layer, const pf_tensor *all, const pf_tensor *weights,
+             const pf_tensor *bias)
+{
+    const pf_layer form = {.K = all->dim[0], .C = all->dim[1], .weight = *all, .parts = weights};
+    PF_TRY(new_layer(dev, layer, &form, bias));
+    (*layer)->parts = NULL;                     /* they are the caller's */
+    (*layer)->weight.data = NULL;
+    return PF_OK;
+}
+
+static pf_err
+stack_on_host(pf_dev *dev, pf_layer **layer, int n, pf_tensor *all, const pf_tensor *weights,
+              const pf_tensor *bias)
+{
+    const int64_t C = all->dim[1];
+    pf_dtype type = weights[0].dtype;           /* of all of them, else F32 */
+    for (int i = 1; i < n; i++)
+        type = weights[i].dtype == type ? type : PF_F32;
+    PF_TRY(pf_tensor_new_unset(all, type, 2, all->dim));
+    for (int64_t i = 0, k = 0; i < n; k += weights[i++].dim[0]) {
+        char *const to = (char *)all->data + (size_t)(k * C) * pf_dtype_size(type);
+        if (weights[i].dtype == type)
+            pf_copy_numbers(to, weights[i].data, type, weights[i].dim[0] * C);
+        else
+            pf_to_f32((float *)to, weights[i].data, weights[i].dtype, weights[i].dim[0] * C);
+    }
+    return take_layer(dev, layer, all, bias);
+}
+
 pf_err
 pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
                    const pf_tensor *biases)
@@ -207,25 +238,13 @@ pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weight
     if (dev->dry)                               /* the shapes are all that counts */
         return pf_layer_new(dev, layer, &all, biases ? &bias : NULL, false);
     bias = (pf_tensor){0};
-    pf_dtype type = weights[0].dtype;           /* of all of them, else F32 */
-    for (int i = 1; i < n; i++)
-        type = weights[i].dtype == type ? type : PF_F32;
-    PF_TRY(pf_tensor_new_unset(&all, type, 2, (int64_t[]){K, C}));
-    pf_err err = biases ? PF_TENSOR_NEW(&bias, PF_F32, K) : PF_OK;
-    if (err) {
-        pf_tensor_release(&all);
-        return err;
-    }
-    for (int64_t i = 0, k = 0; i < n; k += weights[i++].dim[0]) {
-        char *const to = (char *)all.data + (size_t)(k * C) * pf_dtype_size(type);
-        if (weights[i].dtype == type)
-            pf_copy_numbers(to, weights[i].data, type, weights[i].dim[0] * C);
-        else
-            pf_to_f32((float *)to, weights[i].data, weights[i].dtype, weights[i].dim[0] * C);
-        if (biases && biases[i].data)
+    if (biases)
+        PF_TRY(PF_TENSOR_NEW(&bias, PF_F32, K));
+    for (int64_t i = 0, k = 0; biases && i < n; k += weights[i++].dim[0])
+        if (biases[i].data)
             pf_to_f32((float *)bias.data + k, biases[i].data, biases[i].dtype, weights[i].dim[0]);
-    }
-    err = take_layer(dev, layer, &all, &bias);
+    const pf_err err = PF_CUDA && dev->cuda ? stack_on_gpu(dev, layer, &all, weights, &bias)
+                                            : stack_on_host(dev, layer, n, &all, weights, &bias);
     pf_tensor_release(&bias);                   /* the layer has its copy */
     return err;
 }

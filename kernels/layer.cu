@@ -88,14 +88,13 @@ pack_piece(pf_dev *dev, const pf_layer *l, T *to, const From *from, int64_t firs
 }
 
 template <typename T> static void
-pack_from(pf_dev *dev, const pf_layer *l, T *to, const void *from, int64_t first, int64_t n,
-          int taps)
+pack_from(pf_dev *dev, const pf_layer *l, T *to, const void *from, pf_dtype type, int64_t first,
+          int64_t n, int taps)
 {
-    if (l->weight.dtype == PF_F64)
+    if (type == PF_F64)
         pack_piece(dev, l, to, (const double *)from, first, n, taps);
     else
-        PF_FOR_TYPE(l->weight.dtype, From,
-                    pack_piece(dev, l, to, (const From *)from, first, n, taps));
+        PF_FOR_TYPE(type, From, pack_piece(dev, l, to, (const From *)from, first, n, taps));
 }
 
 // Rows of the weight, each of all taps and channels.
@@ -105,24 +104,36 @@ rows_of(const pf_layer *l)
     return l->depthwise ? 1 : l->K;
 }
 
-// The layer's weight through the staging buffer; the copies have left host memory when this
-// returns.
+// Lines first..first+lines-1 of the layer's weight through the staging buffer; the copies have left
+// host memory when this returns.
 static pf_err
-upload(pf_dev *dev, const pf_layer *l, const pf_tensor *to)
+upload_lines(pf_dev *dev, const pf_layer *l, const pf_tensor *to, const pf_tensor *from,
+             int64_t first, int64_t lines)
 {
-    const int64_t taps = l->kernel[0] * l->kernel[1] * l->kernel[2], lines = rows_of(l) * l->C;
-    const int64_t bytes = taps * (int64_t)pf_dtype_size(l->weight.dtype),
+    const int64_t taps = l->kernel[0] * l->kernel[1] * l->kernel[2];
+    const int64_t bytes = taps * (int64_t)pf_dtype_size(from->dtype),
                   most = PF_STAGE_BYTES / bytes;
     if (most < 1 || taps > INT32_MAX)
         return pf_fail(PF_ESHAPE, "a kernel of %lld taps is too large", (long long)taps);
     for (int64_t i = 0; i < lines; i += most) {
         const int64_t n = lines - i < most ? lines - i : most;
-        PF_TRY(pf_cuda_send(dev, dev->cuda->stage, (const char *)l->weight.data + i * bytes,
-                            l->weight.dtype, n * taps));
+        PF_TRY(pf_cuda_send(dev, dev->cuda->stage, (const char *)from->data + i * bytes,
+                            from->dtype, n * taps));
         PF_FOR_TYPE(to->dtype, T,
-                    pack_from(dev, l, (T *)to->data, dev->cuda->stage, i, n, (int)taps));
+                    pack_from(dev, l, (T *)to->data, dev->cuda->stage, from->dtype, first + i, n,
+                              (int)taps));
         PF_TRY(pf_launched(dev, "packing of a weight"));
     }
+    return PF_OK;
+}
+
+static pf_err
+upload(pf_dev *dev, const pf_layer *l, const pf_tensor *to)
+{
+    if (!l->parts)
+        return upload_lines(dev, l, to, &l->weight, 0, rows_of(l) * l->C);
+    for (int64_t k = 0, i = 0; k < l->K; k += l->parts[i++].dim[0])
+        PF_TRY(upload_lines(dev, l, to, &l->parts[i], k * l->C, l->parts[i].dim[0] * l->C));
     return PF_OK;
 }
 

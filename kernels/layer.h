@@ -20,7 +20,8 @@ typedef struct pf_layer {
     bool transposed;
     bool doubled;               /* x's pixels are doubled first, along both sides: 3 x 3 */
     bool depthwise;             /* each channel by its own kernel: K = C, weight [C, 1, h, w] */
-    pf_tensor weight;           /* as given: host */
+    pf_tensor weight;           /* as given: host; of a stack that a GPU packs the shape alone */
+    const pf_tensor *parts;     /* of such a stack while it is packed, or NULL */
     pf_tensor bias;             /* f32 [K] on the device; data NULL if none */
     float bound;                /* of the input of a layer of E4M3 numbers; 0: it is not one */
     pf_tensor scale;            /* its factors, f32 [2] on the device: the input's, the product's */

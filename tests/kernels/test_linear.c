@@ -283,6 +283,37 @@ test_cuda_takes_weights_of_any_type(void **state)
         }
 }
 
+/* Parts of several types, with biases, of which one is not there, and without; rows that fill 16
+ * bytes and that do not. */
+static void
+test_cuda_stacks_match(void **state)
+{
+    enum { M = 33, N = 3, K = 120 };
+    static const pf_dtype types[N] = {PF_F16, PF_F32, PF_F64};
+    static const int64_t rows[N] = {40, 8, 72};
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < 4; i++) {
+            const int64_t C = i % 2 ? 64 : 21;
+            const struct pair x = PAIR_UNIFORM(1, M, C);
+            struct pair y = PAIR_EMPTY(M, K);
+            pf_tensor w[N], b[N] = {UNIFORM(2, rows[0]), {0}, UNIFORM(3, rows[2])};
+            pf_layer *l[2];
+            for (int k = 0; k < N; k++) {
+                pf_tensor exact = UNIFORM((uint64_t)k + 4, rows[k], C);
+                for (int64_t j = 0; j < rows[k] * C; j++)
+                    floats(&exact)[j] = roundf(32 * floats(&exact)[j]) / 32;
+                assert_ok(PF_KEEP(cpu, &w[k], types[k], rows[k], C));
+                assert_ok(pf_dev_put(cpu, &w[k], &exact));
+            }
+            assert_ok(pf_layer_new_stack(cpu, &l[0], N, w, i > 1 ? b : NULL));
+            assert_ok(pf_layer_new_stack(gpu, &l[1], N, w, i > 1 ? b : NULL));
+            assert_ok(pf_linear(cpu, &y.cpu, &x.cpu, l[0], NULL));
+            assert_ok(pf_linear(gpu, &y.gpu, &x.gpu, l[1], NULL));
+            assert_product(&y, p, C);
+        }
+}
+
 static void
 test_cuda_gives_the_same_bytes_twice(void **state)
 {
@@ -319,6 +350,7 @@ main(void)
         cmocka_unit_test(test_cuda_epilogues_match),
         cmocka_unit_test(test_cuda_takes_any_address),
         cmocka_unit_test(test_cuda_takes_weights_of_any_type),
+        cmocka_unit_test(test_cuda_stacks_match),
         cmocka_unit_test(test_cuda_gives_the_same_bytes_twice),
     };
     return RUN_OPERATOR_TESTS(tests);

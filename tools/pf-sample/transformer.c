@@ -83,6 +83,7 @@ load_scaled(const struct scope *n, pf_layer **w, const char *name, int64_t K, in
     if (!err && !pf_dev_is_dry(n->dev)) {       // weights are not read then
         pf_to_f32(scaled.data, weight.data, weight.dtype, K * C);
         pf_to_f32(b.data, bias.data, bias.dtype, K);
+#pragma omp parallel for
         for (int64_t i = 0; i < K * C; i++)
             ((float *)scaled.data)[i] *= factor;
         for (int64_t i = 0; i < K; i++)
