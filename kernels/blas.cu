@@ -48,11 +48,10 @@ set(struct plan *p, cublasLtMatmulDescAttributes_t attribute, T value)
 
 // rows x columns as they are stored, `step` numbers from a row to the next.
 static pf_err
-lay_out(const struct plan *p, cublasLtMatrixLayoutOpaque_t *to, int64_t rows, int64_t columns,
-        int64_t step)
+lay_out(cublasLtMatrixLayoutOpaque_t *to, int64_t type, int64_t rows, int64_t columns, int64_t step)
 {
-    TRY_BLAS(cublasLtMatrixLayoutInit(to, (cudaDataType_t)p->shape.type, (uint64_t)columns,
-                                      (uint64_t)rows, step), "describe a matrix");
+    TRY_BLAS(cublasLtMatrixLayoutInit(to, (cudaDataType_t)type, (uint64_t)columns, (uint64_t)rows,
+                                      step), "describe a matrix");
     return PF_OK;
 }
 
@@ -66,9 +65,10 @@ describe(struct plan *p)
     PF_TRY(set(p, CUBLASLT_MATMUL_DESC_TRANSB, s->ta ? CUBLAS_OP_T : CUBLAS_OP_N));
     PF_TRY(set(p, CUBLASLT_MATMUL_DESC_EPILOGUE,
                s->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT));
-    PF_TRY(lay_out(p, &p->b, s->tb ? s->n : s->k, s->tb ? s->k : s->n, s->ldb));
-    PF_TRY(lay_out(p, &p->a, s->ta ? s->k : s->m, s->ta ? s->m : s->k, s->ta ? s->m : s->k));
-    return lay_out(p, &p->c, s->m, s->n, s->n);
+    PF_TRY(lay_out(&p->b, s->type, s->tb ? s->n : s->k, s->tb ? s->k : s->n, s->ldb));
+    PF_TRY(lay_out(&p->a, s->type, s->ta ? s->k : s->m, s->ta ? s->m : s->k,
+                   s->ta ? s->m : s->k));
+    return lay_out(&p->c, s->to_f32 ? (int64_t)CUDA_R_32F : s->type, s->m, s->n, s->n);
 }
 
 static pf_err

@@ -109,6 +109,7 @@ struct pf_blas_shape {          // compared as bytes
     int64_t bias;               // there is one
     int64_t type, compute;      // cudaDataType_t; cublasComputeType_t
     int64_t in_f32;             // the parts of a split sum are added in f32, in order
+    int64_t to_f32;             // c is f32 whatever a and b are
 };
 
 /* cublasLt, if it has not been started (blas_load.cu).  begin lets a thread do it, once; start and

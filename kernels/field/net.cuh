@@ -1,7 +1,7 @@
 /* net.cuh - the network of a field on a GPU: net.h with device pointers.  Private to kernels/field.
  *
  * Everything runs in order on the device's one stream.  Arithmetic is f32 whatever the device's
- * precision; while it is trained a network may round the factors of its products (rough). */
+ * precision; while it is trained a network may use less (rough). */
 #ifndef PF_FIELD_NET_CUH
 #define PF_FIELD_NET_CUH
 #include <cmath>
@@ -48,8 +48,8 @@ struct pf_net_cuda {
     const struct pf_net_cuda_ops *ops;
     pf_dev *dev;                // borrowed
     struct pf_net *host;        // borrowed
-    bool rough;                 // products of f32 may be rounded to tf32 now
-    int64_t chunk;              // points that a forward with tape takes at most
+    bool rough;                 // 11 bits of mantissa will do now: tf32 or halves
+    int64_t chunk;              // points that a forward with tape takes at most, after a clear
     int64_t count;              // numbers of all parameters, one parameter after the other
     float *value, *grad;        // [count] owned
 };

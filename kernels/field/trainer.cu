@@ -10,8 +10,7 @@
  * GFLOP (28 us of f32 at 60 TFLOP/s) and some 40 MB: 9 MB of samples, values and cotangents (136 B
  * a sample, written and read), 30 MB of parameters, moments and gradients (400 k x 76 B): 10 us at
  * 4 TB/s.  What remains is latency: some 20 launches and two round trips to the host, 100 to 200
- * us; one thread a ray walks, blends and goes back through its samples one after the other, 20 to
- * 30 us each. */
+ * us; one thread a ray walks, some 20 us, and a warp a ray blends and goes back. */
 #include <cstdlib>
 
 #include "kernels/field/net.cuh"
@@ -60,24 +59,129 @@ struct slice {                  // of a batch; the arrays begin at its first ray
     struct pf_loss_sums *part;
 };
 
-/* One thread a ray: forward, losses, and back.  Its points' values are read twice, at 40 bytes. */
+template <typename T> static __device__ __forceinline__ T
+sum_of_warp(T v)
+{
+    for (int d = PF_WARP / 2; d; d /= 2)
+        v += __shfl_xor_sync(PF_WHOLE_WARP, v, d);
+    return v;
+}
+
+/* Light through the points begin..end-1 of a ray, forward: alpha and left of each, and the ray's
+ * colour in all lanes.  A lane has every 32nd point; light goes from point to point in the order of
+ * pf_points_blend(), in all lanes alike. */
+static __device__ __forceinline__ struct pf_ray_color
+warp_blend(const struct slice *s, int64_t begin, int64_t end, int lane)
+{
+    const struct pf_ray_points *const p = &s->points;
+    const bool density = !p->grad;
+    struct pf_ray_color to = {};
+    float light = 1;
+    for (int64_t base = begin; base < end; base += PF_WARP) {
+        const int64_t i = base + lane;
+        const int n = end - base < PF_WARP ? (int)(end - base) : PF_WARP;
+        float a = 0, left = 0;
+        int32_t skipped = 0;
+        if (i < end) {
+            a = density ? 1 - expf(-p->sdf[i] * p->dist[i])
+                        : pf_ray_cut(p->sdf[i], p->grad + 3 * i, p->dir + 3 * i, p->dist[i],
+                                     p->inv_s, p->ratio).alpha;
+            skipped = p->skipped ? p->skipped[i] : 0;
+        }
+        for (int k = 0; k < n; k++) {
+            float taken = __shfl_sync(PF_WHOLE_WARP, a, k);
+            light = pf_ray_pass(light, __shfl_sync(PF_WHOLE_WARP, skipped, k));
+            taken = density && light < PF_DENSITY_DARK ? 0 : taken;
+            if (lane == k) {
+                a = taken;
+                left = light;
+            }
+            light *= density ? 1 - taken : 1 - taken + PF_TINY_LEFT;
+        }
+        if (i < end) {
+            s->alpha[i] = a;
+            s->left[i] = left;
+            to.mask += a * left;
+            for (int k = 0; k < 3; k++)
+                to.rgb[k] += a * left * p->rgb[3 * i + k];
+        }
+    }
+    to.mask = sum_of_warp(to.mask);
+    for (int k = 0; k < 3; k++)
+        to.rgb[k] = sum_of_warp(to.rgb[k]) + 1 - to.mask;       /* white shows through */
+    return to;
+}
+
+/* And back, as pf_points_blend_backward(); the eikonal loss, too.  part: the lane's. */
+static __device__ __forceinline__ void
+warp_blend_backward(struct pf_loss_sums *part, const struct slice *s, const float dc[3],
+                    float d_mask, int64_t begin, int64_t end, int lane)
+{
+    const struct pf_ray_points *const p = &s->points;
+    const bool density = !p->grad;
+    const float d_opacity = d_mask - (dc[0] + dc[1] + dc[2]);
+    float d_left = 0;           /* cotangent of the light after the point */
+    for (int64_t base = begin + (end - begin - 1) / PF_WARP * PF_WARP; base >= begin && end > begin;
+         base -= PF_WARP) {
+        const int64_t i = base + lane;
+        const int n = end - base < PF_WARP ? (int)(end - base) : PF_WARP;
+        float a = 0, light = 0, d_weight = 0, own = 0;
+        int32_t skipped = 0;
+        if (i < end) {
+            const float *const c = p->rgb + 3 * i;
+            a = s->alpha[i];
+            light = s->left[i];
+            d_weight = dc[0] * c[0] + dc[1] * c[1] + dc[2] * c[2] + d_opacity;
+            skipped = p->skipped ? p->skipped[i] : 0;
+        }
+        for (int k = n - 1; k >= 0; k--) {
+            const float taken = __shfl_sync(PF_WHOLE_WARP, a, k);
+            const float wanted = __shfl_sync(PF_WHOLE_WARP, d_weight, k);
+            const int32_t dropped = __shfl_sync(PF_WHOLE_WARP, skipped, k);
+            if (lane == k)
+                own = d_left;
+            d_left = density ? wanted * taken + d_left * (1 - taken)
+                             : pf_ray_pass(wanted * taken + d_left * (1 - taken + PF_TINY_LEFT),
+                                           dropped);
+        }
+        if (i >= end)
+            continue;
+        const float d_alpha = (d_weight - own) * light;
+        for (int k = 0; k < 3; k++)
+            s->d_rgb[3 * i + k] = a * light * dc[k];
+        if (density) {
+            s->d_sdf[i] = light < PF_DENSITY_DARK ? 0 : d_alpha * (p->dist[i] * (1 - a));
+        } else {
+            part->d_inv_s += pf_ray_cut_backward(s->d_sdf + i, s->d_grad + 3 * i, d_alpha, p, i);
+            pf_point_eikonal(part, s->d_grad + 3 * i, p->grad + 3 * i, &s->weights);
+        }
+    }
+}
+
+/* A warp a ray: forward, losses, and back.  A point's values are read twice, at 40 bytes; a ray of
+ * 128 points is 2 x 128 steps of some 10 cycles in which light goes on. */
 static __global__ void
 ray_losses(const __grid_constant__ slice s)
 {
-    const int64_t r = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+    const int64_t r = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / PF_WARP;
+    const int lane = threadIdx.x % PF_WARP;
     if (r >= s.rays)
         return;
     const int64_t begin = s.first[r] - s.first[0], end = s.first[r + 1] - s.first[0];
     struct pf_loss_sums part = {};
-    float d_color[3], d_mask;
-    const struct pf_ray_color got = pf_points_blend(&s.points, s.alpha, s.left, begin, end);
-    pf_ray_toned_loss(&part, d_color, &d_mask, &got, s.rgb + 3 * r, s.mask[r],
-                      s.tones.tone ? &s.tones : NULL, r, &s.weights);
-    part.d_inv_s = pf_points_blend_backward(s.d_sdf, s.d_grad, s.d_rgb, &s.points, s.alpha, s.left,
-                                            d_color, d_mask, begin, end);
-    for (int64_t i = begin; s.points.grad && i < end; i++)
-        pf_point_eikonal(&part, s.d_grad + 3 * i, s.points.grad + 3 * i, &s.weights);
-    s.part[r] = part;
+    float d_color[3] = {}, d_mask = 0;
+    const struct pf_ray_color got = warp_blend(&s, begin, end, lane);
+    if (lane == 0)
+        pf_ray_toned_loss(&part, d_color, &d_mask, &got, s.rgb + 3 * r, s.mask[r],
+                          s.tones.tone ? &s.tones : NULL, r, &s.weights);
+    d_mask = __shfl_sync(PF_WHOLE_WARP, d_mask, 0);
+    for (int k = 0; k < 3; k++)
+        d_color[k] = __shfl_sync(PF_WHOLE_WARP, d_color[k], 0);
+    warp_blend_backward(&part, &s, d_color, d_mask, begin, end, lane);
+    part.d_inv_s = sum_of_warp(part.d_inv_s);
+    part.eikonal = sum_of_warp(part.eikonal);
+    if (lane == 0)
+        s.part[r] = part;
 }
 
 /* total [PARTS] = the sums of part [n, PARTS], in an order that depends on n alone: a block for
@@ -131,7 +235,7 @@ run_slice(struct pf_trainer_cuda *t, int64_t from, int64_t to, const struct pf_l
     }
     b.rays = to - from;
     b.part = part + from;
-    ray_losses<<<pf_blocks(b.rays, RAY_THREADS), RAY_THREADS, 0, pf_cuda_stream(t->dev)>>>(b);
+    ray_losses<<<pf_blocks(b.rays * PF_WARP, 128), 128, 0, pf_cuda_stream(t->dev)>>>(b);
     PF_TRY(pf_launched(t->dev, "losses"));
     return net->ops->backward(net, b.d_sdf, b.d_grad, b.d_rgb);
 }

@@ -1,6 +1,6 @@
 /* mlp.cu - the original's field on a GPU (mlp.c): products by cublasLt, and between them kernels
- * that do what mlp.c does between its own.  Products are f32 but for those of training on a device
- * that need not be exact (net->rough).
+ * that do what mlp.c does between its own.  Everything is f32; on a device that need not be exact
+ * (net->rough) a field is trained by mlp_half.cu instead.
  *
  * Arrays are mlp.c's tape, [points, width] each, for as many points as the tape takes at once; the
  * number of points is rounded up to one of a few, so that cublasLt is asked for few shapes and
@@ -12,18 +12,17 @@
  *
  * Production (configs/neus-mlp.yaml): 4096 rays, 112 distances each and 50 points inside.
  * Products: 1.05 MFLOP a distance, 8 MFLOP a point forward and backward: 0.48 + 1.6 TFLOP a step,
- * 31 ms at 67 TFLOP/s of f32, 4 ms at 495 of tf32.  Bytes: 12.8 k floats of tape a point, read or
- * written some 3 times: 31 GB, 6.5 ms at 4.8 TB/s.  Seen: 54 ms with tf32, of which half are
- * elementwise kernels and sums: one thread a column and 4 rows, coalesced. */
+ * 31 ms at 67 TFLOP/s of f32.  Bytes: 12.8 k floats of tape a point, read or written some 3 times:
+ * 31 GB, 6.5 ms at 4.8 TB/s.  Seen: 119 ms. */
 #include <cstdlib>
 
 #include "kernels/field/mlp/mlp.cuh"
 
-enum { MAX_POINTS = 1 << 15 };
+/* A tape of halves is the larger one: longer products, fewer launches. */
+enum { MAX_POINTS = 1 << 15, MAX_HALF_POINTS = 1 << 17 };
 
-/* One of a few numbers of points that is not below n. */
-static int64_t
-rounded_up(int64_t n)
+int64_t
+pf_mlp_cuda_rounded(int64_t n)
 {
     const int64_t step = MAX_POINTS / 8;
     int64_t p = 64;
@@ -42,17 +41,6 @@ softplus(float z, float *slope)
     return pf_softplus(z, expf(-fabsf(100 * z)), slope);
 }
 
-/* Number j of the encoding of x. */
-static __device__ __forceinline__ float
-encoded(const float *x, int64_t j)
-{
-    if (j < 3)
-        return x[j];
-    const int k = (int)(j - 3) / 6, r = (int)(j - 3) % 6;
-    const float a = x[r % 3] * (float)(1 << k);
-    return r < 3 ? sinf(a) : cosf(a);
-}
-
 /* code [n, width]; x [points, 3]: beyond the last point it is the last. */
 static __global__ void
 encode(float *code, int64_t width, const float *x, int64_t points, int64_t n)
@@ -61,7 +49,7 @@ encode(float *code, int64_t width, const float *x, int64_t points, int64_t n)
     FOR_ROWS (i, n)
         if (j < row)
             code[i * row + j] =
-                j < width ? encoded(x + 3 * (i < points ? i : points - 1), j) : 0.0f;
+                j < width ? pf_mlp_encoded(x + 3 * (i < points ? i : points - 1), j) : 0.0f;
 }
 
 /* next [n, width] = scale [phi(z + b) | code], slope [n, out]; slope NULL: it is not wanted. */
@@ -133,7 +121,6 @@ space_gradient(float *grad, const float *q, const float *code, int64_t width, in
                                         (int)(t % 3));
 }
 
-/* frame [n, 8]: unit normal, |g|, view, view . normal; dir NULL looks along -normal. */
 static __global__ void
 make_frame(float *frame, const float *grad, const float *dir, int64_t points, int64_t n)
 {
@@ -164,7 +151,7 @@ color_input(float *to, const float *x, const float *frame, int64_t code, const f
             float reflected[3];
             for (int k = 0; k < 3; k++)
                 reflected[k] = 2 * normal[7] * normal[k] - view[k];
-            value = encoded(reflected, j - 3);
+            value = pf_mlp_encoded(reflected, j - 3);
         } else if (j < 6 + code) {
             value = normal[j - 3 - code];
         } else if (j < width) {
@@ -185,7 +172,6 @@ rectify(float *z, int64_t width, const float *b, int64_t n)
         }
 }
 
-/* kept, rgb [n, 3] from z, whose rows are 4 apart. */
 static __global__ void
 logistic(float *kept, float *rgb, const float *z, const float *b, int64_t points, int64_t n)
 {
@@ -197,13 +183,43 @@ logistic(float *kept, float *rgb, const float *z, const float *b, int64_t points
         rgb[t] = kept[t];
 }
 
+// ---- for mlp_half.cu, too ----
+
+pf_err
+pf_mlp_cuda_space_gradient(struct mlp_cuda *c, float *grad, const float *q, const float *code,
+                           int64_t points)
+{
+    const struct mlp *const m = host_of(c);
+    space_gradient<<<pf_blocks(3 * points, 256), 256, 0, stream_of(c)>>>(grad, q, code, m->encoded,
+                                                                        m->sdf_freq, points);
+    return pf_launched(c->net.dev, "gradient of the distance");
+}
+
+pf_err
+pf_mlp_cuda_frame(struct mlp_cuda *c, float *frame, const float *grad, const float *dir,
+                  int64_t points, int64_t n)
+{
+    make_frame<<<pf_blocks(n, 128), 128, 0, stream_of(c)>>>(frame, grad, dir, points, n);
+    return pf_launched(c->net.dev, "input of the colour");
+}
+
+pf_err
+pf_mlp_cuda_logistic(struct mlp_cuda *c, float *kept, float *rgb, const float *z, int64_t points,
+                     int64_t n)
+{
+    const struct mlp *const m = host_of(c);
+    logistic<<<pf_blocks(3 * n, 256), 256, 0, stream_of(c)>>>(
+        kept, rgb, z, c->layer[matrices(m) - 1].b, points, n);
+    return pf_launched(c->net.dev, "colour");
+}
+
 // ---- forward ----
 
 pf_err
 pf_mlp_cuda_reserve(struct mlp_cuda *c, struct rows *t, struct scratch *s, int64_t n, int64_t width)
 {
     const struct mlp *const m = host_of(c);
-    t->n = rounded_up(n);
+    t->n = pf_mlp_cuda_rounded(n);
     PF_TRY(pf_cuda_reserve(&c->tape, (size_t)(t->n * width) * sizeof(float), "activations"));
     const int64_t widest = pitch(m->widest), code = pitch(m->encoded);
     PF_TRY(pf_cuda_reserve(&c->scratch, (size_t)(t->n * (2 * widest + code + 3)) * sizeof(float),
@@ -275,9 +291,7 @@ sdf_gradient(struct mlp_cuda *c, const struct rows *t, const struct scratch *s, 
     }
     PF_TRY(times(c, s->extra, at(t, m->sdf[0].u), &m->sdf[0], &c->layer[0], t->n,
                  true));                // [n, encoded]
-    space_gradient<<<pf_blocks(3 * points, 256), 256, 0, stream_of(c)>>>(
-        grad, s->extra, at(t, m->sdf[0].x), m->encoded, m->sdf_freq, points);
-    return pf_launched(c->net.dev, "gradient of the distance");
+    return pf_mlp_cuda_space_gradient(c, grad, s->extra, at(t, m->sdf[0].x), points);
 }
 
 static pf_err
@@ -287,8 +301,7 @@ color_forward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s,
     const struct mlp *const m = host_of(c);
     const int C = m->color_layers - 1, L = m->sdf_layers - 1;
     const struct mlp_layer *const l = &c->layer[m->sdf_layers];
-    make_frame<<<pf_blocks(t->n, 128), 128, 0, stream_of(c)>>>(at(t, m->frame), grad, dir, points,
-                                                               t->n);
+    PF_TRY(pf_mlp_cuda_frame(c, at(t, m->frame), grad, dir, points, t->n));
     color_input<<<OVER(c, t->n, m->color[0].in)>>>(at(t, m->color[0].x), x, at(t, m->frame),
                                                    m->color_encoded, s->z, c->layer[L].b,
                                                    m->feature, points, t->n);
@@ -301,9 +314,7 @@ color_forward(struct mlp_cuda *c, const struct rows *t, const struct scratch *s,
             rectify<<<OVER(c, t->n, a->out)>>>(z, a->out, l[i].b, t->n);
         PF_TRY(pf_launched(c->net.dev, "colour"));
     }
-    logistic<<<pf_blocks(3 * t->n, 256), 256, 0, stream_of(c)>>>(at(t, m->rgb), rgb, s->z, l[C].b,
-                                                                 points, t->n);
-    return pf_launched(c->net.dev, "colour");
+    return pf_mlp_cuda_logistic(c, at(t, m->rgb), rgb, s->z, points, t->n);
 }
 
 static pf_err
@@ -366,15 +377,19 @@ mlp_changed(struct pf_net_cuda *base)
             l->w, l->wt, l->length, l->g, l->v, a->out, a->in);
         PF_TRY(pf_launched(base->dev, "weight norm"));
     }
-    return PF_OK;
+    return pf_mlp_half_changed(c);
 }
 
 static pf_err
 mlp_sdf(struct pf_net_cuda *base, float *sdf, const float *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += MAX_POINTS)
-        PF_TRY(some_sdf((struct mlp_cuda *)base, sdf + i, x + 3 * i,
-                        n - i < MAX_POINTS ? n - i : MAX_POINTS));
+    struct mlp_cuda *const c = (struct mlp_cuda *)base;
+    const int64_t most = base->rough ? MAX_HALF_POINTS : MAX_POINTS;
+    for (int64_t i = 0; i < n; i += most) {
+        const int64_t points = n - i < most ? n - i : most;
+        PF_TRY(base->rough ? pf_mlp_half_sdf(c, sdf + i, x + 3 * i, points)
+                           : some_sdf(c, sdf + i, x + 3 * i, points));
+    }
     return PF_OK;
 }
 
@@ -394,6 +409,8 @@ mlp_forward(struct pf_net_cuda *base, float *sdf, float *grad, float *rgb, const
         c->points = n;
         c->color = rgb != NULL;
     }
+    if (tape && base->rough && n)
+        return pf_mlp_half_forward(c, sdf, grad, rgb, x, dir, n);
     for (int64_t i = 0; i < n; i += MAX_POINTS) {
         const int64_t points = n - i < MAX_POINTS ? n - i : MAX_POINTS;
         PF_TRY(pf_mlp_cuda_reserve(c, &t, &s, points, tape ? m->width : m->forward_width));
@@ -408,11 +425,14 @@ mlp_clear(struct pf_net_cuda *base, float inv_s)
 {
     struct mlp_cuda *const c = (struct mlp_cuda *)base;
     (void)inv_s;
+    base->chunk = base->rough ? MAX_HALF_POINTS : MAX_POINTS;
     PF_CUDA_TRY(cudaMemsetAsync(base->grad, 0, (size_t)base->count * sizeof(float), stream_of(c)),
                 "clearing gradients");
     PF_CUDA_TRY(
         cudaMemsetAsync(c->layer[0].dw, 0, (size_t)c->numbers * sizeof(float), stream_of(c)),
         "clearing gradients");
+    PF_CUDA_TRY(cudaMemsetAsync(c->halves.data, 0, c->half_gradients, stream_of(c)),
+                "clearing gradients");
     return PF_OK;
 }
 
@@ -426,6 +446,7 @@ mlp_free(struct pf_net_cuda *base)
     pf_cuda_release(&c->tape);
     pf_cuda_release(&c->scratch);
     pf_cuda_release(&c->sums);
+    pf_cuda_release(&c->halves);
     free(c);
 }
 
@@ -494,6 +515,8 @@ pf_mlp_cuda_new(struct pf_net_cuda **out, pf_dev *dev, struct pf_net *host)
     c->net.chunk = MAX_POINTS;
     if (err == PF_OK)
         err = lay_out(c);
+    if (err == PF_OK)
+        err = pf_mlp_half_new(c);
     if (err != PF_OK) {
         mlp_free(&c->net);
         return err;

@@ -24,18 +24,18 @@ rectify_backward(float *x_bar, const float *x, int64_t width, int64_t n)
             x_bar[i * pitch(width) + j] = 0;
 }
 
-/* g_bar [n, 3] = d_grad, 0 beyond the last point, plus the normal's share of x_bar, the colour
- * network's input's; x_bar NULL: none. */
+/* pf_mlp_cuda_frame_backward(). */
 static __global__ void
 frame_backward(float *g_bar, const float *d_grad, const float *x_bar, const float *input,
-               int64_t width, const float *frame, int frequencies, int64_t points, int64_t n)
+               int64_t width, const float *frame, int frequencies, float scale, int64_t points,
+               int64_t n)
 {
     const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
     float g[3] = {0, 0, 0};
     if (i >= n)
         return;
     for (int k = 0; k < 3 && i < points; k++)
-        g[k] = d_grad[3 * i + k];
+        g[k] = scale * d_grad[3 * i + k];
     if (x_bar) {
         float own[8];
         for (int k = 0; k < 8; k++)
@@ -68,14 +68,8 @@ encode_moved(float *to, const float *g_bar, const float *code, int64_t width, in
 {
     const int64_t row = pitch(width);
     FOR_ROWS (i, n)
-        if (j < row) {
-            const float *const d = g_bar + 3 * i, *const ci = code + i * row;
-            const int k = (int)(j - 3) / 6, r = (int)(j - 3) % 6;
-            to[i * row + j] = j < 3        ? d[j]
-                              : j >= width ? 0.0f
-                              : r < 3      ? (float)(1 << k) * ci[j + 3] * d[r]
-                                           : -(float)(1 << k) * ci[j - 3] * d[r - 3];
-        }
+        if (j < row)
+            to[i * row + j] = j < width ? pf_mlp_moved(g_bar + 3 * i, code + i * row, j) : 0.0f;
 }
 
 /* next [n, width] = scale [slope u_bar | q_bar], extra [n, out] = 100 (1 - slope) u u_bar. */
@@ -145,28 +139,35 @@ add_slices(float *to, const double *part, int64_t width)
     to[j] += (float)mine;
 }
 
-/* d_g [out], d_v [out, in] from dw. */
+/* d_g [out], d_v [out, in] from dw, whose rows are `row` apart and, like its columns, turned
+ * (struct mlp_half); from_b: d_b turned likewise, NULL: d_b is what it should be.  All are scale
+ * times too small. */
 static __global__ void
-weight_norm_backward(float *d_g, float *d_v, const float *dw, const float *g, const float *v,
-                     const double *length, int64_t out, int64_t in)
+weight_norm_backward(float *d_g, float *d_v, float *d_b, const float *dw, const float *from_b,
+                     int64_t row, int64_t turn_out, int64_t turn_in, float scale, const float *g,
+                     const float *v, const double *length, int64_t out, int64_t in)
 {
     const int64_t o = (blockIdx.x * (int64_t)blockDim.x + threadIdx.x) / PF_WARP;
     const int lane = threadIdx.x % PF_WARP;
     double dot = 0;
     if (o >= out)
         return;
+    const int64_t at = (o + out - turn_out) % out;
     const double size = length[o];
     for (int64_t j = lane; j < in; j += PF_WARP)
-        dot += (double)dw[o * pitch(in) + j] * v[o * in + j];
+        dot += (double)(scale * dw[at * row + (j + in - turn_in) % in]) * v[o * in + j];
     for (int d = PF_WARP / 2; d; d /= 2)
         dot += __shfl_xor_sync(PF_WHOLE_WARP, dot, d);
     dot = size > 0 ? dot / size : 0;
-    const float scale = size > 0 ? (float)(g[o] / size) : 0;
+    const float own = size > 0 ? (float)(g[o] / size) : 0;
     const float along = size > 0 ? (float)(dot / size) : 0;
     if (lane == 0)
         d_g[o] = (float)dot;
+    if (lane == 0 && from_b)
+        d_b[o] = scale * from_b[at];
     for (int64_t j = lane; j < in; j += PF_WARP)
-        d_v[o * in + j] = scale * (dw[o * pitch(in) + j] - along * v[o * in + j]);
+        d_v[o * in + j] =
+            own * (scale * dw[at * row + (j + in - turn_in) % in] - along * v[o * in + j]);
 }
 
 // ---- a tape ----
@@ -246,7 +247,7 @@ static pf_err
 add_outer(struct mlp_cuda *c, const struct mlp_layer *l, const float *y, const float *x,
           const struct layer *a, int64_t n)
 {
-    return pf_matmul(c->net.dev, c->net.rough, l->dw, y, true, x, false, pitch(a->out),
+    return pf_matmul(c->net.dev, false, l->dw, y, true, x, false, pitch(a->out),
                      pitch(a->in), n, true);
 }
 
@@ -270,6 +271,16 @@ layer_gradients(struct mlp_cuda *c, const struct rows *t, bool color)
 }
 
 pf_err
+pf_mlp_cuda_frame_backward(struct mlp_cuda *c, float *g_bar, const float *d_grad,
+                           const float *x_bar, const float *input, int64_t width,
+                           const float *frame, float scale, int64_t n)
+{
+    frame_backward<<<pf_blocks(n, 128), 128, 0, stream_of(c)>>>(
+        g_bar, d_grad, x_bar, input, width, frame, host_of(c)->color_freq, scale, c->points, n);
+    return pf_launched(c->net.dev, "colour backward");
+}
+
+pf_err
 pf_mlp_cuda_backward(struct pf_net_cuda *base, const float *d_sdf, const float *d_grad,
                      const float *d_rgb)
 {
@@ -281,12 +292,14 @@ pf_mlp_cuda_backward(struct pf_net_cuda *base, const float *d_sdf, const float *
     struct scratch s;
     if (c->points == 0)
         return PF_OK;
+    if (base->rough)
+        return pf_mlp_half_backward(c, d_sdf, d_grad, d_rgb);
     PF_TRY(pf_mlp_cuda_reserve(c, &t, &s, c->points, m->width));    // as forward left them
     if (color)
         PF_TRY(color_backward(c, &t, &s, d_rgb));
-    frame_backward<<<pf_blocks(t.n, 128), 128, 0, stream_of(c)>>>(
-        s.g_bar, d_grad, color ? s.p : NULL, at(&t, m->color[0].x), m->color[0].in,
-        at(&t, m->frame), m->color_freq, c->points, t.n);
+    PF_TRY(pf_mlp_cuda_frame_backward(c, s.g_bar, d_grad, color ? s.p : NULL,
+                                      at(&t, m->color[0].x), m->color[0].in, at(&t, m->frame), 1,
+                                      t.n));
     output_backward<<<OVER(c, t.n, 1 + m->feature)>>>(
         at(&t, last->z_bar), d_sdf, color ? s.p : NULL, m->color[0].in, m->feature, c->points, t.n);
     PF_TRY(pf_launched(base->dev, "colour backward"));
@@ -303,8 +316,12 @@ pf_mlp_cuda_collect(struct pf_net_cuda *base)
     for (int i = 0; i < matrices(m); i++) {
         const struct layer *const a = matrix(m, i);
         const struct mlp_layer *const l = &c->layer[i];
+        const struct mlp_half *const h = &l->half;
+        const bool rough = base->rough;
         weight_norm_backward<<<pf_blocks(a->out * PF_WARP, 128), 128, 0, stream_of(c)>>>(
-            l->d_g, l->d_v, l->dw, l->g, l->v, l->length, a->out, a->in);
+            l->d_g, l->d_v, l->d_b, rough ? h->dw : l->dw, rough ? h->d_b : NULL,
+            rough ? h->K : pitch(a->in), rough ? h->turn_out : 0, rough ? h->turn_in : 0,
+            rough ? 1 / PF_HALF_SCALE : 1, l->g, l->v, l->length, a->out, a->in);
         PF_TRY(pf_launched(base->dev, "weight norm backward"));
     }
     return PF_OK;
