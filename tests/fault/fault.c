@@ -100,17 +100,20 @@ give_up(const char *what)
 
 /* ---- one run ---- */
 
-/* The loader finds the half of cuda.c before that of the tool. */
+/* The loader finds the half of cuda.c before that of the tool.  It is loaded in the tool's sandbox,
+ * where nothing can be opened for writing, so the file of its count is open already. */
 static void
 use_cuda_half(const struct kind *k, long point)
 {
     char text[8192];
+    const int count = open(count_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     const char *const others = getenv("LD_LIBRARY_PATH");
     snprintf(text, sizeof text, "%s%s%s", cuda_half, others ? ":" : "", others ? others : "");
     setenv("LD_LIBRARY_PATH", text, 1);
     snprintf(text, sizeof text, "%s %ld", k->name + strlen("cuda-"), point);
     setenv("PF_FAULT_CUDA", text, 1);
-    setenv("PF_FAULT_COUNT", count_path, 1);
+    snprintf(text, sizeof text, "%d", count);
+    setenv("PF_FAULT_COUNT", text, 1);
 }
 
 static void

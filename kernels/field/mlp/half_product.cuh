@@ -8,9 +8,9 @@
  * 4 q + j.  So what comes after the product reads and writes 16 bytes at a time, four lanes 64.
  *
  * A layer of the original's field over 131072 points, 131072 x 256 x 256: 17.2 GFLOP, 0.017 ms at
- * 990 TFLOP/s; 134 MB for a and y alone, 0.028 ms at 4.8 TB/s, 335 MB with three more arrays, 0.070.
- * Seen: 0.060 and 0.093.  wgmma with b resident in shared memory, two groups of four warps that take
- * turns: 0.061 and 0.104, for 8 warps wait longer for memory than 16. */
+ * 990 TFLOP/s; 134 MB for a and y alone, 0.028 ms at 4.8 TB/s, 335 MB with three more arrays,
+ * 0.070.  Seen: 0.060 and 0.093.  wgmma with b resident in shared memory, two groups of four warps
+ * that take turns: 0.061 and 0.104, for 8 warps wait longer for memory than 16. */
 #ifndef PF_FIELD_HALF_PRODUCT_CUH
 #define PF_FIELD_HALF_PRODUCT_CUH
 #include "kernels/ptx.cuh"

@@ -484,7 +484,8 @@ sum_slices(float *part, const __half *x, int64_t row, int64_t n)
     for (int l = 0; l < RUN; l++)
         shared[threadIdx.y * row + j + l] = sum[l];
     __syncthreads();
-    for (int64_t k = threadIdx.y * blockDim.x + threadIdx.x; k < row; k += blockDim.x * blockDim.y) {
+    const int64_t mine = threadIdx.y * blockDim.x + threadIdx.x;
+    for (int64_t k = mine; k < row; k += blockDim.x * blockDim.y) {
         float all = 0;
         for (unsigned r = 0; r < blockDim.y; r++)
             all += shared[r * row + k];
