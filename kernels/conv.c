@@ -178,7 +178,8 @@ new_parts(pf_dev *dev, pf_layer **part, const pf_layer *w)
         pf_to_f32(all.data, w->weight.data, w->weight.dtype, pf_tensor_count(&all));
     }
     for (int parity = 0; parity < 1 << w->spatial && !err; parity++)
-        err = new_part(dev, &part[parity], w, all.data, parity);
+        if (!part[parity])                      /* a call before may have failed halfway */
+            err = new_part(dev, &part[parity], w, all.data, parity);
     if (!as_it_is)
         pf_tensor_release(&all);
     return err;
@@ -224,7 +225,7 @@ by_parity(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
     memcpy(dim, x->dim, sizeof dim);
     dim[x->ndim - 1] = w->K;
     PF_TRY(pf_dev_alloc(dev, &part, PF_F32, x->ndim, dim));
-    if (!layer[0])
+    if (!layer[(1 << w->spatial) - 1])
         PF_TRY(new_parts(dev, layer, w));
     for (int parity = 0; parity < 1 << w->spatial; parity++) {
         const int64_t even[] = {!(parity & 1), !(parity >> 1 & 1)}, none[3] = {0};

@@ -228,7 +228,8 @@ has_pinned(struct pf_cuda *c)
 {
     for (int i = 0; i < 2; i++)
         if (!c->pinned[i] &&
-            (cudaEventCreateWithFlags(&c->sent[i], cudaEventDisableTiming) != cudaSuccess ||
+            ((!c->sent[i] &&
+              cudaEventCreateWithFlags(&c->sent[i], cudaEventDisableTiming) != cudaSuccess) ||
              cudaHostAlloc(&c->pinned[i], PF_PINNED_BYTES, cudaHostAllocDefault) != cudaSuccess)) {
             cudaGetLastError();         // not an error: only slower
             return false;

@@ -57,8 +57,7 @@ pf_err
 pf_cuda_scan(pf_dev *dev, int64_t *first, const int32_t *count, int64_t n)
 {
     const int64_t all = n > THREADS ? (n + THREADS - 1) / THREADS : 1;
-    const int64_t blocks = all < MOST_BLOCKS ? all : MOST_BLOCKS;
-    const int64_t each = (all + blocks - 1) / blocks * THREADS;
-    scan<<<(unsigned)blocks, THREADS, 0, pf_cuda_stream(dev)>>>(first, count, n, each);
+    const int64_t each = (all + MOST_BLOCKS - 1) / MOST_BLOCKS, blocks = (all + each - 1) / each;
+    scan<<<(unsigned)blocks, THREADS, 0, pf_cuda_stream(dev)>>>(first, count, n, each * THREADS);
     return pf_launched(dev, "running sums");
 }

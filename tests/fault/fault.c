@@ -85,7 +85,7 @@ static char **tool;
 
 struct run {
     int status;                 /* of waitpid */
-    long calls;                 /* of the kind */
+    long calls;                 /* of the kind; -1: nobody counted */
     bool late;                  /* it took too long */
     char said[MAX_SAID];
     int lines;
@@ -267,6 +267,7 @@ run_tool(const struct kind *k, long point)
     static struct run run;
     struct tracer t = {.kind = k, .point = point};
     run.late = false;
+    unlink(count_path);
     const pid_t child = fork();
     if (child < 0)
         give_up("fork");
@@ -278,8 +279,8 @@ run_tool(const struct kind *k, long point)
     if (k->call[0] < 0) {
         waitpid(child, &run.status, 0);
         FILE *const f = fopen(count_path, "r");
-        if (f && fscanf(f, "%ld", &t.calls) != 1)
-            t.calls = 0;
+        if (!f || fscanf(f, "%ld", &t.calls) != 1)
+            t.calls = -1;
         if (f)
             fclose(f);
     } else {
@@ -403,6 +404,10 @@ try_kind(const struct kind *k, long points)
         return 1;
     }
     unlink(output);
+    if (good.calls < 0) {
+        printf("%s %s: nobody counted: the tool did not load what fails\n", name, k->name);
+        return 1;
+    }
     const long every = points && good.calls > points ? good.calls / points : 1;
     for (long point = 1; point <= good.calls; point += every, tried++) {
         const struct run run = run_tool(k, point);

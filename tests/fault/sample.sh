@@ -8,3 +8,8 @@ for what in weights stream-cat; do
     ok "a fault of any kind is survived: $what" env ONLY=$what FEW=1 bash "$ROOT/tests/fault/faults.sh" "$FAULT/fault" "$FAULT/malloc.so" 4
 done
 ok "a run that cannot be done is not called survived" bash -c '! "$@"' - "$FAULT/fault" -k open "$FAULT/malloc.so" "$TMP/x" /bin/false
+for half in "-k cuda-memory -g $TMP" "-k malloc $TMP/none.so"; do
+    # shellcheck disable=SC2016
+    ok "nor is one in which nothing could fail: $half" \
+        bash -c 'eval "$1" | grep -q "nobody counted"' - "$FAULT/fault $half $TMP/x /bin/bash -c 'echo >$TMP/x'"
+done

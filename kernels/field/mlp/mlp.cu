@@ -18,8 +18,10 @@
 
 #include "kernels/field/mlp/mlp.cuh"
 
-/* A tape of halves is the larger one: longer products, fewer launches. */
+/* A tape of halves is the larger one where there is room: longer products, fewer launches, 3.8 GB
+ * for configs/neus-mlp.yaml instead of 1. */
 enum { MAX_POINTS = 1 << 15, MAX_HALF_POINTS = 1 << 17 };
+static const size_t ROOM = (size_t)10 << 30;    /* bytes of a card that has it */
 
 int64_t
 pf_mlp_cuda_rounded(int64_t n)
@@ -384,7 +386,7 @@ static pf_err
 mlp_sdf(struct pf_net_cuda *base, float *sdf, const float *x, int64_t n)
 {
     struct mlp_cuda *const c = (struct mlp_cuda *)base;
-    const int64_t most = base->rough ? MAX_HALF_POINTS : MAX_POINTS;
+    const int64_t most = base->rough ? c->half_points : MAX_POINTS;
     for (int64_t i = 0; i < n; i += most) {
         const int64_t points = n - i < most ? n - i : most;
         PF_TRY(base->rough ? pf_mlp_half_sdf(c, sdf + i, x + 3 * i, points)
@@ -425,7 +427,7 @@ mlp_clear(struct pf_net_cuda *base, float inv_s)
 {
     struct mlp_cuda *const c = (struct mlp_cuda *)base;
     (void)inv_s;
-    base->chunk = base->rough ? MAX_HALF_POINTS : MAX_POINTS;
+    base->chunk = base->rough ? c->half_points : MAX_POINTS;
     PF_CUDA_TRY(cudaMemsetAsync(base->grad, 0, (size_t)base->count * sizeof(float), stream_of(c)),
                 "clearing gradients");
     PF_CUDA_TRY(
@@ -512,6 +514,10 @@ pf_mlp_cuda_new(struct pf_net_cuda **out, pf_dev *dev, struct pf_net *host)
     if (!c)
         return pf_fail(PF_ENOMEM, "no memory for a field");
     pf_err err = pf_net_cuda_init(&c->net, &ops, dev, host);
+    size_t left, total = 0;
+    if (cudaMemGetInfo(&left, &total) != cudaSuccess)
+        cudaGetLastError();             // not an error: the smaller one will do
+    c->half_points = total >= ROOM ? MAX_HALF_POINTS : MAX_POINTS;
     c->net.chunk = MAX_POINTS;
     if (err == PF_OK)
         err = lay_out(c);

@@ -7,7 +7,8 @@
 #include "kernels/field/net.cuh"
 
 enum { COLUMNS = 128, ROWS = 4 };
-/* By how much cotangents in halves are too large: 1 / N of a batch's would be below 6e-5. */
+/* By how much cotangents in halves are too large, or those of a batch of 4096 rays would be below
+ * 6e-5.  Of some 60 rays and sharp surfaces the largest would be beyond 65504, and are that. */
 #define PF_HALF_SCALE 16384.0f
 
 struct mlp_half {               // a layer in halves
@@ -33,6 +34,7 @@ struct mlp_cuda {
     struct pf_cuda_buffer weights, lengths, tape, scratch, sums, halves;
     int64_t numbers;            // of all w
     size_t half_gradients;      // bytes of all gradients in halves' layers, from halves on
+    int64_t half_points;        // that a tape of halves takes on this card
     const float *x, *dir;       // of the tape
     int64_t points;
     bool color;

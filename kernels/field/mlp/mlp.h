@@ -1,6 +1,6 @@
 /* mlp.h - what the files of the original's field share: its layers, where their activations lie,
  * and what happens at one point on any device.  Private to this folder: mlp_init.c makes a field,
- * mlp.c, mlp.cu and the two mlp_backward run it. */
+ * mlp.c, mlp.cu, the two mlp_backward and mlp_half.cu run it. */
 #ifndef PF_FIELD_MLP_H
 #define PF_FIELD_MLP_H
 #include <math.h>

@@ -439,7 +439,8 @@ pf_ray_byte(float v)
     return (uint8_t)(255 * (v > 0 ? v < 1 ? v : 1 : 0));
 }
 
-/* Cotangents of the points from those of the ray's colour and mask; returns inv_s's. */
+/* Cotangents of the points from those of the ray's colour and mask; returns inv_s's.  trainer.cu
+ * has the same, and density.h's, for a warp. */
 PF_FN double
 pf_ray_blend_backward(float *d_sdf, float *d_grad, float *d_rgb, const struct pf_ray_points *s,
                       const float *alpha, const float *left, const float dc[3], float d_mask,
