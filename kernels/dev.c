@@ -20,7 +20,7 @@
 #include "common/text.h"
 #include "kernels/dev_priv.h"
 
-enum { ALIGN = 64, CHUNK_BYTES = 32 << 20, CUDA_CHUNK_BYTES = 256 << 20 };
+enum { ALIGN = 64, CHUNK_BYTES = 32 << 20 };
 
 struct pf_chunk {
     struct pf_chunk *next;
@@ -312,9 +312,8 @@ next_chunk(pf_dev *dev, size_t size)
         return next_chunk(dev, size);
     }
     if (!*link) {
-        const size_t least = PF_CUDA && dev->cuda ? CUDA_CHUNK_BYTES : CHUNK_BYTES;
-        size_t want = dev->first ? least : round_up(dev->peak);
-        want = want < least ? least : want;
+        size_t want = dev->first ? CHUNK_BYTES : round_up(dev->peak);
+        want = want < CHUNK_BYTES ? CHUNK_BYTES : want;
         want = want < size ? size : want;
         struct pf_chunk *const c = calloc(1, sizeof *c);
         if (c)
