@@ -168,8 +168,8 @@ pf_activated(float x, enum pf_act act)
 enum { PF_WARP = 32 };
 #define PF_WHOLE_WARP 0xffffffffu
 
-static __device__ __forceinline__ float
-pf_warp_sum(float v)
+template <typename T> static __device__ __forceinline__ T
+pf_warp_sum(T v)
 {
     for (int d = PF_WARP / 2; d; d /= 2)
         v += __shfl_xor_sync(PF_WHOLE_WARP, v, d);

@@ -59,14 +59,6 @@ struct slice {                  // of a batch; the arrays begin at its first ray
     struct pf_loss_sums *part;
 };
 
-template <typename T> static __device__ __forceinline__ T
-sum_of_warp(T v)
-{
-    for (int d = PF_WARP / 2; d; d /= 2)
-        v += __shfl_xor_sync(PF_WHOLE_WARP, v, d);
-    return v;
-}
-
 /* Light through the points begin..end-1 of a ray, forward: alpha and left of each, and the ray's
  * colour in all lanes.  A lane has every 32nd point; light goes from point to point in the order of
  * pf_points_blend(), in all lanes alike. */
@@ -106,9 +98,9 @@ warp_blend(const struct slice *s, int64_t begin, int64_t end, int lane)
                 to.rgb[k] += a * left * p->rgb[3 * i + k];
         }
     }
-    to.mask = sum_of_warp(to.mask);
+    to.mask = pf_warp_sum(to.mask);
     for (int k = 0; k < 3; k++)
-        to.rgb[k] = sum_of_warp(to.rgb[k]) + 1 - to.mask;       /* white shows through */
+        to.rgb[k] = pf_warp_sum(to.rgb[k]) + 1 - to.mask;       /* white shows through */
     return to;
 }
 
@@ -178,8 +170,8 @@ ray_losses(const __grid_constant__ slice s)
     for (int k = 0; k < 3; k++)
         d_color[k] = __shfl_sync(PF_WHOLE_WARP, d_color[k], 0);
     warp_blend_backward(&part, &s, d_color, d_mask, begin, end, lane);
-    part.d_inv_s = sum_of_warp(part.d_inv_s);
-    part.eikonal = sum_of_warp(part.eikonal);
+    part.d_inv_s = pf_warp_sum(part.d_inv_s);
+    part.eikonal = pf_warp_sum(part.eikonal);
     if (lane == 0)
         s.part[r] = part;
 }

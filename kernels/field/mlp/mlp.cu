@@ -143,19 +143,11 @@ color_input(float *to, const float *x, const float *frame, int64_t code, const f
 {
     const int64_t width = 6 + code + features, row = pitch(width);
     FOR_ROWS (i, n) {
-        const float *const normal = frame + 8 * i, *const view = normal + 4;
         float value = 0;
         if (j >= row)
             continue;
-        if (j < 3) {
-            value = x[3 * (i < points ? i : points - 1) + j];
-        } else if (j < 3 + code) {
-            float reflected[3];
-            for (int k = 0; k < 3; k++)
-                reflected[k] = 2 * normal[7] * normal[k] - view[k];
-            value = pf_mlp_encoded(reflected, j - 3);
-        } else if (j < 6 + code) {
-            value = normal[j - 3 - code];
+        if (j < 6 + code) {
+            value = pf_mlp_seen(x + 3 * (i < points ? i : points - 1), frame + 8 * i, code, j);
         } else if (j < width) {
             const int64_t f = j - 5 - code;
             value = z[i * pitch(1 + features) + f] + b[f];
@@ -355,8 +347,7 @@ weight_norm(float *w, float *wt, double *length, const float *g, const float *v,
         return;
     for (int64_t j = lane; j < in; j += PF_WARP)
         sum += (double)v[o * in + j] * v[o * in + j];
-    for (int d = PF_WARP / 2; d; d /= 2)
-        sum += __shfl_xor_sync(PF_WHOLE_WARP, sum, d);
+    sum = pf_warp_sum(sum);
     const double size = sqrt(sum);
     const float scale = sum > 0 ? (float)(g[o] / size) : 0;
     if (lane == 0)

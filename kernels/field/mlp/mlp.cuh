@@ -144,6 +144,22 @@ pf_mlp_encoded(const float *x, int64_t j)
     return r < 3 ? sinf(a) : cosf(a);
 }
 
+/* Number j < 6 + code of the colour's input, what it is given besides features: the point, the
+ * encoding of the reflection, of code numbers, and the normal. */
+static __device__ __forceinline__ float
+pf_mlp_seen(const float *x, const float *frame, int64_t code, int64_t j)
+{
+    const float *const normal = frame, *const view = frame + 4;
+    float reflected[3];
+    if (j < 3)
+        return x[j];
+    if (j >= 3 + code)
+        return normal[j - 3 - code];
+    for (int k = 0; k < 3; k++)
+        reflected[k] = 2 * normal[7] * normal[k] - view[k];
+    return pf_mlp_encoded(reflected, j - 3);
+}
+
 /* How number j of the encoding of a point, code, changes when the point moves by d. */
 static __device__ __forceinline__ float
 pf_mlp_moved(const float *d, const float *code, int64_t j)

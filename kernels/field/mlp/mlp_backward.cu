@@ -156,8 +156,7 @@ weight_norm_backward(float *d_g, float *d_v, float *d_b, const float *dw, const 
     const double size = length[o];
     for (int64_t j = lane; j < in; j += PF_WARP)
         dot += (double)(scale * dw[at * row + (j + in - turn_in) % in]) * v[o * in + j];
-    for (int d = PF_WARP / 2; d; d /= 2)
-        dot += __shfl_xor_sync(PF_WHOLE_WARP, dot, d);
+    dot = pf_warp_sum(dot);
     dot = size > 0 ? dot / size : 0;
     const float own = size > 0 ? (float)(g[o] / size) : 0;
     const float along = size > 0 ? (float)(dot / size) : 0;

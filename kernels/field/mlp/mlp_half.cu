@@ -409,18 +409,8 @@ color_rest(__half *input, float *rest, const float *x, const float *frame, int64
     const int64_t t = blockIdx.x * (int64_t)blockDim.x + threadIdx.x, i = t / width, j = t % width;
     if (i >= n)
         return;
-    const float *const normal = frame + 8 * i, *const view = normal + 4;
-    float value = 0;
-    if (j < 3) {
-        value = x[3 * (i < points ? i : points - 1) + j];
-    } else if (j < 3 + code) {
-        float reflected[3];
-        for (int k = 0; k < 3; k++)
-            reflected[k] = 2 * normal[7] * normal[k] - view[k];
-        value = pf_mlp_encoded(reflected, j - 3);
-    } else if (j < 6 + code) {
-        value = normal[j - 3 - code];
-    }
+    const float *const point = x + 3 * (i < points ? i : points - 1);
+    const float value = j < 6 + code ? pf_mlp_seen(point, frame + 8 * i, code, j) : 0.0f;
     input[i * row + features + j] = half_of(value);
     if (j < pitch(6 + code))
         rest[i * pitch(6 + code) + j] = value;
@@ -628,27 +618,6 @@ next_input(struct mlp_cuda *c, int l, __half *next, const __half *x, const __hal
 // ---- forward ----
 
 pf_err
-some_sdf(struct mlp_cuda *c, float *sdf, const float *x, int64_t points)
-{
-    const struct mlp *const m = host_of(c);
-    const int L = m->sdf_layers - 1;
-    const int64_t n = rows_for(points), K = c->layer[0].half.K, widest = c->layer[L].half.K;
-    PF_TRY(pf_cuda_reserve(&c->scratch, (size_t)(n * (K + 2 * widest)) * sizeof(__half),
-                           "activations"));
-    __half *const code = pf_cuda_data<__half>(&c->scratch);
-    __half *const turn[2] = {code + n * K, code + n * (K + widest)};
-    PF_TRY(encode(c, NULL, code, x, points, n));
-    const __half *h = code;
-    for (int l = 0; l < L; l++) {
-        PF_TRY(next_input(c, l, turn[l % 2], h, code, n));
-        h = turn[l % 2];
-    }
-    dot_halves<<<pf_blocks(points * PF_WARP, 256), 256, 0, stream_of(c)>>>(
-        sdf, h, widest, m->sdf[L].in, c->layer[L].w, c->layer[L].b, points);
-    return pf_launched(c->net.dev, "distance");
-}
-
-pf_err
 sdf_gradient(struct mlp_cuda *c, const struct arrays *a, float *grad, int64_t points)
 {
     const struct mlp *const m = host_of(c);
@@ -834,7 +803,22 @@ pf_mlp_half_changed(struct mlp_cuda *c)
 pf_err
 pf_mlp_half_sdf(struct mlp_cuda *c, float *sdf, const float *x, int64_t points)
 {
-    return some_sdf(c, sdf, x, points);
+    const struct mlp *const m = host_of(c);
+    const int L = m->sdf_layers - 1;
+    const int64_t n = rows_for(points), K = c->layer[0].half.K, widest = c->layer[L].half.K;
+    PF_TRY(pf_cuda_reserve(&c->scratch, (size_t)(n * (K + 2 * widest)) * sizeof(__half),
+                           "activations"));
+    __half *const code = pf_cuda_data<__half>(&c->scratch);
+    __half *const turn[2] = {code + n * K, code + n * (K + widest)};
+    PF_TRY(encode(c, NULL, code, x, points, n));
+    const __half *h = code;
+    for (int l = 0; l < L; l++) {
+        PF_TRY(next_input(c, l, turn[l % 2], h, code, n));
+        h = turn[l % 2];
+    }
+    dot_halves<<<pf_blocks(points * PF_WARP, 256), 256, 0, stream_of(c)>>>(
+        sdf, h, widest, m->sdf[L].in, c->layer[L].w, c->layer[L].b, points);
+    return pf_launched(c->net.dev, "distance");
 }
 
 pf_err
