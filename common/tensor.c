@@ -182,7 +182,7 @@ pf_tensor_expect_range(const pf_tensor *t, const char *name, double lo, double h
 {
     const float *x = t->data;
 
-    for (int64_t i = 0; i < pf_tensor_count(t); i++)
+    for (int64_t i = 0, n = pf_tensor_count(t); i < n; i++)
         if (!(x[i] >= lo && x[i] <= hi))
             return pf_fail(PF_EFORMAT, "%s: element %lld is %g, expected %s", name, (long long)i,
                            (double)x[i], expected);
@@ -347,7 +347,11 @@ void
 pf_to_f32(float *to, const void *from, pf_dtype dtype, int64_t n)
 {
     const int64_t piece = 1 << 16, size = (int64_t)pf_dtype_size(dtype);
-#pragma omp parallel for if (n > 2 * piece)
+    if (n <= 2 * piece) {               // even a team of one costs a microsecond
+        to_f32(to, from, dtype, n);
+        return;
+    }
+#pragma omp parallel for
     for (int64_t i = 0; i < n; i += piece)
         to_f32(to + i, (const char *)from + i * size, dtype, n - i < piece ? n - i : piece);
 }
@@ -392,16 +396,24 @@ exponent_bits(pf_dtype dtype)
     }
 }
 
-/* Define NAME: how many of n elements of this unsigned type have all bits of the mask. */
+/* Define NAME: how many of n elements of this unsigned type have all bits of the mask.  A piece is
+ * counted in the type itself, which takes as many numbers at a time as fit a vector. */
 #define COUNT_MASKED(NAME, TYPE)                                                        \
     static int64_t                                                                      \
     NAME(const void *data, int64_t n, uint64_t mask)                                    \
     {                                                                                   \
+        enum { PIECE = 1 << 15 };                                                       \
         const TYPE *const p = data, m = (TYPE)mask;                                     \
         int64_t bad = 0;                                                                \
-        _Pragma("omp parallel for simd reduction(+ : bad) if (n > 1 << 16)")            \
-        for (int64_t i = 0; i < n; i++)                                                 \
-            bad += (p[i] & m) == m;                                                     \
+        _Pragma("omp parallel for reduction(+ : bad) if (n > 2 * PIECE)")               \
+        for (int64_t i = 0; i < n; i += PIECE) {                                        \
+            const int64_t end = n - i < PIECE ? n : i + PIECE;                          \
+            TYPE some = 0;                                                              \
+            _Pragma("omp simd reduction(+ : some)")                                     \
+            for (int64_t k = i; k < end; k++)                                           \
+                some = (TYPE)(some + ((p[k] & m) == m));                                \
+            bad += (int64_t)some;                                                       \
+        }                                                                               \
         return bad;                                                                     \
     }
 COUNT_MASKED(count16, uint16_t)

@@ -1,6 +1,7 @@
 /* layer.c - layers: the check of their parameters, and weights that are cut or stacked.  What the
  * device makes of a weight is in onednn.c and layer.cu. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels/dev_priv.h"
 #include "kernels/layer.h"
@@ -102,7 +103,7 @@ pf_layer_new_f8(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf
     return new_whole(dev, layer, weight, bias, false, bound);
 }
 
-/* The new layer takes its f32 weight: freed when it has been packed. */
+/* The new layer takes its weight: freed when it has been packed. */
 static pf_err
 taken(pf_dev *dev, pf_layer *layer, pf_tensor *weight, pf_err err)
 {
@@ -176,14 +177,11 @@ pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const
     shape.dim[1] = c1 - c0;
     if (dev->dry)                               /* the shape is all that counts */
         return pf_layer_new(dev, layer, &shape, bias, false);
-    PF_TRY(pf_tensor_new_unset(&part, PF_F32, shape.ndim, shape.dim));
-    int64_t taps = 1;
-    for (int i = 2; i < weight->ndim; i++)
-        taps *= weight->dim[i];
-    const int64_t row = (c1 - c0) * taps;
+    PF_TRY(pf_tensor_new_unset(&part, weight->dtype, shape.ndim, shape.dim));
+    const size_t line = pf_tensor_bytes(weight) / (size_t)(K * C), row = line * (size_t)(c1 - c0);
     for (int64_t k = 0; k < K; k++)
-        pf_to_f32((float *)part.data + k * row, (const char *)weight->data +
-                  (size_t)((k * C + c0) * taps) * pf_dtype_size(weight->dtype), weight->dtype, row);
+        memcpy((char *)part.data + (size_t)k * row,
+               (const char *)weight->data + line * (size_t)(k * C + c0), row);
     return take_layer(dev, layer, &part, bias);
 }
 

@@ -464,7 +464,7 @@ static pf_err
 expect_finite(const pf_tensor *mask)
 {
     const float *const v = mask->data;
-    for (int64_t i = 0; i < pf_tensor_count(mask); i++)
+    for (int64_t i = 0, n = pf_tensor_count(mask); i < n; i++)
         if (!isfinite(v[i]))
             return pf_fail(PF_EFORMAT, "the network's output is not finite; are the weights "
                            "damaged?");

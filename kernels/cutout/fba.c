@@ -396,7 +396,7 @@ put_input(const struct run *r, pf_tensor *x, pf_tensor *extras, const struct pf_
     PF_TRY(alloc(r, extras, H, W, EXTRAS));
     PF_TRY(pf_tensor_copy(&scaled, &input->image));
     float *const v = scaled.data;
-    for (int64_t i = 0; i < pf_tensor_count(&scaled); i++)
+    for (int64_t i = 0, n = pf_tensor_count(&scaled); i < n; i++)
         v[i] = (v[i] - mean[i % 3]) / deviation[i % 3];
     const pf_tensor *const all[] = {&scaled, &input->distance, &input->certain},
                           *const some[] = {&scaled, &input->image, &input->certain};

@@ -236,7 +236,7 @@ static pf_err
 to_tensor(pf_tensor *t, const struct plane *p)
 {
     PF_TRY(PF_TENSOR_NEW(t, PF_F32, p->height, p->width, p->channels));
-    for (int64_t i = 0; i < pf_tensor_count(t); i++)
+    for (int64_t i = 0, n = pf_tensor_count(t); i < n; i++)
         ((float *)t->data)[i] = (float)p->value[i];
     return PF_OK;
 }

@@ -528,7 +528,7 @@ map_gated(const struct run *r, pf_tensor *maps, const pf_tensor *x, const float 
     PF_TRY(pf_multiply(r->dev, &gated, x, &gate));
     PF_TRY(apply(r, &y, &gated, net->spatial, 1, PF_NONE));
     PF_TRY(pf_fetch(r->dev, maps, &y));
-    for (int64_t i = 0; i < pf_tensor_count(maps); i++)
+    for (int64_t i = 0, n = pf_tensor_count(maps); i < n; i++)
         ((float *)maps->data)[i] += shift[i % 3];
     return PF_OK;
 }
@@ -576,7 +576,7 @@ attend(const struct run *r, pf_tensor *z, const pf_tensor *d, const pf_tensor *f
     PF_TRY(alloc(r, z, f->dim[1], f->dim[2], f->dim[3]));
     PF_TRY(alloc(r, &share, f->dim[1], f->dim[2], 1));
     PF_TRY(pf_fetch(r->dev, &host, d));
-    for (int64_t i = 0; i < pf_tensor_count(&host); i++)
+    for (int64_t i = 0, n = pf_tensor_count(&host); i < n; i++)
         ((float *)host.data)[i] = passes(((float *)host.data)[i]);
     const pf_err err = pf_dev_put(r->dev, &share, &host);
     pf_tensor_release(&host);
@@ -649,7 +649,7 @@ run(const struct run *r, pf_tensor *mask, const pf_tensor *input)
     PF_TRY(sum_of_logits(r, &y, &x));
     PF_TRY(pf_fetch(r->dev, mask, &y));
     float *const m = mask->data;
-    for (int64_t i = 0; i < pf_tensor_count(mask); i++)
+    for (int64_t i = 0, n = pf_tensor_count(mask); i < n; i++)
         m[i] = 1 / (1 + expf(-m[i] / 3));
     mask->ndim = 2;             /* [1, H, W, 1] is [H, W] */
     mask->dim[0] = y.dim[1];

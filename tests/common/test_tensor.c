@@ -143,6 +143,7 @@ static void
 test_odd_numbers_are_counted(void **state)
 {
     static float many[100000];
+    static uint16_t all[100000];
     const double f64[] = {NAN, 1, -INFINITY, 1e308};
     const float f32[] = {0, -NAN, 3e38f};
     const uint16_t f16[] = {0x7c00, 0x7bff, 0xfe01, 0x8000}, bf16[] = {0x7f7f, 0xff80};
@@ -156,6 +157,9 @@ test_odd_numbers_are_counted(void **state)
     many[77777] = many[99999] = INFINITY;
     assert_int_equal(pf_count_odd(many, PF_F32, 100000), 2);
     assert_int_equal(pf_count_odd(many, PF_F32, 0), 0);
+    for (int i = 0; i < 100000; i++)
+        all[i] = 0x7c00;
+    assert_int_equal(pf_count_odd(all, PF_F16, 100000), 100000);
 }
 
 int

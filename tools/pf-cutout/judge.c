@@ -57,7 +57,7 @@ sureness(const pf_tensor *mask)
     const float *const m = mask->data;
     double both = 0, either = 0;
     int64_t object = 0;
-    for (int64_t i = 0; i < pf_tensor_count(mask); i++) {
+    for (int64_t i = 0, n = pf_tensor_count(mask); i < n; i++) {
         object += m[i] > 0.5f;
         both += m[i] > 0.5f ? m[i] : 0;
         either += m[i] > 0.5f ? 1 : m[i];

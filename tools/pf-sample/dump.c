@@ -91,7 +91,7 @@ dump_difference(struct run *r, const pf_tensor *x, const pf_tensor *y, const cha
     if ((err = fetch(r, &a, x, r->dump->row)) || (err = fetch(r, &b, y, r->dump->row)))
         goto out;
     float *p = a.data;
-    for (int64_t i = 0; i < pf_tensor_count(&a); i++)
+    for (int64_t i = 0, n = pf_tensor_count(&a); i < n; i++)
         p[i] -= ((float *)b.data)[i];
     err = put(r->dump, name, &a);
 out:

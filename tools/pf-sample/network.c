@@ -131,14 +131,18 @@ scope_conv_up(const struct scope *n, pf_layer **w, const char *name, int64_t K, 
 static float
 bound_of(const pf_tensor *gamma, const pf_tensor *beta)
 {
+    enum { PART = 256 };
+    const int64_t C = gamma->dim[0];
     float bound = 0;
-    for (int64_t c = 0; c < gamma->dim[0]; c++) {
-        float g, b;
-        pf_to_f32(&g, (const char *)gamma->data + (size_t)c * pf_dtype_size(gamma->dtype),
-                  gamma->dtype, 1);
-        pf_to_f32(&b, (const char *)beta->data + (size_t)c * pf_dtype_size(beta->dtype),
-                  beta->dtype, 1);
-        bound = fmaxf(bound, fabsf(b) + 8 * fabsf(g));
+    for (int64_t c = 0; c < C; c += PART) {
+        const int64_t n = C - c < PART ? C - c : PART;
+        float g[PART], b[PART];
+        pf_to_f32(g, (const char *)gamma->data + (size_t)c * pf_dtype_size(gamma->dtype),
+                  gamma->dtype, n);
+        pf_to_f32(b, (const char *)beta->data + (size_t)c * pf_dtype_size(beta->dtype),
+                  beta->dtype, n);
+        for (int64_t i = 0; i < n; i++)
+            bound = fmaxf(bound, fabsf(b[i]) + 8 * fabsf(g[i]));
     }
     return bound;
 }

@@ -53,7 +53,7 @@ guess(struct sampler *s, pf_tensor *x0, int k)
     const float of_x0 = c->sqrt_a_prev + of_noise * c->eps_of_x * c->sqrt_a;
     float *x = x0->data;
     const float *a = cond.data, *b = uncond.data, *z = noise.data;
-    for (int64_t i = 0; i < pf_tensor_count(x0); i++) {
+    for (int64_t i = 0, n = pf_tensor_count(x0); i < n; i++) {
         const float out = b[i] + cfg * (a[i] - b[i]);
         x[i] = (x[i] - of_noise * c->eps_of_out * out - c->sigma * z[i]) / of_x0;
     }

@@ -9,11 +9,7 @@
 static bool
 is_finite(const pf_tensor *t)
 {
-    const float *p = t->data;
-    bool finite = true;
-    for (int64_t i = 0; i < pf_tensor_count(t); i++)
-        finite &= isfinite(p[i]) != 0;
-    return finite;
+    return pf_count_odd(t->data, t->dtype, pf_tensor_count(t)) == 0;
 }
 
 /* Copy [N, C, H, W] to [N, H, W, C] on the device. */
@@ -268,7 +264,7 @@ sampler_condition(struct sampler *s, const pf_tensor *latent)
     pf_tensor unscaled = {0}, x = {0};
     PF_TRY(pf_tensor_copy(&unscaled, latent));
     float *p = unscaled.data;
-    for (int64_t i = 0; i < pf_tensor_count(latent); i++)
+    for (int64_t i = 0, n = pf_tensor_count(latent); i < n; i++)
         p[i] /= (float)s->m->conf.model.scale_factor;   // networks.md, 3, unscaled input latent
     pf_err err = PF_ALLOC(r->dev, &x, pf_dev_dtype(r->dev), 1, side, side, z);
     if (!err)
@@ -376,7 +372,7 @@ dump_step(struct sampler *s, int k, const pf_tensor *cond, const pf_tensor *unco
         if ((err = sampler_get(r, &u, uncond)) ||
             (err = dump_host(r, &u, "step%d.eps_uncond", number)))
             goto out;
-        for (int64_t i = 0; i < pf_tensor_count(&c); i++)
+        for (int64_t i = 0, n = pf_tensor_count(&c); i < n; i++)
             pc[i] = ((float *)u.data)[i] + g * (pc[i] - ((float *)u.data)[i]);
     }
     err = dump_host(r, &c, "step%d.eps", number);
@@ -450,6 +446,7 @@ static pf_err
 denoise(struct sampler *s, struct noise *noise)
 {
     const int steps = s->ddim.steps;
+    const bool shown = !pf_dev_is_dry(s->m->run.dev);           // else these are nobody's steps
     pf_progress p;
     pf_progress_start(&p, "sampling", steps);
     for (int k = steps - 1; k >= 0; k--) {
@@ -458,9 +455,11 @@ denoise(struct sampler *s, struct noise *noise)
         PF_TRY(sampler_step(s, k));
         if (s->watch)
             PF_TRY(s->watch(s, k, s->watcher));
-        pf_progress_step(&p, steps - k, "t %d", s->ddim.t[k]);
+        if (shown)
+            pf_progress_step(&p, steps - k, "t %d", s->ddim.t[k]);
     }
-    pf_progress_end(&p);
+    if (shown)
+        pf_progress_end(&p);
     return PF_OK;
 }
 
@@ -495,12 +494,15 @@ out:
 
 /* ---- pictures ---- */
 
-/* Map n numbers of -1..1 to 0..255 by truncation, as the original does (networks.md, 8). */
+/* Map n finite numbers of -1..1 to 0..255 by truncation, as the original does (networks.md, 8). */
 static void
 to_bytes(uint8_t *to, const float *from, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++)
-        to[i] = (uint8_t)((fminf(fmaxf(from[i], -1.0f), 1.0f) + 1.0f) * 0.5f * 255.0f);
+#pragma omp parallel for simd
+    for (int64_t i = 0; i < n; i++) {
+        const float most = from[i] < 1 ? from[i] : 1, v = most > -1 ? most : -1;
+        to[i] = (uint8_t)((v + 1.0f) * 0.5f * 255.0f);
+    }
 }
 
 static pf_err
@@ -532,7 +534,7 @@ sampler_decode(struct model *m, pf_tensor *pictures, pf_tensor *raw, const pf_te
     pf_err err;
     PF_TRY(pf_tensor_copy(&unscaled, latents));
     float *p = unscaled.data;
-    for (int64_t i = 0; i < pf_tensor_count(latents); i++)
+    for (int64_t i = 0, n = pf_tensor_count(latents); i < n; i++)
         p[i] /= (float)m->conf.model.scale_factor;
     if ((err = PF_TENSOR_NEW(&host, PF_F32, 1, S, S, 3)) ||
         (err = PF_TENSOR_NEW(pictures, PF_U8, V, S, S, 3)) ||
