@@ -11,7 +11,8 @@
  *
  * Names are those of the state_dict: a "state_dict" entry of the top dictionary is entered (or
  * "model", "module" and the like), TorchScript attributes are joined with dots, and what all names
- * begin with because the model was wrapped ("module.") is left out.  One thread at a time. */
+ * begin with because the model was wrapped ("module.") is left out.  Several threads may get
+ * tensors; everything else is for one at a time. */
 #ifndef PF_CHECKPOINT_H
 #define PF_CHECKPOINT_H
 #include <stdbool.h>

@@ -1,6 +1,7 @@
 /* checkpoint_data.c - the data of a checkpoint's tensors: where they lie in the file, or as a copy
  * that is contiguous. */
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -97,10 +98,9 @@ copy_weight(struct pf_weight *x)
     return err;
 }
 
-pf_err
-pf_checkpoint_read(pf_checkpoint *w, int i, pf_tensor *t)
+static pf_err
+find_data(const pf_checkpoint *w, struct pf_weight *x)
 {
-    struct pf_weight *x = &w->weight[i];
     const size_t item = pf_dtype_size(x->t.dtype);
     if (!x->data && x->block && !x->varints && is_contiguous(x) && pf_tensor_count(&x->t) > 0 &&
         ((uintptr_t)x->block + (size_t)x->first * item) % item == 0)
@@ -110,9 +110,20 @@ pf_checkpoint_read(pf_checkpoint *w, int i, pf_tensor *t)
         if (err)
             return pf_fail_in(err, "%s: tensor %s", w->path, x->name);
     }
+    return PF_OK;
+}
+
+pf_err
+pf_checkpoint_read(pf_checkpoint *w, int i, pf_tensor *t)
+{
+    static pthread_mutex_t finding = PTHREAD_MUTEX_INITIALIZER;
+    struct pf_weight *const x = &w->weight[i];
+    pthread_mutex_lock(&finding);
+    const pf_err err = find_data(w, x);
     *t = x->t;
     t->data = x->data;
-    return PF_OK;
+    pthread_mutex_unlock(&finding);
+    return err;
 }
 
 pf_err

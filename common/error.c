@@ -72,19 +72,25 @@ pf_program(void)
     return program;
 }
 
-static void (*before_end)(void);
+enum { MAX_WAITS = 4 };
+static void (*before_end[MAX_WAITS])(void);
 
 void
 pf_before_end(void (*wait)(void))
 {
-    before_end = wait;
+    for (int i = 0; i < MAX_WAITS; i++)
+        if (!before_end[i] || before_end[i] == wait) {
+            before_end[i] = wait;
+            return;
+        }
+    pf_bug("more than %d threads to wait for", MAX_WAITS);
 }
 
 static _Noreturn void
 end(void)
 {
-    if (before_end)
-        before_end();
+    for (int i = 0; i < MAX_WAITS && before_end[i]; i++)
+        before_end[i]();
     exit(1);                    /* exit, not _exit: output.c removes what is not complete */
 }
 

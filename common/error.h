@@ -52,7 +52,8 @@ const char *pf_program(void);
 void pf_must(pf_err err);                                   /* anything but PF_OK exits with 1 */
 void pf_die(const char *fmt, ...) PF_PRINTF(1, 2) __attribute__((noreturn));    /* exit 1 */
 void pf_warn(const char *fmt, ...) PF_PRINTF(1, 2);
-/* What both do before they call exit: wait for threads that what exit tears down would fail. */
+/* What both do before they call exit, each once: wait for threads that what exit tears down would
+ * fail.  One thread asks for it. */
 void pf_before_end(void (*wait)(void));
 
 #ifdef __cplusplus

@@ -131,6 +131,25 @@ find_plan(struct pf_cuda *cuda, const struct pf_blas_shape *s, struct plan **out
     return PF_OK;
 }
 
+struct pf_blas_shape
+pf_blas_linear(const pf_dev *dev, int64_t m, int64_t n, int64_t k, int64_t ldb, bool bias)
+{
+    const pf_dtype type = pf_dev_dtype(dev);
+    return {.m = m, .n = n, .k = k, .ta = false, .tb = true, .ldb = ldb, .bias = bias,
+            .type = type == PF_F16 ? CUDA_R_16F : type == PF_BF16 ? CUDA_R_16BF : CUDA_R_32F,
+            .compute = pf_dev_tf32(dev) ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
+            .in_f32 = true};
+}
+
+void
+pf_blas_choose_any(pf_dev *dev)
+{
+    struct plan p = {};
+    p.shape = pf_blas_linear(dev, 1024, 1024, 1024, 1024, false);
+    pf_err err = describe(&p);
+    err = err ? err : choose(dev->cuda, &p);
+}
+
 pf_err
 pf_blas_product(pf_dev *dev, const struct pf_blas_shape *s, void *c, const void *a, const void *b,
                 const void *bias, const void *add, bool *possible)
@@ -141,12 +160,17 @@ pf_blas_product(pf_dev *dev, const struct pf_blas_shape *s, void *c, const void 
     PF_TRY(pf_blas_start(cuda));
     PF_TRY(find_plan(cuda, s, &p));
     *possible = p->possible;
-    if (!p->possible || dev->dry)
+    if (!p->possible)
         return PF_OK;
     if (s->bias)
         PF_TRY(set(p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias));
-    TRY_BLAS(cublasLtMatmul(cuda->blas, &p->product, &one, b, &p->b, a, &p->a, &beta, add ? add : c,
-                            &p->c, c, &p->c, &p->algorithm, cuda->blas_work, cuda->blas_bytes,
-                            cuda->stream), "multiply");
+    const cublasStatus_t status = cublasLtMatmul(
+        cuda->blas, &p->product, &one, b, &p->b, a, &p->a, &beta, add ? add : c, &p->c, c, &p->c,
+        &p->algorithm, dev->dry ? c : cuda->blas_work, cuda->blas_bytes, cuda->stream);
+    if (dev->dry) {
+        cudaGetLastError();
+        return PF_OK;
+    }
+    TRY_BLAS(status, "multiply");
     return pf_launched(dev, "matrix product");
 }

@@ -1,7 +1,8 @@
 /* blas_load.cu - cublasLt, which is loaded and started with the first product: what runs when its
  * 540 MB are loaded takes as long as everything else that a GPU needs to start, and a hash field or
  * the rasteriser multiplies no matrices by it.  A thread begins that with the first layer of a
- * linear map, while the weights of the others are on their way.
+ * linear map, while the weights of the others are on their way; it lets cublasLt choose once, too,
+ * for the first choice takes 0.1 s.
  *
  * So libpf-cuda.so is not linked with it.  Its functions are defined here, and call those that the
  * loader found, along libpf-cuda.so's own run path. */
@@ -23,17 +24,27 @@ static struct {
     CALLS(POINTER)
 } found;
 
+static const char *
+find(void *library)
+{
+#define FIND(name)                                                                              \
+    if (!(found.name = (decltype(found.name))dlsym(library, #name)))                            \
+        return #name;
+    CALLS(FIND)
+    return NULL;
+}
+
 /* Find all functions; NULL, or the one that the library, if there is one, has not. */
 static const char *
 load(void **library)
 {
+    static pthread_mutex_t finding = PTHREAD_MUTEX_INITIALIZER;
     if (!(*library = dlopen(LIBRARY, RTLD_NOW)))
         return "";
-#define FIND(name)                                                                              \
-    if (!(found.name = (decltype(found.name))dlsym(*library, #name)))                           \
-        return #name;
-    CALLS(FIND)
-    return NULL;
+    pthread_mutex_lock(&finding);
+    const char *const lacking = find(*library);
+    pthread_mutex_unlock(&finding);
+    return lacking;
 }
 
 static bool
@@ -48,10 +59,10 @@ create(struct pf_cuda *cuda)
 static void *
 begin(void *ctx)
 {
-    struct pf_cuda *const cuda = (struct pf_cuda *)ctx;
+    pf_dev *const dev = (pf_dev *)ctx;
     void *library;
-    if (cudaSetDevice(cuda->ordinal) == cudaSuccess && !load(&library))
-        create(cuda);
+    if (cudaSetDevice(dev->cuda->ordinal) == cudaSuccess && !load(&library) && create(dev->cuda))
+        pf_blas_choose_any(dev);
     return NULL;
 }
 
@@ -67,13 +78,14 @@ wait_for_it(void)
 }
 
 void
-pf_blas_begin(struct pf_cuda *cuda)
+pf_blas_begin(pf_dev *dev)
 {
+    struct pf_cuda *const cuda = dev->cuda;
     if (cuda->blas || cuda->blas_tried || at_work)
         return;
     cuda->blas_tried = true;
     pf_before_end(wait_for_it);
-    if (pthread_create(&cuda->blas_thread, NULL, begin, cuda) == 0)
+    if (pthread_create(&cuda->blas_thread, NULL, begin, dev) == 0)
         at_work = cuda;
 }
 

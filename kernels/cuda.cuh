@@ -114,11 +114,17 @@ struct pf_blas_shape {          // compared as bytes
 
 /* cublasLt, if it has not been started (blas_load.cu).  begin lets a thread do it, once; start and
  * wait wait for that. */
-void pf_blas_begin(struct pf_cuda *cuda);
+void pf_blas_begin(pf_dev *dev);
 void pf_blas_wait(struct pf_cuda *cuda);
 pf_err pf_blas_start(struct pf_cuda *cuda) PF_MUST_USE;
-/* bias and add may be NULL, add may be c.  *possible: cublasLt knows how; else nothing is done.
- * A shape's description and algorithm are found once. */
+/* Let cublasLt choose an algorithm for some product, whatever it says. */
+void pf_blas_choose_any(pf_dev *dev);
+/* What pf_linear asks of y [m, n], of x [m, k] and n rows of weights, ldb numbers apart. */
+struct pf_blas_shape pf_blas_linear(const pf_dev *dev, int64_t m, int64_t n, int64_t k, int64_t ldb,
+                                    bool bias);
+/* bias and add may be NULL, add may be c.  *possible: cublasLt knows how; else nothing is done.  A
+ * shape's description and algorithm are found once.  On a dry device cublasLt records its launch,
+ * by which it loads the kernel, and what it says of that does not matter. */
 pf_err pf_blas_product(pf_dev *dev, const struct pf_blas_shape *s, void *c, const void *a,
                        const void *b, const void *bias, const void *add,
                        bool *possible) PF_MUST_USE;

@@ -251,7 +251,7 @@ pf_cuda_layer_new(pf_dev *dev, pf_layer *layer)
         return pf_fail(PF_ENOMEM, "no memory for a layer");
     layer->priv = w;
     if (!layer->spatial && !dev->dry)
-        pf_blas_begin(dev->cuda);
+        pf_blas_begin(dev);
     pf_err err = layer->bound > 0 ? new_f8(dev, layer, w) : new_weight(dev, layer, w);
     err = err ? err : new_bias(dev, layer, w);
     if (err)

@@ -26,13 +26,8 @@ pf_linear_cuda(pf_dev *dev, pf_tensor *y, const pf_tensor *x, const pf_layer *w,
                const struct pf_epilogue *e)
 {
     const struct pf_weight *const weight = pf_weight_of(w);
-    const pf_dtype type = pf_dev_dtype(dev);
-    const struct pf_blas_shape s = {
-        .m = pf_tensor_count(y) / w->K, .n = w->K, .k = w->C, .ta = false, .tb = true,
-        .ldb = weight->padded, .bias = weight->bias != NULL,
-        .type = type == PF_F16 ? CUDA_R_16F : type == PF_BF16 ? CUDA_R_16BF : CUDA_R_32F,
-        .compute = pf_dev_tf32(dev) ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
-        .in_f32 = true};
+    const struct pf_blas_shape s = pf_blas_linear(dev, pf_tensor_count(y) / w->K, w->K, w->C,
+                                                  weight->padded, weight->bias != NULL);
     bool possible = suits(y, x, w, e);
     if (s.m == 0)
         return PF_OK;

@@ -500,6 +500,7 @@ main(int argc, char *argv[])
     pf_must(pf_dev_open(&dev, pf_common.device, pf_common.precision));
     const double start = pf_seconds();
     weights = open_weights();
+    rehearsal_begin(dev, weights, &pf_conf);
     pf_must(with_advice(pf_hint_config(model_load(&model, dev, weights, &pf_conf)), dev, weights));
     warn_of_elevations(&model);
     pf_stage_time("weights", pf_seconds() - start);
@@ -516,6 +517,7 @@ main(int argc, char *argv[])
                 (double)pf_dev_peak(dev) / 1e6, (double)pf_dev_need(dev) / 1e6, pf_dev_name(dev));
     pf_doc_release(&dump.doc);
     noise_close(&noise);
+    rehearsal_end();
     pf_dev_close(dev);
     pf_checkpoint_close(weights);
     return status;

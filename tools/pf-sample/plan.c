@@ -1,4 +1,5 @@
 /* plan.c - the memory of a run, by a run on a dry device. */
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "common/opt.h"
@@ -55,22 +56,32 @@ out:
     return err;
 }
 
+/* A whole run on a new device, which the caller closes. */
+static pf_err
+run_on(pf_dev **dev, pf_checkpoint *weights, const struct pf_config *conf)
+{
+    struct pf_config c = *conf;
+    struct model *const m = calloc(1, sizeof *m);
+    if (!m)
+        return pf_fail(PF_ENOMEM, "no memory for a plan");
+    c.sampler.steps = at_most(c.sampler.steps, 2);
+    pf_err err = pf_dev_open_dry(dev, pf_common.device, pf_common.precision);
+    if (!err)
+        err = model_load(m, *dev, weights, &c);
+    if (!err)
+        err = sample_photo(m);
+    free(m);
+    return err;
+}
+
 /* Do a whole run with row->batch views in one evaluation, and note what it took. */
 static pf_err
 run_dry(struct plan *p, struct plan_row *row, pf_checkpoint *weights, const struct pf_config *conf)
 {
     struct pf_config c = *conf;
-    struct model *const m = calloc(1, sizeof *m);
     pf_dev *dev = NULL;
-    if (!m)
-        return pf_fail(PF_ENOMEM, "no memory for a plan");
     c.sampler.batch_view_num = row->batch;
-    c.sampler.steps = at_most(c.sampler.steps, 2);
-    pf_err err = pf_dev_open_dry(&dev, pf_common.device, pf_common.precision);
-    if (!err)
-        err = model_load(m, dev, weights, &c);
-    if (!err)
-        err = sample_photo(m);
+    const pf_err err = run_on(&dev, weights, &c);
     if (!err) {
         row->kept = pf_dev_kept(dev);
         row->peak = pf_dev_peak(dev);
@@ -79,7 +90,6 @@ run_dry(struct plan *p, struct plan_row *row, pf_checkpoint *weights, const stru
         snprintf(p->device, sizeof p->device, "%s", pf_dev_name(dev));
     }
     pf_dev_close(dev);
-    free(m);
     return err;
 }
 
@@ -87,7 +97,6 @@ pf_err
 plan_make(struct plan *p, pf_checkpoint *weights, const struct pf_config *conf)
 {
     const int V = conf->model.view_num, own = at_most(conf->sampler.batch_view_num, V);
-    const bool quiet = pf_common.quiet;
     pf_err err = PF_OK;
     *p = (struct plan){0};
     for (int b = 1; b <= V; b++)                /* powers of two, all views, and the run's own */
@@ -95,11 +104,47 @@ plan_make(struct plan *p, pf_checkpoint *weights, const struct pf_config *conf)
             p->own = b == own ? p->n : p->own;
             p->row[p->n++].batch = b;
         }
-    pf_common.quiet = true;                     /* these steps are nobody's progress */
     for (int i = 0; i < p->n && !err; i++)
         err = run_dry(p, &p->row[i], weights, conf);
-    pf_common.quiet = quiet;
     return err;
+}
+
+static struct {
+    pthread_t thread;
+    pf_checkpoint *weights;
+    struct pf_config conf;
+    bool at_work;
+} rehearsal;
+
+static void *
+rehearse(void *unused)
+{
+    pf_dev *dev = NULL;
+    (void)unused;
+    const pf_err err = run_on(&dev, rehearsal.weights, &rehearsal.conf);
+    (void)err;                                  /* what fails here fails in the run, too */
+    pf_dev_close(dev);
+    return NULL;
+}
+
+void
+rehearsal_begin(const pf_dev *dev, pf_checkpoint *weights, const struct pf_config *conf)
+{
+    if (!pf_dev_is_cuda(dev))
+        return;
+    rehearsal.weights = weights;
+    rehearsal.conf = *conf;
+    rehearsal.conf.sampler.sample_num = 1;
+    pf_before_end(rehearsal_end);
+    rehearsal.at_work = pthread_create(&rehearsal.thread, NULL, rehearse, NULL) == 0;
+}
+
+void
+rehearsal_end(void)
+{
+    if (rehearsal.at_work)
+        pthread_join(rehearsal.thread, NULL);
+    rehearsal.at_work = false;
 }
 
 const struct plan_row *
