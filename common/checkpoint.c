@@ -220,6 +220,8 @@ static pf_err
 parse(pf_checkpoint *w, const char *path)
 {
     PF_TRY(pf_checkpoint_is_index(w) ? pf_checkpoint_list_index(w, path) : list_file(w));
+    PF_TRY(sort_weights(w));
+    PF_TRY(pf_checkpoint_take_scales(w));
     if (w->weights == 0)
         return pf_checkpoint_without_tensors(w);
     pf_checkpoint_trim_names(w);
@@ -304,14 +306,20 @@ pf_checkpoint_open_memory(pf_checkpoint **w, const void *bytes, size_t size, con
 }
 
 void
+pf_weight_release(struct pf_weight *x)
+{
+    free(x->name);
+    free(x->owned);
+    pf_tensor_release(&x->scale);
+}
+
+void
 pf_checkpoint_close(pf_checkpoint *w)
 {
     if (!w)
         return;
-    for (int i = 0; i < w->weights; i++) {
-        free(w->weight[i].name);
-        free(w->weight[i].owned);
-    }
+    for (int i = 0; i < w->weights; i++)
+        pf_weight_release(&w->weight[i]);
     for (int i = 0; i < w->skips; i++)
         free(w->skipped[i]);
     for (int i = 0; i < w->parts; i++)
@@ -384,7 +392,7 @@ fits(const pf_tensor *t, int ndim, const int64_t *dim)
     return true;
 }
 
-/* What is said of a tensor that was skipped, " tensor of type F8_E4M3", or NULL. */
+/* What is said of a tensor that was skipped, " tensor of type F8_E5M2", or NULL. */
 static const char *
 find_skipped(const pf_checkpoint *w, const char *name)
 {

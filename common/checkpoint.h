@@ -11,8 +11,11 @@
  *
  * Names are those of the state_dict: a "state_dict" entry of the top dictionary is entered (or
  * "model", "module" and the like), TorchScript attributes are joined with dots, and what all names
- * begin with because the model was wrapped ("module.") is left out.  Several threads may get
- * tensors; everything else is for one at a time. */
+ * begin with because the model was wrapped ("module.") is left out.  A tensor NAME of F8_E4M3
+ * numbers in safetensors has a tensor NAME_scale, by which they are multiplied: one number, or one
+ * for each row.  It is handed out as the product, in BF16 if that has all of it exactly, else in
+ * F32; its scale is no tensor of its own.  Several threads may get tensors; everything else is for
+ * one at a time. */
 #ifndef PF_CHECKPOINT_H
 #define PF_CHECKPOINT_H
 #include <stdbool.h>
@@ -61,7 +64,8 @@ bool pf_checkpoint_has_ema(const pf_checkpoint *w);
 /* What was left out of names (module., _orig_mod., model.); "" if nothing. */
 const char *pf_checkpoint_cut(const pf_checkpoint *w);
 /* Things that were skipped because they are not tensors (other objects of the pickle) or of a type
- * that is not known (F8_E4M3), as one readable line each; for pf-weights info. */
+ * that is not known (or F8_E4M3 without a scale), as one readable line each; for pf-weights
+ * info. */
 int pf_checkpoint_skipped(const pf_checkpoint *w);
 const char *pf_checkpoint_skipped_name(const pf_checkpoint *w, int i);
 
@@ -70,6 +74,9 @@ const char *pf_checkpoint_skipped_name(const pf_checkpoint *w, int i);
 const pf_tensor *pf_checkpoint_shape(const pf_checkpoint *w, int i);
 pf_err pf_checkpoint_read(pf_checkpoint *w, int i, pf_tensor *t) PF_MUST_USE;
 void pf_checkpoint_drop(pf_checkpoint *w, int i);
+/* Tensor i as it lies in the file, and its scale in F32 of the file's shape, if it is of F8_E4M3
+ * numbers; both borrowed until close.  false: it is of another type. */
+bool pf_checkpoint_f8(const pf_checkpoint *w, int i, pf_tensor *numbers, pf_tensor *scale);
 /* The metadata of a safetensors file: key and value number i, in key order; false past the end. */
 bool pf_checkpoint_meta(const pf_checkpoint *w, int i, const char **key, const char **value);
 /* Compare the checksums that the file carries (CRC of zip entries, pf.crc32) with the data of

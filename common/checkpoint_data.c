@@ -82,6 +82,8 @@ copy_weight(struct pf_weight *x)
 {
     pf_tensor t;
     pf_err err = PF_OK;
+    if (x->scale.data)
+        return pf_weight_decode(x);
     PF_TRY(pf_tensor_new_unset(&t, x->t.dtype, x->t.ndim, x->t.dim));
     if (pf_tensor_count(&t) == 0)
         ;
@@ -98,19 +100,14 @@ copy_weight(struct pf_weight *x)
     return err;
 }
 
-static pf_err
-find_data(const pf_checkpoint *w, struct pf_weight *x)
+pf_err
+pf_weight_find(struct pf_weight *x)
 {
     const size_t item = pf_dtype_size(x->t.dtype);
-    if (!x->data && x->block && !x->varints && is_contiguous(x) && pf_tensor_count(&x->t) > 0 &&
-        ((uintptr_t)x->block + (size_t)x->first * item) % item == 0)
+    if (!x->data && x->block && !x->varints && !x->scale.data && is_contiguous(x) &&
+        pf_tensor_count(&x->t) > 0 && ((uintptr_t)x->block + (size_t)x->first * item) % item == 0)
         x->data = (void *)(x->block + (size_t)x->first * item);
-    if (!x->data) {
-        const pf_err err = copy_weight(x);
-        if (err)
-            return pf_fail_in(err, "%s: tensor %s", w->path, x->name);
-    }
-    return PF_OK;
+    return x->data ? PF_OK : copy_weight(x);
 }
 
 pf_err
@@ -119,11 +116,11 @@ pf_checkpoint_read(pf_checkpoint *w, int i, pf_tensor *t)
     static pthread_mutex_t finding = PTHREAD_MUTEX_INITIALIZER;
     struct pf_weight *const x = &w->weight[i];
     pthread_mutex_lock(&finding);
-    const pf_err err = find_data(w, x);
+    const pf_err err = pf_weight_find(x);
     *t = x->t;
     t->data = x->data;
     pthread_mutex_unlock(&finding);
-    return err;
+    return err ? pf_fail_in(err, "%s: tensor %s", w->path, x->name) : PF_OK;
 }
 
 pf_err
@@ -150,14 +147,21 @@ pf_checkpoint_expect_all_finite(pf_checkpoint *w)
     return PF_OK;
 }
 
+static size_t
+stored_bytes(const struct pf_weight *x)
+{
+    return x->scale.data ? (size_t)pf_tensor_count(&x->t) : pf_tensor_bytes(&x->t);
+}
+
 void
 pf_checkpoint_drop(pf_checkpoint *w, int i)
 {
     struct pf_weight *x = &w->weight[i];
-    const size_t bytes = pf_tensor_bytes(&x->t), page = (size_t)sysconf(_SC_PAGESIZE);
-    if (x->data && !x->owned && w->kept == PF_MAPPED && bytes >= MIN_DROP) {
-        const uintptr_t first = ((uintptr_t)x->data + page - 1) / page * page;
-        const uintptr_t end = ((uintptr_t)x->data + bytes) / page * page;
+    const void *const lies = x->scale.data ? x->block : x->owned ? NULL : x->data;
+    const size_t bytes = stored_bytes(x), page = (size_t)sysconf(_SC_PAGESIZE);
+    if (lies && w->kept == PF_MAPPED && bytes >= MIN_DROP) {
+        const uintptr_t first = ((uintptr_t)lies + page - 1) / page * page;
+        const uintptr_t end = ((uintptr_t)lies + bytes) / page * page;
         madvise((void *)first, end - first, MADV_DONTNEED);     // read again when it is needed
     }
     free(x->owned);
@@ -186,20 +190,25 @@ pf_checkpoint_verify_all(pf_checkpoint *w)
 }
 
 pf_err
-pf_checkpoint_verify(pf_checkpoint *w, int i)
+pf_weight_verify(struct pf_weight *x)
 {
-    const struct pf_weight *x = &w->weight[i];
-    pf_tensor t;
-    if (x->entry) {
-        const pf_err err = pf_zip_verify(x->entry);
-        return err ? pf_fail_in(err, "%s: tensor %s", w->path, x->name) : PF_OK;
-    }
+    if (x->entry)
+        return pf_zip_verify(x->entry);
     if (!x->has_crc)
         return PF_OK;
-    PF_TRY(pf_checkpoint_read(w, i, &t));
-    const uint32_t crc = (uint32_t)crc32_z(crc32_z(0, NULL, 0), t.data, pf_tensor_bytes(&t));
+    if (!x->scale.data)
+        PF_TRY(pf_weight_find(x));
+    const void *const bytes = x->scale.data ? x->block : x->data;
+    const uint32_t crc = (uint32_t)crc32_z(crc32_z(0, NULL, 0), bytes, stored_bytes(x));
     if (crc != x->crc)
-        return pf_fail(PF_EFORMAT, "%s: tensor %s: checksum %08" PRIx32 ", expected %08" PRIx32,
-                       w->path, x->name, crc, x->crc);
+        return pf_fail(PF_EFORMAT, "checksum %08" PRIx32 ", expected %08" PRIx32, crc, x->crc);
     return PF_OK;
+}
+
+pf_err
+pf_checkpoint_verify(pf_checkpoint *w, int i)
+{
+    struct pf_weight *const x = &w->weight[i];
+    const pf_err err = pf_weight_verify(x);
+    return err ? pf_fail_in(err, "%s: tensor %s", w->path, x->name) : PF_OK;
 }

@@ -44,8 +44,7 @@ remove_averages(pf_checkpoint *w)
             w->weight[kept++] = *x;
             continue;
         }
-        free(x->name);
-        free(x->owned);
+        pf_weight_release(x);
     }
     w->weights = kept;
 }

@@ -1,6 +1,6 @@
 /* checkpoint_parts.h - between the parts of the checkpoint reader: the front (checkpoint.c), the
  * formats (checkpoint_safetensors.c, checkpoint_torch.c, checkpoint_onnx.c) and the data of tensors
- * (checkpoint_data.c).  Of no use to others. */
+ * (checkpoint_data.c, checkpoint_f8.c).  Of no use to others. */
 #ifndef PF_CHECKPOINT_PARTS_H
 #define PF_CHECKPOINT_PARTS_H
 #include "common/checkpoint.h"
@@ -10,11 +10,12 @@
 
 struct pf_weight {
     char *name;
-    pf_tensor t;                        /* type and shape; data is NULL */
+    pf_tensor t;                        /* type and shape, as handed out; data is NULL */
     int64_t stride[PF_MAX_DIMS], first; /* elements from the start of the block */
     const unsigned char *block;         /* in memory, or NULL: packed in entry */
     struct pf_zip_entry *entry;         /* zip only */
     size_t varints;                     /* ONNX: if elements are varints, the block's bytes, or 0 */
+    pf_tensor scale;                    /* F32, owned, if the block holds F8_E4M3 numbers */
     void *data;                         /* what was handed out, or NULL */
     void *owned;                        /* data, if it is a copy */
     uint32_t crc;                       /* what pf.crc32 says that it is */
@@ -49,6 +50,19 @@ pf_err pf_checkpoint_spend(pf_checkpoint *w, uint64_t cost) PF_MUST_USE;
 pf_err pf_checkpoint_add(pf_checkpoint *w, const char *name, struct pf_weight **x) PF_MUST_USE;
 pf_err pf_checkpoint_skip(pf_checkpoint *w, const char *line) PF_MUST_USE;
 pf_err pf_checkpoint_no_memory(void);
+
+/* checkpoint.c: free what the tensor owns. */
+void pf_weight_release(struct pf_weight *x);
+
+/* checkpoint_data.c: set x->data; compare with the checksum that it has, if any.  Errors name
+ * nothing. */
+pf_err pf_weight_find(struct pf_weight *x) PF_MUST_USE;
+pf_err pf_weight_verify(struct pf_weight *x) PF_MUST_USE;
+
+/* checkpoint_f8.c: give the tensors of F8_E4M3 numbers their scales, and set x->data to the
+ * product, owned. */
+pf_err pf_checkpoint_take_scales(pf_checkpoint *w) PF_MUST_USE;
+pf_err pf_weight_decode(struct pf_weight *x) PF_MUST_USE;
 
 /* Elements from a tensor's first to behind its last, none of whose sizes is 0. */
 static inline int64_t

@@ -1,6 +1,7 @@
 /* tensor.c - shapes, memory, and conversion between number types. */
 #include "common/tensor.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,7 @@ pf_dtype_name(pf_dtype dtype)
 bool
 pf_dtype_parse(pf_dtype *dtype, const char *name)
 {
-    for (int i = 0; i < PF_F8; i++)             /* those that files have */
+    for (int i = 0; i < PF_DTYPES; i++)
         if (strcmp(name, dtypes[i].name) == 0) {
             *dtype = (pf_dtype)i;
             return true;
@@ -297,6 +298,17 @@ pf_f32_to_f8(float v)
         return (uint8_t)(sign | (bits_of(r) - bits_of(0x1p14f)));
     }
     return (uint8_t)(sign | (a - 0x3c000000 + 0x7ffff + (a >> 20 & 1)) >> 20);
+}
+
+float
+pf_f8_scale(float largest)
+{
+    int e;
+    if (largest == 0)
+        return 1;
+    const int k = frexpf(largest, &e) > PF_F8_TOP / 512 ? e - 8 : e - 9;
+    return ldexpf(1, k < PF_F8_SCALE_MIN ? PF_F8_SCALE_MIN
+                     : k > PF_F8_SCALE_MAX ? PF_F8_SCALE_MAX : k);
 }
 
 #define CONVERT_FROM(type)                              \

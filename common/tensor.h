@@ -24,7 +24,7 @@ enum { PF_MAX_DIMS = 8 };
 typedef enum pf_dtype {         /* names in files: safetensors' */
     PF_F32, PF_F16, PF_BF16, PF_F64,
     PF_U8, PF_I8, PF_U16, PF_I16, PF_U32, PF_I32, PF_U64, PF_I64, PF_BOOL,
-    PF_F8,                      /* E4M3; a GPU's alone: no file has it */
+    PF_F8,                      /* E4M3: "F8_E4M3" */
     PF_DTYPES
 } pf_dtype;
 
@@ -82,8 +82,14 @@ float pf_bf16_to_f32(uint16_t v);
 /* E4M3: a sign, 4 bits of exponent, 3 of fraction, no infinities, one NaN of each sign.  What is
  * larger becomes the largest. */
 #define PF_F8_MAX 448.0f
+#define PF_F8_TOP 464.0f        /* half a step above: up to here the largest is the nearest */
 uint8_t pf_f32_to_f8(float v);
 float pf_f8_to_f32(uint8_t v);
+/* By what numbers up to largest are divided to become E4M3: the smallest power of two that leaves
+ * at most PF_F8_TOP, within these; 1 for zeros.  The largest becomes 240 to 448, so that what was
+ * rounded once stays as it is, and all products with such a scale are exact as BF16. */
+enum { PF_F8_SCALE_MIN = -124, PF_F8_SCALE_MAX = 119 };         /* powers of two */
+float pf_f8_scale(float largest);
 
 #define PF_DIMS_(...)                                                    \
     (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),           \

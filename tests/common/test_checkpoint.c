@@ -232,7 +232,7 @@ test_other_files_are_called_by_their_name(void **state)
                  "is a tar archive");
 }
 
-/* One F8 tensor had the whole file refused. */
+/* Any of their type had the whole file refused; F8_E4M3 needs a scale. */
 static void
 test_types_not_known_are_refused_when_needed(void **state)
 {
@@ -244,12 +244,60 @@ test_types_not_known_are_refused_when_needed(void **state)
     assert_int_equal(pf_checkpoint_skipped(w), 3);
     assert_string_equal(pf_checkpoint_skipped_name(w, 1), "c.tiny: tensor of type F4");
     assert_fails(pf_checkpoint_need(w, "b.small", &t, 1, (int64_t[]){4}), PF_EFORMAT,
-                 "tensor b.small is tensor of type F8_E4M3, which cannot be used");
+                 "tensor b.small is tensor of type F8_E4M3 without its scale, which cannot");
     pf_checkpoint_close(w);
     w = open_file(FILES "float8.ckpt");
     assert_tensor(w, "a.weight", PF_F32, 6, (float[]){0, 1, 2, 3, 4, 5});
     assert_fails(pf_checkpoint_need(w, "b.small", &t, 1, (int64_t[]){2}), PF_EFORMAT,
                  "tensor b.small is object of class torch.float8_e4m3fn, which cannot be used");
+    pf_checkpoint_close(w);
+}
+
+/* In BF16 where that is exact; the scale is no tensor of its own, but x_scale is nobody's. */
+static void
+test_eights_are_read_with_their_scales(void **state)
+{
+    pf_checkpoint *w = open_file(FILES "f8.safetensors");
+    pf_tensor numbers, scale;
+    (void)state;
+    assert_int_equal(pf_checkpoint_count(w), 6);
+    assert_int_equal(pf_checkpoint_shape(w, 0)->dtype, PF_BF16);
+    for (int i = 0; i < 2; i++) {
+        assert_tensor(w, "a.weight", PF_BF16, 6, (float[]){.25f, .28125f, -.5f, 112, 0x1p-11f, 0});
+        assert_tensor(w, "b.weight", PF_F32, 4, (float[]){.5f, 1, 3, 6});
+        assert_tensor(w, "c.least", PF_BF16, 2, (float[]){448 * 0x1p-124f, 0x1p-133f});
+        assert_tensor(w, "d.below", PF_F32, 2, (float[]){0x1p-125f, 0x1p-134f});
+        assert_tensor(w, "e.half", PF_F32, 2, (float[]){0x1.998p-4f, -0x1.998p-4f});
+        assert_tensor(w, "x_scale", PF_F32, 1, (float[]){9});
+        for (int k = 0; k < 6; k++) {
+            assert_ok(pf_checkpoint_verify(w, k));
+            pf_checkpoint_drop(w, k);
+        }
+    }
+    assert_int_equal(pf_checkpoint_checksums(w), 6);
+    assert_false(pf_checkpoint_f8(w, 5, &numbers, &scale));
+    assert_true(pf_checkpoint_f8(w, 1, &numbers, &scale));
+    assert_true(pf_tensor_is(&numbers, PF_F8, 2, (int64_t[]){2, 2}));
+    assert_memory_equal(numbers.data, "\x38\x40\x38\x40", 4);
+    assert_true(pf_tensor_is(&scale, PF_F32, 2, (int64_t[]){2, 1}));
+    assert_near((const float *)scale.data, ((float[]){.5f, 3}), 2, 0);
+    pf_checkpoint_close(w);
+    w = open_file(FILES "f8_crc_wrong.safetensors");
+    assert_fails(pf_checkpoint_verify(w, 0), PF_EFORMAT, "tensor a.weight: checksum");
+    pf_checkpoint_close(w);
+}
+
+/* The scale in another file than what it belongs to. */
+static void
+test_eights_of_several_files(void **state)
+{
+    pf_checkpoint *w = open_file(FILES "f8.index.json");
+    pf_tensor t;
+    (void)state;
+    assert_int_equal(pf_checkpoint_count(w), 1);
+    assert_tensor(w, "a.weight", PF_BF16, 6, (float[]){.25f, .28125f, -.5f, 1792, 0x1p-7f, 0});
+    assert_fails(pf_checkpoint_need(w, "b.weight", &t, 1, (int64_t[]){6}), PF_EFORMAT,
+                 "tensor b.weight is tensor of type F8_E4M3 without its scale");
     pf_checkpoint_close(w);
 }
 
@@ -415,8 +463,20 @@ test_hostile_files_are_refused(void **state)
         {"hole.safetensors", "hole"},
         {"overlap.safetensors", "overlapping"},
         {"trailing_bytes.safetensors", "has 8 bytes of data, expected 4"},
-        {"dtype_unknown.safetensors", "found w: tensor of type F8_E4M3"},
+        {"dtype_unknown.safetensors", "found w: tensor of type F8_E5M2"},
         {"dtype_missing.safetensors", "dtype"},
+        {"scale_nan.safetensors", "tensor w_scale: is nan, expected a finite number above 0"},
+        {"scale_infinite.safetensors", "tensor w_scale: is inf, expected a finite number above"},
+        {"scale_zero.safetensors", "tensor w_scale: is 0, expected a finite number above 0"},
+        {"scale_negative.safetensors", "tensor w_scale: is -1, expected a finite number above 0"},
+        {"scale_of_columns.safetensors", "tensor w_scale: is F32 [3], expected F32, F16 or BF16, "
+         "one number or one for each row of F8_E4M3 [2, 3]"},
+        {"scale_turned.safetensors", "tensor w_scale: is F32 [1, 2], expected"},
+        {"scale_of_each.safetensors", "tensor w_scale: is F32 [2, 3], expected"},
+        {"scale_of_none.safetensors", "tensor w_scale: is F32 [0], expected"},
+        {"scale_whole.safetensors", "tensor w_scale: is I64 [1], expected F32, F16 or BF16"},
+        {"scale_of_eights.safetensors", "tensor w_scale: is F8_E4M3 [1], expected F32"},
+        {"scale_crc_wrong.safetensors", "tensor a.weight_scale: checksum"},
         {"shape_overflow.safetensors", "too large"},
         {"shape_zero_overflow.safetensors", "too large"},
         {"shape_negative.safetensors", "not a whole number"},
@@ -597,6 +657,8 @@ main(void)
         cmocka_unit_test(test_hostile_indices_are_refused),
         cmocka_unit_test(test_other_files_are_called_by_their_name),
         cmocka_unit_test(test_types_not_known_are_refused_when_needed),
+        cmocka_unit_test(test_eights_are_read_with_their_scales),
+        cmocka_unit_test(test_eights_of_several_files),
         cmocka_unit_test(test_skipped_objects_are_named),
         cmocka_unit_test(test_need_names_file_tensor_and_shapes),
         cmocka_unit_test(test_dropped_tensor_is_read_again),

@@ -1,4 +1,6 @@
 /* Tensors, number conversion and the errors that name them. */
+#include <float.h>
+
 #include "tests/check.h"
 
 static void
@@ -104,19 +106,34 @@ test_f8_rounds_between_all_its_numbers(void **state)
     assert_int_equal(pf_f32_to_f8(NAN), 0x7f);
 }
 
-/* What files hold has names that are known; E4M3 is in none. */
 static void
-test_f8_is_no_type_of_files(void **state)
+test_f8_has_a_name_and_a_value(void **state)
 {
     pf_dtype dtype = PF_F32;
     float wide[3];
     uint8_t narrow[3];
     (void)state;
-    assert_true(pf_dtype_parse(&dtype, "BOOL"));
-    assert_false(pf_dtype_parse(&dtype, pf_dtype_name(PF_F8)));
+    assert_true(pf_dtype_parse(&dtype, "F8_E4M3") && dtype == PF_F8);
+    assert_false(pf_dtype_parse(&dtype, "F8_E5M2"));
     pf_from_f32(narrow, (float[]){-0.0f, 0.3f, -1000}, PF_F8, 3);
     pf_to_f32(wide, narrow, PF_F8, 3);
     assert_near(wide, ((float[]){0, 0.3125f, -448}), 3, 0);
+}
+
+/* The largest fills the upper half of what E4M3 has, at its border and within it; what came out of
+ * rounding asks for the same scale again. */
+static void
+test_scale_of_f8_is_the_least_that_suits(void **state)
+{
+    (void)state;
+    assert_true(pf_f8_scale(0) == 1 && pf_f8_scale(448) == 1 && pf_f8_scale(464) == 1);
+    assert_true(pf_f8_scale(nextafterf(464, 500)) == 2 && pf_f8_scale(232) == 0.5f);
+    assert_true(pf_f8_scale(0x1p-149f) == 0x1p-124f && pf_f8_scale(FLT_MAX) == 0x1p119f);
+    for (float v = 0x1p-114f; v < 0x1p127f; v *= 1.01f) {
+        const float s = pf_f8_scale(v), most = pf_f8_to_f32(pf_f32_to_f8(v / s));
+        assert_true(v / s <= PF_F8_TOP && v / s > PF_F8_TOP / 2);
+        assert_true(most >= 240 && most <= PF_F8_MAX && pf_f8_scale(most * s) == s);
+    }
 }
 
 static void
@@ -172,7 +189,8 @@ main(void)
         cmocka_unit_test(test_every_half_survives_f32),
         cmocka_unit_test(test_rounding_is_to_nearest_even),
         cmocka_unit_test(test_f8_rounds_between_all_its_numbers),
-        cmocka_unit_test(test_f8_is_no_type_of_files),
+        cmocka_unit_test(test_f8_has_a_name_and_a_value),
+        cmocka_unit_test(test_scale_of_f8_is_the_least_that_suits),
         cmocka_unit_test(test_integers_convert_by_value),
         cmocka_unit_test(test_odd_numbers_are_counted),
         cmocka_unit_test(test_errors_keep_one_line),

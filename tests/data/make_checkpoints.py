@@ -8,6 +8,7 @@ one is named after its mistake.  Same bytes on every run.
 """
 import io
 import json
+import math
 import os
 import struct
 import zipfile
@@ -181,6 +182,43 @@ def wrapped():
         pickle(dic(("epoch", num(3)), ("generator", dic(("a.weight", W))))), [("0", RAMP)])
 
 
+def eights():
+    """F8_E4M3 numbers and their scales: one of a tensor, one of each row, the least and the next below."""
+    f8, r = lambda n, at: entry("F8_E4M3", n, at, at + math.prod(n)), bytes([0x38, 0x39, 0xC0, 0x7E, 0x01, 0x80])
+    header = {
+        "a.weight": f8([2, 3], 0), "a.weight_scale": entry("F32", [1], 6, 10), "b.weight": f8([2, 2], 10),
+        "b.weight_scale": entry("BF16", [2, 1], 14, 18), "c.least": f8([2], 18), "c.least_scale": entry("F32", [], 20, 24),
+        "d.below": f8([2], 24), "d.below_scale": entry("F32", [], 26, 30), "e.half": f8([1, 2], 30),
+        "e.half_scale": entry("F16", [1], 32, 34), "x_scale": entry("F32", [1], 34, 38)}
+    data = [r, F(0.25), bytes([0x38, 0x40, 0x38, 0x40]), struct.pack("<2H", 0x3F00, 0x4040), b"\x7e\x01", F(2.0**-124), b"\x38\x01",
+            F(2.0**-125), b"\x38\xb8", struct.pack("<e", 0.1), F(9)]
+    sums = {k: "%08x" % zlib.crc32(d) for k, d in zip(header, data)}
+    st = lambda **kw: safetensors({"__metadata__": {"pf.crc32": json.dumps({**sums, **kw})}, **header}, b"".join(data))
+    yield "f8.safetensors", st()
+    yield "f8_crc_wrong.safetensors", st(**{"a.weight": "00000000"})
+    yield "scale_crc_wrong.safetensors", st(**{"a.weight_scale": "00000000"})
+    yield "f8-1.safetensors", safetensors({"module.a.weight": f8([2, 3], 0), "module.b.weight": f8([6], 6)}, r + r)
+    yield "f8-2.safetensors", safetensors({"module.a.weight_scale": entry("F32", [2], 0, 8)}, F(0.25, 4))
+    yield "f8.index.json", index({
+        "module.a.weight": "f8-1.safetensors", "module.b.weight": "f8-1.safetensors", "module.a.weight_scale": "f8-2.safetensors"})
+    one = lambda kind, shape, scale: safetensors(
+        {"w": f8([2, 3], 0), "w_scale": entry(kind, shape, 6, 6 + len(scale))}, r + scale)
+    yield "scale_nan.safetensors", one("F32", [2], F(1, math.nan))
+    yield "scale_infinite.safetensors", one("BF16", [1], struct.pack("<H", 0x7F80))
+    yield "scale_zero.safetensors", one("F32", [2], F(0, 1))
+    yield "scale_negative.safetensors", one("F16", [1], struct.pack("<e", -1))
+    yield "scale_of_columns.safetensors", one("F32", [3], F(1, 1, 1))
+    yield "scale_turned.safetensors", one("F32", [1, 2], F(1, 1))
+    yield "scale_of_each.safetensors", one("F32", [2, 3], F(1, 1, 1, 1, 1, 1))
+    yield "scale_of_none.safetensors", one("F32", [0], b"")
+    yield "scale_whole.safetensors", one("I64", [1], struct.pack("<q", 1))
+    yield "scale_of_eights.safetensors", one("F8_E4M3", [1], b"\x38")
+
+
+def index(names):
+    return json.dumps({"metadata": {"total_size": 28}, "weight_map": names}, indent=2).encode() + b"\n"
+
+
 def averaged():
     """EMA weights: LitEma's, whose names drop the dots, and those of other trainers."""
     one = lambda i: entry("F32", [1], 4 * i, 4 * i + 4)
@@ -200,7 +238,6 @@ def averaged():
 
 
 def sharded():
-    index = lambda names: json.dumps({"metadata": {"total_size": 28}, "weight_map": names}, indent=2).encode() + b"\n"
     yield "part-1.safetensors", safetensors({"module.a.weight": entry("F32", [2, 3], 0, 24)}, RAMP)
     yield "part-2.ckpt", archive(
         pickle(dic(("module.b.weight", tensor(storage("Float", "0", 1), 0, (1,), (1,))))), [("0", F(7))])
@@ -332,7 +369,7 @@ def bad_safetensors():
     yield "hole.safetensors", st({"w": entry("F32", [1], 4, 8)}, F(1, 2))
     yield "overlap.safetensors", st({"v": ok, "w": entry("F32", [2], 0, 8)}, F(1, 2))
     yield "trailing_bytes.safetensors", st({"w": ok}, F(1, 2))
-    yield "dtype_unknown.safetensors", st({"w": dict(ok, dtype="F8_E4M3")}, F(1))
+    yield "dtype_unknown.safetensors", st({"w": dict(ok, dtype="F8_E5M2")}, F(1))
     yield "dtype_missing.safetensors", st({"w": {"shape": [1], "data_offsets": [0, 4]}}, F(1))
     yield "shape_overflow.safetensors", st({"w": entry("F32", [2**40, 2**40], 0, 4)}, F(1))
     yield "shape_zero_overflow.safetensors", st({"w": entry("F32", [2**62, 2**62, 0], 0, 0)})
@@ -354,7 +391,7 @@ def bad_safetensors():
 
 def main():
     os.makedirs(OUT, exist_ok=True)
-    for make in good, wrapped, averaged, sharded, bad_pickles, bad_legacy, bad_zips, bad_safetensors:
+    for make in good, wrapped, eights, averaged, sharded, bad_pickles, bad_legacy, bad_zips, bad_safetensors:
         for file, data in make():
             with open(os.path.join(OUT, file), "wb") as f:
                 f.write(data)

@@ -53,6 +53,7 @@ def documents():
     yield "two", numbered(0) + numbered(1)
     yield "checksum", document({"__metadata__": {"pf.crc32": json.dumps({"a": "352441c2"})}, "a": entry("U8", [3], 0, 3)}, b"abc")
     yield "types", document({t: entry(t, [], 8 * i, 8 * i + 8) for i, t in enumerate(("F64", "I64", "U64"))}, bytes(24))
+    yield "eights", document({"a": entry("F8_E4M3", [2, 2], 0, 4), "a_scale": entry("F32", [1], 4, 8)}, b"\x38\x7e\x01\x80" + F(0.25))
     yield "views", views()
 
 

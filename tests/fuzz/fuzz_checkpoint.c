@@ -17,7 +17,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (pf_checkpoint_open_memory(&w, bytes, size, "fuzz"))
         return 0;
     for (int i = 0; i < pf_checkpoint_count(w); i++) {
-        pf_tensor t;
+        pf_tensor t, scale;
         if (pf_checkpoint_read(w, i, &t) == PF_OK && pf_tensor_bytes(&t))
             seen = (unsigned char)(((unsigned char *)t.data)[0] ^
                                    ((unsigned char *)t.data)[pf_tensor_bytes(&t) - 1]);
@@ -26,6 +26,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
             seen = 1;
         if (pf_checkpoint_verify(w, i))
             seen = 0;
+        if (pf_checkpoint_f8(w, i, &t, &scale) && pf_tensor_bytes(&t))
+            seen = ((unsigned char *)t.data)[pf_tensor_bytes(&t) - 1];
         pf_checkpoint_drop(w, i);
     }
     pf_checkpoint_close(w);

@@ -11,7 +11,7 @@ descriptor(pf_dtype dtype)
     static const char *const names[PF_DTYPES] = {
         [PF_F32] = "<f4", [PF_F16] = "<f2", [PF_BF16] = "<f4", [PF_F64] = "<f8", [PF_U8] = "|u1",
         [PF_I8] = "|i1",  [PF_U16] = "<u2", [PF_I16] = "<i2",  [PF_U32] = "<u4", [PF_I32] = "<i4",
-        [PF_U64] = "<u8", [PF_I64] = "<i8", [PF_BOOL] = "|b1",
+        [PF_U64] = "<u8", [PF_I64] = "<i8", [PF_BOOL] = "|b1", [PF_F8] = "<f4",
     };
     return names[dtype];
 }
@@ -38,9 +38,10 @@ pf_npy_write(const pf_tensor *t, FILE *to)
 {
     const int64_t n = pf_tensor_count(t);
     write_header(t, to);
-    if (t->dtype == PF_BF16) {
+    if (t->dtype == PF_BF16 || t->dtype == PF_F8) {
         for (int64_t i = 0; i < n; i++) {
-            const float v = pf_bf16_to_f32(((const uint16_t *)t->data)[i]);
+            float v;
+            pf_to_f32(&v, (const char *)t->data + (size_t)i * pf_dtype_size(t->dtype), t->dtype, 1);
             fwrite(&v, sizeof v, 1, to);
         }
     } else if (n) {

@@ -5,7 +5,7 @@
 
 #include "common/tensor.h"
 
-/* NumPy has no bfloat16: such a tensor is written as float32. */
+/* NumPy has neither bfloat16 nor E4M3: such a tensor is written as float32. */
 pf_err pf_npy_write(const pf_tensor *t, FILE *to) PF_MUST_USE;
 
 #endif
