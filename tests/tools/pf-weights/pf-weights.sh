@@ -57,9 +57,37 @@ ok "info says what it left out of the names" says "left out of the names: module
 ok "several files convert to one" sh -c "pf-weights convert '$C/parts.index.json' | pf-weights info | grep -q '2 tensors, 7 parameters'"
 fails "a file of the index is missing" 1 "part-3.safetensors: cannot be opened" pf-weights info "$C/file_missing.index.json"
 fails "an index without a name" 1 "give its name" sh -c "pf-weights info <'$C/parts.index.json'"
-ok "info lists types that are not known" says "skipped b.small: tensor of type F8_E4M3" pf-weights info "$C/types_unknown.safetensors"
+ok "info lists types that are not known" says "skipped b.small: tensor of type F8_E4M3 without its scale" pf-weights info "$C/types_unknown.safetensors"
 ok "convert says that it leaves them out" sh -c "pf-weights convert '$C/types_unknown.safetensors' 2>&1 >left.safetensors |
-    grep -q '3 tensors of types that are not known are left out, the first is b.small' && pf-weights check left.safetensors"
+    grep -q '3 tensors that cannot be read are left out, the first is b.small' && pf-weights check left.safetensors"
+
+# F8_E4M3
+D=$ROOT/configs/demo/weights.safetensors
+ok "info shows the type of the file, and no scales" bash -c '[ "$(pf-weights info "$1" | cut -d " " -f 2 | sort | uniq -c | tr -s " \n" " ")" = \
+    " 1 F32 5 F8_E4M3 1 safetensors, " ]' - "$C/f8.safetensors"
+ok "... and counts their bytes" says "6 tensors, 17 parameters, 44 bytes" pf-weights info "$C/f8.safetensors"
+ok "check compares the checksums of the file's bytes" says "6 with checksums that hold" pf-weights check "$C/f8.safetensors"
+ok "convert --dtype f8" pf-weights convert --dtype f8 "$D" -o eight.safetensors
+ok "... halves 16 bits" sh -c '[ $(( $(stat -c %s eight.safetensors) * 100 / $(stat -c %s "$1") )) -le 52 ]' - "$D"
+ok "... with sums that hold" pf-weights check eight.safetensors
+ok "... leaves vectors and tables as they are" bash -c 'cmp <(pf-weights info "$1" | grep "\[[0-9]*\]") <(pf-weights info eight.safetensors | grep "\[[0-9]*\]")' - "$D"
+ok "... and has the scales beside the numbers" sh -c "pf-stream info eight.safetensors | grep -q '_scale *F32'"
+ok "there and back, and there again, the numbers are the same" bash -c '
+    pf-weights convert --dtype f16 eight.safetensors -o half.safetensors && pf-weights info half.safetensors | grep -q "^model.*weight F16" &&
+    pf-weights convert --dtype f8 half.safetensors -o again.safetensors && cmp <(tail -c 15000000 eight.safetensors) <(tail -c 15000000 again.safetensors)'
+plan() { pf-sample --plan -d cpu -c "$ROOT/configs/demo/config.yaml" -w "$1" | grep -v ^free; }
+ok "pf-sample needs as much memory with them" bash -c '[ "$1" = "$2" ]' - "$(plan eight.safetensors)" "$(plan "$D")"
+views() {
+    pf-sample -q -d cpu -c "$ROOT/configs/demo/config.yaml" --seed 1 --steps 1 -w "$1" clip.pf -o views.pf &&
+        pf-stream get views.image views.pf -o "$2"
+}
+ok "a photo for it" bash -c 'pf-crop --crop-size -1 --size 128 --input-elevation 17.7 "$1/photos/chair-18.png" |
+    pf-clip-embed -d cpu -c "$1/config.yaml" -w eight.safetensors -o clip.pf' - "$ROOT/configs/demo"
+ok "its views are those" views eight.safetensors eight.npy
+ok "... of the same numbers as F16" views half.safetensors half.npy
+ok "... to the byte" cmp eight.npy half.npy
+ok "several files with them become one" sh -c "pf-weights convert -q '$C/f8.index.json' | pf-weights info | grep -q '^a.weight F8_E4M3'"
+fails "a scale must be one" 1 "tensor w_scale: is 0, expected a finite number above 0" pf-weights info "$C/scale_zero.safetensors"
 
 # EMA weights
 ok "info says that there are EMA weights" says "EMA weights are there, too" pf-weights info "$C/ema_beside.safetensors"
@@ -94,4 +122,4 @@ fails "a missing file is named" 1 "none.ckpt: cannot be opened" pf-weights info 
 fails "an unknown command is refused" 2 '"list" is not one of info, check, convert' pf-weights list "$C/small.ckpt"
 fails "no command is refused" 2 "expected info, check or convert" pf-weights
 fails "-o belongs to convert" 2 "belong to convert" pf-weights info "$C/small.ckpt" -o x
-fails "the type is one of three" 2 "f32|f16|bf16" pf-weights convert --dtype f8 "$C/small.ckpt" -o x
+fails "the type is one of four" 2 "f32|f16|bf16|f8" pf-weights convert --dtype f64 "$C/small.ckpt" -o x
