@@ -7,9 +7,10 @@
  * strided reads meet in the cache.  A full-size model is 1.65 G parameters: 3.3 GB written once,
  * a millisecond beside the bus.
  *
- * A weight of E4M3 numbers is packed as f32 first, in the arena.  One scale serves all of it, so
- * that its largest number becomes the largest there is.  The type's precision is relative down to
- * 2^-14 of that, as is the input's: a scale for each row would tell hardly more numbers apart. */
+ * A weight of E4M3 numbers is packed as f32 first, in the arena.  One scale serves all of it, a
+ * power of two by which its largest number becomes 240 to 448.  The type's precision is relative
+ * down to 2^-13 of that, as is the input's: a scale for each row would tell hardly more numbers
+ * apart. */
 #include <cstdlib>
 
 #include "kernels/layer.cuh"
@@ -153,13 +154,21 @@ find_largest(float *to, const float *w, int64_t n)
         atomicMax((unsigned *)to, __float_as_uint(most));
 }
 
+// One over pf_f8_scale: a power of two, so that numbers which came from a file of E4M3 numbers are
+// not rounded a second time.
+static __device__ float
+factor_for(float largest)
+{
+    const float most = fminf(PF_F8_TOP / largest, 0x1p124f);
+    return largest > 0 ? __uint_as_float(__float_as_uint(most) & 0x7f800000) : 1;
+}
+
 static __global__ void
 round_weight(__nv_fp8_e4m3 *to, const float *w, const float *largest, int64_t n)
 {
     const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
-    const float factor = *largest > 0 ? PF_F8_MAX / *largest : 1;
     if (i < n)
-        to[i] = pf_store<__nv_fp8_e4m3>(w[i] * factor);
+        to[i] = pf_store<__nv_fp8_e4m3>(w[i] * factor_for(*largest));
 }
 
 // scale[1] is the largest |w|, and becomes the product's factor.
@@ -167,7 +176,7 @@ static __global__ void
 set_scale(float *scale, float input)
 {
     scale[0] = input;
-    scale[1] = (scale[1] > 0 ? scale[1] / PF_F8_MAX : 1) / input;
+    scale[1] = 1 / (factor_for(scale[1]) * input);
 }
 
 // Bounds are in the middle of the range where the type's precision is relative, at a quarter of the

@@ -484,7 +484,7 @@ layer_pair_f8(pf_layer *l[2], uint64_t seed, int ndim, const int64_t *dim, const
     assert_non_null(pf_layer_scale(l[1]));
     for (int64_t i = 0; i < pf_tensor_count(&w); i++)
         most = fmaxf(most, fabsf(floats(&w)[i]));
-    rounded_to_f8(&w, PF_F8_MAX / most);
+    rounded_to_f8(&w, 1 / pf_f8_scale(most));
     assert_ok(pf_layer_new(cpu, &l[0], &w, bias, false));
 }
 
