@@ -440,7 +440,8 @@ is_missing(const pf_checkpoint *w, const char *name)
 }
 
 pf_err
-pf_checkpoint_need(pf_checkpoint *w, const char *name, pf_tensor *t, int ndim, const int64_t *dim)
+pf_checkpoint_expect(const pf_checkpoint *w, const char *name, pf_tensor *t, int ndim,
+                     const int64_t *dim)
 {
     char is[128], want[128];
     const int i = find(w, name);
@@ -452,7 +453,22 @@ pf_checkpoint_need(pf_checkpoint *w, const char *name, pf_tensor *t, int ndim, c
                        w->path, name, pf_tensor_describe(is, sizeof is, &w->weight[i].t),
                        pf_tensor_describe(want, sizeof want, &wanted));
     }
-    return pf_checkpoint_read(w, i, t);
+    *t = w->weight[i].t;
+    return PF_OK;
+}
+
+pf_err
+pf_checkpoint_need(pf_checkpoint *w, const char *name, pf_tensor *t, int ndim, const int64_t *dim)
+{
+    PF_TRY(pf_checkpoint_expect(w, name, t, ndim, dim));
+    return pf_checkpoint_read(w, find(w, name), t);
+}
+
+int
+pf_checkpoint_axes(const pf_checkpoint *w, const char *name)
+{
+    const int i = find(w, name);
+    return i >= 0 ? w->weight[i].t.ndim : -1;
 }
 
 const char *

@@ -53,6 +53,11 @@ bool pf_checkpoint_has(const pf_checkpoint *w, const char *prefix);
  * names the file, the tensor and both shapes. */
 pf_err pf_checkpoint_need(pf_checkpoint *w, const char *name, pf_tensor *t, int ndim,
                           const int64_t *dim) PF_MUST_USE;
+/* The same without the data, which costs nothing: t->data is NULL. */
+pf_err pf_checkpoint_expect(const pf_checkpoint *w, const char *name, pf_tensor *t, int ndim,
+                            const int64_t *dim) PF_MUST_USE;
+/* The axes of the tensor of that name; -1 if there is none. */
+int pf_checkpoint_axes(const pf_checkpoint *w, const char *name);
 /* Whether the data of the tensor t that get or need gave under this name are finite, all of them.
  * The error names the file, the tensor and the first that is not.  Reads everything. */
 pf_err pf_checkpoint_expect_finite(const pf_checkpoint *w, const char *name, const pf_tensor *t)

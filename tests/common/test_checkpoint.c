@@ -332,6 +332,10 @@ test_need_names_file_tensor_and_shapes(void **state)
     assert_fails(pf_checkpoint_need(w, "c.weight", &t, 0, NULL), PF_EFORMAT,    // another network's
                  "has no tensor c.weight, nor any other of c.; it has a.turned to b.step");
     assert_false(pf_checkpoint_get(w, "c", &t));
+    assert_ok(pf_checkpoint_expect(w, "a.weight", &t, 2, (int64_t[]){-1, 3}));
+    assert_true(pf_tensor_is(&t, PF_F32, 2, (int64_t[]){2, 3}) && !t.data);
+    assert_fails(pf_checkpoint_expect(w, "a.weight", &t, 1, (int64_t[]){6}), PF_ESHAPE, "[6]");
+    assert_true(pf_checkpoint_axes(w, "a.weight") == 2 && pf_checkpoint_axes(w, "c") == -1);
     pf_checkpoint_close(w);
 }
 

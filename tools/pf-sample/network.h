@@ -49,7 +49,8 @@ struct net_stack {              /* linear maps of one input, collected to run as
 
 struct scope scope_in(const struct scope *n, const char *fmt, ...) PF_PRINTF(2, 3);
 /* The tensor of this whole name, as pf_checkpoint_need gives it, and finite: a ReLU behind it could
- * hide a NaN.  On a GPU scope_finite sees that, when all are loaded. */
+ * hide a NaN.  On a GPU scope_finite sees that, when all are loaded.  On a dry device the data of
+ * more than one axis are not there to be read: to get them can take long. */
 pf_err scope_need(const struct scope *n, pf_tensor *t, const char *full, int ndim,
                   const int64_t *dim) PF_MUST_USE;
 pf_err scope_finite(const struct scope *n) PF_MUST_USE;
