@@ -465,10 +465,9 @@ pf_checkpoint_need(pf_checkpoint *w, const char *name, pf_tensor *t, int ndim, c
 }
 
 int
-pf_checkpoint_axes(const pf_checkpoint *w, const char *name)
+pf_checkpoint_index(const pf_checkpoint *w, const char *name)
 {
-    const int i = find(w, name);
-    return i >= 0 ? w->weight[i].t.ndim : -1;
+    return find(w, name);
 }
 
 const char *

@@ -14,8 +14,8 @@
  * begin with because the model was wrapped ("module.") is left out.  A tensor NAME of F8_E4M3
  * numbers in safetensors has a tensor NAME_scale, by which they are multiplied: one number, or one
  * for each row.  It is handed out as the product, in BF16 if that has all of it exactly, else in
- * F32; its scale is no tensor of its own.  Several threads may get tensors; everything else is for
- * one at a time. */
+ * F32; its scale is no tensor of its own.  Several threads may get tensors, and one drop others at
+ * that time; everything else is for one at a time. */
 #ifndef PF_CHECKPOINT_H
 #define PF_CHECKPOINT_H
 #include <stdbool.h>
@@ -56,8 +56,8 @@ pf_err pf_checkpoint_need(pf_checkpoint *w, const char *name, pf_tensor *t, int 
 /* The same without the data, which costs nothing: t->data is NULL. */
 pf_err pf_checkpoint_expect(const pf_checkpoint *w, const char *name, pf_tensor *t, int ndim,
                             const int64_t *dim) PF_MUST_USE;
-/* The axes of the tensor of that name; -1 if there is none. */
-int pf_checkpoint_axes(const pf_checkpoint *w, const char *name);
+/* The number of the tensor of that name, for the functions below; -1 if there is none. */
+int pf_checkpoint_index(const pf_checkpoint *w, const char *name);
 /* Whether the data of the tensor t that get or need gave under this name are finite, all of them.
  * The error names the file, the tensor and the first that is not.  Reads everything. */
 pf_err pf_checkpoint_expect_finite(const pf_checkpoint *w, const char *name, const pf_tensor *t)

@@ -29,7 +29,8 @@ typedef struct pf_layer {
 } pf_layer;
 
 /* weight: host, any float type, PyTorch's layout [K, C], [K, C, kh, kw], [K, C, kd, kh, kw] or,
- * transposed, [C, K, 3, 3, 3]; borrowed until pf_dev_close.  A kernel of 1s is a linear map.
+ * transposed, [C, K, 3, 3, 3]; borrowed until pf_dev_close, by a GPU until the function returns.
+ * A kernel of 1s is a linear map.
  * bias: [K] or NULL; copied.  Each of the three fails with PF_ESHAPE, naming weight or bias. */
 pf_err pf_layer_new(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const pf_tensor *bias,
                     bool transposed) PF_MUST_USE;

@@ -335,7 +335,7 @@ test_need_names_file_tensor_and_shapes(void **state)
     assert_ok(pf_checkpoint_expect(w, "a.weight", &t, 2, (int64_t[]){-1, 3}));
     assert_true(pf_tensor_is(&t, PF_F32, 2, (int64_t[]){2, 3}) && !t.data);
     assert_fails(pf_checkpoint_expect(w, "a.weight", &t, 1, (int64_t[]){6}), PF_ESHAPE, "[6]");
-    assert_true(pf_checkpoint_axes(w, "a.weight") == 2 && pf_checkpoint_axes(w, "c") == -1);
+    assert_true(pf_checkpoint_index(w, "a.weight") == 1 && pf_checkpoint_index(w, "c") == -1);
     pf_checkpoint_close(w);
 }
 

@@ -55,12 +55,33 @@ scope_finite(const struct scope *n)
     return pf_dev_odd(n->dev) ? pf_checkpoint_expect_all_finite(n->weights) : PF_OK;
 }
 
+/* A GPU has its copy of tensor number i now: what was decoded for that is of no more use. */
+static void
+sent(const struct scope *n, int i)
+{
+    pf_tensor numbers, scale;
+    if (pf_dev_is_cuda(n->dev) && !pf_dev_is_dry(n->dev) &&
+        pf_checkpoint_f8(n->weights, i, &numbers, &scale))
+        pf_checkpoint_drop(n->weights, i);
+}
+
+/* The same of NAME.weight, of which a layer was made; err is passed on. */
+static pf_err
+made(const struct scope *n, const char *name, pf_err err)
+{
+    char full[256];
+    if (!err)
+        sent(n, pf_checkpoint_index(n->weights, full_name(full, n, name, ".weight")));
+    return err;
+}
+
 pf_err
 scope_matrix(const struct scope *n, pf_tensor *t, const char *name, int64_t K, int64_t C)
 {
     char full[256];
     full_name(full, n, name, ".weight");
-    const int axes = pf_checkpoint_axes(n->weights, full);
+    const int i = pf_checkpoint_index(n->weights, full);
+    const int axes = i < 0 ? 0 : pf_checkpoint_shape(n->weights, i)->ndim;
     PF_TRY(scope_need(n, t, full, axes < 2 ? 2 : axes,          // which says what is wrong
                       (int64_t[PF_MAX_DIMS]){K, C, 1, 1, 1, 1, 1, 1}));
     t->ndim = 2;
@@ -81,7 +102,7 @@ scope_linear(const struct scope *n, pf_layer **w, const char *name, int64_t K, i
     PF_TRY(scope_matrix(n, &weight, name, K, C));
     if (bias)
         PF_TRY(scope_bias(n, &b, name, K));
-    return pf_layer_new(n->dev, w, &weight, bias ? &b : NULL, false);
+    return made(n, name, pf_layer_new(n->dev, w, &weight, bias ? &b : NULL, false));
 }
 
 static pf_err
@@ -94,7 +115,7 @@ load_conv(const struct scope *n, pf_layer **w, const char *name, int64_t K, int6
                       (int64_t[]){K, C, kernel, kernel, kernel}));
     if (bias)
         PF_TRY(scope_bias(n, &b, name, K));
-    return pf_layer_new_f8(n->dev, w, &weight, bias ? &b : NULL, bound);
+    return made(n, name, pf_layer_new_f8(n->dev, w, &weight, bias ? &b : NULL, bound));
 }
 
 pf_err
@@ -119,7 +140,7 @@ scope_conv_doubled(const struct scope *n, pf_layer **w, const char *name, int64_
     PF_TRY(scope_need(n, &weight, full_name(full, n, name, ".weight"), 4,
                       (int64_t[]){K, C, 3, 3}));
     PF_TRY(scope_bias(n, &b, name, K));
-    return pf_layer_new_doubled(n->dev, w, &weight, &b);
+    return made(n, name, pf_layer_new_doubled(n->dev, w, &weight, &b));
 }
 
 pf_err
@@ -130,7 +151,7 @@ scope_conv_up(const struct scope *n, pf_layer **w, const char *name, int64_t K, 
     PF_TRY(scope_need(n, &weight, full_name(full, n, name, ".weight"), 5,
                       (int64_t[]){C, K, 3, 3, 3}));
     PF_TRY(scope_bias(n, &b, name, K));
-    return pf_layer_new(n->dev, w, &weight, &b, true);
+    return made(n, name, pf_layer_new(n->dev, w, &weight, &b, true));
 }
 
 /* Eight standard deviations, of the channel that has the most. */
@@ -172,9 +193,11 @@ pf_err
 net_stack_add(const struct scope *n, struct net_stack *s, int64_t *offset, const char *name,
               int64_t K, int64_t C, bool bias)
 {
+    char full[256];
     if (s->n == NET_STACK_MAX)
         return pf_fail(PF_ESHAPE, "%s%s: more than %d blocks", n->prefix, name, NET_STACK_MAX);
     PF_TRY(scope_matrix(n, &s->weight[s->n], name, K, C));
+    s->from[s->n] = pf_checkpoint_index(n->weights, full_name(full, n, name, ".weight"));
     if (bias)
         PF_TRY(scope_bias(n, &s->bias[s->n], name, K));
     if (offset)
@@ -187,7 +210,10 @@ net_stack_add(const struct scope *n, struct net_stack *s, int64_t *offset, const
 pf_err
 net_stack_layer(const struct scope *n, pf_layer **w, const struct net_stack *s, bool bias)
 {
-    return pf_layer_new_stack(n->dev, w, s->n, s->weight, bias ? s->bias : NULL);
+    PF_TRY(pf_layer_new_stack(n->dev, w, s->n, s->weight, bias ? s->bias : NULL));
+    for (int i = 0; i < s->n; i++)
+        sent(n, s->from[i]);
+    return PF_OK;
 }
 
 pf_err

@@ -45,6 +45,7 @@ struct net_stack {              /* linear maps of one input, collected to run as
     int n;
     int64_t rows;
     pf_tensor weight[NET_STACK_MAX], bias[NET_STACK_MAX];
+    int from[NET_STACK_MAX];    /* the weights' numbers in the checkpoint */
 };
 
 struct scope scope_in(const struct scope *n, const char *fmt, ...) PF_PRINTF(2, 3);
