@@ -109,11 +109,27 @@ end_quietly(void)
         set_terminate(abort);
 }
 
+/* Whether this CPU has instructions that multiply bf16 numbers. */
+static bool
+has_bf16(void)
+{
+#ifdef __x86_64__
+    const int bf16 = dnnl_cpu_isa_avx512_core_bf16;
+    return ((int)dnnl_get_effective_cpu_isa() & bf16) == bf16;
+#else
+    return false;
+#endif
+}
+
 static pf_err
 open_cpu(pf_dev *d, const char *precision)
 {
-    if (precision && strcmp(precision, "f32"))
-        return pf_fail(PF_EARG, "the CPU computes in f32 alone, not in \"%s\"", precision);
+    d->halves = precision && !strcmp(precision, "bf16");
+    if (d->halves && !has_bf16())
+        return pf_fail(PF_EDEV, "this CPU does not compute in bf16, which takes AVX512-BF16 or "
+                       "AMX; use --precision f32");
+    if (precision && !d->halves && strcmp(precision, "f32"))
+        return pf_fail(PF_EARG, "the CPU computes in f32 or bf16, not in \"%s\"", precision);
     const int threads = omp_get_max_threads();
     snprintf(d->name, sizeof d->name, "cpu (%d thread%s)", threads, threads == 1 ? "" : "s");
     end_quietly();

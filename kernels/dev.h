@@ -10,7 +10,8 @@
  *
  * Activations come from an arena that serves one stage: mark, compute, reset.  On a device that
  * computes in 16 bits activations have dtype pf_dev_dtype(dev); statistics, masks, coefficients and
- * everything that ops.h calls f32 stay f32.  The CPU computes in f32 alone.
+ * everything that ops.h calls f32 stay f32.  The CPU's activations are f32; in bf16, which takes a
+ * processor with instructions for it, only the inputs of products are rounded.
  *
  * A dry device has no memory and does no work: the same calls run on it, check their shapes and are
  * counted, so that pf_dev_peak, _kept and _need are afterwards exactly those of a real run. */

@@ -17,6 +17,7 @@ struct pf_dev {
     pf_dtype act;               /* of activations */
     bool tf32;
     bool f8;                    /* layers may be of E4M3 numbers */
+    bool halves;                /* of the CPU: oneDNN multiplies bf16 numbers */
     bool dry;                   /* addresses without memory, operators without work */
     struct pf_chunk *first, *current;
     size_t in_use, peak, kept;

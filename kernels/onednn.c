@@ -3,6 +3,8 @@
  * Each shape that a layer meets gets one primitive.  Weights are packed when the first of them is
  * made, in the order that it likes best; later shapes take the same order where oneDNN has a fast
  * primitive for it, so there is nearly always one copy.  Scratch memory comes from the arena.
+ * Where the CPU computes in bf16 weights are packed so, and an input is rounded before each
+ * product; what oneDNN cannot do so, such as depthwise kernels, stays f32.
  * Measured against cblas_sgemm and inner products: kernels/SPEED.md.  One file, though long: all of
  * it is about descriptors of oneDNN, which nobody else sees. */
 #include <oneapi/dnnl/dnnl.h>
@@ -25,6 +27,7 @@ struct primitive {
     struct primitive *next;
     struct pf_product shape;    /* the key */
     bool fused;                 /* does activation and residual itself */
+    dnnl_data_type_t type;      /* of its input and weights: f32 or bf16 */
     dnnl_primitive_t run;
     dnnl_memory_t src, dst, bias, residual, scratch, weight;    /* weight: borrowed of packed */
     int64_t scratch_bytes;
@@ -158,7 +161,8 @@ weight_axes(const pf_layer *l)
 
 /* A layer's channels-last tensor of logical sizes [B, C, ...]. */
 static dnnl_status_t
-describe_activation(dnnl_memory_desc_t *d, const pf_layer *l, const int64_t *size)
+describe_activation(dnnl_memory_desc_t *d, const pf_layer *l, const int64_t *size,
+                    dnnl_data_type_t type)
 {
     dnnl_dims_t dim, stride;
     const int axes = axes_of(l) + as_convolution(l);
@@ -174,7 +178,7 @@ describe_activation(dnnl_memory_desc_t *d, const pf_layer *l, const int64_t *siz
         step *= dim[i];
     }
     stride[0] = step;
-    return dnnl_memory_desc_init_by_strides(d, axes, dim, dnnl_f32, stride);
+    return dnnl_memory_desc_init_by_strides(d, axes, dim, type, stride);
 }
 
 /* The weight's logical sizes: [C, K] for matrix products, else [K, C, ...] or [groups, 1, 1, ...];
@@ -211,9 +215,9 @@ describe_operation(void *op, const pf_layer *l, const struct pf_product *s,
     dnnl_memory_desc_t src, dst, bias;
     dnnl_dims_t bias_dim = {l->K}, strides = {1}, gaps = {0}, before = {0}, after = {0};
     const int64_t apart = s->dilation ? s->dilation : 1;
-    dnnl_status_t st = describe_activation(&src, l, s->src);
+    dnnl_status_t st = describe_activation(&src, l, s->src, (dnnl_data_type_t)weight->data_type);
     if (st == dnnl_success)
-        st = describe_activation(&dst, l, s->dst);
+        st = describe_activation(&dst, l, s->dst, dnnl_f32);
     if (st != dnnl_success)
         return st;
     if (!l->spatial && !as_convolution(l)) {
@@ -274,7 +278,7 @@ describe_epilogue(dnnl_primitive_attr_t attr, const pf_layer *l, const struct pf
     if (st == dnnl_success && s->residual == PF_PLUS_ITSELF)
         st = dnnl_post_ops_append_sum(ops, 1);
     if (st == dnnl_success && s->residual == PF_PLUS_OTHER) {
-        st = describe_activation(&like_y, l, s->dst);
+        st = describe_activation(&like_y, l, s->dst, dnnl_f32);
         if (st == dnnl_success)
             st = dnnl_post_ops_append_binary(ops, dnnl_binary_add, &like_y);
     }
@@ -284,8 +288,19 @@ describe_epilogue(dnnl_primitive_attr_t attr, const pf_layer *l, const struct pf
     return st;
 }
 
-/* A primitive description for this shape with weights in the given order (NULL: any).  *pd is NULL
- * if oneDNN has no such thing, or only its slow reference. */
+/* Weights in any order that oneDNN likes. */
+static pf_err
+any_order(dnnl_memory_desc_t *any, const pf_layer *l, dnnl_data_type_t type)
+{
+    dnnl_dims_t dim, stride;
+    weight_layout(l, dim, stride);
+    TRY_DNNL(dnnl_memory_desc_init_by_tag(any, weight_axes(l), dim, type, dnnl_format_tag_any),
+             "weights");
+    return PF_OK;
+}
+
+/* A primitive description for this shape with weights in the given order.  *pd is NULL if oneDNN
+ * has no such thing, or only its slow reference. */
 static pf_err
 find_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
                const struct pf_product *s, bool fused, const dnnl_memory_desc_t *order,
@@ -295,15 +310,9 @@ find_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
         dnnl_matmul_desc_t matmul;
         dnnl_convolution_desc_t convolution;
     } op;
-    dnnl_memory_desc_t any;
-    dnnl_dims_t dim, stride;
     dnnl_primitive_attr_t attr;
     *pd = NULL;
-    weight_layout(l, dim, stride);
-    TRY_DNNL(dnnl_memory_desc_init_by_tag(&any, weight_axes(l), dim, dnnl_f32,
-                                          dnnl_format_tag_any),
-             "weights");
-    TRY_DNNL(describe_operation(&op, l, s, order ? order : &any), "a product of this shape");
+    TRY_DNNL(describe_operation(&op, l, s, order), "a product of this shape");
     TRY_DNNL(dnnl_primitive_attr_create(&attr), "attributes");
     dnnl_status_t st = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
     if (st == dnnl_success && fused)
@@ -335,27 +344,48 @@ may_fuse(const struct pf_product *s)
     return s->residual == PF_PLUS_OTHER && s->dilation < 2;
 }
 
-/* Best first: fused with the packed weights' order, fused with any; then the same not fused; at
- * last whatever there is. */
+/* Best first: fused with the packed weights' order, fused with any; then the same not fused.  *pd
+ * is NULL if oneDNN has none of them for this type. */
 static pf_err
-choose_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
-                 const struct pf_product *s, bool *fused)
+choose_for_type(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
+                const struct pf_product *s, bool *fused, dnnl_data_type_t type)
 {
     const struct onednn *const p = l->priv;
     const bool plain = s->act == PF_NONE && s->residual == PF_ALONE;
+    dnnl_memory_desc_t any;
+    PF_TRY(any_order(&any, l, type));
     for (*fused = may_fuse(s);; *fused = false) {
         for (const struct packed *w = p->packed; w; w = w->next) {
+            if ((dnnl_data_type_t)w->desc.data_type != type)
+                continue;
             PF_TRY(find_primitive(dev, pd, l, s, *fused, &w->desc, false));
             if (*pd)
                 return PF_OK;
         }
-        PF_TRY(find_primitive(dev, pd, l, s, *fused, NULL, false));
-        if (*pd)
+        PF_TRY(find_primitive(dev, pd, l, s, *fused, &any, false));
+        if (*pd || plain || !*fused)
             return PF_OK;
-        if (plain || !*fused)
-            break;
     }
-    PF_TRY(find_primitive(dev, pd, l, s, *fused, NULL, true));
+}
+
+/* bf16 if that is wished and there is such a thing, else f32; at last whatever there is. */
+static pf_err
+choose_primitive(pf_dev *dev, dnnl_primitive_desc_t *pd, const pf_layer *l,
+                 const struct pf_product *s, bool *fused, dnnl_data_type_t *type)
+{
+    dnnl_memory_desc_t any;
+    *type = dnnl_bf16;
+    *pd = NULL;
+    if (dev->halves && !l->depthwise)
+        PF_TRY(choose_for_type(dev, pd, l, s, fused, *type));
+    if (*pd)
+        return PF_OK;
+    *type = dnnl_f32;
+    PF_TRY(choose_for_type(dev, pd, l, s, fused, *type));
+    if (*pd)
+        return PF_OK;
+    PF_TRY(any_order(&any, l, *type));
+    PF_TRY(find_primitive(dev, pd, l, s, *fused, &any, true));
     return *pd ? PF_OK : pf_fail(PF_EDEV, "oneDNN has no product of this shape");
 }
 
@@ -482,8 +512,8 @@ make_memories(pf_dev *dev, struct primitive *e, const pf_layer *l, dnnl_primitiv
     void *const none = DNNL_MEMORY_NONE;
     const dnnl_memory_desc_t *const scratch =
         dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-    TRY_DNNL(describe_activation(&src, l, e->shape.src), "a tensor");
-    TRY_DNNL(describe_activation(&dst, l, e->shape.dst), "a tensor");
+    TRY_DNNL(describe_activation(&src, l, e->shape.src, e->type), "a tensor");
+    TRY_DNNL(describe_activation(&dst, l, e->shape.dst, dnnl_f32), "a tensor");
     TRY_DNNL(dnnl_memory_create(&e->src, &src, dev->engine, none), "a tensor");
     TRY_DNNL(dnnl_memory_create(&e->dst, &dst, dev->engine, none), "a tensor");
     TRY_DNNL(dnnl_memory_create(&e->residual, &dst, dev->engine, none), "a tensor");
@@ -507,7 +537,7 @@ make_primitive(pf_dev *dev, const pf_layer *l, const struct pf_product *s, struc
     if (!e)
         return pf_fail(PF_ENOMEM, "no memory for a primitive");
     e->shape = *s;
-    pf_err err = choose_primitive(dev, &pd, l, s, &e->fused);
+    pf_err err = choose_primitive(dev, &pd, l, s, &e->fused, &e->type);
     if (err) {
         free_primitive(e);
         return err;
@@ -541,14 +571,40 @@ get_primitive(pf_dev *dev, const pf_layer *l, const struct pf_product *s, struct
     return make_primitive(dev, l, s, out);
 }
 
+static int64_t
+count(const int64_t *size, int axes)
+{
+    int64_t n = 1;
+    for (int i = 0; i < axes; i++)
+        n *= size[i];
+    return n;
+}
+
+/* x as what the primitive reads. */
+static pf_err
+round_input(pf_dev *dev, const void **to, const float *x, int64_t n)
+{
+    enum { PART = 16384 };
+    pf_tensor rounded;
+    PF_TRY(PF_ALLOC(dev, &rounded, PF_BF16, n));
+    *to = rounded.data;
+#pragma omp parallel for if (n > PART)
+    for (int64_t i = 0; i < (dev->dry ? 0 : n); i += PART)
+        pf_from_f32((uint16_t *)rounded.data + i, x + i, PF_BF16, n - i < PART ? n - i : PART);
+    return PF_OK;
+}
+
 static pf_err
 execute(pf_dev *dev, struct primitive *e, float *y, const float *x, const float *bias,
-        const float *residual)
+        const float *residual, int axes)
 {
     dnnl_exec_arg_t args[6] = {
         {DNNL_ARG_SRC, e->src}, {DNNL_ARG_DST, e->dst}, {DNNL_ARG_WEIGHTS, e->weight}};
     int n = 3;
     pf_tensor scratch = {0};
+    const void *input = x;
+    if (e->type == dnnl_bf16)
+        PF_TRY(round_input(dev, &input, x, count(e->shape.src, axes)));
     if (e->scratch_bytes)
         PF_TRY(PF_ALLOC(dev, &scratch, PF_U8, e->scratch_bytes));
     if (dev->dry)
@@ -557,7 +613,7 @@ execute(pf_dev *dev, struct primitive *e, float *y, const float *x, const float 
         dnnl_memory_set_data_handle(e->scratch, scratch.data);
         args[n++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, e->scratch};
     }
-    dnnl_memory_set_data_handle(e->src, (void *)(uintptr_t)x);
+    dnnl_memory_set_data_handle(e->src, (void *)(uintptr_t)input);
     dnnl_memory_set_data_handle(e->dst, y);
     if (bias) {
         dnnl_memory_set_data_handle(e->bias, (void *)(uintptr_t)bias);
@@ -610,9 +666,8 @@ run_in_scratch(pf_dev *dev, const pf_layer *layer, const struct pf_product *shap
 {
     struct pf_product s = *shape;
     struct primitive *e;
-    int64_t n = 1;
-    for (int i = 0; i < axes_of(layer); i++)
-        n *= s.dst[i];
+    const int axes = axes_of(layer);
+    const int64_t n = count(s.dst, axes);
     if ((layer->spatial || as_convolution(layer)) && residual && residual != y && act == PF_NONE) {
         if (!dev->dry)        /* oneDNN's fast convolution adds to its output, not another tensor */
             copy(y, residual, n);
@@ -623,11 +678,11 @@ run_in_scratch(pf_dev *dev, const pf_layer *layer, const struct pf_product *shap
     s.residual = !residual ? PF_ALONE : residual == y ? PF_PLUS_ITSELF : PF_PLUS_OTHER;
     PF_TRY(get_primitive(dev, layer, &s, &e));
     if (e->fused)
-        return execute(dev, e, y, x, bias, residual);
+        return execute(dev, e, y, x, bias, residual, axes);
     pf_tensor product = PF_VIEW(y, PF_F32, n);
     if (residual == y)
         PF_TRY(PF_ALLOC(dev, &product, PF_F32, n));
-    PF_TRY(execute(dev, e, product.data, x, bias, NULL));
+    PF_TRY(execute(dev, e, product.data, x, bias, NULL, axes));
     if (!dev->dry)
         finish(y, product.data, residual, n, act);
     return PF_OK;

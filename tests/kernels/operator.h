@@ -68,6 +68,35 @@ act_double(double x, enum pf_act act)
     }
 }
 
+/* A CPU device that multiplies bf16 numbers, closed by the caller; skips where there is none. */
+static __attribute__((unused)) pf_dev *
+halves_opened(void)
+{
+    pf_dev *dev;
+    const pf_err err = pf_dev_open(&dev, "cpu", "bf16");
+    if (err == PF_EDEV) {
+        print_message("# %s\n", pf_error());
+        skip();
+    }
+    assert_ok(err);
+    return dev;
+}
+
+/* Rounded inputs tell: as far from f32 as bf16 is, no nearer and no farther. */
+static void __attribute__((unused))
+assert_rounded(const pf_tensor *y, const pf_tensor *exact)
+{
+    double sum = 0, all = 0;
+    for (int64_t i = 0, n = pf_tensor_count(y); i < n; i++) {
+        const double a = floats(y)[i], b = floats(exact)[i];
+        sum += (a - b) * (a - b);
+        all += b * b;
+    }
+    const double e = sqrt(sum / all);
+    if (!(e > 1e-4 && e < 1e-2))
+        fail_msg("relative error %.3g: expected that of bf16, 1e-4 to 1e-2", e);
+}
+
 /* ---- CUDA against the CPU ----
  *
  *     for (int p = 0; gpu_opened(p); p++) {   // f32, tf32, bf16, f16; skips without a GPU

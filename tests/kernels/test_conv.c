@@ -112,6 +112,34 @@ test_every_kind_matches_the_definition(void **state)
         check_case(&s[i], 10 * i);
 }
 
+static void
+test_cpu_in_bf16_is_near(void **state)
+{
+    static const struct conv_case s[] = {
+        {2, {1, 8, 8}, 64, 32, {1, 3, 3}, 2, 1, 1, 1, false},
+        {1, {1, 16, 16}, 32, 48, {1, 3, 3}, 2, 2, 1, 1, false},
+        {1, {5, 6, 7}, 32, 16, {3, 3, 3}, 3, 1, 1, 1, false},
+        {1, {3, 2, 4}, 32, 16, {3, 3, 3}, 3, 2, 1, 1, true},
+    };
+    pf_dev *const half = halves_opened();
+    (void)state;
+    for (size_t i = 0; i < sizeof s / sizeof *s; i++) {
+        int64_t xd[5], yd[5], wd[5], out[3];
+        const int axes = shapes(&s[i], xd, yd, wd, out);
+        pf_tensor x = uniform(i, axes, xd), w = uniform(i + 1, axes, wd),
+                  r = uniform(i + 2, axes, yd), bias = UNIFORM(i + 3, s[i].K);
+        pf_tensor y = shaped(axes, yd), want = shaped(axes, yd);
+        const struct pf_epilogue e = {.residual = i ? &r : NULL};
+        pf_layer *exact, *rounded;
+        assert_ok(pf_layer_new(cpu, &exact, &w, &bias, s[i].transposed));
+        assert_ok(pf_layer_new(half, &rounded, &w, &bias, s[i].transposed));
+        assert_ok(pf_conv(cpu, &want, &x, exact, s[i].stride, s[i].before, s[i].after, &e));
+        assert_ok(pf_conv(half, &y, &x, rounded, s[i].stride, s[i].before, s[i].after, &e));
+        assert_rounded(&y, &want);
+    }
+    pf_dev_close(half);
+}
+
 /* One layer at two sizes, f16 weights, and every epilogue against doing the steps one by one. */
 static void
 test_epilogue_is_what_the_steps_would_do(void **state)
@@ -896,6 +924,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_worked_example),
         cmocka_unit_test(test_every_kind_matches_the_definition),
+        cmocka_unit_test(test_cpu_in_bf16_is_near),
         cmocka_unit_test(test_epilogue_is_what_the_steps_would_do),
         cmocka_unit_test(test_epilogue_keeps_what_is_no_number),
         cmocka_unit_test(test_doubled_worked_example),

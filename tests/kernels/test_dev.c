@@ -18,9 +18,14 @@ test_only_known_devices_and_precisions_open(void **state)
     assert_fails(pf_dev_open(&dev, "cuda:", NULL), PF_EARG, "no device \"cuda:\"");
     assert_fails(pf_dev_open(&dev, "cuda:1x", NULL), PF_EARG, "no device \"cuda:1x\"");
     assert_fails(pf_dev_open(&dev, "cuda:1000", NULL), PF_EDEV, "cuda:1000");
-    assert_fails(pf_dev_open(&dev, "cpu", "bf16"), PF_EARG, "f32 alone");
-    assert_fails(pf_dev_open(&dev, "cpu", "f8"), PF_EARG, "f32 alone");
+    assert_fails(pf_dev_open(&dev, "cpu", "f16"), PF_EARG, "f32 or bf16, not in \"f16\"");
+    assert_fails(pf_dev_open(&dev, "cpu", "f8"), PF_EARG, "f32 or bf16");
     assert_null(dev);
+    if (pf_dev_open(&dev, "cpu", "bf16") == PF_OK)
+        assert_true(pf_dev_dtype(dev) == PF_F32);
+    else
+        assert_non_null(strstr(pf_error(), "takes AVX512-BF16 or AMX; use --precision f32"));
+    pf_dev_close(dev);
     pf_dev_close(NULL);
 }
 

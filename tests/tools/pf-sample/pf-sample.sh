@@ -70,8 +70,8 @@ ok "and nothing is left" test -z "$(ls -A | grep -vxE 'plan|said|old.pf|photo.pf
 fails "weights are wanted" 2 "-w WEIGHTS is missing" pf-sample --plan -c "$D/config.yaml"
 fails "a batch of none" 2 "--batch-view-num" sample --plan --batch-view-num 0
 fails "no such device" 2 'not "gpu"' sample --plan -d gpu
-fails "no such precision" 1 "f32 alone" sample --plan --precision bf16
-fails "nor is there FP8 on the CPU" 1 "f32 alone" sample --plan --precision f8
+fails "no such precision" 1 "f32 or bf16" sample --plan --precision f16
+fails "nor is there FP8 on the CPU" 1 "f32 or bf16" sample --plan --precision f8
 fails "no such weights" 1 "none.safetensors" sample --plan -w none.safetensors
 sed "s/context_dim: [0-9]*/context_dim: 121/" "$D/config.yaml" >other.yaml
 fails "weights of another size" 1 "attn2.to_v.weight" sample --plan -c other.yaml
