@@ -11,9 +11,10 @@
  * place j ^ (line % 8).  The first product takes steps of 16 columns: columns 40..47 of heads of 40
  * are zeros.  Behind the values stand 8 columns of ones: the second product gives the sums of
  * weights too, of the same rounded weights.  Weights stay in registers; each 16 keys' are
- * multiplied while the next ones are computed.  The output is scaled down only when a maximum grows
- * by 2^8, and masks are surveyed, as in attention.cu.  Where a mask is in strips, rows of queries,
- * keys, values and results are looked up in their order.
+ * multiplied while the next ones are computed.  In f16 the output is scaled down only when a
+ * maximum grows by 2^8, as in attention.cu, in bf16 by 2^80 (is_beyond()).  Masks are surveyed, as
+ * there.  Where a mask is in strips, rows of queries, keys, values and results are looked up in
+ * their order.
  *
  * T = Q = 1024, d = 40, B = 32, h = 8: each multiprocessor has 341 times 64 queries and 96
  * keys.  In cycles that is 3 * 48 + 6 * 24 = 288 of products, 384 of powers of 2, of which the
@@ -30,6 +31,7 @@
 enum { PANEL = 64 };            // columns of a panel
 enum { GROUPS = 4, ROWS = 64, QUERIES = GROUPS * ROWS };
 enum { WARPS = 4 * GROUPS, THREADS = (WARPS + 4) * PF_WARP };
+enum { ROOM = 80 };             // 2^80 values of 2^10 and all their sums are far below 2^127
 // Five threads, four that work and one that carries, share the 480 registers of the start.
 enum { WORKERS_REGISTERS = 112, CARRIERS_REGISTERS = 32 };
 enum : uint32_t { LAST = 1u << 31 };    // in a tile's register: the job's last one
@@ -59,6 +61,10 @@ template <int STAGES> struct signals {
 };
 
 }
+
+/* Has T the exponents of f32? */
+template <typename T> static constexpr bool WIDE = sizeof(T) == 2;
+template <> constexpr bool WIDE<__half> = false;
 
 static __device__ __forceinline__ void
 arrive(uint64_t *barrier)
@@ -246,6 +252,7 @@ namespace {
  * are laid out; and the exponents that weights are relative to, of rows g and g + 8. */
 template <int D> struct output {
     float sum[(D + 8) / 2], top[2];
+    float limit;                // is_beyond(): a score that is 2^ROOM beyond the lesser one
 };
 
 }
@@ -282,6 +289,21 @@ raise(output<D> &o, const float (&s)[KEYS / 2], float scale)
             o.sum[4 * n + 2 * half + 1] *= shrink;
         }
     }
+    o.limit = (fminf(o.top[0], o.top[1]) + ROOM) / scale;
+}
+
+/* In bf16, which has the exponents of f32, a weight may be 2^ROOM: a row keeps the maximum of its
+ * first tile until a score says that this is too little.  To ask that takes half as many
+ * instructions as the maximum, and no shuffles: what is above 0 is in the order of its bits. */
+template <int D, int KEYS> static __device__ __forceinline__ bool
+is_beyond(const output<D> &o, const float (&s)[KEYS / 2])
+{
+    int most = __float_as_int(s[0]);
+#pragma unroll
+    for (int i = 1; i + 1 < KEYS / 2; i += 2)
+        most = __vimax3_s32(most, __float_as_int(s[i]), __float_as_int(s[i + 1]));
+    most = max(most, __float_as_int(s[KEYS / 2 - 1]));
+    return !(o.limit > 0) || most > __float_as_int(o.limit);
 }
 
 /* o += weights of the scores s, by `values`, 16 keys at a time.  Who has seen nothing yet has
@@ -354,7 +376,8 @@ add_tile(output<D> &o, const call<T> &j, unsigned queries, unsigned tile, uint32
         pf_group_own(s[n]);
     if (!all)
         hide<KEYS>(s, see);
-    raise<D, KEYS>(o, s, j.scale);
+    if (!WIDE<T> || __any_sync(PF_WHOLE_WARP, is_beyond<D, KEYS>(o, s)))
+        raise<D, KEYS>(o, s, j.scale);
     add_values<T, D, KEYS>(o, s, j.scale, pf_group_columns(tile + R::VALUES, KEYS * LINE));
     pf_group_wait<0>();
 #pragma unroll

@@ -338,6 +338,31 @@ test_cuda_large_scores_do_not_overflow(void **state)
     }
 }
 
+/* Scores of token t: rising and falling by half from one to the next; low, then 300, then 600
+ * higher.  A maximum of the first tile alone is too little for some and enough for others. */
+static void
+test_cuda_scores_may_rise(void **state)
+{
+    enum { T = 512, H = 2, KINDS = 3 };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < (sanitized() ? 1 : 3 * KINDS); i++) {
+            const int64_t d = (int64_t[]){40, 64, 80}[i / KINDS];
+            pf_tensor in = UNIFORM(9, 1, T, 3 * H * d);
+            for (int t = 0; t < T; t++)
+                for (int64_t k = 0; k < 2 * H * d; k++) {
+                    const float score[KINDS] = {0.5f * (float)t, -0.5f * (float)t,
+                                                -300.0f + 300.0f * (float)(t / 171)};
+                    const float one = k < H * d ? 1 : score[i % KINDS];
+                    floats(&in)[t * 3 * H * d + k] = k % d ? 0 : one;
+                }
+            struct pair x = pair_of(in, pf_dev_dtype(gpu)), y = PAIR_EMPTY(1, T, H * d);
+            assert_ok(pf_attention(cpu, &y.cpu, &x.cpu, H, 1, NULL, 0));
+            assert_ok(pf_attention(gpu, &y.gpu, &x.gpu, H, 1, NULL, 0));
+            assert_pair(&y, p);
+        }
+}
+
 /* Where rows of heads do not begin at multiples of 16 bytes. */
 static void
 test_cuda_takes_any_address(void **state)
@@ -394,6 +419,7 @@ main(void)
         cmocka_unit_test(test_cuda_knows_the_order_of_strips),
         cmocka_unit_test(test_cuda_takes_any_scale),
         cmocka_unit_test(test_cuda_large_scores_do_not_overflow),
+        cmocka_unit_test(test_cuda_scores_may_rise),
         cmocka_unit_test(test_cuda_takes_any_address),
         cmocka_unit_test(test_cuda_gives_the_same_bytes_twice),
     };
