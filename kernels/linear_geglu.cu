@@ -5,15 +5,15 @@
  * memory, all channels of them: 128 columns of a and those of g that gate them.  Rows of x stream
  * past, 64 in a tile, brought by the copy engine (TMA) step by step of 64 channels into a ring of
  * places.  Two groups of 4 warps take tiles in turn: while one multiplies (wgmma), the other gates
- * the sums in its registers, adds the biases and stores.  A turn goes to the other group with the
- * last step's products still under way.  Barriers say that a step has arrived (full), that it is
- * read (empty), whose turn it is.
+ * the sums in its registers and stores.  Sums begin with the biases, which lie in shared memory.  A
+ * turn goes to the other group with the last step's products still under way.  Barriers say that a
+ * step has arrived (full), that it is read (empty), whose turn it is.
  *
  * More channels: gate_streams().  Weights stream past too: a step of 64 channels of 128 rows and
  * 256 columns is one place of a ring of four.  Two blocks are a pair (cluster) of the same columns;
  * each brings half of the weights, a's or g's, for both.  Both groups multiply by the same weights,
  * each its 64 rows, the second a step behind the first, so that one has products while the other
- * begins to gate.
+ * begins to gate.  A job's biases come while the one before it is multiplied.
  *
  * A thread's sums of a product are pairs of columns 8 apart.  The weights' lines lie in such an
  * order that these pairs follow each other in y: line 32 q + 8 j + 2 t + i of a half is column 32 q
@@ -66,6 +66,7 @@ struct room {
 };
 
 struct signals {
+    __align__(16) float bias[LINES];    // of a's columns, then of those that gate them
     uint64_t w_full[room::STEPS], x_full[room::PLACES], x_empty[room::PLACES], turn[GROUPS];
 };
 
@@ -123,6 +124,37 @@ multiply(float (&sum)[LINES / 2], unsigned x, unsigned w)
     pf_group_commit();
 }
 
+/* Biases number i of a and of what gates it, of the columns from n on; 0 where there are none. */
+template <typename T> static __device__ __forceinline__ float2
+bias_at(const call<T> &j, int n, int i)
+{
+    if (!j.bias || n + i >= j.N)
+        return {0, 0};
+    return {__ldg(j.bias + n + i), __ldg(j.bias + j.N + n + i)};
+}
+
+static __device__ __forceinline__ void
+keep_bias(float *to, float2 v, int i)
+{
+    to[i] = v.x;
+    to[COLUMNS + i] = v.y;
+}
+
+/* sum [64, LINES] = the biases of its columns. */
+static __device__ __forceinline__ void
+begin(float (&sum)[LINES / 2], const float *bias)
+{
+    const int t = threadIdx.x % 4;
+#pragma unroll
+    for (int q = 0; q < LINES / RUN; q++) {
+        float v[8];
+        pf_read(v, bias + q * RUN + 8 * t);
+#pragma unroll
+        for (int k = 0; k < 8; k++)
+            sum[16 * q + k / 2 * 4 + k % 2] = sum[16 * q + k / 2 * 4 + 2 + k % 2] = v[k];
+    }
+}
+
 /* All products are done: the sums are there. */
 static __device__ __forceinline__ void
 take(float (&sum)[LINES / 2])
@@ -138,9 +170,7 @@ take(float (&sum)[LINES / 2])
 template <typename T> static __device__ __forceinline__ void
 add_up(float (&sum)[LINES / 2], int steps, unsigned n, unsigned base, signals *s, uint64_t *next)
 {
-#pragma unroll
-    for (int i = 0; i < LINES / 2; i++)
-        sum[i] = 0;
+    begin(sum, s->bias);
 #pragma unroll 1
     for (int k = 0; k < steps; k++, n++) {
         const unsigned x = base + room::X + n % room::PLACES * room::PLACE,
@@ -159,32 +189,21 @@ add_up(float (&sum)[LINES / 2], int steps, unsigned n, unsigned base, signals *s
     arrive(&s->x_empty[(n - 1) % room::PLACES]);
 }
 
-static __device__ __forceinline__ void
-read_bias(float (&v)[8], const float *bias, int n)
-{
-    if (bias)
-        pf_read_floats(v, bias + n);
-}
-
 /* y from the sums of a tile: rows row and row + 8, of each 32 columns 8 from n on. */
 template <typename T> static __device__ __forceinline__ void
 store(const float (&sum)[LINES / 2], const call<T> &j, int row, int n)
 {
 #pragma unroll
     for (int q = 0; q < COLUMNS / RUN; q++, n += RUN) {
-        float a[8] = {}, g[8] = {};
         if (n >= j.N)
             return;
-        read_bias(a, j.bias, n);
-        read_bias(g, j.bias, j.N + n);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             float v[8];
 #pragma unroll
             for (int k = 0; k < 8; k++) {
                 const int at = 16 * q + k / 2 * 4 + 2 * half + k % 2;
-                v[k] = (sum[at] + a[k]) *
-                       pf_activated_as<T>(sum[LINES / 4 + at] + g[k], PF_GELU);
+                v[k] = sum[at] * pf_activated_as<T>(sum[LINES / 4 + at], PF_GELU);
             }
             if (row + 8 * half < j.M)
                 pf_write(j.y + (int64_t)(row + 8 * half) * j.N + n, v);
@@ -237,6 +256,8 @@ gate(const __grid_constant__ call<T> j)
         set_up(s);
         pf_group_sees_copies(); // the copy engine sees the barriers
     }
+    if (threadIdx.x < COLUMNS)
+        keep_bias(s->bias, bias_at(j, blockIdx.x % j.columns * COLUMNS, threadIdx.x), threadIdx.x);
     __syncthreads();
     if (threadIdx.x / PF_WARP >= WARPS) {
         pf_registers_fewer<CARRIERS_REGISTERS>();
@@ -265,6 +286,7 @@ struct stream_room {
 };
 
 struct streams {
+    __align__(16) float bias[GROUPS][2][LINES];         // as in signals; of this job and the next
     uint64_t full[stream_room::PLACES], empty[stream_room::PLACES], ahead;
 };
 
@@ -321,14 +343,16 @@ work_on_streams(const call<T> &j, unsigned base, streams *s, int rank)
     typedef stream_room R;
     const int group = threadIdx.x / 128, lane = threadIdx.x % PF_WARP;
     const int row = (rank * GROUPS + group) * ROWS + threadIdx.x % 128 / PF_WARP * 16 + lane / 4;
+    const int jobs = j.tiles * j.columns, step = gridDim.x / PAIR, own = threadIdx.x % COLUMNS;
     unsigned odd = 0;
     pf_turn<R::PLACES> at = {0, 0};
     float sum[LINES / 2];
+    keep_bias(s->bias[group][0], bias_at(j, blockIdx.x / PAIR / j.tiles * COLUMNS, own), own);
+    pf_group_sync(1 + group);
 #pragma unroll 1
-    for (int i = blockIdx.x / PAIR; i < j.tiles * j.columns; i += gridDim.x / PAIR) {
-#pragma unroll
-        for (int k = 0; k < LINES / 2; k++)
-            sum[k] = 0;
+    for (int i = blockIdx.x / PAIR; i < jobs; i += step) {
+        const float2 next = bias_at(j, (i + step) / j.tiles * COLUMNS, own);
+        begin(sum, s->bias[group][odd]);
         if (group)
             pf_barrier_wait(&s->ahead, odd);
         odd ^= 1;
@@ -348,6 +372,8 @@ work_on_streams(const call<T> &j, unsigned base, streams *s, int rank)
         }
         take(sum);
         leave(s, at.at ? at.at - 1 : R::PLACES - 1);
+        keep_bias(s->bias[group][odd], next, own);
+        pf_group_sync(1 + group);       // nobody reads these of the job before any more
         store(sum, j, i % j.tiles * (PAIR * GROUPS * ROWS) + row,
               i / j.tiles * COLUMNS + lane % 4 * 8);
     }

@@ -337,6 +337,13 @@ pf_group_columns(unsigned address, int panel)
     return pf_group_operand(address) + ((uint64_t)(panel / 16 - 1) << 16);
 }
 
+/* All 128 threads of a group, and what they wrote to shared memory; id: 1 to 15, its own. */
+static __device__ __forceinline__ void
+pf_group_sync(int id)
+{
+    asm volatile("bar.sync %0, 128;" ::"r"(id) : "memory");
+}
+
 /* ---- Hopper: registers of a group ---- */
 
 /* Each thread of these four warps gives registers back until it has N, or takes some. */
