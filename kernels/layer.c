@@ -185,6 +185,74 @@ pf_layer_new_slice(pf_dev *dev, pf_layer **layer, const pf_tensor *weight, const
     return take_layer(dev, layer, &part, bias);
 }
 
+/* to [K, C] = a b, rows ROWS at a time: they share what is read of b. */
+static void
+multiply(float *to, const float *a, const float *b, int64_t K, int64_t M, int64_t C)
+{
+    enum { ROWS = 4, COLUMNS = 256 };
+#pragma omp parallel for collapse(2)
+    for (int64_t k0 = 0; k0 < K; k0 += ROWS)
+        for (int64_t c0 = 0; c0 < C; c0 += COLUMNS) {
+            const int64_t n = C - c0 < COLUMNS ? C - c0 : COLUMNS,
+                          rows = K - k0 < ROWS ? K - k0 : ROWS;
+            float sum[ROWS][COLUMNS] = {0};
+            for (int64_t m = 0; m < M; m++)
+                for (int64_t r = 0; r < rows; r++) {
+                    const float by = a[(k0 + r) * M + m], *const row = b + m * C + c0;
+#pragma omp simd
+                    for (int64_t j = 0; j < n; j++)
+                        sum[r][j] += by * row[j];
+                }
+            for (int64_t r = 0; r < rows; r++)
+                memcpy(to + (k0 + r) * C + c0, sum[r], (size_t)n * sizeof(float));
+        }
+}
+
+static pf_err
+product_on_host(pf_tensor *weight, const pf_tensor factor[2])
+{
+    const int64_t K = factor[0].dim[0], M = factor[1].dim[0], C = factor[1].dim[1];
+    pf_tensor f[2] = {0};
+    pf_err err = PF_TENSOR_NEW(weight, PF_F32, K, C);
+    for (int i = 0; i < 2 && !err; i++) {
+        err = pf_tensor_new_unset(&f[i], PF_F32, 2, factor[i].dim);
+        if (!err)
+            pf_to_f32(f[i].data, factor[i].data, factor[i].dtype, pf_tensor_count(&f[i]));
+    }
+    if (!err)
+        multiply(weight->data, f[0].data, f[1].data, K, M, C);
+    else
+        pf_tensor_release(weight);
+    pf_tensor_release(&f[0]);
+    pf_tensor_release(&f[1]);
+    return err;
+}
+
+pf_err
+pf_layer_new_product(pf_dev *dev, pf_layer **layer, const pf_tensor *a, const pf_tensor *b,
+                     const pf_tensor *bias)
+{
+    const pf_tensor factor[] = {*a, *b};
+    *layer = NULL;
+    PF_TRY(check_layer(a, bias, false, a->dim[0]));
+    PF_TRY(check_layer(b, NULL, false, b->dim[0]));
+    if (a->ndim != 2 || b->ndim != 2 || a->dim[1] != b->dim[0])
+        return pf_fail(PF_ESHAPE, "a product of a map of %lld inputs and one of %lld outputs",
+                       (long long)a->dim[1], (long long)b->dim[0]);
+    pf_tensor weight = PF_VIEW(b->data, PF_F32, a->dim[0], b->dim[1]);
+    if (dev->dry)                               /* the shape is all that counts */
+        return pf_layer_new(dev, layer, &weight, bias, false);
+    if (!(PF_CUDA && dev->cuda)) {
+        PF_TRY(product_on_host(&weight, factor));
+        return take_layer(dev, layer, &weight, bias);
+    }
+    const pf_layer form = {.K = a->dim[0], .C = b->dim[1], .weight = weight, .factors = factor};
+    PF_TRY(new_layer(dev, layer, &form, bias));
+    (*layer)->factors = NULL;                   /* they are the caller's */
+    (*layer)->weight.data = NULL;
+    return PF_OK;
+}
+
 /* Of the shape of all, whose memory is nobody's: a GPU packs one after the other. */
 static pf_err
 stack_on_gpu(pf_dev *dev, pf_layer **layer, const pf_tensor *all, const pf_tensor *weights,

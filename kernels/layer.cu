@@ -128,9 +128,63 @@ upload_lines(pf_dev *dev, const pf_layer *l, const pf_tensor *to, const pf_tenso
     return PF_OK;
 }
 
+enum { TILE = 64, DEEP = 16, EACH = TILE / DEEP };      // of multiply(), by DEEP x DEEP threads
+
+// to [K, padded] = a [K, M] b [M, C], summed in the order of M.  A thread has EACH x EACH numbers.
+template <typename T> static __global__ void
+multiply(T *to, const float *a, const float *b, int K, int M, int C, int64_t padded)
+{
+    __shared__ float as[DEEP][TILE + 1], bs[DEEP][TILE];
+    const int x = threadIdx.x % DEEP, y = threadIdx.x / DEEP, k0 = blockIdx.y * TILE,
+              c0 = blockIdx.x * TILE;
+    float sum[EACH][EACH] = {};
+    for (int m = 0; m < M; m += DEEP) {
+        for (int i = threadIdx.x; i < TILE * DEEP; i += DEEP * DEEP) {
+            const int k = k0 + i / DEEP, am = m + i % DEEP, c = c0 + i % TILE, bm = m + i / TILE;
+            as[i % DEEP][i / DEEP] = k < K && am < M ? a[(int64_t)k * M + am] : 0;
+            bs[i / TILE][i % TILE] = c < C && bm < M ? b[(int64_t)bm * C + c] : 0;
+        }
+        __syncthreads();
+#pragma unroll
+        for (int d = 0; d < DEEP; d++)
+#pragma unroll
+            for (int i = 0; i < EACH; i++)
+#pragma unroll
+                for (int j = 0; j < EACH; j++)
+                    sum[i][j] = fmaf(as[d][y + i * DEEP], bs[d][x + j * DEEP], sum[i][j]);
+        __syncthreads();
+    }
+    for (int i = 0; i < EACH; i++)
+        for (int j = 0; j < EACH; j++) {
+            const int k = k0 + y + i * DEEP, c = c0 + x + j * DEEP;
+            if (k < K && c < C)
+                to[k * padded + c] = pf_store<T>(sum[i][j]);
+        }
+}
+
+// The layer's weight from its factors, which pass through the arena as f32.
+static pf_err
+upload_product(pf_dev *dev, const pf_layer *l, const pf_tensor *to)
+{
+    const size_t mark = pf_dev_mark(dev);
+    pf_tensor f[2];
+    for (int i = 0; i < 2; i++) {
+        PF_TRY(pf_dev_alloc(dev, &f[i], PF_F32, 2, l->factors[i].dim));
+        PF_TRY(pf_cuda_put(dev, &f[i], &l->factors[i]));
+    }
+    const dim3 blocks((unsigned)((l->C + TILE - 1) / TILE), (unsigned)((l->K + TILE - 1) / TILE));
+    PF_FOR_TYPE(to->dtype, T, multiply<T><<<blocks, DEEP * DEEP, 0, pf_cuda_stream(dev)>>>(
+        (T *)to->data, (const float *)f[0].data, (const float *)f[1].data, (int)l->K,
+        (int)f[1].dim[0], (int)l->C, pf_weight_of(l)->padded));
+    pf_dev_reset(dev, mark);
+    return pf_launched(dev, "a product of weights");
+}
+
 static pf_err
 upload(pf_dev *dev, const pf_layer *l, const pf_tensor *to)
 {
+    if (l->factors)
+        return upload_product(dev, l, to);
     if (!l->parts)
         return upload_lines(dev, l, to, &l->weight, 0, rows_of(l) * l->C);
     for (int64_t k = 0, i = 0; k < l->K; k += l->parts[i++].dim[0])

@@ -22,6 +22,7 @@ typedef struct pf_layer {
     bool depthwise;             /* each channel by its own kernel: K = C, weight [C, 1, h, w] */
     pf_tensor weight;           /* as given: host; of a stack that a GPU packs the shape alone */
     const pf_tensor *parts;     /* of such a stack while it is packed, or NULL */
+    const pf_tensor *factors;   /* of a product that a GPU makes: two, or NULL */
     pf_tensor bias;             /* f32 [K] on the device; data NULL if none */
     float bound;                /* of the input of a layer of E4M3 numbers; 0: it is not one */
     pf_tensor scale;            /* its factors, f32 [2] on the device: the input's, the product's */
@@ -48,6 +49,11 @@ pf_err pf_layer_new_depthwise(pf_dev *dev, pf_layer **layer, const pf_tensor *we
  * product); no bias where biases is NULL, else biases[i] for each. */
 pf_err pf_layer_new_stack(pf_dev *dev, pf_layer **layer, int n, const pf_tensor *weights,
                           const pf_tensor *biases) PF_MUST_USE;
+
+/* The same of the product a b, of a [K, M] and b [M, C]: two maps in one.  Added as f32 in the
+ * order of M, then rounded. */
+pf_err pf_layer_new_product(pf_dev *dev, pf_layer **layer, const pf_tensor *a, const pf_tensor *b,
+                            const pf_tensor *bias) PF_MUST_USE;
 
 /* The same of [K, C, 3, 3], for pf_conv of x with each pixel doubled along both sides (nearest
  * upsampling), which nobody makes: y's pixels of one parity see 2 x 2 of x's, whose weights are

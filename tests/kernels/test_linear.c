@@ -48,6 +48,31 @@ test_odd_sizes_match_the_definition(void **state)
     }
 }
 
+/* Many rows or few, an activation and a residual, and twice the same bytes. */
+static void
+test_cpu_in_bf16_is_near(void **state)
+{
+    static const int64_t M[] = {1, 17, 100, 257};
+    pf_dev *const half = halves_opened();
+    (void)state;
+    for (size_t j = 0; j < sizeof M / sizeof *M; j++) {
+        pf_tensor w = UNIFORM(1, 96, 326), b = UNIFORM(2, 96), x = UNIFORM(3, M[j], 326);
+        pf_tensor r = UNIFORM(4, M[j], 96), y = EMPTY(M[j], 96), again = EMPTY(M[j], 96),
+                  want = EMPTY(M[j], 96);
+        pf_layer *exact, *rounded;
+        const struct pf_epilogue e = {.act = j % 2 ? PF_GELU : PF_NONE,
+                                      .residual = j > 1 ? &r : NULL};
+        assert_ok(pf_layer_new(cpu, &exact, &w, &b, false));
+        assert_ok(pf_layer_new(half, &rounded, &w, &b, false));
+        assert_ok(pf_linear(cpu, &want, &x, exact, &e));
+        assert_ok(pf_linear(half, &y, &x, rounded, &e));
+        assert_ok(pf_linear(half, &again, &x, rounded, &e));
+        assert_rounded(&y, &want);
+        assert_memory_equal(y.data, again.data, pf_tensor_bytes(&y));
+    }
+    pf_dev_close(half);
+}
+
 static void
 test_weights_are_packed_once(void **state)
 {
@@ -139,6 +164,36 @@ test_a_stack_is_its_parts_side_by_side(void **state)
 }
 
 /* The product with all input channels is the sum of those with parts of them. */
+/* [K, M] [M, C]: less and more than the rows and columns that are done at a time. */
+static const int64_t products[][3] = {
+    {1, 1, 1}, {3, 5, 7}, {8, 24, 40}, {33, 65, 300}, {130, 70, 64}};
+enum { PRODUCTS = sizeof products / sizeof *products };
+
+static void
+test_a_product_is_one_map_after_the_other(void **state)
+{
+    (void)state;
+    for (int i = 0; i < PRODUCTS; i++) {
+        const int64_t *const s = products[i];
+        pf_tensor a = UNIFORM(1, s[0], s[1]), b = UNIFORM(2, s[1], s[2]), bias = UNIFORM(3, s[0]),
+                  x = UNIFORM(4, 9, s[2]), h = EMPTY(9, s[1]), want = EMPTY(9, s[0]),
+                  y = EMPTY(9, s[0]);
+        pf_layer *first, *second, *both;
+        assert_ok(pf_layer_new(cpu, &first, &b, NULL, false));
+        assert_ok(pf_layer_new(cpu, &second, &a, i % 2 ? &bias : NULL, false));
+        assert_ok(pf_layer_new_product(cpu, &both, &a, &b, i % 2 ? &bias : NULL));
+        assert_ok(pf_linear(cpu, &h, &x, first, NULL));
+        assert_ok(pf_linear(cpu, &want, &h, second, NULL));
+        assert_ok(pf_linear(cpu, &y, &x, both, NULL));
+        assert_rel(y.data, want.data, 9 * s[0], 3e-6);
+    }
+    pf_tensor a = UNIFORM(1, 4, 8), b = UNIFORM(2, 6, 8);
+    pf_layer *none;
+    assert_fails(pf_layer_new_product(cpu, &none, &a, &b, NULL), PF_ESHAPE,
+                 "8 inputs and one of 6 outputs");
+    assert_null(none);
+}
+
 static void
 test_slices_of_the_input_add_up(void **state)
 {
@@ -315,6 +370,26 @@ test_cuda_stacks_match(void **state)
 }
 
 static void
+test_cuda_products_match(void **state)
+{
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        for (int i = 0; i < PRODUCTS; i++) {
+            const int64_t *const s = products[i];
+            pf_tensor a = UNIFORM(1, s[0], s[1]), b = UNIFORM(2, s[1], s[2]), half = {0};
+            struct pair x = PAIR_UNIFORM(4, 9, s[2]), y = PAIR_EMPTY(9, s[0]);
+            pf_layer *here, *there;
+            assert_ok(PF_KEEP(cpu, &half, PF_F16, s[1], s[2]));
+            assert_ok(pf_dev_put(cpu, &half, &b));
+            assert_ok(pf_layer_new_product(cpu, &here, &a, &half, NULL));
+            assert_ok(pf_layer_new_product(gpu, &there, &a, &half, NULL));
+            assert_ok(pf_linear(cpu, &y.cpu, &x.cpu, here, NULL));
+            assert_ok(pf_linear(gpu, &y.gpu, &x.gpu, there, NULL));
+            assert_pair(&y, p);
+        }
+}
+
+static void
 test_cuda_gives_the_same_bytes_twice(void **state)
 {
     static const int64_t MKC[][3] = {{32, 320, 1280}, {512, 1280, 1280}};
@@ -340,10 +415,12 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_worked_example),
         cmocka_unit_test(test_odd_sizes_match_the_definition),
+        cmocka_unit_test(test_cpu_in_bf16_is_near),
         cmocka_unit_test(test_weights_are_packed_once),
         cmocka_unit_test(test_epilogue_is_what_the_steps_would_do),
         cmocka_unit_test(test_epilogue_keeps_what_is_no_number),
         cmocka_unit_test(test_a_stack_is_its_parts_side_by_side),
+        cmocka_unit_test(test_a_product_is_one_map_after_the_other),
         cmocka_unit_test(test_slices_of_the_input_add_up),
         cmocka_unit_test(test_wrong_shapes_are_refused),
         cmocka_unit_test(test_cuda_matches_cpu),
@@ -351,6 +428,7 @@ main(void)
         cmocka_unit_test(test_cuda_takes_any_address),
         cmocka_unit_test(test_cuda_takes_weights_of_any_type),
         cmocka_unit_test(test_cuda_stacks_match),
+        cmocka_unit_test(test_cuda_products_match),
         cmocka_unit_test(test_cuda_gives_the_same_bytes_twice),
     };
     return RUN_OPERATOR_TESTS(tests);

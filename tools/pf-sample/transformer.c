@@ -19,8 +19,7 @@ load_block(struct transformer_block *w, const struct scope *n, int c, int E)
     PF_TRY(scope_linear(n, &w->out, "attn1.to_out.0", c, c, true));
     PF_TRY(scope_linear(n, &w->ctx_v, "attn2.to_v", c, E, false));
     PF_TRY(scope_linear(n, &w->ctx_out, "attn2.to_out.0", c, c, true));
-    PF_TRY(scope_linear(n, &w->ff_in, "ff.net.0.proj", 8 * c, c, true));
-    return scope_linear(n, &w->ff_out, "ff.net.2", c, 4 * c, true);
+    return scope_linear(n, &w->ff_in, "ff.net.0.proj", 8 * c, c, true);
 }
 
 /* Whether all numbers of a parameter are 0; so much is read on a dry device, too. */
@@ -35,6 +34,37 @@ is_zero(const struct scope *n, const char *name)
     const unsigned char *const p = t.data;
     const size_t bytes = pf_tensor_bytes(&t);
     return !bytes || (!p[0] && !memcmp(p, p + 1, bytes - 1));
+}
+
+/* proj_out (ff.net.2 h + u) = (proj_out ff.net.2) h + proj_out u: as the first factor has half as
+ * many rows as the second, their product takes half of the multiplications.  All biases are its. */
+static pf_err
+load_behind(struct transformer_block *w, const struct scope *n, int c, const pf_tensor *proj_out,
+            const pf_tensor *bias)
+{
+    const int64_t K = proj_out->dim[0];
+    pf_tensor ff, ff_bias, sum = {0}, by = {0}, a = {0};
+    PF_TRY(scope_matrix(n, &ff, "ff.net.2", c, 4 * c));
+    PF_TRY(scope_bias(n, &ff_bias, "ff.net.2", c));
+    pf_err err = PF_TENSOR_NEW(&sum, PF_F32, K);
+    if (!err)
+        err = PF_TENSOR_NEW(&by, PF_F32, c);
+    if (!err)
+        err = PF_TENSOR_NEW(&a, PF_F32, K, c);
+    if (!err && !pf_dev_is_dry(n->dev)) {       // weights are not read then
+        pf_to_f32(sum.data, bias->data, bias->dtype, K);
+        pf_to_f32(by.data, ff_bias.data, ff_bias.dtype, c);
+        pf_to_f32(a.data, proj_out->data, proj_out->dtype, K * c);
+        for (int64_t k = 0; k < K; k++)
+            for (int64_t i = 0; i < c; i++)
+                ((float *)sum.data)[k] += ((float *)a.data)[k * c + i] * ((float *)by.data)[i];
+    }
+    if (!err)
+        err = pf_layer_new_product(n->dev, &w->ff_out, proj_out, &ff, &sum);
+    pf_tensor_release(&sum);
+    pf_tensor_release(&by);
+    pf_tensor_release(&a);
+    return err;
 }
 
 /* Load a [c/2] vector twice, as [c] on the device. */
@@ -64,7 +94,8 @@ load_spad(struct spad *w, const struct scope *n, int c, int E)
     w->on = !is_zero(n, "proj_out.weight") || !is_zero(n, "proj_out.bias");
     if (!w->on)
         return PF_OK;
-    PF_TRY(pf_layer_new(n->dev, &w->proj_out, &weight, &bias, false));
+    PF_TRY(pf_layer_new(n->dev, &w->proj_out, &weight, NULL, false));
+    PF_TRY(load_behind(&w->block, &tb, c, &weight, &bias));
     w->norm = (struct norm){.groups = 64, .eps = 1e-6f};
     PF_TRY(load_twice(n, &w->norm.gamma, "norm.weight", half));
     PF_TRY(load_twice(n, &w->norm.beta, "norm.bias", half));
@@ -107,6 +138,7 @@ load_spatial(struct spatial *w, const struct scope *n, int c, int E, float facto
     PF_TRY(scope_norm(n, &w->norm, "norm", c, 32, 1e-6f));
     PF_TRY(scope_linear(n, &w->proj_in, "proj_in", c, c, true));
     PF_TRY(load_block(&w->block, &tb, c, E));
+    PF_TRY(scope_linear(&tb, &w->block.ff_out, "ff.net.2", c, 4 * c, true));
     return load_scaled(n, &w->proj_out, "proj_out", c, c, factor);
 }
 
@@ -152,27 +184,34 @@ double_transformer_prepare(struct run *r, struct double_transformer *w, const pf
     return prepare_block(r, &w->spatial.block, context);
 }
 
-/* Run a BasicTransformerBlock in place.  u [B, T, c]; masks of the chunk's views, and the maps'
- * side, or NULL and 0. */
+/* The attention of a BasicTransformerBlock, in place.  u [B, T, c]; masks of the chunk's views, and
+ * the maps' side, or NULL and 0. */
 static pf_err
-transformer_block(struct run *r, pf_tensor *u, const struct transformer_block *w, int heads,
-                  const struct chunk *c, const pf_tensor *mask, int side)
+attend(struct run *r, pf_tensor *u, const struct transformer_block *w, int heads,
+       const struct chunk *c, const pf_tensor *mask, int side)
 {
     const size_t mark = pf_dev_mark(r->dev);
     const pf_tensor context = rows(&w->context, c->branches * c->first, u->dim[0]);
-    pf_tensor n = {0}, qkv = {0}, ff = {0};
+    pf_tensor n = {0}, qkv = {0};
     PF_TRY(run_norm(r, &n, &w->norm1, u, PF_NONE, NULL));               // [B, T, c]
     PF_TRY(run_linear(r, &qkv, w->qkv, &n, NULL));                      // [B, T, 3c]
     PF_TRY(pf_attention(r->dev, &n, &qkv, heads, 1.0f / sqrtf((float)(u->dim[2] / heads)), mask,
                         side));
     PF_TRY(run_linear(r, u, w->out, &n, &(struct pf_epilogue){.channel = &context, .residual = u}));
     pf_dev_reset(r->dev, mark);
+    return PF_OK;
+}
 
-    n = (pf_tensor){0};
+/* Its feed-forward layer: y += that of u [B, T, c]; y may be u. */
+static pf_err
+feed_forward(struct run *r, pf_tensor *y, const struct transformer_block *w, const pf_tensor *u)
+{
+    const size_t mark = pf_dev_mark(r->dev);
+    pf_tensor n = {0}, ff = {0};
     PF_TRY(PF_ALLOC(r->dev, &ff, u->dtype, u->dim[0], u->dim[1], w->ff_out->C));
     PF_TRY(run_norm(r, &n, &w->norm3, u, PF_NONE, NULL));
     PF_TRY(pf_linear_geglu(r->dev, &ff, &n, w->ff_in));                 // [B, T, 4c]
-    PF_TRY(run_linear(r, u, w->ff_out, &ff, &(struct pf_epilogue){.residual = u}));
+    PF_TRY(run_linear(r, y, w->ff_out, &ff, &(struct pf_epilogue){.residual = y}));
     pf_dev_reset(r->dev, mark);
     return PF_OK;
 }
@@ -197,13 +236,13 @@ spad(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_t
         const pf_tensor nb = rows(&n, b, c->n);
         PF_TRY(run_linear(r, &ub, s->proj_in, &nb, &(struct pf_epilogue){.residual = &plucker}));
     }
-    PF_TRY(transformer_block(r, &u, &s->block, w->heads, c, &masks,
-                             (int)x->dim[1]));                          // [B, 2hw, c]
+    PF_TRY(attend(r, &u, &s->block, w->heads, c, &masks, (int)x->dim[1]));      // [B, 2hw, c]
     out = RESHAPE(y, B, T, half);
     if (residual)
         res = RESHAPE(residual, B, T, half);
     PF_TRY(run_linear(r, &out, s->proj_out, &u,
                       &(struct pf_epilogue){.residual = residual ? &res : NULL}));
+    PF_TRY(feed_forward(r, &out, &s->block, &u));
     pf_dev_reset(r->dev, mark);
     return PF_OK;
 }
@@ -221,7 +260,8 @@ spatial(struct run *r, pf_tensor *y, const struct double_transformer *w, const p
     const size_t mark = pf_dev_mark(r->dev);
     PF_TRY(run_norm(r, &n, &s->norm, &in, PF_NONE, NULL));
     PF_TRY(run_linear(r, &u, s->proj_in, &n, NULL));
-    PF_TRY(transformer_block(r, &u, &s->block, w->heads, c, NULL, 0));
+    PF_TRY(attend(r, &u, &s->block, w->heads, c, NULL, 0));
+    PF_TRY(feed_forward(r, &u, &s->block, &u));
     out = tokens(y);
     if (residual)
         res = tokens(residual);

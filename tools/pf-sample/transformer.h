@@ -14,7 +14,7 @@ struct transformer_block {
     struct norm norm1, norm3;
     pf_layer *qkv, *out;        /* attn1: [3c, c]; [c, c] */
     pf_layer *ctx_v, *ctx_out;  /* attn2: [c, E]; [c, c] */
-    pf_layer *ff_in, *ff_out;   /* [8c, c]; [c, 4c] */
+    pf_layer *ff_in, *ff_out;   /* [8c, c]; [c, 4c], behind which is spad.proj_out: [c/2, 4c] */
     pf_tensor context;          /* f32 [rows of all chunks, c]: attn2's output, by prepare */
 };
 struct spad {
@@ -22,7 +22,7 @@ struct spad {
     struct norm norm;           /* 64 groups over c: the half's parameters twice */
     pf_layer *proj_in;          /* [c, c/2]: the features' part */
     pf_layer *proj_plucker;     /* [c, 6], and the bias */
-    pf_layer *proj_out;         /* [c/2, c] */
+    pf_layer *proj_out;         /* [c/2, c], of what comes before ff_out; no bias */
     struct transformer_block block;
     pf_tensor plucker;          /* [V, 2hw, c]: proj_plucker of the maps, by prepare */
 };
