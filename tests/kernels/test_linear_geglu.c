@@ -85,7 +85,8 @@ static void
 test_cuda_gates_are_exact(void **state)
 {
     enum { M = 200, N = 64, C = 64 };
-    static const double ulp[] = {2e-5, 5e-3, 1.0 / 256, 1.0 / 1024};
+    static const double fit = 1.6e-4,           /* pf_gelu_16's own error */
+                        ulp[] = {2e-5, 5e-3, 1.0 / 256 + fit, 1.0 / 1024 + fit};
     (void)state;
     for (int p = 0; gpu_opened(p); p++) {
         pf_tensor t = shaped(PF_DIMS_(M, C)), ones = shaped(PF_DIMS_(2 * N, C));
