@@ -202,12 +202,14 @@ attend(struct run *r, pf_tensor *u, const struct transformer_block *w, int heads
     return PF_OK;
 }
 
-/* Its feed-forward layer: y += that of u [B, T, c]; y may be u. */
+/* Its feed-forward layer: y += that of u [B, T, c]; y may be u, which is lost if it is not. */
 static pf_err
-feed_forward(struct run *r, pf_tensor *y, const struct transformer_block *w, const pf_tensor *u)
+feed_forward(struct run *r, pf_tensor *y, const struct transformer_block *w, pf_tensor *u)
 {
     const size_t mark = pf_dev_mark(r->dev);
     pf_tensor n = {0}, ff = {0};
+    if (y != u)
+        n = *u;
     PF_TRY(PF_ALLOC(r->dev, &ff, u->dtype, u->dim[0], u->dim[1], w->ff_out->C));
     PF_TRY(run_norm(r, &n, &w->norm3, u, PF_NONE, NULL));
     PF_TRY(pf_linear_geglu(r->dev, &ff, &n, w->ff_in));                 // [B, T, 4c]
@@ -224,20 +226,19 @@ spad(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_t
     const struct spad *s = &w->spad;
     const int64_t B = x->dim[0], T = 2 * x->dim[1] * x->dim[2], half = w->c / 2;
     const pf_tensor plucker = rows(&s->plucker, c->first, c->n), masks = rows(mask, c->first, c->n);
-    pf_tensor n = {0}, u = {0}, out, res;
+    pf_tensor u = {0}, res;
     if (!y->data)
         PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
+    pf_tensor out = RESHAPE(y, B, T, half);
     const size_t mark = pf_dev_mark(r->dev);
     PF_TRY(PF_ALLOC(r->dev, &u, x->dtype, B, T, w->c));
-    PF_TRY(run_norm(r, &n, &s->norm, x, PF_NONE, NULL));
-    n = RESHAPE(&n, B, T, half);
+    PF_TRY(run_norm(r, y, &s->norm, x, PF_NONE, NULL));                 // y's turn comes last
     for (int64_t b = 0; b < B; b += c->n) {     // each branch has the same Pluecker maps
         pf_tensor ub = rows(&u, b, c->n);
-        const pf_tensor nb = rows(&n, b, c->n);
+        const pf_tensor nb = rows(&out, b, c->n);
         PF_TRY(run_linear(r, &ub, s->proj_in, &nb, &(struct pf_epilogue){.residual = &plucker}));
     }
     PF_TRY(attend(r, &u, &s->block, w->heads, c, &masks, (int)x->dim[1]));      // [B, 2hw, c]
-    out = RESHAPE(y, B, T, half);
     if (residual)
         res = RESHAPE(residual, B, T, half);
     PF_TRY(run_linear(r, &out, s->proj_out, &u,
@@ -258,8 +259,11 @@ spatial(struct run *r, pf_tensor *y, const struct double_transformer *w, const p
     if (!y->data)
         PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
     const size_t mark = pf_dev_mark(r->dev);
+    PF_TRY(pf_dev_alloc(r->dev, &u, in.dtype, in.ndim, in.dim));
+    const size_t inner = pf_dev_mark(r->dev);
     PF_TRY(run_norm(r, &n, &s->norm, &in, PF_NONE, NULL));
     PF_TRY(run_linear(r, &u, s->proj_in, &n, NULL));
+    pf_dev_reset(r->dev, inner);
     PF_TRY(attend(r, &u, &s->block, w->heads, c, NULL, 0));
     PF_TRY(feed_forward(r, &u, &s->block, &u));
     out = tokens(y);

@@ -50,8 +50,8 @@ pf_err double_transformer_prepare(struct run *r, struct double_transformer *w,
 pf_err double_transformer(struct run *r, pf_tensor *y, const struct double_transformer *w,
                           const pf_tensor *x, const struct chunk *c, const pf_tensor *mask,
                           const char *name) PF_MUST_USE;
-/* y = layer1(x) [+ residual] and y = factor layer2(x) [+ residual], each alone; the residual may be
- * y. */
+/* y = layer1(x) [+ residual] and y = factor layer2(x) [+ residual], each alone.  y must not be x;
+ * layer2's residual may be y. */
 pf_err spad(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_tensor *x,
             const struct chunk *c, const pf_tensor *mask, const pf_tensor *residual) PF_MUST_USE;
 pf_err spatial(struct run *r, pf_tensor *y, const struct double_transformer *w, const pf_tensor *x,

@@ -256,21 +256,40 @@ struct eval {                   /* what all blocks of one evaluation see */
     const struct unet *u;
     const struct chunk *c;
     const pf_tensor *volume, *mask;     /* by level */
+    pf_tensor spare;            /* for what a ResBlock makes, while its block works on it */
 };
 
-/* Run a block's RES, DT, down or up; y has the result's shape. */
+/* Allocate [B, side, side, K] for what a block makes. */
 static pf_err
-block(struct run *r, pf_tensor *y, const struct unet_block *b, const pf_tensor *x,
-      const struct eval *e)
+alloc_map(struct run *r, pf_tensor *y, const struct eval *e, int level, int K)
+{
+    const int s = e->u->side >> level;
+    return PF_ALLOC(r->dev, y, pf_dev_dtype(r->dev), e->c->branches * e->c->n, s, s, K);
+}
+
+/* [B, side, side, K] of a block's ResBlock, in the spare memory. */
+static pf_tensor
+spare_map(const struct eval *e, const struct unet_block *b)
+{
+    const int64_t s = e->u->side >> b->level;
+    return RESHAPE(&e->spare, e->c->branches * e->c->n, s, s, b->K);
+}
+
+static pf_err
+block_res(struct run *r, pf_tensor *y, const struct unet_block *b, const pf_tensor *x,
+          const struct eval *e)
+{
+    PF_TRY(resblock(r, y, &b->res, x, &e->u->emb_all));
+    return dump_row(r, y, "%s.0", b->name);
+}
+
+/* Run a block's DT, down or up; y has the result's shape, and is x if there is none of these. */
+static pf_err
+block_rest(struct run *r, pf_tensor *y, const struct unet_block *b, const pf_tensor *x,
+           const struct eval *e)
 {
     const size_t mark = pf_dev_mark(r->dev);
-    pf_tensor h = {0}, t = {0}, in = *x;
-    if (b->has_res) {
-        pf_tensor *to = b->has_dt || b->up ? &h : y;
-        PF_TRY(resblock(r, to, &b->res, &in, &e->u->emb_all));
-        PF_TRY(dump_row(r, to, "%s.0", b->name));
-        in = *to;
-    }
+    pf_tensor t = {0}, in = *x;
     if (b->has_dt) {
         char name[64];
         snprintf(name, sizeof name, "%s.1", b->name);
@@ -324,22 +343,40 @@ middle(struct run *r, pf_tensor *y, const struct eval *e, const pf_tensor *x)
     return dump_row(r, y, "middle_conditions");
 }
 
-/* y = block(concat(h, skip)), then the condition. */
+/* y = block(x); y has the result's shape. */
 static pf_err
-output(struct run *r, pf_tensor *y, int k, const pf_tensor *h, const pf_tensor *skip,
+input(struct run *r, pf_tensor *y, const struct unet_block *b, const pf_tensor *x,
+      const struct eval *e)
+{
+    pf_tensor h = *x;
+    if (b->has_res) {
+        h = b->has_dt ? spare_map(e, b) : *y;
+        PF_TRY(block_res(r, &h, b, x, e));
+    }
+    return block_rest(r, y, b, &h, e);
+}
+
+/* h = block(concat(h, skip)), then the condition.  What lies on the arena behind `below`, the skip
+ * and h among it, has been read when the ResBlock is done, and gives way to the new h. */
+static pf_err
+output(struct run *r, pf_tensor *h, int k, const pf_tensor *skip, size_t below,
        const struct eval *e)
 {
     const struct unet_block *b = &e->u->output[k];
-    const size_t mark = pf_dev_mark(r->dev);
-    pf_tensor both = {0};
+    const int level = b->up ? b->level - 1 : b->level;
+    pf_tensor both = {0}, x = spare_map(e, b);
     PF_TRY(PF_ALLOC(r->dev, &both, h->dtype, h->dim[0], h->dim[1], h->dim[2], b->C));
     PF_TRY(pf_concat(r->dev, &both, h, skip));
-    PF_TRY(block(r, y, b, &both, e));
-    pf_dev_reset(r->dev, mark);
+    PF_TRY(block_res(r, &x, b, &both, e));
+    pf_dev_reset(r->dev, below);
+    *h = x;
+    if (b->has_dt || b->up)
+        PF_TRY(alloc_map(r, h, e, level, b->K));
+    PF_TRY(block_rest(r, h, b, &x, e));
     if (!b->has_dep)
         return PF_OK;
-    PF_TRY(condition(r, y, &b->dep, b->up ? b->level - 1 : b->level, e));
-    return dump_row(r, y, "output_conditions.%d", k - (e->u->outputs / UNET_LEVELS));
+    PF_TRY(condition(r, h, &b->dep, level, e));
+    return dump_row(r, h, "output_conditions.%d", k - (e->u->outputs / UNET_LEVELS));
 }
 
 /* Run out.0 and out.2 on each branch.  h [B, s, s, channels] -> cond, uncond [n, s, s, z] */
@@ -355,29 +392,17 @@ last_convolution(struct run *r, pf_tensor *cond, pf_tensor *uncond, const struct
     return run_norm_conv(r, uncond, &u->out_norm, u->out_conv, &hu, NULL, 1, NULL);
 }
 
-/* Allocate [B, side, side, K] for what a block makes. */
+/* The output blocks have every level's width. */
 static pf_err
-alloc_map(struct run *r, pf_tensor *y, const struct eval *e, int level, int K)
-{
-    const int s = e->u->side >> level;
-    return PF_ALLOC(r->dev, y, pf_dev_dtype(r->dev), e->c->branches * e->c->n, s, s, K);
-}
-
-/* Allocate the two buffers that the output blocks write in turn, each as large as the largest
- * result. */
-static pf_err
-alloc_buffers(struct run *r, pf_tensor buffer[2], const struct eval *e)
+alloc_spare(struct run *r, struct eval *e)
 {
     const struct unet *u = e->u;
     int64_t most = 0;
     for (int k = 0; k < u->outputs; k++) {
-        const struct unet_block *b = &u->output[k];
-        const int64_t s = u->side >> (b->up ? b->level - 1 : b->level), size = s * s * b->K;
+        const int64_t s = u->side >> u->output[k].level, size = s * s * u->output[k].K;
         most = size > most ? size : most;
     }
-    for (int i = 0; i < 2; i++)
-        PF_TRY(PF_ALLOC(r->dev, &buffer[i], pf_dev_dtype(r->dev), e->c->branches * e->c->n * most));
-    return PF_OK;
+    return PF_ALLOC(r->dev, &e->spare, pf_dev_dtype(r->dev), e->c->branches * e->c->n * most);
 }
 
 pf_err
@@ -385,27 +410,25 @@ unet(struct run *r, pf_tensor *cond, pf_tensor *uncond, const struct unet *u, co
      const struct chunk *c, const pf_tensor volume[VOLUME_LEVELS],
      const pf_tensor mask[UNET_LEVELS])
 {
-    const struct eval e = {u, c, volume, mask};
+    struct eval e = {.u = u, .c = c, .volume = volume, .mask = mask};
     const size_t mark = pf_dev_mark(r->dev);
     const int last = UNET_LEVELS - 1;
-    pf_tensor skip[UNET_BLOCKS_MAX] = {0}, h = {0}, buffer[2];
+    size_t below[UNET_BLOCKS_MAX];
+    pf_tensor skip[UNET_BLOCKS_MAX] = {0}, h = {0};
+    PF_TRY(alloc_spare(r, &e));
+    below[0] = pf_dev_mark(r->dev);
     PF_TRY(alloc_map(r, &skip[0], &e, 0, u->channels));
     PF_TRY(first_convolution(r, &skip[0], &e, x));
     for (int k = 1; k < u->inputs; k++) {
         const struct unet_block *b = &u->input[k];
+        below[k] = pf_dev_mark(r->dev);
         PF_TRY(alloc_map(r, &skip[k], &e, b->down ? b->level + 1 : b->level, b->K));
-        PF_TRY(block(r, &skip[k], b, &skip[k - 1], &e));
+        PF_TRY(input(r, &skip[k], b, &skip[k - 1], &e));
     }
     PF_TRY(alloc_map(r, &h, &e, last, skip[u->inputs - 1].dim[3]));
     PF_TRY(middle(r, &h, &e, &skip[u->inputs - 1]));
-    PF_TRY(alloc_buffers(r, buffer, &e));
-    for (int k = 0; k < u->outputs; k++) {
-        const struct unet_block *b = &u->output[k];
-        const int64_t s = u->side >> (b->up ? b->level - 1 : b->level);
-        pf_tensor y = RESHAPE(&buffer[k % 2], c->branches * c->n, s, s, b->K);
-        PF_TRY(output(r, &y, k, &h, &skip[u->inputs - 1 - k], &e));
-        h = y;
-    }
+    for (int k = 0; k < u->outputs; k++)
+        PF_TRY(output(r, &h, k, &skip[u->inputs - 1 - k], below[u->inputs - 1 - k], &e));
     PF_TRY(last_convolution(r, cond, uncond, &e, &h));
     pf_dev_reset(r->dev, mark);
     return PF_OK;

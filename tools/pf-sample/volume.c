@@ -216,7 +216,7 @@ volume_spatial(struct run *r, pf_tensor *volume, const struct volume_net *w, con
 }
 
 /* FrustumTV3DNet (networks.md, 5.5).  x [n, D, h, h, d0] -> level[0..3].  Levels 1 and 2 are those
- * after the way up. */
+ * after the way up; level 0, which is written last, may be x. */
 static pf_err
 frustum_net(struct run *r, pf_tensor level[4], const struct volume_net *w, const pf_tensor *x,
             int64_t first)
@@ -243,16 +243,14 @@ volume_frustum(struct run *r, pf_tensor level[VOLUME_LEVELS], const struct volum
 {
     const pf_tensor mine = rows(unproj, c->first, c->n);
     const int64_t C = volume->dim[4];
-    pf_tensor x = {0};
     for (int i = 0; i < VOLUME_LEVELS; i++) {
         const int64_t K = i ? w->frustum[2 * i - 1].conv->K : C, h = side >> i;
         PF_TRY(PF_ALLOC(r->dev, &level[i], volume->dtype, c->n, w->depth >> i, h, h, K));
     }
     const size_t mark = pf_dev_mark(r->dev);
-    PF_TRY(PF_ALLOC(r->dev, &x, volume->dtype, c->n, w->depth, side, side, C));
-    PF_TRY(pf_frustum_sample(r->dev, &x, volume, &mine, w->length, w->near, w->far));
-    PF_TRY(dump_row(r, &x, "view.frustum_input"));
-    PF_TRY(frustum_net(r, level, w, &x, c->first));
+    PF_TRY(pf_frustum_sample(r->dev, &level[0], volume, &mine, w->length, w->near, w->far));
+    PF_TRY(dump_row(r, &level[0], "view.frustum_input"));
+    PF_TRY(frustum_net(r, level, w, &level[0], c->first));
     pf_dev_reset(r->dev, mark);
     for (int i = 0; i < VOLUME_LEVELS; i++)
         PF_TRY(dump_row(r, &level[i], "view.frustum_%d", side >> i));
