@@ -105,12 +105,41 @@ vae_load(struct vae *v, const struct scope *n, const struct pf_config *conf)
     return scope_linear(n, &v->post_quant, "post_quant_conv", z, z, true);
 }
 
+/* Two pieces of memory that maps go to in turn: none but the last is read again. */
+struct pair {
+    pf_tensor piece[2];
+    int turn;
+};
+
+/* Each as large as the largest map of a half whose pictures are [B, H, W, 3]. */
+static pf_err
+alloc_pair(struct run *r, struct pair *p, const struct vae_half *w, int64_t B, int64_t H, int64_t W)
+{
+    int64_t most = 0;
+    for (int i = 0; i < VAE_LEVELS; i++) {
+        const pf_layer *const first = w->level[i].block[0].conv1;
+        const int64_t widest = first->C > first->K ? first->C : first->K;
+        const int64_t size = (H >> i) * (W >> i) * widest;
+        most = size > most ? size : most;
+    }
+    *p = (struct pair){.turn = 0};
+    for (int i = 0; i < 2; i++)
+        PF_TRY(PF_ALLOC(r->dev, &p->piece[i], pf_dev_dtype(r->dev), B * most));
+    return PF_OK;
+}
+
+static pf_tensor
+next_map(struct pair *p, int64_t B, int64_t H, int64_t W, int64_t C)
+{
+    p->turn = !p->turn;
+    return RESHAPE(&p->piece[p->turn], B, H, W, C);
+}
+
 /* ResnetBlock.  x [B, H, W, C] -> y [B, H, W, K] */
 static pf_err
 resblock(struct run *r, pf_tensor *y, const struct vae_resblock *w, const pf_tensor *x)
 {
     pf_tensor h = {0}, skip = *x;
-    PF_TRY(PF_ALLOC(r->dev, y, x->dtype, x->dim[0], x->dim[1], x->dim[2], w->conv1->K));
     const size_t mark = pf_dev_mark(r->dev);
     if (w->shortcut) {
         PF_TRY(run_linear(r, y, w->shortcut, x, NULL));                         // [B, H, W, K]
@@ -128,7 +157,6 @@ static pf_err
 attention(struct run *r, pf_tensor *y, const struct vae_attention *w, const pf_tensor *x)
 {
     pf_tensor h = {0}, qkv = {0}, o = {0};
-    PF_TRY(pf_dev_alloc(r->dev, y, x->dtype, x->ndim, x->dim));
     const size_t mark = pf_dev_mark(r->dev);
     PF_TRY(run_norm(r, &h, &w->norm, x, PF_NONE, NULL));
     h = tokens(&h);                                                             // [B, T, C]
@@ -141,25 +169,31 @@ attention(struct run *r, pf_tensor *y, const struct vae_attention *w, const pf_t
     return PF_OK;
 }
 
+/* *h = the next map of it, by a ResnetBlock. */
 static pf_err
-middle(struct run *r, pf_tensor *h, const struct vae_middle *w)
+next_resblock(struct run *r, pf_tensor *h, struct pair *p, const struct vae_resblock *w)
 {
-    pf_tensor a = {0}, b = {0}, c = {0};
-    PF_TRY(resblock(r, &a, &w->block1, h));
-    PF_TRY(attention(r, &b, &w->attn, &a));
-    PF_TRY(resblock(r, &c, &w->block2, &b));
-    *h = c;
+    pf_tensor y = next_map(p, h->dim[0], h->dim[1], h->dim[2], w->conv1->K);
+    PF_TRY(resblock(r, &y, w, h));
+    *h = y;
     return PF_OK;
 }
 
 static pf_err
-level(struct run *r, pf_tensor *h, const struct vae_level *w)
+middle(struct run *r, pf_tensor *h, struct pair *p, const struct vae_middle *w)
 {
-    for (int i = 0; i < w->blocks; i++) {
-        pf_tensor y = {0};
-        PF_TRY(resblock(r, &y, &w->block[i], h));
-        *h = y;
-    }
+    PF_TRY(next_resblock(r, h, p, &w->block1));
+    pf_tensor y = next_map(p, h->dim[0], h->dim[1], h->dim[2], h->dim[3]);
+    PF_TRY(attention(r, &y, &w->attn, h));
+    *h = y;
+    return next_resblock(r, h, p, &w->block2);
+}
+
+static pf_err
+level(struct run *r, pf_tensor *h, struct pair *p, const struct vae_level *w)
+{
+    for (int i = 0; i < w->blocks; i++)
+        PF_TRY(next_resblock(r, h, p, &w->block[i]));
     return PF_OK;
 }
 
@@ -167,20 +201,24 @@ pf_err
 vae_encode(struct run *r, pf_tensor *moments, const struct vae *v, const pf_tensor *image)
 {
     const struct vae_half *w = &v->encoder;
-    pf_tensor h = {0}, out = {0};
-    PF_TRY(PF_ALLOC(r->dev, moments, image->dtype, image->dim[0], image->dim[1] / 8,
-                    image->dim[2] / 8, 2 * v->z));
+    const int64_t B = image->dim[0], H = image->dim[1], W = image->dim[2];
+    pf_tensor out = {0};
+    struct pair p;
+    PF_TRY(PF_ALLOC(r->dev, moments, image->dtype, B, H / 8, W / 8, 2 * v->z));
     const size_t mark = pf_dev_mark(r->dev);
+    PF_TRY(alloc_pair(r, &p, w, B, H, W));
+    pf_tensor h = next_map(&p, B, H, W, w->conv_in->K);
     PF_TRY(run_conv(r, &h, w->conv_in, image, 1, 1, 1, NULL));
     for (int i = 0; i < VAE_LEVELS; i++) {
-        PF_TRY(level(r, &h, &w->level[i]));
+        PF_TRY(level(r, &h, &p, &w->level[i]));
         if (w->level[i].resample) {
-            pf_tensor half = {0};               // padded on the right and below alone
-            PF_TRY(run_conv(r, &half, w->level[i].resample, &h, 2, 0, 1, NULL));
+            pf_tensor half = next_map(&p, B, h.dim[1] / 2, h.dim[2] / 2, h.dim[3]);
+            PF_TRY(run_conv(r, &half, w->level[i].resample, &h, 2, 0, 1,
+                            NULL));             // padded on the right and below alone
             h = half;
         }
     }
-    PF_TRY(middle(r, &h, &w->mid));                                             // [B, H/8, W/8, C]
+    PF_TRY(middle(r, &h, &p, &w->mid));                                         // [B, H/8, W/8, C]
     PF_TRY(run_norm_conv(r, &out, &w->norm_out, w->conv_out, &h, NULL, 1, NULL));
     PF_TRY(dump_row(r, &out, "vae_encoder_out"));
     PF_TRY(run_linear(r, moments, v->quant, &out, NULL));                       // [B, H/8, W/8, 2z]
@@ -192,16 +230,20 @@ pf_err
 vae_decode(struct run *r, pf_tensor *image, const struct vae *v, const pf_tensor *z)
 {
     const struct vae_half *w = &v->decoder;
-    pf_tensor h = {0}, q = {0};
-    PF_TRY(PF_ALLOC(r->dev, image, z->dtype, z->dim[0], 8 * z->dim[1], 8 * z->dim[2], 3));
+    const int64_t B = z->dim[0], H = z->dim[1], W = z->dim[2];
+    pf_tensor q = {0};
+    struct pair p;
+    PF_TRY(PF_ALLOC(r->dev, image, z->dtype, B, 8 * H, 8 * W, 3));
     const size_t mark = pf_dev_mark(r->dev);
+    PF_TRY(alloc_pair(r, &p, w, B, 8 * H, 8 * W));
     PF_TRY(run_linear(r, &q, v->post_quant, z, NULL));
+    pf_tensor h = next_map(&p, B, H, W, w->conv_in->K);
     PF_TRY(run_conv(r, &h, w->conv_in, &q, 1, 1, 1, NULL));                     // [B, h, w, C]
-    PF_TRY(middle(r, &h, &w->mid));
+    PF_TRY(middle(r, &h, &p, &w->mid));
     for (int i = VAE_LEVELS - 1; i >= 0; i--) {
-        PF_TRY(level(r, &h, &w->level[i]));
+        PF_TRY(level(r, &h, &p, &w->level[i]));
         if (w->level[i].resample) {
-            pf_tensor y = {0};
+            pf_tensor y = next_map(&p, B, 2 * h.dim[1], 2 * h.dim[2], h.dim[3]);
             PF_TRY(run_conv(r, &y, w->level[i].resample, &h, 1, 1, 1, NULL));
             h = y;
         }
