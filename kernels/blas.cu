@@ -78,13 +78,14 @@ choose(const struct pf_cuda *cuda, struct plan *p)
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
     const uint32_t bytes = 16, in_f32 = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    const size_t work_bytes = PF_WORK_BYTES;
     const char *const what = "choose an algorithm";
     cublasLtMatmulPreferenceOpaque_t wish;
     cublasLtMatmulHeuristicResult_t found;
     int n = 0;
     TRY_BLAS(cublasLtMatmulPreferenceInit(&wish), what);
     TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(&wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                  &cuda->blas_bytes, sizeof cuda->blas_bytes),
+                                                  &work_bytes, sizeof work_bytes),
              what);
     if (p->shape.in_f32)
         TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(
@@ -166,7 +167,7 @@ pf_blas_product(pf_dev *dev, const struct pf_blas_shape *s, void *c, const void 
         PF_TRY(set(p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias));
     const cublasStatus_t status = cublasLtMatmul(
         cuda->blas, &p->product, &one, b, &p->b, a, &p->a, &beta, add ? add : c, &p->c, c, &p->c,
-        &p->algorithm, dev->dry ? c : cuda->blas_work, cuda->blas_bytes, cuda->stream);
+        &p->algorithm, dev->dry ? c : cuda->work, PF_WORK_BYTES, cuda->stream);
     if (dev->dry) {
         cudaGetLastError();
         return PF_OK;

@@ -33,7 +33,7 @@
 #include "kernels/dev_priv.h"
 #include "kernels/ops.h"
 
-enum { PF_STAGE_BYTES = 32 << 20, PF_PINNED_BYTES = 8 << 20 };
+enum { PF_WORK_BYTES = 32 << 20, PF_PINNED_BYTES = 8 << 20 };
 
 struct pf_cuda {
     int ordinal, processors;    /* multiprocessors */
@@ -42,10 +42,9 @@ struct pf_cuda {
     cublasLtHandle_t blas;      /* NULL until the first product; blas_load.cu */
     pthread_t blas_thread;
     bool blas_tried;            /* by a thread */
-    void *blas_work;            /* cublasLt's scratch memory */
-    size_t blas_bytes;
-    /* PF_STAGE_BYTES on the GPU: what arrives from the host in another type */
-    void *stage;
+    /* PF_WORK_BYTES on the GPU: cublasLt's scratch memory, and the stage of what arrives from the
+     * host in another type; the stream has one of them at a time */
+    void *work;
     /* PF_PINNED_BYTES on the host: what is on its way; NULL until something is */
     void *pinned[2];
     cudaEvent_t sent[2];        /* it has arrived */

@@ -15,8 +15,6 @@
 
 #include "kernels/cuda.cuh"
 
-enum { BLAS_BYTES = 32 << 20 };
-
 pf_err
 pf_cuda_failed(cudaError_t e, const char *what)
 {
@@ -75,14 +73,11 @@ choose_precision(pf_dev *dev, const char *precision, const cudaDeviceProp *p)
 static pf_err
 open_stream(pf_dev *dev, struct pf_cuda *c)
 {
-    dev->workspace = PF_STAGE_BYTES + BLAS_BYTES;
-    c->blas_bytes = BLAS_BYTES;
+    dev->workspace = PF_WORK_BYTES;
     PF_CUDA_TRY(cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking),
                 "cannot make a CUDA stream");
-    if (!dev->dry) {
-        PF_CUDA_TRY(cudaMalloc(&c->stage, PF_STAGE_BYTES), "no GPU memory for copies");
-        PF_CUDA_TRY(cudaMalloc(&c->blas_work, c->blas_bytes), "no GPU memory for cublasLt");
-    }
+    if (!dev->dry)
+        PF_CUDA_TRY(cudaMalloc(&c->work, PF_WORK_BYTES), "no GPU memory for copies and cublasLt");
     if (dev->dry)                       // what follows may run while the stream records
         PF_TRY(pf_blas_start(c));
     if (dev->dry)
@@ -127,8 +122,7 @@ pf_cuda_close(pf_dev *dev)
     pf_blas_wait(c);
     if (c->blas)
         cublasLtDestroy(c->blas);
-    cudaFree(c->blas_work);
-    cudaFree(c->stage);
+    cudaFree(c->work);
     for (int i = 0; i < 2; i++) {
         cudaFreeHost(c->pinned[i]);
         if (c->sent[i])
@@ -283,14 +277,14 @@ pf_err
 pf_cuda_put(pf_dev *dev, pf_tensor *to, const pf_tensor *host)
 {
     const size_t a = pf_dtype_size(host->dtype), b = pf_dtype_size(to->dtype);
-    const int64_t n = pf_tensor_count(to), most = PF_STAGE_BYTES / (int64_t)a;
+    const int64_t n = pf_tensor_count(to), most = PF_WORK_BYTES / (int64_t)a;
     if (to->dtype == host->dtype)
         return pf_cuda_send(dev, to->data, host->data, host->dtype, n);
     for (int64_t i = 0; i < n; i += most) {
         const int64_t m = n - i < most ? n - i : most;
-        PF_TRY(pf_cuda_send(dev, dev->cuda->stage, (const char *)host->data + i * (int64_t)a,
+        PF_TRY(pf_cuda_send(dev, dev->cuda->work, (const char *)host->data + i * (int64_t)a,
                             host->dtype, m));
-        PF_TRY(convert_any(dev, (char *)to->data + i * (int64_t)b, to->dtype, dev->cuda->stage,
+        PF_TRY(convert_any(dev, (char *)to->data + i * (int64_t)b, to->dtype, dev->cuda->work,
                            host->dtype, m));
     }
     return PF_OK;
@@ -301,7 +295,7 @@ pf_cuda_get(pf_dev *dev, pf_tensor *host, const pf_tensor *from)
 {
     const cudaStream_t stream = pf_cuda_stream(dev);
     const size_t a = pf_dtype_size(host->dtype), b = pf_dtype_size(from->dtype);
-    const int64_t n = pf_tensor_count(host), most = PF_STAGE_BYTES / (int64_t)a;
+    const int64_t n = pf_tensor_count(host), most = PF_WORK_BYTES / (int64_t)a;
     if (host->dtype == from->dtype) {
         PF_CUDA_TRY(
             cudaMemcpyAsync(host->data, from->data, (size_t)n * a, cudaMemcpyDeviceToHost, stream),
@@ -309,9 +303,9 @@ pf_cuda_get(pf_dev *dev, pf_tensor *host, const pf_tensor *from)
     } else {
         for (int64_t i = 0; i < n; i += most) {
             const int64_t m = n - i < most ? n - i : most;
-            PF_TRY(convert_any(dev, dev->cuda->stage, host->dtype,
+            PF_TRY(convert_any(dev, dev->cuda->work, host->dtype,
                                (const char *)from->data + i * (int64_t)b, from->dtype, m));
-            PF_CUDA_TRY(cudaMemcpyAsync((char *)host->data + i * (int64_t)a, dev->cuda->stage,
+            PF_CUDA_TRY(cudaMemcpyAsync((char *)host->data + i * (int64_t)a, dev->cuda->work,
                                         (size_t)m * a, cudaMemcpyDeviceToHost, stream),
                         "copy from the GPU");
         }

@@ -113,15 +113,15 @@ upload_lines(pf_dev *dev, const pf_layer *l, const pf_tensor *to, const pf_tenso
 {
     const int64_t taps = l->kernel[0] * l->kernel[1] * l->kernel[2];
     const int64_t bytes = taps * (int64_t)pf_dtype_size(from->dtype),
-                  most = PF_STAGE_BYTES / bytes;
+                  most = PF_WORK_BYTES / bytes;
     if (most < 1 || taps > INT32_MAX)
         return pf_fail(PF_ESHAPE, "a kernel of %lld taps is too large", (long long)taps);
     for (int64_t i = 0; i < lines; i += most) {
         const int64_t n = lines - i < most ? lines - i : most;
-        PF_TRY(pf_cuda_send(dev, dev->cuda->stage, (const char *)from->data + i * bytes,
+        PF_TRY(pf_cuda_send(dev, dev->cuda->work, (const char *)from->data + i * bytes,
                             from->dtype, n * taps));
         PF_FOR_TYPE(to->dtype, T,
-                    pack_from(dev, l, (T *)to->data, dev->cuda->stage, from->dtype, first + i, n,
+                    pack_from(dev, l, (T *)to->data, dev->cuda->work, from->dtype, first + i, n,
                               (int)taps));
         PF_TRY(pf_launched(dev, "packing of a weight"));
     }

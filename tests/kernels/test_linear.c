@@ -409,6 +409,30 @@ test_cuda_gives_the_same_bytes_twice(void **state)
         }
 }
 
+/* A copy that is converted on its way lies where a product keeps the parts of a split sum: they
+ * take turns, and nobody waits for them in between. */
+static void
+test_cuda_products_and_copies_share_memory(void **state)
+{
+    enum { M = 32, K = 320, C = 10240, N = 3 << 20 };
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++) {
+        struct pair x = PAIR_UNIFORM(1, M, C), y = PAIR_EMPTY(M, K), z = PAIR_EMPTY(M, K);
+        struct pair far = PAIR_UNIFORM(2, N), back = PAIR_EMPTY(N);
+        pf_layer *layer[2];
+        layer_pair(layer, 3, PF_DIMS_(K, C), NULL, false);
+        assert_ok(pf_dev_sync(gpu));
+        assert_ok(pf_linear(gpu, &y.gpu, &x.gpu, layer[1], NULL));
+        assert_ok(pf_dev_put(gpu, &back.gpu, &far.cpu));
+        assert_ok(pf_linear(gpu, &z.gpu, &x.gpu, layer[1], NULL));
+        assert_ok(pf_dev_get(gpu, &back.cpu, &back.gpu));
+        assert_ok(pf_dev_get(gpu, &y.cpu, &y.gpu));
+        assert_ok(pf_dev_get(gpu, &z.cpu, &z.gpu));
+        assert_memory_equal(back.cpu.data, far.cpu.data, pf_tensor_bytes(&far.cpu));
+        assert_memory_equal(y.cpu.data, z.cpu.data, pf_tensor_bytes(&y.cpu));
+    }
+}
+
 int
 main(void)
 {
@@ -430,6 +454,7 @@ main(void)
         cmocka_unit_test(test_cuda_stacks_match),
         cmocka_unit_test(test_cuda_products_match),
         cmocka_unit_test(test_cuda_gives_the_same_bytes_twice),
+        cmocka_unit_test(test_cuda_products_and_copies_share_memory),
     };
     return RUN_OPERATOR_TESTS(tests);
 }
