@@ -2,7 +2,8 @@
  *
  * The arena is a list of chunks.  A mark is a position in the line that the chunks form end to end;
  * an allocation that does not fit the rest of a chunk goes to the next one.  Once everything is
- * free and there are several chunks they are replaced by one as large as the peak.
+ * free and there are several chunks they are replaced by one as large as the peak, or as what is
+ * expected.
  *
  * What is kept is memory of its own on the CPU, where sanitizers see its ends, and on a GPU out of
  * large pieces (shelf.h): a model has 1800 weights, and cudaMalloc takes its time for each. */
@@ -328,7 +329,8 @@ next_chunk(pf_dev *dev, size_t size)
         return next_chunk(dev, size);
     }
     if (!*link) {
-        size_t want = dev->first ? CHUNK_BYTES : round_up(dev->peak);
+        const size_t most = dev->peak > dev->expected ? dev->peak : dev->expected;
+        size_t want = dev->first ? CHUNK_BYTES : round_up(most);
         want = want < CHUNK_BYTES ? CHUNK_BYTES : want;
         want = want < size ? size : want;
         struct pf_chunk *const c = calloc(1, sizeof *c);
@@ -396,6 +398,15 @@ pf_dev_trim(pf_dev *dev)
 {
     free_chunks(dev);
     dev->in_use = 0;
+}
+
+void
+pf_dev_expect(pf_dev *dev, size_t bytes)
+{
+    if (!bytes)
+        return;
+    pf_dev_trim(dev);
+    dev->expected = bytes;
 }
 
 size_t

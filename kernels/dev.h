@@ -55,6 +55,9 @@ pf_err pf_dev_alloc(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const i
 size_t pf_dev_mark(pf_dev *dev);
 void pf_dev_reset(pf_dev *dev, size_t mark);    /* everything allocated since the mark is gone */
 void pf_dev_trim(pf_dev *dev);          /* everything; its memory is the system's until the next */
+/* Trim it, and let its next piece be so large: who knows pf_dev_peak before the run saves the
+ * unused ends of several.  0: nobody knows, and nothing happens. */
+void pf_dev_expect(pf_dev *dev, size_t bytes);
 /* Memory that lives until the device closes: weights, constants of a run. */
 pf_err pf_dev_keep(pf_dev *dev, pf_tensor *t, pf_dtype dtype, int ndim, const int64_t *dim)
     PF_MUST_USE;

@@ -21,6 +21,7 @@ struct pf_dev {
     bool dry;                   /* addresses without memory, operators without work */
     struct pf_chunk *first, *current;
     size_t in_use, peak, kept;
+    size_t expected;            /* by pf_dev_expect */
     size_t chunks, most_chunks; /* bytes of the arena's chunks, now and at most */
     size_t workspace;           /* bytes of a GPU's own: copies, cublasLt */
     int64_t odd;                /* NaN and infinite numbers that were sent to a GPU */

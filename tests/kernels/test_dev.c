@@ -368,6 +368,38 @@ test_need_counts_pieces_at_their_most(void **state)
     pf_dev_close(dev);
 }
 
+/* Who knows the peak before gets one piece, which lasts; what goes beyond gets another. */
+static void
+test_an_expected_arena_is_one_piece(void **state)
+{
+    enum { MB = 1 << 20 };
+    pf_tensor t;
+    pf_dev *dev;
+    (void)state;
+    assert_ok(pf_dev_open(&dev, "cpu", NULL));
+    assert_ok(PF_ALLOC(dev, &t, PF_U8, MB));                    /* while it loads its weights */
+    pf_dev_reset(dev, 0);
+    pf_dev_expect(dev, 0);
+    assert_int_equal(pf_dev_need(dev), 32 * MB);
+    pf_dev_expect(dev, 100 * MB);
+    assert_int_equal(pf_dev_mark(dev), 0);
+    for (int round = 0; round < 3; round++) {
+        const void *first = NULL;
+        for (int i = 0; i < 5; i++) {
+            assert_ok(PF_ALLOC(dev, &t, PF_U8, 20 * MB));
+            first = first ? first : t.data;
+            assert_ptr_equal(t.data, (const char *)first + i * 20 * MB);
+        }
+        assert_int_equal(pf_dev_need(dev), 100 * MB);
+        pf_dev_reset(dev, 0);
+    }
+    for (int i = 0; i < 6; i++)
+        assert_ok(PF_ALLOC(dev, &t, PF_U8, 20 * MB));
+    assert_int_equal(pf_dev_need(dev), 132 * MB);
+    assert_int_equal(pf_dev_peak(dev), 120 * MB);
+    pf_dev_close(dev);
+}
+
 /* Weights of all sizes, in any order, come back as they were put: on boards of the shelf, and
  * through the buffers of the bus, of which small ones share one and large ones fill several.  A dry
  * GPU counts the same. */
@@ -418,6 +450,7 @@ main(void)
         cmocka_unit_test(test_dry_operators_check_their_shapes),
         cmocka_unit_test(test_dry_memory_is_addresses_alone),
         cmocka_unit_test(test_need_counts_pieces_at_their_most),
+        cmocka_unit_test(test_an_expected_arena_is_one_piece),
         cmocka_unit_test(test_cuda_keeps_what_was_put),
     };
     return RUN_OPERATOR_TESTS(tests);

@@ -503,6 +503,7 @@ main(int argc, char *argv[])
     rehearsal_begin(dev, weights, &pf_conf);
     pf_must(with_advice(pf_hint_config(model_load(&model, dev, weights, &pf_conf)), dev, weights));
     warn_of_elevations(&model);
+    pf_dev_expect(dev, rehearsal_end());
     pf_stage_time("weights", pf_seconds() - start);
     dump.view = opt.dump_view;
     model.run.dump = opt.dump ? &dump : NULL;
@@ -517,7 +518,6 @@ main(int argc, char *argv[])
                 (double)pf_dev_peak(dev) / 1e6, (double)pf_dev_need(dev) / 1e6, pf_dev_name(dev));
     pf_doc_release(&dump.doc);
     noise_close(&noise);
-    rehearsal_end();
     pf_dev_close(dev);
     pf_checkpoint_close(weights);
     return status;

@@ -3,7 +3,8 @@
  * which memory was short.
  *
  * On a GPU, where the first launch of a kernel loads it, it is a rehearsal, too: 0.2 s of a first
- * step are spent by a thread while the weights are on their way. */
+ * step are spent by a thread while the weights are on their way.  The run then knows how much its
+ * arena will hold, and gets it in one piece. */
 #ifndef PF_SAMPLE_PLAN_H
 #define PF_SAMPLE_PLAN_H
 #include <stdio.h>
@@ -23,11 +24,11 @@ struct plan {
 
 /* Plan a run with this config on the device of -d and --precision. */
 pf_err plan_make(struct plan *p, pf_checkpoint *weights, const struct pf_config *conf) PF_MUST_USE;
-/* Let a thread do a run of the same shapes as this config's on a dry device; nothing comes of it
- * but loaded kernels.  Nothing happens if dev is the CPU.  weights stay open until rehearsal_end,
- * which waits for it, if it has begun. */
+/* Let a thread do a run of the same shapes as this config's on a dry device; what comes of it is
+ * loaded kernels.  Nothing happens if dev is the CPU.  weights stay open until rehearsal_end, which
+ * waits for it: what pf_dev_peak says afterwards, or 0 where nobody knows. */
 void rehearsal_begin(const pf_dev *dev, pf_checkpoint *weights, const struct pf_config *conf);
-void rehearsal_end(void);
+size_t rehearsal_end(void);
 /* The largest batch below the run's own that needs no more than is free; NULL if none does. */
 const struct plan_row *plan_smaller(const struct plan *p);
 /* Print the plan for people, in MB. */
