@@ -3,7 +3,7 @@
 
 #include "kernels/shelf.h"
 
-enum { ALIGN = 256, LEAST = 2 << 20, MOST = 16 << 20, SHARE = 8 };
+enum { ALIGN = 256, PAGE = 2 << 20, MOST = 16 << 20, SHARE = 8 };
 
 struct pf_board {
     struct pf_board *next;
@@ -25,12 +25,18 @@ pf_shelf_take(struct pf_shelf *s, size_t size)
     return NULL;
 }
 
+static size_t
+whole_pages(size_t n)
+{
+    return (n + PAGE - 1) / PAGE * PAGE;
+}
+
 size_t
 pf_shelf_next(const struct pf_shelf *s, size_t size)
 {
     const size_t share = s->bytes / SHARE;
-    const size_t wish = share < LEAST ? LEAST : share > MOST ? MOST : share;
-    return size < LEAST ? wish : size;
+    const size_t wish = share < PAGE ? PAGE : share > MOST ? MOST : whole_pages(share);
+    return size <= wish / 2 ? wish : whole_pages(size);
 }
 
 pf_err

@@ -29,9 +29,10 @@ struct pf_shelf {               /* zeros: an empty one */
 
 /* size bytes, at a multiple of 256, of the first board that has them left; NULL: none has. */
 void *pf_shelf_take(struct pf_shelf *s, size_t size);
-/* Bytes of the board to get for size more: what is large gets its own, for else the ends of boards
- * would add up; the others an eighth of what there is, so that small models stay small, and 16 MB
- * at most, for the last one may be left over. */
+/* Bytes of the board to get for size more: an eighth of what there is, so that small models stay
+ * small, and 16 MB at most, for the last one may be left over.  What is more than half of that gets
+ * its own, for else the ends of boards would add up.  All are whole 2 MB, a GPU's pages: a driver
+ * gives no less, and what is small fills their ends. */
 size_t pf_shelf_next(const struct pf_shelf *s, size_t size);
 /* A board of size bytes; it stays the caller's after PF_ENOMEM, or if it is NULL. */
 pf_err pf_shelf_add(struct pf_shelf *s, void *data, size_t size) PF_MUST_USE;

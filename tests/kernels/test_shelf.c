@@ -16,7 +16,7 @@ take(struct ground *g, struct pf_shelf *s, size_t size)
     if (data)
         return data;
     const size_t board = pf_shelf_next(s, size);
-    assert_true(board >= size);
+    assert_true(board >= size && board % (2 * MB) == 0);        /* a GPU's pages */
     g->boards++;
     g->bytes += board;
     assert_ok(pf_shelf_add(s, malloc(board), board));
@@ -88,34 +88,64 @@ test_places_are_aligned_in_their_board(void **state)
     pf_shelf_release(&s, leave, NULL);
 }
 
-/* As many weights as the full-size model has, in the sizes that it has most of, in few pieces, of
- * which less than 1 % is left; and a small model does not get a large one. */
+/* As many weights as the full-size model has, in the sizes that it has most of and in any order, in
+ * few pieces, of which less than 2 % is left; and a small model does not get a large one. */
 static void
 test_many_weights_are_few_boards(void **state)
 {
-    static const size_t size[] = {1280,   640,         2560, 1280,        320 * 320 * 2, 640,
-                                  1280,   640 * 640 * 2, 5120, 640 * 9 * 640 * 2,
-                                  320 * 9 * 640 * 2,     2560, 1280 * 1280 * 2, 2560, 1280,
-                                  1280 * 9 * 1280 * 2};
-    enum { SIZES = sizeof size / sizeof *size, N = 1800 };
+    static const struct { size_t size; int count; } kind[] = {
+        {58982400, 5}, {29491200, 18}, {26214400, 12}, {13107200, 13}, {9830400, 12},
+        {7372800, 7},  {6553600, 15},  {4718592, 30},  {3276800, 47},  {2457600, 11},
+        {1966080, 12}, {1638400, 24},  {819200, 41},   {204800, 30},   {5120, 400},
+        {2560, 400},   {1280, 420},    {640, 303}};
+    enum { KINDS = sizeof kind / sizeof *kind, N = 1800, STEP = 1013 };
+    static size_t size[N];
     struct pf_shelf s = {0};
     struct ground g = {0};
     size_t sum = 0;
+    int n = 0;
     (void)state;
+    for (int k = 0; k < KINDS; k++)
+        for (int i = 0; i < kind[k].count; i++)
+            size[n++ * STEP % N] = kind[k].size;
+    assert_int_equal(n, N);
     for (int i = 0; i < N; i++) {
-        sum += size[i % SIZES];
-        if (!pf_shelf_take(&s, size[i % SIZES])) {
-            const size_t board = pf_shelf_next(&s, size[i % SIZES]);
+        sum += size[i];
+        if (!pf_shelf_take(&s, size[i])) {
+            const size_t board = pf_shelf_next(&s, size[i]);
             g.boards++;                         /* addresses that nobody looks behind */
             assert_ok(pf_shelf_add(&s, (void *)((uintptr_t)g.boards << 32), board));
-            assert_non_null(pf_shelf_take(&s, size[i % SIZES]));
+            assert_non_null(pf_shelf_take(&s, size[i]));
         }
         if (sum < 10 * MB)
             assert_true(s.bytes < sum + 8 * MB);
     }
-    assert_true(sum > (size_t)4 << 30 && g.boards < N / 5);
-    assert_true(s.bytes - s.used < sum / 100);
+    assert_true(sum > 2000000000 && g.boards < N / 10);
+    assert_true(s.bytes - s.used < sum / 50);
     pf_shelf_release(&s, leave, NULL);
+}
+
+/* What is more than half of a board has its own, and what is small fills its last page. */
+static void
+test_large_weights_leave_their_ends_to_small_ones(void **state)
+{
+    struct pf_shelf s = {0};
+    struct ground g = {0};
+    (void)state;
+    take(&g, &s, 100);
+    assert_int_equal(s.bytes, 2 * MB);
+    char *const large = take(&g, &s, 5 * MB / 2);
+    assert_int_equal(s.bytes, 6 * MB);
+    take(&g, &s, 2 * MB - 256);                                 /* the first one's */
+    assert_ptr_equal(take(&g, &s, MB), large + 5 * MB / 2);
+    assert_ptr_equal(take(&g, &s, MB / 2), large + 7 * MB / 2);
+    assert_int_equal(s.bytes, 6 * MB);
+    for (int i = 0; i < 100; i++)
+        take(&g, &s, 8 * MB + 1);                               /* 16 MB, an eighth and at most */
+    assert_int_equal(s.bytes, 6 * MB + 100 * 10 * MB);
+    take(&g, &s, 8 * MB);
+    assert_int_equal(s.bytes, 6 * MB + 100 * 10 * MB + 16 * MB);
+    pf_shelf_release(&s, give, &g);
 }
 
 int
@@ -125,6 +155,7 @@ main(void)
         cmocka_unit_test(test_what_is_taken_does_not_overlap),
         cmocka_unit_test(test_places_are_aligned_in_their_board),
         cmocka_unit_test(test_many_weights_are_few_boards),
+        cmocka_unit_test(test_large_weights_leave_their_ends_to_small_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
