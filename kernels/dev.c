@@ -199,6 +199,7 @@ static void
 free_chunk(pf_dev *dev, struct pf_chunk *c)
 {
     dev->chunks -= c->size;
+    dev->changes++;
     free_memory(dev, c->data, c->size);
     free(c);
 }
@@ -343,6 +344,7 @@ next_chunk(pf_dev *dev, size_t size)
         c->size = want;
         *link = c;
         dev->chunks += want;
+        dev->changes++;
         dev->most_chunks = dev->chunks > dev->most_chunks ? dev->chunks : dev->most_chunks;
     }
     dev->current = *link;

@@ -317,9 +317,10 @@ pf_cuda_get(pf_dev *dev, pf_tensor *host, const pf_tensor *from)
 // ---- graphs ----
 
 struct pf_graph {
-    cudaGraphExec_t exec;               // null after the first run, which is an ordinary one
+    cudaGraphExec_t exec;               // null: the next run is an ordinary one, or recorded
     cudaEvent_t done[2];                // of the last two launches
     int64_t runs;
+    int64_t changes;                    // of the arena, before the last run
 };
 
 static pf_err
@@ -345,13 +346,19 @@ pf_cuda_replay(pf_dev *dev, pf_graph **to, pf_err (*work)(void *ctx), void *ctx)
     if (!*to && !(*to = (pf_graph *)calloc(1, sizeof **to)))
         return pf_fail(PF_ENOMEM, "no memory for a graph");
     pf_graph *const g = *to;
+    const bool same = g->runs && g->changes == dev->changes;
     cudaEvent_t *const done = &g->done[g->runs % 2];
     if (!*done)
         PF_CUDA_TRY(cudaEventCreateWithFlags(done, cudaEventDisableTiming),
                     "cannot make a CUDA event");
     PF_CUDA_TRY(cudaEventSynchronize(*done), "the GPU failed");
-    if (g->runs == 1 && !dev->cuda->wait)
+    if (g->exec && !same) {             // it may know memory that is gone
+        PF_TRY(pf_cuda_sync(dev));
+        cudaGraphExecDestroy(g->exec);
+        g->exec = NULL;
+    } else if (!g->exec && same && !dev->cuda->wait)
         PF_TRY(record(dev, g, work, ctx));
+    g->changes = dev->changes;
     if (g->exec)
         PF_CUDA_TRY(cudaGraphLaunch(g->exec, pf_cuda_stream(dev)), "cannot launch a graph");
     else

@@ -79,8 +79,9 @@ pf_err pf_dev_cast(pf_dev *dev, pf_tensor *to, const pf_tensor *from) PF_MUST_US
 int64_t pf_dev_odd(const pf_dev *dev);
 
 /* Run work(ctx), which must launch the same operators on the same memory every time and not wait
- * for them.  A GPU records the second run as a graph and launches that from then on; it is at
- * most two runs behind when this returns.  *g is NULL at first; free it before what it works on. */
+ * for them.  A GPU records the second run as a graph and launches that from then on, but for a run
+ * after the arena's pieces have changed, which is an ordinary one; it is at most two runs behind
+ * when this returns.  *g is NULL at first; free it before what it works on. */
 typedef struct pf_graph pf_graph;               /* opaque */
 pf_err pf_replay(pf_dev *dev, pf_graph **g, pf_err (*work)(void *ctx), void *ctx) PF_MUST_USE;
 void pf_graph_free(pf_graph *g);                /* NULL is fine */

@@ -23,6 +23,7 @@ struct pf_dev {
     size_t in_use, peak, kept;
     size_t expected;            /* by pf_dev_expect */
     size_t chunks, most_chunks; /* bytes of the arena's chunks, now and at most */
+    int64_t changes;            /* how often one came or went */
     size_t workspace;           /* bytes of a GPU's own: copies, cublasLt */
     int64_t odd;                /* NaN and infinite numbers that were sent to a GPU */
     struct pf_kept *blocks;

@@ -67,6 +67,47 @@ test_replay_runs_the_work_each_time(void **state)
     pf_graph_free(g);
 }
 
+/* Double ctx, a [N] of the GPU, through scratch memory of the arena. */
+enum { DOUBLED = 5 << 20 };
+static pf_err
+double_by_scratch(void *ctx)
+{
+    pf_tensor *const t = ctx, scratch;
+    const size_t mark = pf_dev_mark(gpu);
+    PF_TRY(PF_ALLOC(gpu, &scratch, PF_F32, DOUBLED));
+    PF_TRY(pf_dev_cast(gpu, &scratch, t));
+    PF_TRY(pf_add(gpu, t, &scratch, &scratch, 1.0f));
+    pf_dev_reset(gpu, mark);
+    return PF_OK;
+}
+
+/* A graph does not use memory that the arena has given back since it was recorded. */
+static void
+test_cuda_replay_sees_that_the_arena_changed(void **state)
+{
+    enum { MB = 1 << 20, RUNS = 12 };
+    (void)state;
+    gpu_opened(F32);
+    pf_tensor t, other, host = EMPTY(DOUBLED);
+    pf_graph *g = NULL;
+    for (int64_t i = 0; i < DOUBLED; i++)
+        floats(&host)[i] = 1;
+    assert_ok(PF_KEEP(gpu, &t, PF_F32, DOUBLED));
+    assert_ok(pf_dev_put(gpu, &t, &host));
+    for (int i = 0; i < RUNS; i++) {
+        assert_ok(pf_replay(gpu, &g, double_by_scratch, &t));
+        if (i == RUNS / 2) {
+            for (int k = 0; k < 3; k++)
+                assert_ok(PF_ALLOC(gpu, &other, PF_U8, (20 + 20 * k) * MB));
+            pf_dev_reset(gpu, 0);                               /* three pieces go */
+        }
+    }
+    assert_ok(pf_dev_get(gpu, &host, &t));
+    for (int64_t i = 0; i < DOUBLED; i++)
+        assert_true(floats(&host)[i] == 1 << RUNS);
+    pf_graph_free(g);
+}
+
 static void
 test_reset_gives_memory_back_and_the_peak_stays(void **state)
 {
@@ -441,6 +482,7 @@ main(void)
         cmocka_unit_test(test_only_known_devices_and_precisions_open),
         cmocka_unit_test(test_auto_takes_what_there_is),
         cmocka_unit_test(test_replay_runs_the_work_each_time),
+        cmocka_unit_test(test_cuda_replay_sees_that_the_arena_changed),
         cmocka_unit_test(test_reset_gives_memory_back_and_the_peak_stays),
         cmocka_unit_test(test_the_arena_grows_over_chunks),
         cmocka_unit_test(test_too_much_memory_is_a_sentence),
