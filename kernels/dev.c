@@ -583,6 +583,17 @@ pf_dev_cast(pf_dev *dev, pf_tensor *to, const pf_tensor *from)
 }
 
 pf_err
+pf_dev_zero(pf_dev *dev, pf_tensor *t)
+{
+    if (dev->dry || !pf_tensor_bytes(t))
+        return PF_OK;
+    if (PF_CUDA && dev->cuda)
+        return pf_cuda_zero(dev, t);
+    memset(t->data, 0, pf_tensor_bytes(t));
+    return PF_OK;
+}
+
+pf_err
 pf_dev_vector(pf_dev *dev, pf_tensor *t, const pf_tensor *host)
 {
     if (!pf_is_float(host->dtype) || host->ndim != 1)

@@ -215,6 +215,14 @@ pf_cuda_cast(pf_dev *dev, pf_tensor *to, const pf_tensor *from)
     return PF_OK;
 }
 
+pf_err
+pf_cuda_zero(pf_dev *dev, pf_tensor *t)
+{
+    PF_CUDA_TRY(cudaMemsetAsync(t->data, 0, pf_tensor_bytes(t), pf_cuda_stream(dev)),
+                "zeros on the GPU");
+    return PF_OK;
+}
+
 // ---- between host and device ----
 
 static bool

@@ -74,6 +74,8 @@ pf_err pf_dev_put(pf_dev *dev, pf_tensor *to, const pf_tensor *host) PF_MUST_USE
 pf_err pf_dev_get(pf_dev *dev, pf_tensor *host, const pf_tensor *from) PF_MUST_USE;
 /* The same between two tensors of the device. */
 pf_err pf_dev_cast(pf_dev *dev, pf_tensor *to, const pf_tensor *from) PF_MUST_USE;
+/* Let all of it be 0. */
+pf_err pf_dev_zero(pf_dev *dev, pf_tensor *t) PF_MUST_USE;
 /* How many of the numbers that came to a GPU from the host so far, layers' weights too, are NaN or
  * infinite: counted on the way, so that nobody reads a model's weights twice.  0 on the CPU. */
 int64_t pf_dev_odd(const pf_dev *dev);

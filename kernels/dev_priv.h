@@ -65,6 +65,7 @@ size_t pf_cuda_free_bytes(void);                /* of the GPU's memory */
 pf_err pf_cuda_put(pf_dev *dev, pf_tensor *to, const pf_tensor *host) PF_MUST_USE;
 pf_err pf_cuda_get(pf_dev *dev, pf_tensor *host, const pf_tensor *from) PF_MUST_USE;
 pf_err pf_cuda_cast(pf_dev *dev, pf_tensor *to, const pf_tensor *from) PF_MUST_USE;
+pf_err pf_cuda_zero(pf_dev *dev, pf_tensor *t) PF_MUST_USE;
 pf_err pf_cuda_sync(pf_dev *dev) PF_MUST_USE;
 pf_err pf_cuda_replay(pf_dev *dev, pf_graph **g, pf_err (*work)(void *ctx), void *ctx) PF_MUST_USE;
 void pf_cuda_graph_free(pf_graph *g);

@@ -29,6 +29,33 @@ test_only_known_devices_and_precisions_open(void **state)
     pf_dev_close(NULL);
 }
 
+static void
+make_zeros(pf_dev *dev)
+{
+    pf_tensor t, host = UNIFORM(1, 3, 7);
+    assert_ok(PF_ALLOC(dev, &t, pf_dev_dtype(dev), 3, 7));
+    assert_ok(pf_dev_put(dev, &t, &host));
+    assert_ok(pf_dev_zero(dev, &t));
+    assert_ok(pf_dev_get(dev, &host, &t));
+    for (int i = 0; i < 21; i++)
+        assert_true(floats(&host)[i] == 0);
+}
+
+static void
+test_zeros_are_zeros(void **state)
+{
+    (void)state;
+    make_zeros(cpu);
+}
+
+static void
+test_cuda_zeros_are_zeros(void **state)
+{
+    (void)state;
+    for (int p = 0; gpu_opened(p); p++)
+        make_zeros(gpu);
+}
+
 /* Without a GPU, or a build for one, "cuda" is a sentence and "auto" is the CPU. */
 static void
 test_auto_takes_what_there_is(void **state)
@@ -480,6 +507,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_known_devices_and_precisions_open),
+        cmocka_unit_test(test_zeros_are_zeros),
+        cmocka_unit_test(test_cuda_zeros_are_zeros),
         cmocka_unit_test(test_auto_takes_what_there_is),
         cmocka_unit_test(test_replay_runs_the_work_each_time),
         cmocka_unit_test(test_cuda_replay_sees_that_the_arena_changed),

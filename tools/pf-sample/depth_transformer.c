@@ -5,6 +5,7 @@
  * k and of v, and C has n, so the two maps that are left are twice as large; but they run once for
  * a pixel, and to_k and to_v ran for each of its D samples. */
 #include <math.h>
+#include <string.h>
 
 #include "tools/pf-sample/depth_transformer.h"
 
@@ -22,11 +23,12 @@ load_floats(const struct scope *n, pf_tensor *to, const char *name, int64_t K, i
     return PF_OK;
 }
 
-/* to [width] += the sum over k < count of a[k * step] from[k], rows of `width`. */
+/* to [width] = the sum over k < count of a[k * step] from[k], rows of `width`. */
 static void
-add_rows(float *restrict to, const float *a, int64_t step, const float *restrict from,
+sum_rows(float *restrict to, const float *a, int64_t step, const float *restrict from,
          int64_t count, int64_t width)
 {
+    memset(to, 0, (size_t)width * sizeof *to);
     for (int64_t k = 0; k < count; k++) {
         const float by = a[k * step];
 #pragma omp simd
@@ -43,7 +45,7 @@ join_queries(float *both, const float *q, const float *k, int64_t m, int64_t n)
 #pragma omp parallel for
     for (int64_t i = 0; i < HEADS * n; i++) {
         const int64_t first = i / n * d;        // row of the head
-        add_rows(both + i * m, k + first * n + i % n, n, q + first * m, d, m);
+        sum_rows(both + i * m, k + first * n + i % n, n, q + first * m, d, m);
     }
 }
 
@@ -55,7 +57,7 @@ join_results(float *both, const float *out, const float *v, int64_t m, int64_t n
 #pragma omp parallel for
     for (int64_t i = 0; i < m * HEADS; i++) {
         const int64_t first = i % HEADS * d;
-        add_rows(both + i * n, out + i / HEADS * m + first, 1, v + first * n, d, n);
+        sum_rows(both + i * n, out + i / HEADS * m + first, 1, v + first * n, d, n);
     }
 }
 
@@ -71,7 +73,7 @@ load_joined(const struct scope *at, pf_layer **w, const char *square, const char
     if (!err)
         err = load_floats(at, &b, narrow, m, n);
     if (!err)
-        err = PF_TENSOR_NEW(&both, PF_F32, rows, m * HEADS * n / rows);
+        err = pf_tensor_new_unset(&both, PF_F32, 2, (int64_t[]){rows, m * HEADS * n / rows});
     if (!err && !pf_dev_is_dry(at->dev))
         join(both.data, a.data, b.data, m, n);
     if (!err)
@@ -138,17 +140,11 @@ pf_err
 depth_transformer_constant(struct run *r, struct depth_transformer *w, int depth, int side)
 {
     const size_t mark = pf_dev_mark(r->dev);
-    pf_tensor zeros = {0}, volume = {0};
-    pf_err err;
+    pf_tensor volume;
     PF_TRY(PF_KEEP(r->dev, &w->constant, pf_dev_dtype(r->dev), 1, side, side, w->conv5->K));
-    PF_TRY(PF_TENSOR_NEW(&zeros, PF_F32, 1, depth, side, side, w->n));
-    err = run_put(r, &volume, &zeros);
-    pf_tensor_release(&zeros);
-    PF_TRY(err);
-    PF_TRY(PF_TENSOR_NEW(&zeros, PF_F32, 1, side, side, w->conv5->K));
-    err = pf_dev_put(r->dev, &w->constant, &zeros);
-    pf_tensor_release(&zeros);
-    PF_TRY(err);
+    PF_TRY(PF_ALLOC(r->dev, &volume, pf_dev_dtype(r->dev), 1, depth, side, side, w->n));
+    PF_TRY(pf_dev_zero(r->dev, &w->constant));
+    PF_TRY(pf_dev_zero(r->dev, &volume));
     PF_TRY(depth_transformer(r, &w->constant, w, &volume));             // 0 + f(anything, 0)
     pf_dev_reset(r->dev, mark);
     return PF_OK;

@@ -50,7 +50,7 @@ load_behind(struct transformer_block *w, const struct scope *n, int c, const pf_
     if (!err)
         err = PF_TENSOR_NEW(&by, PF_F32, c);
     if (!err)
-        err = PF_TENSOR_NEW(&a, PF_F32, K, c);
+        err = pf_tensor_new_unset(&a, PF_F32, 2, (int64_t[]){K, c});
     if (!err && !pf_dev_is_dry(n->dev)) {       // weights are not read then
         pf_to_f32(sum.data, bias->data, bias->dtype, K);
         pf_to_f32(by.data, ff_bias.data, ff_bias.dtype, c);
