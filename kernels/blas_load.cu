@@ -8,6 +8,8 @@
  * loader found, along libpf-cuda.so's own run path. */
 #include <dlfcn.h>
 
+#include <atomic>
+
 #include "kernels/cuda.cuh"
 
 #define TEXT_OF(x) #x
@@ -39,10 +41,12 @@ static const char *
 load(void **library)
 {
     static pthread_mutex_t finding = PTHREAD_MUTEX_INITIALIZER;
+    static bool complete;               // nobody writes to found any more
     if (!(*library = dlopen(LIBRARY, RTLD_NOW)))
         return "";
     pthread_mutex_lock(&finding);
-    const char *const lacking = find(*library);
+    const char *const lacking = complete ? NULL : find(*library);
+    complete = !lacking;
     pthread_mutex_unlock(&finding);
     return lacking;
 }
@@ -66,7 +70,7 @@ begin(void *ctx)
     return NULL;
 }
 
-static struct pf_cuda *at_work;         // whose thread has begun
+static std::atomic<struct pf_cuda *> at_work;   // whose thread has begun
 
 /* A tool that fails ends without closing its device, and what exit tears down the thread would
  * still use: atexit would be too late, for cublasLt's own handlers are younger. */

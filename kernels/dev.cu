@@ -7,8 +7,8 @@
  * its own, fills it by one thread and may wait for the stream meanwhile.
  *
  * A dry device's stream records from beginning to end and what it recorded is thrown away, so
- * nothing that is launched on it ever runs, but every kernel is loaded; copies are left out by the
- * callers. */
+ * nothing that is launched on it ever runs, but kernels are loaded; copies, and kernels that
+ * take tensor maps, are left out by the callers. */
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

@@ -212,6 +212,9 @@ def eights():
     yield "scale_of_each.safetensors", one("F32", [2, 3], F(1, 1, 1, 1, 1, 1))
     yield "scale_of_none.safetensors", one("F32", [0], b"")
     yield "scale_whole.safetensors", one("I64", [1], struct.pack("<q", 1))
+    yield "scale_twice.safetensors", safetensors({
+        "a._orig_mod.b": f8([8, 8], 0), "a._orig_mod.b_scale": entry("F32", [], 64, 68),
+        "a.b_scale": entry("F32", [3], 68, 80)}, bytes(range(64)) + F(0.5) + F(1, 2, 3))
     yield "scale_of_eights.safetensors", one("F8_E4M3", [1], b"\x38")
 
 

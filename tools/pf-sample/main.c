@@ -389,6 +389,7 @@ with_advice(pf_err err, pf_dev *dev, pf_checkpoint *weights)
     if (err != PF_ENOMEM)
         return err;
     snprintf(sentence, sizeof sentence, "%s", pf_error());
+    rehearsal_end();
     pf_dev_close(dev);
     if (plan_make(&plan, weights, &pf_conf))
         return pf_fail(err, "%s", sentence);

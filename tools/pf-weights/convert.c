@@ -85,8 +85,8 @@ largest_of(const pf_tensor *t)
     return largest;
 }
 
-/* F8_E4M3 and a scale; but as it is if its numbers are out of reach, or not finite, which shows
- * that something is wrong with them and must go on doing so. */
+/* F8_E4M3 and a scale; but as it is if its numbers are out of reach, above or below, or not finite,
+ * which shows that something is wrong with them and must go on doing so. */
 static pf_err
 plan_f8(struct job *j, int i)
 {
@@ -97,7 +97,8 @@ plan_f8(struct job *j, int i)
     const float largest = largest_of(&t);
     pf_checkpoint_drop(j->w, i);
     const float scale = isfinite(largest) ? pf_f8_scale(largest) : 0;
-    if (!(largest <= scale * PF_F8_TOP))
+    const bool tiny = largest > 0 && largest <= PF_F8_TOP / 2 * ldexpf(1, PF_F8_SCALE_MIN);
+    if (tiny || !(largest <= scale * PF_F8_TOP))
         return add(j, name, "", p);
     p.t.dtype = PF_F8;
     p.scale = scale;
@@ -138,9 +139,15 @@ plan(struct job *j)
     j->piece = calloc(2 * (size_t)n + 1, sizeof *j->piece);
     if (!j->piece)
         return pf_fail(PF_ENOMEM, "no memory for the list of tensors");
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        PF_TRY(pf_checkpoint_verify(j->w, i));  // what is written gets a checksum that holds
         PF_TRY(plan_tensor(j, i));
+    }
     qsort(j->piece, (size_t)j->pieces, sizeof *j->piece, by_name);
+    for (int i = 1; i < j->pieces; i++)
+        if (!strcmp(j->piece[i].name, j->piece[i - 1].name))
+            return pf_fail(PF_EFORMAT, "%s: tensor %s is there twice, once as a scale",
+                           pf_checkpoint_path(j->w), j->piece[i].name);
     return PF_OK;
 }
 

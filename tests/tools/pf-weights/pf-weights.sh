@@ -116,6 +116,10 @@ for f in evil.ckpt evil-legacy.ckpt; do
         skip "convert refuses golden $f" "no golden data"
     fi
 done
+fails "convert refuses numbers whose checksum does not hold" 1 "checksum" \
+    pf-weights convert "$C/f8_crc_wrong.safetensors" -o no.safetensors
+fails "and a scale under another's name" 1 "scale_twice.safetensors: tensor a.b_scale is there twice" \
+    pf-weights convert "$C/scale_twice.safetensors" -o no.safetensors
 ok "nothing was made by any of them" test ! -e no.safetensors -a ! -e pf_pwned -a ! -e /tmp/pf_pwned
 fails "a truncated file is refused" 1 "no end record" pf-weights info "$C/truncated_directory.ckpt"
 fails "a missing file is named" 1 "none.ckpt: cannot be opened" pf-weights info none.ckpt
