@@ -383,8 +383,7 @@ pf_checkpoint_get(pf_checkpoint *w, const char *name, pf_tensor *t)
 static bool
 fits(const pf_tensor *t, int ndim, const int64_t *dim)
 {
-    if (t->ndim != ndim || !(t->dtype == PF_F32 || t->dtype == PF_F16 || t->dtype == PF_BF16 ||
-                             t->dtype == PF_F64))
+    if (t->ndim != ndim || !pf_is_float(t->dtype))
         return false;
     for (int i = 0; i < ndim; i++)
         if (dim[i] >= 0 && dim[i] != t->dim[i])

@@ -39,6 +39,13 @@ size_t pf_dtype_size(pf_dtype dtype);                           /* bytes an elem
 const char *pf_dtype_name(pf_dtype dtype);                      /* "F32" */
 bool pf_dtype_parse(pf_dtype *dtype, const char *name);         /* false: unknown name */
 
+/* The types that are numbers by themselves: not F8, which wants a scale. */
+static inline bool
+pf_is_float(pf_dtype t)
+{
+    return t == PF_F32 || t == PF_F16 || t == PF_BF16 || t == PF_F64;
+}
+
 /* Product of the dimensions; sizes are checked when a tensor is made, so this cannot overflow. */
 int64_t pf_tensor_count(const pf_tensor *t);
 size_t pf_tensor_bytes(const pf_tensor *t);

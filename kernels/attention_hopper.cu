@@ -18,12 +18,13 @@
  *
  * T = Q = 1024, d = 40, B = 32, h = 8: each multiprocessor has 341 times 64 queries and 96
  * keys.  In cycles that is 3 * 48 + 6 * 24 = 288 of products, 384 of powers of 2, of which the
- * special function units make 16 a cycle, and 350 instructions of each quarter, as compiled: 131
+ * special function units make 16 a cycle, and some 230 instructions of each quarter: 131
  * k cycles, 75 us at 1.755 GHz.  185 MB of tiles come from L2 in this time; 84 MB are 18 us at
  * 4.8 TB/s.  d = 80, T = 256: 64 queries and 64 keys are 336 cycles of products, 16 times,
  * twice: 6 us.  Tried and slower (SPEED.md): powers by polynomials, 1 or 2 of each 8; scores of
  * the next half of a tile multiplied beside the weights of this one. */
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/attention.cuh"
 #include "kernels/ptx.cuh"
@@ -61,10 +62,6 @@ template <int STAGES> struct signals {
 };
 
 }
-
-/* Has T the exponents of f32? */
-template <typename T> static constexpr bool WIDE = sizeof(T) == 2;
-template <> constexpr bool WIDE<__half> = false;
 
 static __device__ __forceinline__ void
 arrive(uint64_t *barrier)
@@ -376,7 +373,8 @@ add_tile(output<D> &o, const call<T> &j, unsigned queries, unsigned tile, uint32
         pf_group_own(s[n]);
     if (!all)
         hide<KEYS>(s, see);
-    if (!WIDE<T> || __any_sync(PF_WHOLE_WARP, is_beyond<D, KEYS>(o, s)))
+    constexpr bool wide = std::is_same_v<T, __nv_bfloat16>;
+    if (!wide || __any_sync(PF_WHOLE_WARP, is_beyond<D, KEYS>(o, s)))
         raise<D, KEYS>(o, s, j.scale);
     add_values<T, D, KEYS>(o, s, j.scale, pf_group_columns(tile + R::VALUES, KEYS * LINE));
     pf_group_wait<0>();

@@ -41,12 +41,6 @@ pf_err pf_dev_at_close(pf_dev *dev, pf_release *release, void *data, size_t size
  * or infinite. */
 int64_t pf_copy_numbers(void *to, const void *from, pf_dtype dtype, int64_t n);
 
-static inline bool
-pf_is_float(pf_dtype t)
-{
-    return t == PF_F32 || t == PF_F16 || t == PF_BF16 || t == PF_F64;
-}
-
 /* ---- module/load.c ---- */
 /* Load the CUDA half, unless it is there already: before anything of it is called.  PF_EDEV, with a
  * sentence about device cuda:ORDINAL, where there is no driver, no such library or one of another

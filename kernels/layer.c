@@ -240,15 +240,9 @@ pf_layer_new_product(pf_dev *dev, pf_layer **layer, const pf_tensor *a, const pf
         return pf_fail(PF_ESHAPE, "a product of a map of %lld inputs and one of %lld outputs",
                        (long long)a->dim[1], (long long)b->dim[0]);
     pf_tensor weight = PF_VIEW(b->data, PF_F32, a->dim[0], b->dim[1]);
-    if (dev->dry) {                             /* shapes are all that counts */
-        const size_t mark = pf_dev_mark(dev);
-        pf_tensor there;
-        for (int i = 0; i < 2 && dev->cuda; i++)
-            PF_TRY(pf_dev_alloc(dev, &there, PF_F32, 2, factor[i].dim));
-        pf_dev_reset(dev, mark);
-        return pf_layer_new(dev, layer, &weight, bias, false);
-    }
     if (!(PF_CUDA && dev->cuda)) {
+        if (dev->dry)                           /* the shape is all that counts */
+            return pf_layer_new(dev, layer, &weight, bias, false);
         PF_TRY(product_on_host(&weight, factor));
         return take_layer(dev, layer, &weight, bias);
     }

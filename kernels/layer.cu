@@ -170,7 +170,7 @@ upload_product(pf_dev *dev, const pf_layer *l, const pf_tensor *to)
     pf_tensor f[2];
     for (int i = 0; i < 2; i++) {
         PF_TRY(pf_dev_alloc(dev, &f[i], PF_F32, 2, l->factors[i].dim));
-        PF_TRY(pf_cuda_put(dev, &f[i], &l->factors[i]));
+        PF_TRY(pf_dev_put(dev, &f[i], &l->factors[i]));
     }
     const dim3 blocks((unsigned)((l->C + TILE - 1) / TILE), (unsigned)((l->K + TILE - 1) / TILE));
     PF_FOR_TYPE(to->dtype, T, multiply<T><<<blocks, DEEP * DEEP, 0, pf_cuda_stream(dev)>>>(
@@ -298,12 +298,10 @@ new_weight(pf_dev *dev, const pf_layer *l, struct pf_weight *w)
                            w->padded};
     PF_TRY(pf_dev_keep(dev, &packed, pf_dev_dtype(dev), 3, dim));
     w->data = packed.data;
-    if (dev->dry)                       // there is nothing to fill
-        return PF_OK;
     if (w->padded > l->C)
-        PF_CUDA_TRY(cudaMemsetAsync(packed.data, 0, pf_tensor_bytes(&packed), pf_cuda_stream(dev)),
-                    "clearing a weight");
-    return upload(dev, l, &packed);
+        PF_TRY(pf_dev_zero(dev, &packed));
+    // a dry device has nothing to fill, but counts what factors take of the arena
+    return dev->dry && !l->factors ? PF_OK : upload(dev, l, &packed);
 }
 
 pf_err

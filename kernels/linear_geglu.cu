@@ -20,17 +20,17 @@
  * + 8 t + 2 j + i.  The map of the weights has an axis for each of these letters; so 8 numbers of
  * y, 16 bytes, are one thread's.
  *
- * M = 32768, K = 320, N = 1280: 53.7 GFLOP, 0.054 ms at 990 TFLOP/s; 21.0 + 83.9 + 1.6 MB, 0.022 ms
- * at 4.8 TB/s.  Two kernels move 358 MB and take 0.164 ms.  A tile of 64 x 256 is 2560 cycles of
- * products; its epilogue is 64 numbers of y a thread at some 24 instructions, 1536 cycles of each
- * quarter's scheduler, and 1024 of its special function unit, in the other group's turn.  Shared
- * memory gives 80 bytes a cycle to products and takes 16, of 128.  From the L2 come 0.21 GB, 0.04
- * ms at 5.5 TB/s.  13 blocks for each of 10 times 256 columns: 40 tiles a block, 0.059 ms.  Filling
- * 160 KB with weights takes 4 us.  With 640 channels and half of the columns in a block x comes 40
- * times from the L2, which took longer than two kernels (SPEED.md).
+ * M = 32768, K = 320, N = 1280: 53.7 GFLOP, 0.054 ms at 990 TFLOP/s; 21.0 + 83.9 + 1.6 MB, 0.022
+ * ms at 4.8 TB/s.  Two kernels move 358 MB and take 0.164 ms.  A tile of 64 x 256 is 2560 cycles
+ * of products; its epilogue is 64 numbers of y a thread at 11 instructions, as compiled, 704
+ * cycles of each quarter's scheduler, and 512 of its special function unit, in the other group's
+ * turn.  Shared memory gives 80 bytes a cycle to products and takes 16, of 128.  From the L2 come
+ * 0.21 GB, 0.04 ms at 5.5 TB/s.  13 blocks for each of 10 times 256 columns: 40 tiles a block,
+ * 0.059 ms.  Filling 160 KB with weights takes 4 us.  With 640 channels and half of the columns in
+ * a block x comes 40 times from the L2, which took longer than two kernels (SPEED.md).
  * M = 2048, K = 1280, N = 5120: 53.7 GFLOP again; 320 jobs of 20480 cycles for 66 pairs, 5 each,
  * 0.058 ms, and 5 times some 2000 cycles in which both groups gate, 0.006 ms.  From the L2 come 32
- * KB in 1024 cycles, 7.2 TB/s at full rate, of which it has 5.5: 0.070 ms; measured 0.081. */
+ * KB in 1024 cycles, 7.2 TB/s at full rate, of which it has 5.5: 0.070 ms; measured 0.072. */
 #include <climits>
 #include <cstdlib>
 #include <cstring>

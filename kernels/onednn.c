@@ -30,7 +30,7 @@ struct primitive {
     dnnl_data_type_t type;      /* of its input and weights: f32 or bf16 */
     dnnl_primitive_t run;
     dnnl_memory_t src, dst, bias, residual, scratch, weight;    /* weight: borrowed of packed */
-    int64_t scratch_bytes;
+    int64_t scratch_bytes, inputs;      /* inputs: numbers of src */
 };
 
 struct onednn {                 /* a layer's private part */
@@ -505,6 +505,15 @@ pack_weight(pf_dev *dev, const pf_layer *l, const dnnl_memory_desc_t *desc, stru
 
 /* ---- primitives ---- */
 
+static int64_t
+count(const int64_t *size, int axes)
+{
+    int64_t n = 1;
+    for (int i = 0; i < axes; i++)
+        n *= size[i];
+    return n;
+}
+
 static pf_err
 make_memories(pf_dev *dev, struct primitive *e, const pf_layer *l, dnnl_primitive_desc_t pd)
 {
@@ -519,6 +528,7 @@ make_memories(pf_dev *dev, struct primitive *e, const pf_layer *l, dnnl_primitiv
     TRY_DNNL(dnnl_memory_create(&e->residual, &dst, dev->engine, none), "a tensor");
     TRY_DNNL(dnnl_memory_create(&e->scratch, scratch, dev->engine, none), "a tensor");
     e->scratch_bytes = (int64_t)dnnl_memory_desc_get_size(scratch);
+    e->inputs = count(e->shape.src, axes_of(l));
     if (e->shape.bias)
         TRY_DNNL(dnnl_memory_create(&e->bias,
                                     dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 1),
@@ -571,15 +581,6 @@ get_primitive(pf_dev *dev, const pf_layer *l, const struct pf_product *s, struct
     return make_primitive(dev, l, s, out);
 }
 
-static int64_t
-count(const int64_t *size, int axes)
-{
-    int64_t n = 1;
-    for (int i = 0; i < axes; i++)
-        n *= size[i];
-    return n;
-}
-
 /* x as what the primitive reads. */
 static pf_err
 round_input(pf_dev *dev, const void **to, const float *x, int64_t n)
@@ -596,7 +597,7 @@ round_input(pf_dev *dev, const void **to, const float *x, int64_t n)
 
 static pf_err
 execute(pf_dev *dev, struct primitive *e, float *y, const float *x, const float *bias,
-        const float *residual, int axes)
+        const float *residual)
 {
     dnnl_exec_arg_t args[6] = {
         {DNNL_ARG_SRC, e->src}, {DNNL_ARG_DST, e->dst}, {DNNL_ARG_WEIGHTS, e->weight}};
@@ -604,7 +605,7 @@ execute(pf_dev *dev, struct primitive *e, float *y, const float *x, const float 
     pf_tensor scratch = {0};
     const void *input = x;
     if (e->type == dnnl_bf16)
-        PF_TRY(round_input(dev, &input, x, count(e->shape.src, axes)));
+        PF_TRY(round_input(dev, &input, x, e->inputs));
     if (e->scratch_bytes)
         PF_TRY(PF_ALLOC(dev, &scratch, PF_U8, e->scratch_bytes));
     if (dev->dry)
@@ -666,8 +667,7 @@ run_in_scratch(pf_dev *dev, const pf_layer *layer, const struct pf_product *shap
 {
     struct pf_product s = *shape;
     struct primitive *e;
-    const int axes = axes_of(layer);
-    const int64_t n = count(s.dst, axes);
+    const int64_t n = count(s.dst, axes_of(layer));
     if ((layer->spatial || as_convolution(layer)) && residual && residual != y && act == PF_NONE) {
         if (!dev->dry)        /* oneDNN's fast convolution adds to its output, not another tensor */
             copy(y, residual, n);
@@ -678,11 +678,11 @@ run_in_scratch(pf_dev *dev, const pf_layer *layer, const struct pf_product *shap
     s.residual = !residual ? PF_ALONE : residual == y ? PF_PLUS_ITSELF : PF_PLUS_OTHER;
     PF_TRY(get_primitive(dev, layer, &s, &e));
     if (e->fused)
-        return execute(dev, e, y, x, bias, residual, axes);
+        return execute(dev, e, y, x, bias, residual);
     pf_tensor product = PF_VIEW(y, PF_F32, n);
     if (residual == y)
         PF_TRY(PF_ALLOC(dev, &product, PF_F32, n));
-    PF_TRY(execute(dev, e, product.data, x, bias, NULL, axes));
+    PF_TRY(execute(dev, e, product.data, x, bias, NULL));
     if (!dev->dry)
         finish(y, product.data, residual, n, act);
     return PF_OK;

@@ -82,17 +82,24 @@ halves_opened(void)
     return dev;
 }
 
+/* The relative L2 distance of two host tensors; NaN where either has one. */
+static inline double
+distance(const pf_tensor *got, const pf_tensor *want)
+{
+    double sum = 0, all = 0;
+    for (int64_t i = 0, n = pf_tensor_count(got); i < n; i++) {
+        const double a = floats(got)[i], b = floats(want)[i];
+        sum += (a - b) * (a - b);
+        all += b * b;
+    }
+    return all > 0 ? sqrt(sum / all) : sqrt(sum);
+}
+
 /* Rounded inputs tell: as far from f32 as bf16 is, no nearer and no farther. */
 static void __attribute__((unused))
 assert_rounded(const pf_tensor *y, const pf_tensor *exact)
 {
-    double sum = 0, all = 0;
-    for (int64_t i = 0, n = pf_tensor_count(y); i < n; i++) {
-        const double a = floats(y)[i], b = floats(exact)[i];
-        sum += (a - b) * (a - b);
-        all += b * b;
-    }
-    const double e = sqrt(sum / all);
+    const double e = distance(y, exact);
     if (!(e > 1e-4 && e < 1e-2))
         fail_msg("relative error %.3g: expected that of bf16, 1e-4 to 1e-2", e);
 }
@@ -149,21 +156,16 @@ pair_of(pf_tensor t, pf_dtype type)
 #define PAIR_F32(seed, ...) pair_of(UNIFORM(seed, __VA_ARGS__), PF_F32)
 #define PAIR_EMPTY_F32(...) pair_of(EMPTY(__VA_ARGS__), PF_F32)
 
-/* The relative L2 distance; NaN where either side has one. */
+/* How far the GPU is from the CPU. */
 static inline double
 pair_error(const struct pair *p)
 {
     pf_tensor got = {0};
-    double sum = 0, all = 0;
     assert_ok(pf_tensor_copy(&got, &p->cpu));
     assert_ok(pf_dev_get(gpu, &got, &p->gpu));
-    for (int64_t i = 0; i < pf_tensor_count(&got); i++) {
-        const double a = floats(&got)[i], b = floats(&p->cpu)[i];
-        sum += (a - b) * (a - b);
-        all += b * b;
-    }
+    const double e = distance(&got, &p->cpu);
     pf_tensor_release(&got);
-    return all > 0 ? sqrt(sum / all) : sqrt(sum);
+    return e;
 }
 
 #define assert_pair(pair_, p_) assert_pair_at(pair_, p_, __FILE__, __LINE__)

@@ -49,7 +49,7 @@ add(struct job *j, const char *name, const char *ending, struct piece p)
 static bool
 keeps_type(const struct job *j, int i)
 {
-    return !j->dtype || !is_float(pf_checkpoint_shape(j->w, i)->dtype) ||
+    return !j->dtype || !pf_is_float(pf_checkpoint_shape(j->w, i)->dtype) ||
            !strchr(pf_checkpoint_name(j->w, i), '.');
 }
 

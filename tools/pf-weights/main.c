@@ -86,7 +86,7 @@ report_bad(const char *name, const pf_tensor *t)
 {
     int64_t nans = 0, infinite = 0;
     const float *wide = NULL;
-    const int64_t n = is_float(t->dtype) ? pf_tensor_count(t) : 0;
+    const int64_t n = pf_is_float(t->dtype) ? pf_tensor_count(t) : 0;
     for (int64_t k = 0; k < n; k++) {
         if (k % BLOCK == 0)
             wide = widen(t, k, n - k < BLOCK ? n - k : BLOCK);

@@ -5,12 +5,6 @@
 
 enum { BLOCK = 1 << 16 };       /* elements looked at or converted at once */
 
-static inline bool
-is_float(pf_dtype dtype)
-{
-    return dtype == PF_F32 || dtype == PF_F16 || dtype == PF_BF16 || dtype == PF_F64;
-}
-
 /* Number k of the data as a double: exact for every float type. */
 static inline double
 number(const pf_tensor *t, int64_t k)
